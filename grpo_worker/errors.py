@@ -1,0 +1,48 @@
+"""The worker's errors.
+
+WorkerError
+├── ConfigError        a config file that cannot be read or does not validate
+├── ModelError         a model or tokenizer that cannot be loaded or does not fit the task
+├── TaskError          prompts or answers that cannot be used
+├── LagError           a learner step would consume a token past the staleness bound
+├── CheckpointError    a checkpoint that cannot be used for this config
+└── Diverged           a loss, gradient or weight is not finite
+"""
+
+
+class WorkerError(Exception):
+    """Base of every error that the worker raises on purpose."""
+
+
+class ConfigError(WorkerError):
+    """A config file cannot be read or does not validate."""
+
+
+class ModelError(WorkerError):
+    """A model or tokenizer cannot be loaded or does not fit the task."""
+
+
+class TaskError(WorkerError):
+    """A task's prompts or answers cannot be used."""
+
+
+class LagError(WorkerError):
+    """A learner step would consume a token whose lag exceeds the staleness bound."""
+
+
+class CheckpointError(WorkerError):
+    """A checkpoint cannot be used: it is damaged, or was written under another config or code version."""
+
+
+class Diverged(WorkerError):
+    """A loss, gradient or weight is not finite. Carries the learner step at which it was seen.
+
+    Args:
+        what: The quantity that is not finite, e.g. ``"loss"``.
+        learner_step: The learner step, counted from 0, whose update produced it.
+    """
+
+    def __init__(self, what: str, learner_step: int) -> None:
+        super().__init__(f"{what} is not finite at learner step {learner_step}")
+        self.what = what
+        self.learner_step = learner_step

@@ -1,0 +1,56 @@
+"""The control plane's errors. The command line turns them into exit codes; nothing else does.
+
+StalesweepError
+├── UsageError           what was asked cannot be done as asked                       exit 2
+│   ├── GridError        a grid file with mistakes; holds all of them
+│   ├── SweepConflict    the name is taken by a grid with other content
+│   ├── SelectionError   no sweep or run of that name or number
+│   └── StoreError       the database cannot be reached or used
+│       └── SchemaError  its schema is older or newer than this version's
+├── NothingToDo          all that was asked for is done already                       exit 3
+└── Fenced               a newer attempt of the run has taken over; this writer must stop
+"""
+
+
+class StalesweepError(Exception):
+    """Base of every error that the control plane raises on purpose."""
+
+
+class UsageError(StalesweepError):
+    """What was asked cannot be done as asked. The message says what to do instead."""
+
+
+class GridError(UsageError):
+    """A grid file has mistakes.
+
+    Args:
+        mistakes: One complete sentence each: file, line, key path, value seen, values allowed.
+    """
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class SweepConflict(UsageError):
+    """The sweep's name is taken by a grid with other content. The message holds the difference."""
+
+
+class SelectionError(UsageError):
+    """No sweep or run of that name or number."""
+
+
+class StoreError(UsageError):
+    """The database cannot be reached or used."""
+
+
+class SchemaError(StoreError):
+    """The database's schema is older or newer than this version's."""
+
+
+class NothingToDo(StalesweepError):
+    """All that was asked for is done already."""
+
+
+class Fenced(StalesweepError):
+    """A newer attempt of the run has taken over, so this one may not write any more."""
