@@ -1,0 +1,37 @@
+"""A handle on slurm/cluster for tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "slurm/cluster"
+
+
+@dataclass(frozen=True)
+class DevCluster:
+    """A development cluster in a folder; it may be up or down."""
+
+    folder: Path
+
+    @property
+    def slurm_conf(self) -> Path:
+        """What SLURM_CONF must name for Slurm's commands to talk to this cluster."""
+        return self.folder / "etc/slurm.conf"
+
+    def command(
+        self, verb: str, *options: str, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``slurm/cluster VERB OPTIONS FOLDER``."""
+        argv = [sys.executable, str(SCRIPT), verb, *options, str(self.folder)]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=90, env=env)
+
+    def up(self, *options: str) -> None:
+        """Start it, or fail the test with what the script says, e.g. to run slurm/install-debian."""
+        done = self.command("up", *options)
+        if done.returncode:
+            pytest.fail(done.stderr, pytrace=False)

@@ -1,0 +1,151 @@
+"""The development cluster is a real Slurm: it starts, runs jobs, accounts for them, and leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from devcluster import DevCluster
+
+MODES = pytest.mark.parametrize("options", [[], ["--no-accounting"]], ids=["accounting", "no-accounting"])
+
+
+def run(*argv: str) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "still not true"
+        time.sleep(0.05)
+
+
+def processes_of(folder: Path) -> set[int]:
+    """Live processes that mention the folder anywhere; found without the script's own rule."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            traces = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            traces += os.fsencode((process / "cwd").readlink())
+        except OSError:
+            continue
+        if os.fsencode(folder) in traces:
+            found.add(int(process.name))
+    return found - {os.getpid()}
+
+
+def run_array(tmp_path: Path) -> set[str]:
+    """Run an array of 4 tasks that need a node each; return the nodes that they ran on."""
+    line = f"echo $SLURMD_NODENAME > {tmp_path}/task$SLURM_ARRAY_TASK_ID; sleep 0.5"
+    run("sbatch", "--wait", "--array=0-3", "--exclusive", "--output=/dev/null", f"--wrap={line}")
+    return {(tmp_path / f"task{task}").read_text().strip() for task in range(4)}
+
+
+def test_up_prints_only_what_the_shell_evaluates(cluster: DevCluster) -> None:
+    again = cluster.command("up")
+    assert again.returncode == 0
+    evaluated = run("env", "-u", "SLURM_CONF", "sh", "-c", f"{again.stdout}\nprintenv SLURM_CONF")
+    assert evaluated == f"{cluster.slurm_conf}\n"
+
+
+def test_a_second_up_starts_nothing(cluster: DevCluster) -> None:
+    def daemons() -> list[str]:
+        return [line for line in cluster.command("status").stdout.splitlines() if " -D" in line]
+
+    before = daemons()
+    assert len(before) == 6, "slurmctld, slurmdbd and four slurmd"
+    assert "already running" in cluster.command("up", "--nodes", "7").stderr
+    assert daemons() == before
+
+
+def test_a_job_runs_and_is_accounted_for(cluster: DevCluster) -> None:
+    assert run("srun", "sh", "-c", "echo $SLURM_CLUSTER_NAME").startswith("dev")
+    job = run("sbatch", "--parsable", "--wait", "--output=/dev/null", "--wrap=true").strip()
+    wait_until(lambda: run("sacct", "-n", "-P", "-X", "-j", job, "-o", "state") == "COMPLETED\n")
+
+
+def test_an_array_runs_over_the_nodes(cluster: DevCluster, tmp_path: Path) -> None:
+    assert run_array(tmp_path) == {"node1", "node2", "node3", "node4"}
+
+
+def test_without_accounting_jobs_run_and_sacct_fails(own_cluster: DevCluster, tmp_path: Path) -> None:
+    own_cluster.up("--no-accounting", "--gpus", "2")
+    assert run_array(tmp_path) == {"node1", "node2", "node3", "node4"}
+    assert run("srun", "--gres=gpu:2", "printenv", "CUDA_VISIBLE_DEVICES") == "0,1\n"
+    sacct = subprocess.run(["sacct"], capture_output=True, text=True)
+    assert sacct.returncode == 1
+    assert "accounting storage is disabled" in sacct.stderr
+
+
+@pytest.fixture
+def bystander(own_cluster: DevCluster) -> Iterator[int]:
+    """A process that knows the cluster, as any shell that evaluated `up` does, but is no part of it."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process.pid
+        process.kill()
+
+
+@MODES
+def test_down_leaves_no_process_and_touches_no_other(
+    own_cluster: DevCluster, bystander: int, options: list[str], tmp_path: Path
+) -> None:
+    own_cluster.up("--nodes", "2", *options)
+    stubborn = f"trap '' TERM; setsid sleep 600 & echo > {tmp_path}/started; sleep 600"
+    run("sbatch", "--nodelist=node1", "--output=/dev/null", f"--wrap={stubborn}")
+    wait_until((tmp_path / "started").exists)
+    # Dead daemons on the job's node leave the job without a parent that Slurm knows.
+    for pid in processes_of(own_cluster.folder):
+        if b"node1" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
+
+    assert own_cluster.command("down").returncode == 0
+    assert processes_of(own_cluster.folder) == {bystander}
+
+    nothing = own_cluster.command("status")
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert "no cluster is running" in nothing.stderr
+    assert own_cluster.command("down").returncode == 0
+
+
+@MODES
+def test_up_after_down_starts_anew(own_cluster: DevCluster, options: list[str]) -> None:
+    own_cluster.up("--nodes", "1", *options)
+    first = int(run("sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 600"))
+    own_cluster.command("down")
+    own_cluster.up("--nodes", "1", *options)
+    assert run("squeue", "-h") == ""
+    assert int(run("sbatch", "--parsable", "--output=/dev/null", "--wrap=true")) != first + 1
+
+
+def test_a_daemon_that_fails_is_named_with_its_log(own_cluster: DevCluster, tmp_path: Path) -> None:
+    broken = tmp_path / "slurmctld"
+    broken.write_text("#!/bin/sh\necho fatal: something is wrong\nexit 1\n")
+    broken.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = own_cluster.command("up", "--no-accounting", env={**os.environ, "PATH": path})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "slurmctld ended during the start" in done.stderr
+    assert "fatal: something is wrong" in done.stderr
+    assert processes_of(own_cluster.folder) == set()
+
+
+def test_what_cannot_be_done_is_said(own_cluster: DevCluster, tmp_path: Path) -> None:
+    no_slurm = own_cluster.command("up", env={"PATH": str(tmp_path)})
+    assert (no_slurm.returncode, no_slurm.stdout) == (1, "")
+    assert "run slurm/install-debian" in no_slurm.stderr
+
+    (tmp_path / "thesis.tex").touch()
+    occupied = DevCluster(tmp_path).command("up", "--no-accounting")
+    assert occupied.returncode == 1
+    assert "holds other files" in occupied.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+    spaced = DevCluster(tmp_path / "a b").command("up")
+    assert spaced.returncode == 1
+    assert "letters, digits" in spaced.stderr
