@@ -1,0 +1,74 @@
+"""Where things are: the database, run folders, caches, shipped files, and which code this is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+DEFAULT_DB = "sqlite:///stalesweep.db"
+
+
+def database_url(option: str | None) -> str:
+    """Choose the database: the command's option, else ``STALESWEEP_DB``, else a file in this folder."""
+    return option or os.environ.get("STALESWEEP_DB") or DEFAULT_DB
+
+
+def runs_dir() -> Path:
+    """Choose where run folders lie: ``STALESWEEP_RUNS``, else ``stalesweep-runs``."""
+    return Path(os.environ.get("STALESWEEP_RUNS") or "stalesweep-runs")
+
+
+def cache_dir() -> Path:
+    """Choose where warmed-up policies are kept: ``STALESWEEP_CACHE``, else the user's cache folder."""
+    if chosen := os.environ.get("STALESWEEP_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stalesweep"
+
+
+def shipped(name: str) -> Path:
+    """Find a folder that travels with the package.
+
+    Args:
+        name: ``migrations`` or ``sweeps``.
+
+    Returns:
+        The copy inside an installed wheel, else the folder at the top of the checkout.
+    """
+    package = Path(__file__).resolve().parent
+    inside = package / "_shipped" / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+def code_version() -> str:
+    """Read the version of the installed package, ``unknown`` when it is not installed."""
+    try:
+        return metadata.version("stalesweep")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def git_commit(path: Path) -> str | None:
+    """Read the commit of the checkout that tracks a folder.
+
+    Args:
+        path: The folder, e.g. the package's own.
+
+    Returns:
+        The full hash, with ``+dirty`` after it when tracked files differ; None when no checkout tracks the
+        folder (an environment inside someone's project is not that project) or git does not answer in 5 s.
+    """
+    if _git(path, "ls-files", "--error-unmatch", ".") is None:
+        return None
+    return _git(path, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+dirty")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    # Without the option, looking for changes would take the index lock away from the user's own git.
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
