@@ -1,0 +1,253 @@
+"""Read a grid file: YAML to plain values that remember their lines, and the list of its mistakes.
+
+YAML lets much pass that a sweep must not: of a key given twice the last one wins, ``1e-4`` is text,
+``no`` is false, ``1:30`` is 90. Here scalars follow the YAML 1.2 core schema, ``1e-4`` is a number, and what
+could be read in two ways is a mistake with its line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orchestrator.errors import GridError
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 20
+MAX_VALUES = 50_000
+"""Counted with aliases unfolded, so that a short file cannot grow without end."""
+
+KeyPath = tuple[str | int, ...]
+
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|nan)", re.IGNORECASE)
+_TEXT_TAG = "tag:yaml.org,2002:str"
+
+
+@dataclass(slots=True)
+class GridFile:
+    """A grid file's content, the line of every key and value in it, and the mistakes found so far.
+
+    Attributes:
+        path: The file, as mistakes name it.
+        text: The file as read.
+        content: Plain dicts with text keys, lists, and scalars.
+        lines: Line of each key path, counted from 1; the root is ``()``.
+        wrong: Key paths with a mistake.
+    """
+
+    path: Path
+    text: str
+    content: Any = None
+    lines: dict[KeyPath, int] = field(default_factory=lambda: {(): 1})
+    wrong: set[KeyPath] = field(default_factory=set)
+    _mistakes: dict[str, int] = field(default_factory=dict)
+
+    def mistake(self, place: KeyPath, what: str) -> None:
+        """Note what is wrong at a key path; where the path does not exist, its parent's line is named."""
+        known = place
+        while known not in self.lines:
+            known = known[:-1]
+        self.mistake_at(self.lines[known], place, what)
+
+    def mistake_at(self, line: int, place: KeyPath, what: str) -> None:
+        """Note what is wrong at a key path that stands in another line than the one on record."""
+        self.wrong.add(place)
+        self._mistakes.setdefault(f"{self.path}:{line}: {dotted(place)}: {what}", line)
+
+    def mapping(self, place: KeyPath, value: Any) -> dict[str, Any]:
+        """Give a mapping back as it is and an absent one as empty; anything else is a mistake."""
+        if value is not None and not isinstance(value, dict):
+            self.mistake(place, f"must be a mapping, as in 'key: value' (found {show(value)})")
+            return {}
+        return value or {}
+
+    def refuse_unknown(self, place: KeyPath, keys: Iterable[str], known: Iterable[str]) -> None:
+        """Note every key that is not among the known ones, which are listed."""
+        known = list(known)
+        for key in keys:
+            if key not in known:
+                self.mistake((*place, key), f"unknown key ({suggest(key, known)}allowed: {', '.join(known)})")
+
+    def raise_mistakes(self) -> None:
+        """Raise what was noted, sorted by line.
+
+        Raises:
+            GridError: There are mistakes.
+        """
+        if self._mistakes:
+            raise GridError(sorted(self._mistakes, key=self._mistakes.__getitem__))
+
+
+def read_grid_file(path: Path) -> GridFile:
+    """Read a file's content and the line of each of its values.
+
+    Raises:
+        GridError: The file cannot be read, is not a YAML mapping, or has a mistake that hides all others.
+    """
+    file = GridFile(path, _read_text(path))
+    root = _compose(file)
+    if root is None:
+        raise GridError([f"{path}:1: the file is empty; a grid file needs at least 'grid:' with its axes"])
+    file.content = _Reader(file).read(root, ())
+    if not isinstance(file.content, dict):
+        found = show(file.content)
+        raise GridError([f"{path}:{_line(root)}: must be a mapping with the key 'grid' (found {found})"])
+    return file
+
+
+def show(value: Any) -> str:
+    """Write a value as it would stand in a grid file, shortened to one line."""
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    if isinstance(value, dict):
+        written = f"{{{', '.join(f'{_printable(key)}: {show(item)}' for key, item in value.items())}}}"
+    elif isinstance(value, list):
+        written = f"[{', '.join(map(show, value))}]"
+    else:
+        written = f"{value:.12g}" if isinstance(value, float) else repr(value)
+    return written if len(written) <= 80 else f"{written[:77]}..."
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Give ``did you mean 'x'?; `` for the known word that is closest, or nothing."""
+    close = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'?; " if close else ""
+
+
+def dotted(place: KeyPath) -> str:
+    """Write a key path as people do: ``grid.eta[2]``. The root is called so."""
+    if not place:
+        return "top level"
+    keys = (f"[{key}]" if isinstance(key, int) else f".{_printable(key)}" for key in place)
+    return "".join(keys).removeprefix(".")
+
+
+def _printable(key: str) -> str:
+    return key if key.isprintable() and len(key) <= 80 else show(key)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise GridError([f"{path}: cannot be read: {error.strerror}"]) from error
+    if len(content) > MAX_BYTES:
+        raise GridError([f"{path}: is larger than {MAX_BYTES:,} bytes, so it is hardly a grid file"])
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        found = f"byte 0x{content[error.start]:02x}"
+        raise GridError([f"{path}:{line}: is not a text file in UTF-8 (found {found})"]) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes only, leaves every plain scalar text, and refuses to nest deeper than Python's stack."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012, the base class declares it so
+    depth = 0
+    nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.depth += 1
+        self.nodes += 1
+        if self.depth > MAX_DEPTH or self.nodes > MAX_VALUES:
+            what = f"it holds more than {MAX_VALUES:,} values or {MAX_DEPTH} levels"
+            raise yaml.composer.ComposerError(None, None, what, self.get_mark())
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+def _compose(file: GridFile) -> yaml.Node | None:
+    try:
+        return _Loader(file.text).get_single_node()
+    except yaml.reader.ReaderError as error:
+        line = file.text.count("\n", 0, error.position) + 1
+        what = f"holds a character that is not text (found U+{error.character:04X})"
+        raise GridError([f"{file.path}:{line}: {what}"]) from error
+    except (
+        ValueError,
+        OverflowError,
+    ) as error:  # PyYAML's own, for an escape beyond Unicode or a huge version
+        raise GridError([f"{file.path}: cannot be read as YAML: {error}"]) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        context = f" {error.context}" if error.context else ""
+        hint = "; indent with spaces, not tabs" if "'\\t'" in str(error.problem) else ""
+        raise GridError(
+            [f"{file.path}:{line}: cannot be read as YAML:{context} {error.problem}{hint}"]
+        ) from error
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Turns nodes into plain values and notes the line of each."""
+
+    file: GridFile
+    values: int = 0
+
+    def read(self, node: yaml.Node, place: KeyPath) -> Any:
+        self.values += 1
+        if self.values > MAX_VALUES or len(place) > MAX_DEPTH:
+            limit = f"{MAX_VALUES:,} values or {MAX_DEPTH} levels"
+            raise GridError([f"{self.file.path}:{_line(node)}: its aliases unfold to more than {limit}"])
+        self.file.lines.setdefault(place, _line(node))
+        if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
+            return self._mapping(node, place)
+        if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
+            return [self.read(item, (*place, index)) for index, item in enumerate(node.value)]
+        if isinstance(node, yaml.ScalarNode) and node.tag == _TEXT_TAG:
+            if not node.value.isprintable():
+                self.file.mistake(place, f"has characters that cannot be printed (found {show(node.value)})")
+            return node.value if node.style else self._plain(node.value, place)
+        self.file.mistake(place, f"has a YAML tag; write the plain value (found {show(node.tag)})")
+        return None
+
+    def _mapping(self, node: yaml.MappingNode, place: KeyPath) -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.file.mistake_at(_line(key_node), place, "has a list or mapping as a key")
+                continue
+            key = key_node.value
+            if key in content:
+                first = self.file.lines[(*place, key)]
+                self.file.mistake_at(_line(key_node), (*place, key), f"given twice (first in line {first})")
+                continue
+            self.file.lines[(*place, key)] = _line(key_node)
+            content[key] = self.read(value_node, (*place, key))
+        return content
+
+    def _plain(self, written: str, place: KeyPath) -> Any:
+        if written in ("", "~", "null", "Null", "NULL"):
+            return None
+        word = written.lower()
+        if word in ("true", "false"):
+            return word == "true"
+        if word in ("yes", "no", "on", "off", "y", "n"):
+            self.file.mistake(place, f"write true or false, or quote it if it is text (found {written})")
+        if _INTEGER.fullmatch(written):
+            if len(written) > 20 or not -(2**63) <= int(written) < 2**63:
+                self.file.mistake(place, f"whole numbers must fit in 64 bits (found {show(written)})")
+                return 0
+            return int(written)
+        if _NUMBER.fullmatch(written):
+            return float(written)
+        if _NOT_FINITE.fullmatch(written):
+            return float(word.replace(".", ""))
+        return written
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
