@@ -1,0 +1,129 @@
+"""Runs → evidence: which runs count, what each one says about T*, and the cells they make up."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from orchestrator.laws.collapse import FINISHED
+from orchestrator.laws.forms import Cell, CollapseStep, LeftOut
+
+Record = dict[Any, Any]
+"""One row of the evidence."""
+
+
+def evidence(runs: pd.DataFrame) -> pd.DataFrame:
+    """Tell for every run what it says about T*, in an order that does not depend on that of the rows.
+
+    Args:
+        runs: The export's ``runs``.
+
+    Returns:
+        ``runs``, sorted, with columns ``collapsed`` (bool); ``lo``, ``hi`` (learner steps: T* lies in
+        (lo, hi]; hi is infinite when the run did not collapse); ``why`` (why no fit may use the run, else
+        empty); ``group`` (the further axes, as canonical JSON).
+    """
+    rows = runs.copy()
+    k, horizon = _numbers(rows, "k"), _numbers(rows, "horizon")
+    step, step_lo, steps = (
+        _numbers(rows, name) for name in ("collapse_step", "collapse_step_lo", "learner_steps")
+    )
+    rows["k"], rows["eta"] = k.astype(int), _numbers(rows, "eta")
+    rows["collapsed"] = (rows["state"] == "collapsed").to_numpy(dtype=bool)
+    survived = np.where(np.isnan(steps), horizon, steps)
+    # without a last step seen alive, the run was alive one rollout cycle before
+    alive = np.maximum(np.where(np.isnan(step_lo), step - k, step_lo), 0.0)
+    rows["lo"] = np.where(rows["collapsed"], alive, survived)
+    rows["hi"] = np.where(rows["collapsed"], step, np.inf)
+    rows["why"] = [_why_left_out(row) for row in rows.to_dict("records")]
+    rows["group"] = [json.dumps(_axes(value), sort_keys=True) for value in rows["axes"]]
+    return rows.sort_values(["model", "group", "k", "eta", "hi", "lo", "run"], ignore_index=True)
+
+
+def groups(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Split evidence by model, and by the further axes where a model has several settings of them."""
+    for model, of_model in rows.groupby("model", sort=True):
+        several = of_model["group"].nunique() > 1
+        for group, members in of_model.groupby("group", sort=True):
+            axes = ", ".join(f"{name}={value}" for name, value in json.loads(str(group)).items())
+            yield f"{model} · {axes}" if several and axes else str(model), members
+
+
+def left_out(rows: pd.DataFrame) -> tuple[LeftOut, ...]:
+    """The runs that no fit uses, by number."""
+    excluded = rows[rows["why"] != ""].sort_values("run")
+    return tuple(
+        LeftOut(int(run), str(why)) for run, why in zip(excluded["run"], excluded["why"], strict=True)
+    )
+
+
+def cells(rows: pd.DataFrame) -> tuple[Cell, ...]:
+    """The cells of one group, by rising k, then η."""
+    # plain records: a data frame per cell would take milliseconds each
+    records = rows.sort_values(["k", "eta"], kind="stable").to_dict("records")
+    return tuple(_cell(list(members)) for _, members in groupby(records, key=itemgetter("k", "eta")))
+
+
+def _cell(members: Sequence[Record]) -> Cell:
+    k, eta = int(members[0]["k"]), float(members[0]["eta"])
+    finished = [run for run in members if not run["why"]]
+    collapsed = [run for run in finished if run["collapsed"]]
+    step = _median_step(collapsed)
+    syncs = [
+        math.ceil(run["hi"] / k) if pd.isna(run["collapse_sync"]) else run["collapse_sync"]
+        for run in collapsed
+    ]
+    return Cell(
+        k=k,
+        eta=eta,
+        axes=json.loads(members[0]["group"]),
+        n_runs=len(finished),
+        n_collapsed=len(collapsed),
+        n_degraded=sum(run["state"] == "degraded" for run in finished),
+        n_left_out=len(members) - len(finished),
+        horizon=max((int(run["horizon"]) for run in finished), default=None),
+        collapse_step=step,
+        collapse_sync=_median(syncs) if syncs else None,
+        eta_k=eta * k,
+        eta_T=eta * step.median if step else None,
+        p_collapse=len(collapsed) / len(finished) if finished else None,
+    )
+
+
+def _median_step(collapsed: Sequence[Record]) -> CollapseStep | None:
+    if not collapsed:
+        return None
+    lo, hi = (_median([run[end] for run in collapsed]) for end in ("lo", "hi"))
+    return CollapseStep(lo=lo, hi=hi, median=hi)
+
+
+def _why_left_out(row: Record) -> str:
+    state = str(row["state"])
+    if state == "collapsed" and not row["hi"] > row["lo"]:
+        return f"collapsed, but its collapse interval ({row['lo']:g}, {row['hi']:g}] is empty or missing"
+    if state in FINISHED:
+        return ""
+    failure = row["failure"]
+    return f"{state}: {failure}" if isinstance(failure, str) and failure else state
+
+
+def _axes(value: object) -> dict[str, Any]:
+    axes: dict[str, Any] = json.loads(value) if isinstance(value, str) and value else {}
+    return axes
+
+
+def _numbers(rows: pd.DataFrame, column: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return pd.to_numeric(rows[column]).to_numpy(dtype=float, na_value=np.nan)
+
+
+def _median(numbers: Sequence[float]) -> float:
+    middle = float(median(numbers))
+    return int(middle) if middle.is_integer() else middle

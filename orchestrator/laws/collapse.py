@@ -1,0 +1,52 @@
+"""Collapse under another definition: the worker's detectors, applied again to stored metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from grpo_worker.collapse import Verdict, half, zero
+from grpo_worker.config import CollapseConfig
+
+FINISHED = ("collapsed", "degraded", "stable")
+"""States that say how training went; every other state says how the job went."""
+
+
+def redetect(
+    detector: CollapseConfig, runs: pd.DataFrame, evals: pd.DataFrame, syncs: pd.DataFrame
+) -> pd.DataFrame:
+    """Decide state and collapse columns of the finished runs anew.
+
+    Args:
+        detector: ``half`` reads the validation rewards of ``evals``; ``zero`` reads the training rewards of
+            ``syncs``, so that it resolves T* to one rollout cycle.
+        runs: The export's ``runs``.
+        evals: The export's ``evals``.
+        syncs: The export's ``syncs``.
+
+    Returns:
+        A copy of ``runs``. A run without stored metrics (imported with its collapse step) stays as it is.
+    """
+    metrics, column = (evals, "val_reward") if detector.detector == "half" else (syncs, "reward")
+    series = {run: rows.sort_values("learner_step") for run, rows in metrics.groupby("run")}
+    detect = half if detector.detector == "half" else zero
+    found = runs.copy()
+    finished = runs[runs["state"].isin(FINISHED) & runs["run"].isin(list(series))]
+    for index, run, k in zip(finished.index, finished["run"], finished["k"], strict=True):
+        steps = [int(step) for step in series[run]["learner_step"]]
+        rewards = series[run][column].to_numpy(dtype=float, na_value=float("nan")).tolist()
+        decided = _columns(detect(steps, rewards, detector), int(k), detector.detector)
+        found.loc[index, list(decided)] = list(decided.values())
+    return found
+
+
+def _columns(verdict: Verdict, k: int, detector: str) -> dict[str, Any]:
+    collapse = verdict.collapse
+    return {
+        "state": verdict.state,
+        "collapse_step": collapse.hi if collapse else pd.NA,
+        "collapse_step_lo": collapse.lo if collapse else pd.NA,
+        "collapse_sync": -(-collapse.hi // k) if collapse else pd.NA,
+        "collapse_detector": detector,
+    }

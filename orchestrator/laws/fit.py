@@ -1,0 +1,99 @@
+"""From stored runs to the laws: one fit per model, and what the runs themselves give reason to warn about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from orchestrator.laws.boundary import TOLERANCE, local_law
+from orchestrator.laws.cells import cells, evidence, groups, left_out
+from orchestrator.laws.forms import Cell, HorizonLaw, Laws, LocalLaw, ModelLaws, TwoConstraint
+from orchestrator.laws.horizon import horizon_law
+
+
+def fit_laws(runs: pd.DataFrame) -> Laws:
+    """Fit every law to every model.
+
+    A model whose runs have several settings of further axes is fitted once per setting, under
+    ``model · axis=value``.
+
+    Args:
+        runs: The export's ``runs``. Collapsed runs place T* in (collapse_step_lo, collapse_step]; stable and
+            degraded runs are censored at their last learner step; all others are left out.
+    """
+    rows = evidence(runs)
+    models = {name: _fit_group(members) for name, members in groups(rows)}
+    return Laws(models=models, runs=len(rows), left_out=left_out(rows))
+
+
+def _fit_group(members: pd.DataFrame) -> ModelLaws:
+    finished = members[members["why"] == ""]
+    of_group = cells(members)
+    about_runs = _about_runs(members, of_group)
+    if finished.empty:
+        warning = "No run has finished: nothing can be fitted yet; launch the sweep again or wait for it."
+        return ModelLaws(of_group, LocalLaw(), HorizonLaw(), TwoConstraint(), (*about_runs, warning))
+    local, about_local = local_law(of_group)
+    horizon, about_horizon = horizon_law(finished, of_group)
+    return ModelLaws(
+        cells=of_group,
+        local=local,
+        horizon=horizon,
+        two_constraint=_two_constraint(of_group, local, horizon),
+        warnings=(*about_local, *about_horizon, *about_runs),
+    )
+
+
+def _two_constraint(of_group: Sequence[Cell], local: LocalLaw, horizon: HorizonLaw) -> TwoConstraint:
+    """Score η ≤ min(C_local/k, C_horizon/T) in sample; half of the runs make a collapse."""
+    c_local, c_horizon = local.constant.estimate, horizon.censored.constant.estimate
+    if c_local is None or c_horizon is None:
+        return TwoConstraint()
+    right = scored = 0
+    for cell in of_group:
+        if cell.p_collapse is None or cell.horizon is None:
+            continue
+        stable = cell.eta <= min(c_local / cell.k, c_horizon / cell.horizon) * (1 + TOLERANCE)
+        right += stable == (cell.p_collapse < 0.5)
+        scored += 1
+    return TwoConstraint(cells_right=right, cells=scored)
+
+
+def _about_runs(members: pd.DataFrame, of_group: Sequence[Cell]) -> list[str]:
+    """What to know about the runs before believing any fit of them."""
+    finished = members[members["why"] == ""]
+    warnings = []
+    if finished["seed"].nunique() == 1:
+        warnings.append(
+            "Every cell was run with one seed only, so how often it collapses is not known; "
+            "add seeds to the grid."
+        )
+    repeated = int(finished.duplicated(["k", "eta", "seed"]).sum())
+    if repeated:
+        warnings.append(
+            f"{repeated} runs repeat the (k, eta, seed) of another and are counted as if independent; "
+            "name one sweep on the command line to fit it alone."
+        )
+    detectors = finished.loc[finished["collapsed"], "collapse_detector"].dropna().value_counts()
+    if len(detectors) > 1:
+        counts = ", ".join(f"{name}: {count}" for name, count in sorted(detectors.items()))
+        warnings.append(
+            f"Collapse was called by different definitions ({counts} runs); choose one detector for all runs."
+        )
+    warnings += [
+        f"k={cell.k}, eta={cell.eta:g}: {cell.n_degraded} of {cell.n_runs} runs ended degraded, between "
+        "stable and collapsed, and are fitted as not collapsed; train this cell longer."
+        for cell in of_group
+        if cell.n_degraded
+    ]
+    diverged = int(members["why"].str.startswith("failed: diverged").sum())
+    if diverged:
+        warnings.append(
+            f"{diverged} runs diverged (a loss or weight was not finite) and are left out, though that is no "
+            "infrastructure failure; lower eta there or look at their logs before reading the boundary."
+        )
+    waiting = int(members["state"].isin(["pending", "queued", "running", "lost"]).sum())
+    if waiting and not finished.empty:
+        warnings.append(f"{waiting} runs have not finished; launch the sweep again, then fit again.")
+    return warnings

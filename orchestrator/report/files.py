@@ -1,0 +1,119 @@
+"""The same tables as text for other programs: markdown, LaTeX (booktabs) and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+from orchestrator.laws.forms import Laws, ModelLaws
+from orchestrator.report.verdicts import (
+    bracket_texts,
+    cell_lines,
+    left_out_texts,
+    quantities,
+    scientific,
+    summary,
+    verdicts,
+)
+
+CSV_COLUMNS = (
+    "model", "k", "eta", "axes", "n_runs", "n_collapsed", "n_degraded", "n_left_out", "horizon",
+    "collapse_step_lo", "collapse_step_hi", "collapse_step_median", "collapse_sync",
+    "eta_k", "eta_T", "p_collapse",
+)  # fmt: skip
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%", "#": r"\#",
+    "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "η_max": r"$\eta_{\max}$", "k^−a": "$k^{-a}$", "η^−b": r"$\eta^{-b}$",
+    "k^−q": "$k^{-q}$", "T*": "$T^*$", "C_local": r"$C_{\mathrm{local}}$", "η": r"$\eta$", "σ": r"$\sigma$",
+    "C_horizon": r"$C_{\mathrm{horizon}}$", "·": r"$\cdot$", "∝": r"$\propto$", "±": r"$\pm$",
+    "≤": r"$\leq$", "≥": r"$\geq$", "−": "$-$", "–": "--", "…": r"\ldots{}",
+}  # fmt: skip
+_LATEX_TOKEN = re.compile("|".join(re.escape(token) for token in sorted(_LATEX, key=len, reverse=True)))
+
+
+def csv_cells(laws: Laws) -> str:
+    """One row per cell; empty where there is nothing to report."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for name, model in laws.models.items():
+        for c in model.cells:
+            step = c.collapse_step
+            steps = (step.lo, step.hi, step.median) if step else (None, None, None)
+            counts = (c.n_runs, c.n_collapsed, c.n_degraded, c.n_left_out, c.horizon)
+            axes = json.dumps(dict(c.axes), sort_keys=True)
+            derived = (c.collapse_sync, c.eta_k, c.eta_T, c.p_collapse)
+            writer.writerow([name, c.k, c.eta, axes, *counts, *steps, *derived])
+    return file.getvalue()
+
+
+def markdown(laws: Laws) -> str:
+    """Tables and sentences; names from the store cannot break out of their cell."""
+    lines = []
+    for name, model in laws.models.items():
+        lines += [f"## {_markdown(name)}", "", f"{summary(model)}.", ""]
+        for heading, rows in _tables(model):
+            lines += [f"### {heading}", ""]
+            lines += [_markdown_row(rows[0]), _markdown_row(["---"] * len(rows[0]))]
+            lines += [*map(_markdown_row, rows[1:]), ""]
+        lines += _markdown_list("What the fit says", verdicts(model))
+        lines += _markdown_list("What to know, and what to run next", model.warnings)
+    if not laws.models:
+        lines += ["No runs to fit.", ""]
+    lines += _markdown_list("Left out of every fit", left_out_texts(laws))
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def latex(laws: Laws) -> str:
+    """One table environment per table (needs booktabs), ASCII only; sentences follow as comments."""
+    lines = ["% needs \\usepackage{booktabs}"]
+    for name, model in laws.models.items():
+        for heading, rows in _tables(model):
+            first, *rest = [" & ".join(map(_latex, row)) + r" \\" for row in rows]
+            lines += [r"\begin{table}", r"\centering", rf"\caption{{{_latex(name)}: {_latex(heading)}}}"]
+            lines += [rf"\begin{{tabular}}{{{'l' * len(rows[0])}}}", r"\toprule", first, r"\midrule", *rest]
+            lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+        lines += [f"% {_latex(sentence)}" for sentence in (*verdicts(model), *model.warnings)]
+    lines += [f"% left out: {_latex(text)}" for text in left_out_texts(laws)]
+    return "\n".join(" ".join(line.splitlines()) for line in lines) + "\n"
+
+
+def _tables(model: ModelLaws) -> list[tuple[str, list[Sequence[str]]]]:
+    """Heading and rows, the first row being the header."""
+    etas = sorted({cell.eta for cell in model.cells})
+    by_place = {(cell.k, cell.eta): cell for cell in model.cells}
+    phase: list[Sequence[str]] = [["k", *(f"η = {scientific(eta)}" for eta in etas)]]
+    for k in sorted({cell.k for cell in model.cells}):
+        places = [by_place.get((k, eta)) for eta in etas]
+        phase.append([str(k), *(", ".join(cell_lines(cell)) if cell else "" for cell in places)])
+    brackets: list[Sequence[str]] = [["k", "stable up to η", "collapses from η", "k·η_max"]]
+    pairs = zip(model.local.brackets, bracket_texts(model.local), strict=True)
+    brackets += [[str(bracket.k), *texts] for bracket, texts in pairs]
+    numbers: list[Sequence[str]] = [["from", "symbol", "meaning", "estimate", "± se", "interval"]]
+    for section, lines in quantities(model):
+        numbers += [[section, q.symbol, q.meaning, q.estimate, q.se, q.interval] for q in lines]
+    tables = [("Phase diagram", phase), ("Where η_max(k) lies", brackets), ("Fitted laws", numbers)]
+    return [(heading, rows) for heading, rows in tables if len(rows) > 1]
+
+
+def _markdown_list(heading: str, sentences: Iterable[str]) -> list[str]:
+    items = [f"- {_markdown(sentence)}" for sentence in sentences]
+    return [f"### {heading}", "", *items, ""] if items else []
+
+
+def _markdown_row(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(text if text == '---' else _markdown(text) for text in texts)} |"
+
+
+def _markdown(text: str) -> str:
+    escaped = re.sub(r"([\\`*_\[\]|#])", r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")
+    return " ".join(escaped.splitlines())
+
+
+def _latex(text: str) -> str:
+    return _LATEX_TOKEN.sub(lambda token: _LATEX[token.group()], text).encode("ascii", "replace").decode()

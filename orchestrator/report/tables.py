@@ -1,0 +1,145 @@
+"""The phase-diagram table and the fitted laws: for the terminal, and ``render`` for every other format."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.errors import UsageError
+from orchestrator.laws.forms import Laws, ModelLaws
+from orchestrator.report.files import csv_cells, latex, markdown
+from orchestrator.report.verdicts import (
+    bracket_texts,
+    cell_lines,
+    left_out_texts,
+    quantities,
+    scientific,
+    summary,
+    verdicts,
+)
+
+Format = Literal["table", "markdown", "latex", "csv", "json"]
+
+GAP = 3
+"""Blank columns that rich leaves between two columns of a table."""
+
+
+def render(laws: Laws, format: Format, *, width: int = 80) -> str:
+    """Write the laws as plain text, without colour.
+
+    Args:
+        laws: What was fitted.
+        format: ``csv`` has one row per cell and no laws; ``json`` is the contract's.
+        width: Columns of the ``table``; other formats do not wrap.
+
+    Raises:
+        UsageError: The format is not known.
+    """
+    writers: dict[str, Callable[[], str]] = {
+        "table": lambda: _plain(terminal(laws, width), width),
+        "markdown": lambda: markdown(laws),
+        "latex": lambda: latex(laws),
+        "csv": lambda: csv_cells(laws),
+        "json": lambda: json.dumps(laws.to_json(), indent=2, allow_nan=False, ensure_ascii=False) + "\n",
+    }
+    if format not in writers:
+        raise UsageError(f"unknown format {format!r}; allowed: {', '.join(get_args(Format))}")
+    return writers[format]()
+
+
+def terminal(laws: Laws, width: int) -> RenderableType:
+    """All that ``fit-laws`` prints, for a rich console of ``width`` columns."""
+    parts: list[RenderableType] = []
+    for name, model in laws.models.items():
+        parts += [Text(name, style="bold"), Text(f"{summary(model)}.")]
+        parts += [Text("Each cell: collapsed/runs, median T* in learner steps, η·T*.", style="dim")]
+        parts += [*phase_table(model, width), *_brackets(model), *_numbers(model)]
+        parts += _sentences("What the fit says", verdicts(model))
+        parts += _sentences("What to know, and what to run next", model.warnings)
+    if not laws.models:
+        parts.append(Text("No runs to fit."))
+    parts += _sentences("Left out of every fit", left_out_texts(laws))
+    return Group(*parts)
+
+
+def phase_table(model: ModelLaws, width: int) -> list[Table]:
+    """The phase diagram, rows k and columns η, both rising; several tables where the columns do not fit.
+
+    Args:
+        model: The laws of one model.
+        width: Columns of the terminal.
+    """
+    etas = sorted({cell.eta for cell in model.cells})
+    by_place = {(cell.k, cell.eta): cell for cell in model.cells}
+    lines = [line for cell in model.cells for line in cell_lines(cell)]
+    widest = max(map(len, [*lines, *(_heading(eta) for eta in etas)]), default=0)
+    room = width - max((len(str(cell.k)) for cell in model.cells), default=1)
+    tables = []
+    for block in _blocks(etas, max(1, room // (widest + GAP))):
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+        table.add_column("k", justify="right")
+        for eta in block:
+            table.add_column(_heading(eta), no_wrap=True)
+        for k in sorted({cell.k for cell in model.cells}):
+            places = [by_place.get((k, eta)) for eta in block]
+            table.add_row(str(k), *("\n".join(cell_lines(cell)) if cell else "" for cell in places))
+        tables.append(table)
+    return tables
+
+
+def _heading(eta: float) -> str:
+    return f"η = {scientific(eta)}"
+
+
+def _brackets(model: ModelLaws) -> list[RenderableType]:
+    if not model.local.brackets:
+        return []
+    table = _listing("k", "stable up to η", "collapses from η", "k·η_max")
+    for bracket, texts in zip(model.local.brackets, bracket_texts(model.local), strict=True):
+        table.add_row(str(bracket.k), *texts)
+    return [Text("Where η_max(k) lies", style="bold"), table]
+
+
+def _numbers(model: ModelLaws) -> list[RenderableType]:
+    table = _listing("", "estimate", "± se", "interval")
+    for heading, lines in quantities(model):
+        table.add_row(Text(heading, style="italic"))
+        for line in lines:
+            table.add_row(f"  {line.symbol:9}  {line.meaning}", line.estimate, line.se, line.interval)
+    return [Text("Fitted laws", style="bold"), table]
+
+
+def _listing(*headings: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for heading in headings:
+        table.add_column(heading)
+    return table
+
+
+def _sentences(heading: str, sentences: Sequence[str]) -> list[RenderableType]:
+    if not sentences:
+        return []
+    grid = Table.grid(padding=(0, 1))
+    for sentence in sentences:
+        grid.add_row(Text("-"), Text(sentence))
+    return [Text(heading, style="bold"), grid, Text()]
+
+
+def _blocks(etas: Sequence[float], at_most: int) -> list[Sequence[float]]:
+    """Split into as few blocks as needed, all of about the same size."""
+    count = -(-len(etas) // at_most)
+    size = -(-len(etas) // count) if count else 1
+    return [etas[start : start + size] for start in range(0, len(etas), size)]
+
+
+def _plain(content: RenderableType, width: int) -> str:
+    file = io.StringIO()
+    Console(file=file, width=width, color_system=None, force_terminal=False).print(content)
+    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())

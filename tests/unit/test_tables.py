@@ -1,0 +1,149 @@
+"""Every face of the laws: what a terminal shows at two widths, and files that other programs can read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+
+import pytest
+from laws_data import frame, paper_shape, run, tiny_sweep
+from rich.console import Console
+
+from orchestrator.errors import UsageError
+from orchestrator.laws.fit import fit_laws
+from orchestrator.report.tables import Format, render, terminal
+from orchestrator.report.verdicts import scientific
+
+FORMATS: tuple[Format, ...] = ("table", "markdown", "latex", "csv", "json")
+
+
+def table(runs: list[dict[str, object]], width: int = 80) -> str:
+    return render(fit_laws(frame(runs)), "table", width=width)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_grid_of_three_by_four_fits_a_terminal(width: int) -> None:
+    text = render(fit_laws(paper_shape()), "table", width=width)
+    assert max(map(len, text.splitlines())) <= width
+    header = next(line for line in text.splitlines() if line.lstrip().startswith("k   η"))
+    assert header.split()[1:] == ["η", "=", "1e-6", "η", "=", "2e-6", "η", "=", "5e-6", "η", "=", "1e-5"]
+    row = next(line for line in text.splitlines() if line.strip().startswith("16 "))
+    assert row.split() == ["16", "0/1", "stable", "1/1", "T*", "160", "1/1", "T*", "64", "1/1", "T*", "32"]
+    assert "η·T* 0.00032" in text and "0.50 to 2.32 (grid)" in text
+    assert "not a confidence interval" in " ".join(text.split())
+
+
+def test_a_wide_grid_is_split_and_loses_no_cell() -> None:
+    etas = [1e-4 * 1.5**i for i in range(13)]
+    text = table([run(k, eta, step=64) for k in (2, 8) for eta in etas])
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert all(f"η = {scientific(eta)}" in text for eta in etas)
+    assert text.count("1/1 T* 64") == 26
+
+
+def test_every_outcome_has_its_mark() -> None:
+    text = table([
+        run(2, 1e-3, 0, 64), run(2, 1e-3, 1), run(2, 1e-3, 2, state="degraded"),
+        run(2, 5e-4, state="degraded"), run(2, 2.5e-4), run(2, 2.5e-4, 1, state="running"),
+        run(8, 5e-4, state="failed", failure="out of memory"),
+    ])  # fmt: skip
+    assert "1/3 T* 64" in text and "1 degraded" in text and "0/1 stable" in text and "… 1 left out" in text
+    assert "failed: out of memory (run 7)" in text and "running (run 6)" in text
+    assert "4 cells, 5 finished runs: 1 collapsed, 2 degraded, 2 stable; 2 more left out." in text
+
+
+def test_verdicts_name_both_estimators_and_the_paper_s_law() -> None:
+    text = " ".join(render(fit_laws(tiny_sweep()), "table", width=80).split())
+    assert "T* falls as η^−b with b = 2.14 ± 0.16 and as k^−q with q = 0.30 ± 0.09" in text
+    assert "b = 1.72 ± 0.15" in text and "over the collapsed runs alone (38 collapsed)" in text
+    assert "T* = C/η whatever k is (b = 1, q = 0) is rejected, p = 1.1e-7" in text
+    assert "a = 1 (k·η_max constant) lies outside it" in text
+
+
+def test_nothing_to_fit_is_said() -> None:
+    laws = fit_laws(frame([]))
+    assert render(laws, "table") == "No runs to fit.\n"
+    assert render(laws, "markdown") == "No runs to fit.\n"
+    assert json.loads(render(laws, "json")) == {"models": {}, "runs": 0, "left_out": []}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("state", ["stable", "pending", "degraded"])
+def test_every_format_takes_poor_data(format: Format, state: str) -> None:
+    text = render(fit_laws(frame([run(2, 1e-3, state=state)])), format)
+    assert text.endswith("\n") and "nan" not in text.lower() and "None" not in text
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(UsageError, match="unknown format 'yaml'; allowed: table, markdown"):
+        render(fit_laws(frame([])), "yaml")  # type: ignore[arg-type]  # what a user may type
+
+
+def test_names_from_the_store_are_text_in_every_format() -> None:
+    name = r"[bold]a|b_c & 50% {x} <script>\alpha[/bold]"
+    laws = fit_laws(frame([run(2, 1e-3, model=name, step=64)]))
+    assert name in render(laws, "table", width=120)
+    marked = render(laws, "markdown")
+    assert "<script" not in marked and r"\[bold\]a\|b\_c &amp; 50% {x} &lt;script>\\alpha" in marked
+    assert r"a|b\_c \& 50\% \{x\} \textless{}script\textgreater{}\textbackslash{}alpha" in render(
+        laws, "latex"
+    )
+    (row,) = csv.DictReader(io.StringIO(render(laws, "csv")))
+    assert row["model"] == name
+
+
+def test_a_failure_cannot_leave_its_latex_comment_or_markdown_item() -> None:
+    laws = fit_laws(frame([run(2, 1e-3, state="failed", failure="boom\n\\input{evil}\n# heading")]))
+    lines = render(laws, "latex").splitlines()
+    assert next(line for line in lines if "evil" in line).startswith("% ")
+    assert not any(line.startswith("# ") for line in render(laws, "markdown").splitlines())
+
+
+def test_latex_is_ascii_and_balanced() -> None:
+    text = render(fit_laws(tiny_sweep()), "latex")
+    assert text.isascii() and "?" not in text
+    for tabular in re.findall(r"\\begin\{tabular\}\{(l+)\}(.*?)\\end\{tabular\}", text, re.DOTALL):
+        columns, body = tabular
+        rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+        assert rows and all(len(re.findall(r"(?<!\\)&", row)) == len(columns) - 1 for row in rows)
+        assert body.count("$") % 2 == 0
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 3
+
+
+def test_markdown_tables_are_rectangular() -> None:
+    blocks = re.findall(r"(?:^\|.*\n)+", render(fit_laws(tiny_sweep()), "markdown"), re.MULTILINE)
+    assert len(blocks) == 3
+    for block in blocks:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
+
+
+def test_csv_has_one_row_per_cell_with_exact_numbers() -> None:
+    rows = list(csv.DictReader(io.StringIO(render(fit_laws(tiny_sweep()), "csv"))))
+    assert len(rows) == 15
+    cell = next(row for row in rows if row["k"] == "8" and float(row["eta"]) == 5e-4)
+    assert (cell["n_runs"], cell["n_collapsed"], cell["collapse_step_median"]) == ("5", "4", "236")
+    assert float(cell["eta_T"]) == 5e-4 * 236
+    assert next(row for row in rows if row["n_collapsed"] == "0")["eta_T"] == ""
+
+
+def test_json_is_the_laws() -> None:
+    laws = fit_laws(tiny_sweep())
+    assert json.loads(render(laws, "json")) == laws.to_json()
+
+
+def test_a_console_gets_colour_only_where_it_can() -> None:
+    laws = fit_laws(paper_shape())
+    plain, coloured = io.StringIO(), io.StringIO()
+    Console(file=plain, width=80).print(terminal(laws, 80))
+    Console(file=coloured, width=80, force_terminal=True, color_system="standard").print(terminal(laws, 80))
+    assert "\x1b[" not in plain.getvalue() and "\x1b[" in coloured.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(2.5e-4, "2.5e-4"), (1e-5, "1e-5"), (1.0, "1e0"), (1.23456e-3, "1.23456e-3")]
+)
+def test_learning_rates_are_written_as_people_do(number: float, text: str) -> None:
+    assert scientific(number) == text
