@@ -1,0 +1,1 @@
+"""The results database: tables, transactions, schema version, and every named read and write."""

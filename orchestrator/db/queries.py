@@ -1,0 +1,175 @@
+"""The store's reads: which runs are unfinished, who is running, how far everything is."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, func, not_, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from orchestrator.db.models import RESULT_STATES, Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.db.types import now, seconds_between
+from orchestrator.errors import SelectionError
+
+DIVERGED = "diverged"
+"""How the failure of a run begins whose training itself broke down; trying again would not help."""
+
+UNFINISHED: ColumnElement[bool] = and_(
+    Run.state.not_in(RESULT_STATES),
+    not_(and_(Run.state == "failed", func.coalesce(Run.failure, "").startswith(DIVERGED))),
+)
+"""SQL condition: the run still has something to do."""
+
+_STEPS = Run.learner_steps - func.coalesce(Attempt.resumed_from_step, 0)
+_RATE = func.nullif(_STEPS, 0) / func.nullif(seconds_between(Attempt.ready_at, Attempt.heartbeat_at), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningAttempt:
+    """The newest attempt of a run in state ``running``.
+
+    Attributes:
+        run_id: The run.
+        attempt: The attempt's number.
+        executor: What started it: ``local``, ``slurm``, ``debug``.
+        job_id: The executor's job id.
+        task_id: The executor's task id within an array.
+        host: Where its process runs.
+        pid: Its process there.
+        process_started_at: When that process began, as the attempt itself recorded it.
+        heartbeat_age_s: Seconds since it was last heard of, by the database's clock.
+    """
+
+    run_id: int
+    attempt: int
+    executor: str
+    job_id: str | None
+    task_id: str | None
+    host: str
+    pid: int
+    process_started_at: float
+    heartbeat_age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """How far one run is.
+
+    Attributes:
+        run_id: The run.
+        position: Place of its cell in the grid.
+        model: Model axis.
+        k: Staleness axis.
+        eta: Learning-rate axis.
+        axes: Further axes by name.
+        seed: Seed.
+        state: One of `orchestrator.db.models.RUN_STATES`.
+        horizon: Learner steps it is to train.
+        learner_steps: Learner steps known to be applied.
+        sync: Latest weight sync whose cycle is over.
+        reward: Training reward at that sync.
+        val_reward: Latest validation reward.
+        collapse_step: T*, when it collapsed.
+        failure: Why it failed or was lost.
+        started_age_s: Seconds since the newest attempt began.
+        heartbeat_age_s: Seconds since the newest attempt was last heard of.
+        steps_per_s: Learner steps a second of the newest attempt, set-up left out; None before its first.
+    """
+
+    run_id: int
+    position: int
+    model: str
+    k: int
+    eta: float
+    axes: dict[str, Any]
+    seed: int
+    state: str
+    horizon: int
+    learner_steps: int
+    sync: int | None
+    reward: float | None
+    val_reward: float | None
+    collapse_step: int | None
+    failure: str | None
+    started_age_s: float | None
+    heartbeat_age_s: float | None
+    steps_per_s: float | None
+
+
+def sweep_names(connection: Connection) -> list[str]:
+    """List the sweeps, oldest first."""
+    return list(connection.scalars(select(Sweep.name).order_by(Sweep.id)))
+
+
+def sweep_id(connection: Connection, name: str) -> int:
+    """Find a sweep by name, see `orchestrator.db.store.Store.sweep_id`."""
+    found = connection.scalar(select(Sweep.id).where(Sweep.name == name))
+    if found is not None:
+        return found
+    names = sweep_names(connection)
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        hint = f"did you mean {near[0]!r}?"
+    else:
+        hint = f"stored sweeps: {', '.join(names)}" if names else "the database holds none yet"
+    raise SelectionError(f"no sweep named {name!r}; {hint}")
+
+
+def unfinished_runs(connection: Connection, sweep_id: int) -> list[int]:
+    """List the runs that still have something to do, in grid order."""
+    runs = select(Run.id).join(Cell).where(Cell.sweep_id == sweep_id, UNFINISHED)
+    return list(connection.scalars(runs.order_by(Cell.position, Run.id)))
+
+
+def running_attempts(connection: Connection, sweep_id: int) -> list[RunningAttempt]:
+    """List the newest attempt of every run in state ``running``, in grid order."""
+    rows = connection.execute(
+        select(
+            Attempt.run_id,
+            Attempt.number,
+            Attempt.executor,
+            Attempt.job_id,
+            Attempt.task_id,
+            Attempt.host,
+            Attempt.pid,
+            Attempt.process_started_at,
+            seconds_between(Attempt.heartbeat_at, now()),
+        )
+        .join(Run, and_(Run.id == Attempt.run_id, Run.fence == Attempt.number))
+        .join(Cell)
+        .where(Cell.sweep_id == sweep_id, Run.state == "running")
+        .order_by(Cell.position, Run.id)
+    )
+    return [RunningAttempt(*row) for row in rows]
+
+
+def progress(connection: Connection, sweep_id: int) -> list[RunProgress]:
+    """Say how far every run is, in grid order: one query, three index look-ups a run."""
+    rows = connection.execute(
+        select(
+            Run.id.label("run_id"),
+            *(Cell.position, Cell.model, Cell.k, Cell.eta, Cell.axes),
+            *(Run.seed, Run.state, Run.horizon, Run.learner_steps, Run.collapse_step, Run.failure),
+            _latest(SyncMetric.sync, SyncMetric.run_id, SyncMetric.sync).label("sync"),
+            _latest(SyncMetric.reward, SyncMetric.run_id, SyncMetric.sync).label("reward"),
+            _latest(Evaluation.val_reward, Evaluation.run_id, Evaluation.learner_step).label("val_reward"),
+            seconds_between(Attempt.started_at, now()).label("started_age_s"),
+            seconds_between(Attempt.heartbeat_at, now()).label("heartbeat_age_s"),
+            _RATE.label("steps_per_s"),
+        )
+        .join(Cell)
+        .outerjoin(Attempt, and_(Attempt.run_id == Run.id, Attempt.number == Run.fence))
+        .where(Cell.sweep_id == sweep_id)
+        .order_by(Cell.position, Run.id)
+    ).mappings()
+    return [RunProgress(**{**row, "axes": json.loads(row["axes"])}) for row in rows]
+
+
+def _latest(
+    column: InstrumentedAttribute[Any], run: InstrumentedAttribute[int], order: InstrumentedAttribute[int]
+) -> ColumnElement[Any]:
+    # A subquery per column: each reads one end of the primary key, where a join would read the whole run.
+    return select(column).where(run == Run.id).order_by(order.desc()).limit(1).scalar_subquery()

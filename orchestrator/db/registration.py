@@ -1,0 +1,138 @@
+"""Registering a sweep: its cells and runs go in once, and a name stands for one grid only."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from grpo_worker.config import WorkerConfig, content_digest
+from orchestrator.db.models import Cell, Run, Sweep
+from orchestrator.db.types import now
+from orchestrator.errors import SweepConflict
+from orchestrator.grid import Cell as GridCell
+from orchestrator.grid import Sweep as GridSweep
+from orchestrator.settings import code_version, git_commit
+
+CellKey = tuple[str, int, float, str]
+
+
+def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
+    """Store a sweep, see `orchestrator.db.store.Store.register`."""
+    insert_ignoring = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    new = connection.execute(
+        insert_ignoring(Sweep)
+        .values(name=sweep.name, digest=sweep.digest, grid_text=sweep.text, created_at=now())
+        .on_conflict_do_nothing()
+    ).rowcount
+    # Holds off a second `register` of the same sweep until this one is committed.
+    stored = connection.execute(
+        select(Sweep.id, Sweep.digest, Sweep.grid_text).where(Sweep.name == sweep.name).with_for_update()
+    ).one()
+    if stored.digest != sweep.digest:
+        difference = _difference(stored.grid_text, sweep)
+        if not extend:
+            raise SweepConflict(
+                f"sweep {sweep.name!r} is stored with another grid: give this one another name, or add cells "
+                f"to it with --extend\n{difference}"
+            )
+        _refuse_changes(connection, stored.id, sweep, difference)
+        connection.execute(
+            update(Sweep).where(Sweep.id == stored.id).values(digest=sweep.digest, grid_text=sweep.text)
+        )
+    elif not new:
+        return int(stored.id)
+    cells = _insert_cells(connection, stored.id, sweep)
+    _insert_runs(connection, stored.id, cells, sweep)
+    return int(stored.id)
+
+
+def cell_key(cell: GridCell) -> CellKey:
+    """Reduce a cell to what identifies it within its sweep; further axes as JSON with sorted keys."""
+    return cell.model, cell.k, cell.eta, json.dumps(dict(cell.axes), sort_keys=True)
+
+
+def _difference(stored_text: str, sweep: GridSweep) -> str:
+    lines = difflib.unified_diff(
+        stored_text.splitlines(), sweep.text.splitlines(), "stored", "this file", lineterm=""
+    )
+    return "\n".join(lines)
+
+
+def _stored_cells(connection: Connection, sweep_id: int) -> dict[CellKey, int]:
+    rows = connection.execute(
+        select(Cell.model, Cell.k, Cell.eta, Cell.axes, Cell.id).where(Cell.sweep_id == sweep_id)
+    )
+    return {(model, k, eta, axes): cell_id for model, k, eta, axes, cell_id in rows}
+
+
+def _refuse_changes(connection: Connection, sweep_id: int, sweep: GridSweep, difference: str) -> None:
+    configs = {(cell_key(run.cell), run.seed): run.config for run in sweep.runs}
+    rows = connection.execute(
+        select(Cell.model, Cell.k, Cell.eta, Cell.axes, Run.seed, Run.config)
+        .join(Run, Run.cell_id == Cell.id)
+        .where(Cell.sweep_id == sweep_id)
+    )
+    removed = changed = 0
+    for model, k, eta, axes, seed, config in rows:
+        found = configs.get(((model, k, eta, axes), seed))
+        removed += found is None
+        # Validated anew, so that a field added to the worker since then is not taken for a change.
+        changed += found is not None and found != WorkerConfig.model_validate(config)
+    if removed or changed:
+        raise SweepConflict(
+            f"sweep {sweep.name!r} can only grow, but this grid removes {removed} and changes {changed} of "
+            f"its stored runs: give it another name\n{difference}"
+        )
+
+
+def _insert_cells(connection: Connection, sweep_id: int, sweep: GridSweep) -> dict[CellKey, int]:
+    stored = _stored_cells(connection, sweep_id)
+    moved: list[dict[str, Any]] = []
+    added: list[dict[str, Any]] = []
+    for position, cell in enumerate(sweep.cells):
+        key = cell_key(cell)
+        if key in stored:
+            moved.append({"cell": stored[key], "position": position})
+        else:
+            values = dict(zip(("model", "k", "eta", "axes"), key, strict=True))
+            added.append({"sweep_id": sweep_id, "position": position, **values})
+    if moved:
+        connection.execute(update(Cell).where(Cell.id == bindparam("cell")), moved)
+    if added:
+        connection.execute(insert(Cell), added)
+    return _stored_cells(connection, sweep_id)
+
+
+def _insert_runs(
+    connection: Connection, sweep_id: int, cells: dict[CellKey, int], sweep: GridSweep
+) -> None:
+    in_sweep = select(Run.cell_id, Run.seed).join(Cell).where(Cell.sweep_id == sweep_id)
+    stored = {(cell_id, seed) for cell_id, seed in connection.execute(in_sweep)}
+    rows = list(_new_runs(cells, stored, sweep))
+    if rows:
+        code = {"code_version": code_version(), "git_commit": git_commit(Path(__file__).parent)}
+        new = {"state": "pending", "learner_steps": 0, "fence": 0, "updated_at": now()}
+        connection.execute(insert(Run).values(**new, **code), rows)
+
+
+def _new_runs(
+    cells: dict[CellKey, int], stored: set[tuple[int, int]], sweep: GridSweep
+) -> Iterator[dict[str, Any]]:
+    for run in sweep.runs:
+        cell_id = cells[cell_key(run.cell)]
+        if (cell_id, run.seed) not in stored:
+            config = run.config.model_dump(mode="json")
+            yield {
+                "cell_id": cell_id,
+                "seed": run.seed,
+                "config": config,
+                "config_digest": content_digest(config),
+                "resources": run.resources.model_dump(mode="json"),
+                "horizon": run.config.horizon,
+            }

@@ -1,0 +1,114 @@
+"""The schema's version: read it, check it, bring it up to date. Workers check and never change it.
+
+The version stands in a table of our own name: Optuna keeps its studies in the same database, under
+Alembic's default name.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, inspect, text
+
+from orchestrator.db.session import create_engine_for, describe, transaction
+from orchestrator.errors import SchemaError
+from orchestrator.settings import shipped
+
+REVISIONS = ("0001",)
+"""Every revision in migrations/, oldest first. Kept here so that a job need not load Alembic to check."""
+
+VERSION_TABLE = "stalesweep_version"
+
+_LOCK = 0x57A1E  # any constant: the key of the advisory lock under which Postgres migrates
+
+
+def current(url: str) -> str | None:
+    """Read the schema's revision; None in a database without one.
+
+    Raises:
+        StoreError: The database cannot be reached or used.
+    """
+    engine = create_engine_for(url)
+    try:
+        with transaction(engine, write=False) as connection:
+            return revision(connection)
+    finally:
+        engine.dispose()
+
+
+def check(url: str) -> None:
+    """Make sure that the schema is this version's.
+
+    Raises:
+        SchemaError: It is missing, older or newer; the message says what to run.
+        StoreError: The database cannot be reached or used.
+    """
+    engine = create_engine_for(url)
+    try:
+        with transaction(engine, write=False) as connection:
+            check_revision(connection)
+    finally:
+        engine.dispose()
+
+
+def upgrade(url: str) -> None:
+    """Create the schema or bring it up to date; what is up to date stays untouched.
+
+    All in one transaction, which one process at a time can enter: it fails as a whole or not at all, and
+    of many that arrive together one migrates.
+
+    Raises:
+        SchemaError: The schema is newer than this version's.
+        StoreError: The database cannot be reached or used.
+    """
+    engine = create_engine_for(url, create=True)
+    try:
+        with transaction(engine, write=True) as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            found = revision(connection)
+            if found == REVISIONS[-1]:
+                return
+            if found is not None:
+                _refuse_newer(describe(engine.url), found)
+            _migrate(connection)
+    finally:
+        engine.dispose()
+
+
+def revision(connection: Connection) -> str | None:
+    """Read the schema's revision on an open connection."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found: str | None = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
+    return found
+
+
+def check_revision(connection: Connection) -> None:
+    """As `check`, on an open connection."""
+    where = describe(connection.engine.url)
+    found = revision(connection)
+    if found == REVISIONS[-1]:
+        return
+    if found is None:
+        raise SchemaError(f"{where} holds no stalesweep tables yet: run `stalesweep db upgrade`")
+    _refuse_newer(where, found)
+    raise SchemaError(
+        f"{where} has schema {found}, this stalesweep needs {REVISIONS[-1]}: run `stalesweep db upgrade`"
+    )
+
+
+def _refuse_newer(where: str, found: str) -> None:
+    if found not in REVISIONS:
+        raise SchemaError(
+            f"{where} has schema {found}, newer than this stalesweep, which knows up to {REVISIONS[-1]}: "
+            "upgrade the package (pip install -U stalesweep)"
+        )
+
+
+def _migrate(connection: Connection) -> None:
+    # Takes longer to import than a check takes, and only a migration needs it.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection, "version_table": VERSION_TABLE})
+    config.set_main_option("script_location", str(shipped("migrations")))
+    command.upgrade(config, "head")

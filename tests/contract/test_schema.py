@@ -1,0 +1,276 @@
+"""The schema: migrations give what the models say, on both databases; versions are checked; errors help."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from grpo_worker.records import EvalRecord, SyncRecord
+from orchestrator.db import schema
+from orchestrator.db.models import Base, Evaluation, SyncMetric
+from orchestrator.db.session import create_engine_for, describe, transaction
+from orchestrator.db.store import Store
+from orchestrator.errors import SchemaError, StoreError
+from orchestrator.settings import shipped
+
+
+@pytest.mark.parametrize(
+    ("model", "record", "key"), [(SyncMetric, SyncRecord, "sync"), (Evaluation, EvalRecord, "learner_step")]
+)
+def test_columns_are_the_records_fields(model: type[Base], record: type, key: str) -> None:
+    table = inspect(model).local_table
+    own = [column for column in table.columns if column.name not in ("run_id", "attempt")]
+    fields = dataclasses.fields(record)
+    assert [column.name for column in own] == [field.name for field in fields]
+    assert [column.nullable for column in own] == ["None" in str(field.type) for field in fields]
+    is_float = ["float" in str(field.type) for field in fields]
+    assert [type(column.type).__name__ == "NanFloat" for column in own] == is_float
+    assert [column.name for column in table.primary_key] == ["run_id", key]
+
+
+def test_revisions_are_those_shipped() -> None:
+    scripts = ScriptDirectory(str(shipped("migrations")))
+    assert tuple(script.revision for script in reversed(list(scripts.walk_revisions()))) == schema.REVISIONS
+
+
+def constraints(connection: Connection) -> set[tuple[str, ...]]:
+    """All that the database itself says of its tables."""
+    if connection.dialect.name == "sqlite":
+        rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+        tables = {name: sql for name, sql in rows if name != schema.VERSION_TABLE}
+        return {(name, *sorted(re.split(r",?\s*\n\s*", sql))) for name, sql in tables.items()}
+    rows = connection.execute(
+        text(
+            "SELECT conrelid::regclass::text, conname, contype::text, pg_get_constraintdef(oid) "
+            "FROM pg_constraint WHERE conrelid <> 0 AND connamespace = 'public'::regnamespace"
+        )
+    )
+    return {tuple(row) for row in rows if row[0] != schema.VERSION_TABLE}
+
+
+def test_migrations_give_the_schema_of_the_models(url: str, new_database: Callable[[str], str]) -> None:
+    schema.upgrade(url)
+    from_models = new_database(url.partition(":")[0])
+    found = []
+    for each in (url, from_models):
+        engine = create_engine_for(each, create=True)
+        with transaction(engine, write=True) as connection:
+            if each == from_models:
+                Base.metadata.create_all(connection)
+            options = {"version_table": schema.VERSION_TABLE, "compare_type": True}
+            context = MigrationContext.configure(connection, opts=options)
+            assert compare_metadata(context, Base.metadata) == []
+            found.append(constraints(connection))
+        engine.dispose()
+    assert found[0] == found[1]
+    assert any("collapse_step_lo" in part for row in found[0] for part in row)
+
+
+def test_downgrade_is_refused(url: str) -> None:
+    schema.upgrade(url)
+    from alembic import command
+    from alembic.config import Config
+
+    engine = create_engine_for(url)
+    with transaction(engine, write=True) as connection:
+        config = Config(attributes={"connection": connection, "version_table": schema.VERSION_TABLE})
+        config.set_main_option("script_location", str(shipped("migrations")))
+        with pytest.raises(NotImplementedError, match="only moves forward"):
+            command.downgrade(config, "base")
+    engine.dispose()
+    schema.check(url)
+
+
+def test_eight_first_contacts_migrate_once(url: str) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(8) as pool:
+        pool.map(schema.upgrade, [url] * 16, chunksize=1)
+    assert schema.current(url) == schema.REVISIONS[-1]
+    engine = create_engine_for(url)
+    with transaction(engine, write=False) as connection:
+        assert connection.scalar(text(f"SELECT count(*) FROM {schema.VERSION_TABLE}")) == 1
+        if engine.dialect.name == "sqlite":
+            assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
+    engine.dispose()
+
+
+def set_revision(url: str, revision: str) -> None:
+    engine = create_engine_for(url)
+    with transaction(engine, write=True) as connection:
+        connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '{revision}'"))
+    engine.dispose()
+
+
+def test_missing_older_and_newer_schemas_are_refused_with_what_to_run(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = create_engine_for(url, create=True)
+    with transaction(engine, write=True):
+        pass
+    engine.dispose()
+    assert schema.current(url) is None
+    with pytest.raises(SchemaError, match="holds no stalesweep tables yet: run `stalesweep db upgrade`"):
+        Store(url)
+
+    schema.upgrade(url)
+    schema.check(url)
+    monkeypatch.setattr(schema, "REVISIONS", ("0001", "0002"))
+    with pytest.raises(SchemaError, match=r"has schema 0001, .* needs 0002: run `stalesweep db upgrade`"):
+        schema.check(url)
+    monkeypatch.undo()
+
+    set_revision(url, "9999")
+    for refused in (schema.check, schema.upgrade, Store):
+        with pytest.raises(SchemaError, match=r"9999, newer than this stalesweep.*upgrade the package"):
+            refused(url)
+
+
+def test_optuna_may_share_the_database(url: str) -> None:
+    """It keeps its own version under Alembic's default name."""
+    engine = create_engine_for(url, create=True)
+    with transaction(engine, write=True) as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('v3.2.0.a')"))
+    engine.dispose()
+    schema.upgrade(url)
+    schema.check(url)
+
+
+def test_a_failed_migration_leaves_nothing(url: str) -> None:
+    engine = create_engine_for(url, create=True)
+    with transaction(engine, write=True) as connection:
+        connection.execute(text("CREATE TABLE fit (mine INTEGER)"))  # the last one that the migration creates
+    with pytest.raises(StoreError, match=r"fit.* already exists"):
+        schema.upgrade(url)
+    with transaction(engine, write=False) as connection:
+        assert inspect(connection).get_table_names() == ["fit"]
+    engine.dispose()
+
+
+def test_sqlite_pragmas(tmp_path: Path) -> None:
+    schema.upgrade(f"sqlite:///{tmp_path}/a.db")
+    engine = create_engine_for(f"sqlite:///{tmp_path}/a.db")
+    with transaction(engine, write=False) as connection:
+        found = [
+            connection.scalar(text(f"PRAGMA {name}"))
+            for name in ("journal_mode", "foreign_keys", "busy_timeout", "synchronous")
+        ]
+    engine.dispose()
+    assert found == ["wal", 1, 30_000, 1]
+
+
+def test_a_relative_path_names_one_file_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    schema.upgrade("sqlite:///a.db")
+    with Store("sqlite:///a.db") as store:
+        assert store.url == f"sqlite:///{tmp_path}/a.db"
+
+
+@pytest.mark.parametrize("contact", [schema.upgrade, schema.check, schema.current, Store])
+def test_unusable_sqlite_files(contact: object, tmp_path: Path) -> None:
+    assert callable(contact)
+    (tmp_path / "notes.db").write_text("not a database, and long enough to look like a header" * 40)
+    (tmp_path / "folder.db").mkdir()
+    for name, message in {
+        "notes.db": "not a SQLite database, or a damaged one",
+        "folder.db": "this is a folder; name a file in it",
+        "nowhere/a.db": r"there is no folder .*nowhere; create it, or name another file with --db",
+    }.items():
+        with pytest.raises(StoreError, match=message):
+            contact(f"sqlite:///{tmp_path}/{name}")
+    assert (tmp_path / "notes.db").read_text().startswith("not a database")
+
+
+def test_looking_at_a_missing_file_does_not_create_it(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"there is no such file yet; `stalesweep launch` or .* creates it"):
+        Store(f"sqlite:///{tmp_path}/a.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """As a plain user, since root may open everything."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_files_and_folders_without_permission() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder, file = Path(name), Path(name) / "a.db"
+        schema.upgrade(f"sqlite:///{file}")
+        for mode, message in {0o000: "no permission to open it", 0o444: "no permission to write"}.items():
+            file.chmod(mode)
+            folder.chmod(0o777)
+            with unprivileged(), pytest.raises(StoreError, match=message):
+                Store(f"sqlite:///{file}").set_queued([1])
+        folder.chmod(0o555)
+        with unprivileged(), pytest.raises(StoreError, match=f"no permission to create files in {folder}"):
+            schema.upgrade(f"sqlite:///{folder}/new.db")
+        folder.chmod(0o700)
+
+
+def test_unusable_urls() -> None:
+    for bad, message in {
+        "mysql://root@localhost/db": "no database of kind 'mysql'; allowed: sqlite:///FILE",
+        "results.db": "cannot be read; allowed: sqlite:///FILE, postgresql://USER@HOST/NAME",
+        "sqlite://": "must be a file",
+        "sqlite:///:memory:": "must be a file",
+        "postgresql://me:hunter2@host:port/db": "cannot be read",
+    }.items():
+        with pytest.raises(StoreError, match=message) as caught:
+            create_engine_for(bad)
+        assert "hunter2" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+
+def test_an_unreachable_server_and_no_password_in_any_message() -> None:
+    message = r"Postgres database 'db' at me@127.0.0.1:1: .*[Cc]onnection refused"
+    for secret in ("postgresql://me:hunter2@127.0.0.1:1/db", "postgres://me@127.0.0.1:1/db?password=hunter2"):
+        with pytest.raises(StoreError, match=message) as caught:
+            schema.check(secret)
+        assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+        assert "hunter2" not in describe(create_engine_for(secret).url)
+
+
+def test_a_database_that_the_server_does_not_have(postgres: str) -> None:
+    with pytest.raises(StoreError, match='database "nowhere" does not exist'):
+        schema.check(postgres.replace("/postgres?", "/nowhere?"))
+
+
+def test_a_missing_driver_is_named(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['psycopg'] = None\n"
+        "from orchestrator.db.session import create_engine_for\n"
+        "create_engine_for('postgresql://localhost/db')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "StoreError: Postgres needs its driver: pip install 'stalesweep[postgres]'" in done.stderr
+
+
+def test_the_store_loads_neither_torch_nor_pandas_nor_alembic() -> None:
+    code = (
+        "import sys, orchestrator.db.store\n"
+        "print(sorted({'torch', 'pandas', 'pyarrow', 'alembic', 'transformers'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
