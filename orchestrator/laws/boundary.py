@@ -44,13 +44,10 @@ def _bracket(cells: Sequence[Cell]) -> tuple[Bracket, list[str]]:
     warnings = []
     if not collapsing:
         warnings.append(
-            f"k={k} has no collapsing cell: eta_max is bounded from below only; "
-            f"run eta above {cells[-1].eta:g}."
+            f"k={k} has no collapsing cell: eta_max is bounded from below only; run eta above {cells[-1].eta:g}."
         )
     elif not below:
-        warnings.append(
-            f"k={k} has no stable cell: eta_max is bounded from above only; run eta below {lowest:g}."
-        )
+        warnings.append(f"k={k} has no stable cell: eta_max is bounded from above only; run eta below {lowest:g}.")
     if above:
         warnings.append(
             f"k={k} collapses at eta={lowest:g} but not at the larger eta={above[0]:g}: "

@@ -33,9 +33,7 @@ def evidence(runs: pd.DataFrame) -> pd.DataFrame:
     """
     rows = runs.copy()
     k, horizon = _numbers(rows, "k"), _numbers(rows, "horizon")
-    step, step_lo, steps = (
-        _numbers(rows, name) for name in ("collapse_step", "collapse_step_lo", "learner_steps")
-    )
+    step, step_lo, steps = (_numbers(rows, name) for name in ("collapse_step", "collapse_step_lo", "learner_steps"))
     rows["k"], rows["eta"] = k.astype(int), _numbers(rows, "eta")
     rows["collapsed"] = (rows["state"] == "collapsed").to_numpy(dtype=bool)
     survived = np.where(np.isnan(steps), horizon, steps)
@@ -60,9 +58,7 @@ def groups(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def left_out(rows: pd.DataFrame) -> tuple[LeftOut, ...]:
     """The runs that no fit uses, by number."""
     excluded = rows[rows["why"] != ""].sort_values("run")
-    return tuple(
-        LeftOut(int(run), str(why)) for run, why in zip(excluded["run"], excluded["why"], strict=True)
-    )
+    return tuple(LeftOut(int(run), str(why)) for run, why in zip(excluded["run"], excluded["why"], strict=True))
 
 
 def cells(rows: pd.DataFrame) -> tuple[Cell, ...]:
@@ -77,10 +73,7 @@ def _cell(members: Sequence[Record]) -> Cell:
     finished = [run for run in members if not run["why"]]
     collapsed = [run for run in finished if run["collapsed"]]
     step = _median_step(collapsed)
-    syncs = [
-        math.ceil(run["hi"] / k) if pd.isna(run["collapse_sync"]) else run["collapse_sync"]
-        for run in collapsed
-    ]
+    syncs = [math.ceil(run["hi"] / k) if pd.isna(run["collapse_sync"]) else run["collapse_sync"] for run in collapsed]
     return Cell(
         k=k,
         eta=eta,

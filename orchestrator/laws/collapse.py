@@ -13,9 +13,7 @@ FINISHED = ("collapsed", "degraded", "stable")
 """States that say how training went; every other state says how the job went."""
 
 
-def redetect(
-    detector: CollapseConfig, runs: pd.DataFrame, evals: pd.DataFrame, syncs: pd.DataFrame
-) -> pd.DataFrame:
+def redetect(detector: CollapseConfig, runs: pd.DataFrame, evals: pd.DataFrame, syncs: pd.DataFrame) -> pd.DataFrame:
     """Decide state and collapse columns of the finished runs anew.
 
     Args:

@@ -66,8 +66,7 @@ def _about_runs(members: pd.DataFrame, of_group: Sequence[Cell]) -> list[str]:
     warnings = []
     if finished["seed"].nunique() == 1:
         warnings.append(
-            "Every cell was run with one seed only, so how often it collapses is not known; "
-            "add seeds to the grid."
+            "Every cell was run with one seed only, so how often it collapses is not known; add seeds to the grid."
         )
     repeated = int(finished.duplicated(["k", "eta", "seed"]).sum())
     if repeated:

@@ -64,8 +64,7 @@ def _identified_terms(collapsed: pd.DataFrame) -> tuple[tuple[str, ...], list[st
         ]
     if len(ks) == 1:
         return ("eta",), [
-            f"All collapsed runs share k={ks[0]}: T* was fitted without k; "
-            "run another k at an eta that collapses."
+            f"All collapsed runs share k={ks[0]}: T* was fitted without k; run another k at an eta that collapses."
         ]
     design = np.column_stack([np.ones(n), np.log(collapsed["eta"]), np.log(collapsed["k"])])
     if np.linalg.matrix_rank(design - [0.0, *design[:, 1:].mean(axis=0)]) < 3:
@@ -91,9 +90,7 @@ def _fit(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[HorizonFit, list[str
     constant = Estimate()
     warnings: list[str] = []
     if n_collapsed >= MIN_COLLAPSED[1]:
-        (constant,), _, _, warnings = _solve(
-            intercept, lower + log_eta, upper + log_eta, n_collapsed, ["C_horizon"]
-        )
+        (constant,), _, _, warnings = _solve(intercept, lower + log_eta, upper + log_eta, n_collapsed, ["C_horizon"])
     if not terms:
         bare = HorizonFit(constant=_exponential(constant), n_collapsed=n_collapsed, n_censored=n_censored)
         return bare, warnings
@@ -154,8 +151,8 @@ def _intervals(
     values = back @ maximum.parameters
     if maximum.covariance is None:
         warning = (
-            f"{names[0].capitalize()} has no interval: the likelihood is flat or its scatter fell below "
-            f"{SIGMA_FLOOR:g}. Run more seeds of the cells that collapse."
+            f"{names[0][0].upper()}{names[0][1:]} has no interval: the likelihood is flat, or the scatter "
+            f"of log T* fell below {SIGMA_FLOOR:g}. Run more seeds of the cells that collapse."
         )
         return [Estimate(float(value)) for value in values[:count]], Estimate(), None, [warning]
     covariance = back @ maximum.covariance @ back.T

@@ -43,9 +43,7 @@ def log_interval_probability(z_lower: Array, z_upper: Array) -> Array:
     return probability
 
 
-def negative_log_likelihood(
-    parameters: Array, design: Array, lower: Array, upper: Array
-) -> tuple[float, Array]:
+def negative_log_likelihood(parameters: Array, design: Array, lower: Array, upper: Array) -> tuple[float, Array]:
     """−log L and its gradient.
 
     Args:

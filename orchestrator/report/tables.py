@@ -108,8 +108,11 @@ def _brackets(model: ModelLaws) -> list[RenderableType]:
 
 
 def _numbers(model: ModelLaws) -> list[RenderableType]:
+    sections = quantities(model)
+    if not sections:
+        return []
     table = _listing("", "estimate", "± se", "interval")
-    for heading, lines in quantities(model):
+    for heading, lines in sections:
         table.add_row(Text(heading, style="italic"))
         for line in lines:
             table.add_row(f"  {line.symbol:9}  {line.meaning}", line.estimate, line.se, line.interval)
@@ -142,4 +145,4 @@ def _blocks(etas: Sequence[float], at_most: int) -> list[Sequence[float]]:
 def _plain(content: RenderableType, width: int) -> str:
     file = io.StringIO()
     Console(file=file, width=width, color_system=None, force_terminal=False).print(content)
-    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).rstrip() + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator.laws.forms import Cell, Estimate, HorizonFit, HorizonLaw, Laws, LocalLaw, ModelLaws
@@ -34,6 +35,11 @@ def short(number: float) -> str:
     return f"{number:.3g}".replace("e-0", "e-").replace("e+0", "e+")
 
 
+def decimal(number: float) -> str:
+    """Two decimals, as exponents are given; never ``-0.00``."""
+    return f"{round(number, 2) + 0.0:.2f}"
+
+
 def summary(model: ModelLaws) -> str:
     """How many cells and runs, and how they ended."""
     runs = sum(cell.n_runs for cell in model.cells)
@@ -51,7 +57,7 @@ def cell_lines(cell: Cell) -> list[str]:
     """A cell of the phase diagram: collapsed/runs with the median T*, η·T*, then what else is to be known."""
     lines = []
     if cell.collapse_step and cell.eta_T is not None:
-        lines.append(f"{cell.n_collapsed}/{cell.n_runs} T* {cell.collapse_step.median:g}")
+        lines.append(f"{cell.n_collapsed}/{cell.n_runs} T* {cell.collapse_step.median:.15g}")
         lines.append(f"η·T* {short(cell.eta_T)}")
     elif cell.n_degraded < cell.n_runs:
         lines.append(f"0/{cell.n_runs} stable")
@@ -65,7 +71,7 @@ def cell_lines(cell: Cell) -> list[str]:
 
 
 def quantities(model: ModelLaws) -> list[tuple[str, list[Quantity]]]:
-    """The fitted numbers under headings: the boundary, then T* under both estimators."""
+    """The fitted numbers under headings, those without any left out: the boundary, then T* twice."""
     local, horizon = model.local, model.horizon
     sections = [
         (
@@ -79,7 +85,7 @@ def quantities(model: ModelLaws) -> list[tuple[str, list[Quantity]]]:
     if horizon.censored.n_censored:
         sections.append(("T*, stable runs censored", _horizon_quantities(horizon.censored)))
     sections.append(("T*, collapsed runs alone", _horizon_quantities(horizon.collapsed_only)))
-    return sections
+    return [section for section in sections if any(line.estimate + line.interval != "––" for line in section[1])]
 
 
 def bracket_texts(local: LocalLaw) -> list[tuple[str, str, str]]:
@@ -111,17 +117,14 @@ def left_out_texts(laws: Laws) -> list[str]:
 
 def _on_boundary(local: LocalLaw) -> list[str]:
     ends = local.exponent.identified_set
-    if local.separable is False or ends is None:
+    if ends is None:
         return []
     lo, hi = ends
-    if lo is None or hi is None:
-        side = f"at least {lo:.2f}" if lo is not None else f"at most {hi:.2f}"
-        return [f"η_max falls as k^−a with a {side}."]
     rounding = 1e-9
-    holds = "lies within it" if lo - rounding <= 1 <= hi + rounding else "lies outside it"
+    inside = (lo is None or lo <= 1 + rounding) and (hi is None or hi >= 1 - rounding)
     return [
-        f"η_max falls as k^−a with a between {lo:.2f} and {hi:.2f}: that is how far the grid resolves a, "
-        f"not a confidence interval. a = 1 (k·η_max constant) {holds}."
+        f"η_max falls as k^−a with a in the range {_range(ends, decimal)}: that is how far the grid resolves a, "
+        f"not a confidence interval. a = 1 (k·η_max constant) lies {'within' if inside else 'outside'} it."
     ]
 
 
@@ -136,14 +139,11 @@ def _on_horizon(horizon: HorizonLaw) -> list[str]:
             continue
         k_part = f" and as k^−q with q = {_with_error(q)}" if q.estimate is not None else ""
         sentences.append(
-            f"T* falls as η^−b with b = {_with_error(b)}{k_part}, {how} ({fit.n_collapsed} collapsed)."
-            f"{_on_law(fit)}"
+            f"T* falls as η^−b with b = {_with_error(b)}{k_part}, {how} ({fit.n_collapsed} collapsed).{_on_law(fit)}"
         )
     if horizon.cv_eta_T is not None:
         percent = f"{100 * horizon.cv_eta_T:.0f} %"
-        sentences.append(
-            f"η·T* varies by {percent} (one standard deviation) between the cells that collapsed."
-        )
+        sentences.append(f"η·T* varies by {percent} (one standard deviation) between the cells that collapsed.")
     return sentences
 
 
@@ -176,29 +176,31 @@ def _horizon_quantities(fit: HorizonFit) -> list[Quantity]:
 
 
 def _quantity(symbol: str, meaning: str, value: Estimate, *, positive: bool = False) -> Quantity:
-    def text(number: float | None) -> str:
-        return "–" if number is None else short(number) if positive else f"{number:.2f}"
-
+    text = short if positive else decimal
     interval = "–"
     if value.ci95:
-        interval = f"{text(value.ci95[0])} to {text(value.ci95[1])} (95 %)"
+        interval = f"{_range(value.ci95, text)} (95 %)"
     elif value.identified_set and value.identified_set != (None, None):
-        lo, hi = value.identified_set
-        both = f"{text(lo)} to {text(hi)}"
-        interval = (
-            f"{both if None not in (lo, hi) else f'≤ {text(hi)}' if lo is None else f'≥ {text(lo)}'} (grid)"
-        )
+        interval = f"{_range(value.identified_set, text)} (grid)"
+    estimate = "–" if value.estimate is None else text(value.estimate)
     # the standard error of a constant is that of its logarithm, which the interval shows better
-    return Quantity(symbol, meaning, text(value.estimate), "–" if positive else text(value.se), interval)
+    se = "–" if positive or value.se is None else text(value.se)
+    return Quantity(symbol, meaning, estimate, se, interval)
+
+
+def _range(ends: tuple[float | None, float | None], text: Callable[[float], str]) -> str:
+    lo, hi = (None if end is None else text(end) for end in ends)
+    return f"{lo} to {hi}" if lo and hi else f"≥ {lo}" if lo else f"≤ {hi}"
 
 
 def _with_error(value: Estimate) -> str:
+    estimate = "unknown" if value.estimate is None else decimal(value.estimate)
     if value.se is not None:
-        return f"{value.estimate:.2f} ± {value.se:.2f}"
-    if value.identified_set and None not in value.identified_set:
-        lo, hi = value.identified_set
-        return f"{value.estimate:.2f} (anything from {lo:.2f} to {hi:.2f} fits)"
-    return f"{value.estimate:.2f}"
+        return f"{estimate} ± {decimal(value.se)}"
+    lo, hi = value.identified_set or (None, None)
+    if lo is None or hi is None:
+        return estimate
+    return f"{estimate} (anything from {decimal(lo)} to {decimal(hi)} fits)"
 
 
 def _runs(runs: list[int]) -> str:

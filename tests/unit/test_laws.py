@@ -102,18 +102,17 @@ def test_recovers_simulated_exponents(b: float, q: float) -> None:
             assert value.estimate is not None and value.se is not None
             assert 0.01 < value.se < 0.2
             assert abs(value.estimate - truth) < 3 * value.se
+        median = fitted.prefactor.estimate * 1e-3**-fitted.eta_exponent.estimate * 8**-fitted.k_exponent.estimate
+        assert median == pytest.approx(40, rel=0.3)
+        assert fitted.sigma.ci95[0] < 0.5 < fitted.sigma.ci95[1] or abs(fitted.sigma.estimate - 0.5) < 0.15
 
 
 def test_intervals_cover_and_the_true_law_is_seldom_rejected() -> None:
     fits = [fit(simulated(1.0, 0.0, 0.5, seed)).horizon.censored for seed in range(100, 124)]
-    covered = sum(
-        f.eta_exponent.ci95[0] <= 1.0 <= f.eta_exponent.ci95[1] for f in fits if f.eta_exponent.ci95
-    )
+    covered = sum(f.eta_exponent.ci95[0] <= 1.0 <= f.eta_exponent.ci95[1] for f in fits if f.eta_exponent.ci95)
     assert covered >= 20
     assert sum(f.p_law < 0.05 for f in fits if f.p_law is not None) <= 4
-    assert all(
-        (f.p_law or 0) < 1e-6 for f in (fit(simulated(2.0, 0.3, 0.5, s)).horizon.censored for s in (1, 2))
-    )
+    assert all((f.p_law or 0) < 1e-6 for f in (fit(simulated(2.0, 0.3, 0.5, s)).horizon.censored for s in (1, 2)))
 
 
 def test_ignoring_stable_runs_selects_short_collapse_times() -> None:
@@ -200,9 +199,7 @@ def test_an_infrastructure_death_is_never_a_collapse() -> None:
 
 
 def test_diverged_runs_are_left_out_and_named() -> None:
-    model = fit(
-        frame([run(2, 1e-3, state="failed", failure="diverged: loss is not finite at learner step 9")])
-    )
+    model = fit(frame([run(2, 1e-3, state="failed", failure="diverged: loss is not finite at learner step 9")]))
     assert warned(model, "1 runs diverged", "no infrastructure failure")
 
 
@@ -253,10 +250,7 @@ POOR = {
     "nothing finished": [run(2, 1e-3, state="pending"), run(8, 1e-3, state="running")],
     "no steps taken": [run(2, 1e-3, step=64), run(2, 5e-4, learner_steps=0)],
     "huge and tiny": [
-        run(k, eta, s, step)
-        for k in (1, 10**6)
-        for eta, step in ((1e-300, 10**9), (1.0, 10**6))
-        for s in range(3)
+        run(k, eta, s, step) for k in (1, 10**6) for eta, step in ((1e-300, 10**9), (1.0, 10**6)) for s in range(3)
     ],
 }
 
@@ -267,10 +261,7 @@ def test_poor_data_give_nulls_and_sentences(name: str) -> None:
     json.dumps(laws.to_json(), allow_nan=False)
     for model in laws.models.values():
         assert model.warnings
-        assert all(
-            sentence[0].isupper() or sentence[0].isdigit() or sentence[0] == "k"
-            for sentence in model.warnings
-        )
+        assert all(sentence[0].isupper() or sentence[0].isdigit() or sentence[0] == "k" for sentence in model.warnings)
         assert all(sentence.endswith(".") for sentence in model.warnings)
 
 
@@ -336,9 +327,7 @@ def test_json_has_the_contracts_keys() -> None:
         "p_collapse",
     } <= set(model["cells"][0])
     assert {"exponent", "constant", "p_exponent_is_1", "brackets"} <= set(model["local"])
-    assert {"eta_exponent", "k_exponent", "constant", "p_law", "cv_eta_T", "collapsed_only"} <= set(
-        model["horizon"]
-    )
+    assert {"eta_exponent", "k_exponent", "constant", "p_law", "cv_eta_T", "collapsed_only"} <= set(model["horizon"])
     assert model["regime"] == {"cosine_auc": None, "drift_exponent": {"collapsed": None, "stable": None}}
 
 

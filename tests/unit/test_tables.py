@@ -88,9 +88,7 @@ def test_names_from_the_store_are_text_in_every_format() -> None:
     assert name in render(laws, "table", width=120)
     marked = render(laws, "markdown")
     assert "<script" not in marked and r"\[bold\]a\|b\_c &amp; 50% {x} &lt;script>\\alpha" in marked
-    assert r"a|b\_c \& 50\% \{x\} \textless{}script\textgreater{}\textbackslash{}alpha" in render(
-        laws, "latex"
-    )
+    assert r"a|b\_c \& 50\% \{x\} \textless{}script\textgreater{}\textbackslash{}alpha" in render(laws, "latex")
     (row,) = csv.DictReader(io.StringIO(render(laws, "csv")))
     assert row["model"] == name
 
