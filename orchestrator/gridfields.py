@@ -73,9 +73,7 @@ def leaf_fields(section: type[BaseModel], prefix: str = "") -> dict[str, FieldIn
     return leaves
 
 
-WORKER_FIELDS = {
-    path: info for path, info in leaf_fields(WorkerConfig).items() if not path.startswith("model.")
-}
+WORKER_FIELDS = {path: info for path, info in leaf_fields(WorkerConfig).items() if not path.startswith("model.")}
 """Every worker field but the model's own, by dotted path. The model is set by name, see ``models:``."""
 
 SECTIONS = {path.partition(".")[0] for path in WORKER_FIELDS if "." in path}
@@ -159,8 +157,10 @@ def _in_words(schema: Mapping[str, Any]) -> str:
         return str(schema["description"])
     kinds = {
         "integer": "a whole number", "number": "a finite number", "boolean": "true or false",
-        "string": "text", "null": "null", "object": "a mapping of words to text, numbers, true or false",
+        "string": "text", "null": "null", "object": "a mapping",
     }  # fmt: skip
+    if isinstance(options := schema.get("additionalProperties"), dict):
+        return f"a mapping of words to {_in_words(options)}"
     bounds = {
         "minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below",
     }  # fmt: skip

@@ -106,7 +106,7 @@ def read_grid_file(path: Path) -> GridFile:
 def show(value: Any) -> str:
     """Write a value as it would stand in a grid file, shortened to one line."""
     if value is None or isinstance(value, bool):
-        return {None: "nothing", True: "true", False: "false"}[value]
+        return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, dict):
         written = f"{{{', '.join(f'{_printable(key)}: {show(item)}' for key, item in value.items())}}}"
     elif isinstance(value, list):
@@ -185,9 +185,7 @@ def _compose(file: GridFile) -> yaml.Node | None:
         line = mark.line + 1 if mark else 1
         context = f" {error.context}" if error.context else ""
         hint = "; indent with spaces, not tabs" if "'\\t'" in str(error.problem) else ""
-        raise GridError(
-            [f"{file.path}:{line}: cannot be read as YAML:{context} {error.problem}{hint}"]
-        ) from error
+        raise GridError([f"{file.path}:{line}: cannot be read as YAML:{context} {error.problem}{hint}"]) from error
 
 
 @dataclass(slots=True)
@@ -235,7 +233,7 @@ class _Reader:
         word = written.lower()
         if word in ("true", "false"):
             return word == "true"
-        if word in ("yes", "no", "on", "off", "y", "n"):
+        if word in ("yes", "no", "on", "off"):
             self.file.mistake(place, f"write true or false, or quote it if it is text (found {written})")
         if _INTEGER.fullmatch(written):
             if len(written) > 20 or not -(2**63) <= int(written) < 2**63:
