@@ -200,7 +200,7 @@ def _models(file: GridFile, used: list[Any]) -> dict[str, _Model]:
     common = check_section(file, ("resources",), Resources.model_fields, content)
     entries = {"tiny": None, **file.mapping(("models",), file.content.get("models"))}
     for index, name in enumerate(used):
-        if name not in entries and ("grid", "model", index) not in file.wrong:
+        if isinstance(name, str) and name not in entries and ("grid", "model", index) not in file.wrong:
             hint = f"{suggest(name, entries)}add '{name}: {{path: FOLDER_OR_HUB_ID}}' there"
             what = f"has no entry under 'models:' (found {show(name)}; {hint})"
             file.mistake(("grid", "model", index), what)

@@ -64,10 +64,11 @@ class GridFile:
 
     def mapping(self, place: KeyPath, value: Any) -> dict[str, Any]:
         """Give a mapping back as it is and an absent one as empty; anything else is a mistake."""
-        if value is not None and not isinstance(value, dict):
+        if isinstance(value, dict):
+            return value
+        if value is not None and place not in self.wrong:
             self.mistake(place, f"must be a mapping, as in 'key: value' (found {show(value)})")
-            return {}
-        return value or {}
+        return {}
 
     def refuse_unknown(self, place: KeyPath, keys: Iterable[str], known: Iterable[str]) -> None:
         """Note every key that is not among the known ones, which are listed."""

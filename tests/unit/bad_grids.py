@@ -108,12 +108,18 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
         "grid.model[0]: has no entry under 'models:' (found 'llama'",
     ),
     "model with a slash": (axis("model: [meta-llama/Llama]"), 7, "its path or hub id goes under 'models:'"),
+    "model as list": (axis("model: [[tiny]]"), 7, "found ['tiny']; allowed: a short name"),
+    "model as range": (axis("model: {range: {start: 0, stop: 2}}"), 7, "found 0; allowed: a short name"),
     "model as number": (axis("model: [7]"), 7, "found 7; allowed: a short name"),
     "entry without path": (GOOD + "models:\n  llama: {dtype: float32}\n", 8, "models.llama.path: is missing"),
     "entry misspelt": (GOOD + "models:\n  llama: {path: x, dtyp: float32}\n", 8, "did you mean 'dtype'?"),
     "entry with a name": (
         GOOD + "models:\n  llama: {path: x, name: y}\n", 8,
         "models.llama.name: unknown key",
+    ),
+    "entry's resources a number": (
+        GOOD + "models:\n  tiny:\n    resources: 3\n", 9,
+        "models.tiny.resources: cannot be used (found 3; allowed: a mapping)",
     ),
     "entry's resources": (
         GOOD + "models:\n  tiny:\n    resources: {gpu: 1}\n", 9,
