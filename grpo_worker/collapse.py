@@ -80,7 +80,10 @@ def zero(steps: Sequence[int], rewards: Sequence[float], config: CollapseConfig)
 
 
 def _verdict(
-    steps: Sequence[int], rewards: Sequence[float], is_below: Callable[[float, float], bool], config: CollapseConfig
+    steps: Sequence[int],
+    rewards: Sequence[float],
+    is_below: Callable[[float, float], bool],
+    config: CollapseConfig,
 ) -> Verdict:
     if not rewards or not rewards[0] > 0:
         return Verdict("stable")

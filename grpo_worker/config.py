@@ -36,7 +36,9 @@ class ModelConfig(Section):
 
     name: str = Field(default="tiny", min_length=1, description="what tables and files call the model")
     path: str = Field(
-        default="builtin:tiny", min_length=1, description="a folder, a hub id, or builtin:tiny (made on the spot)"
+        default="builtin:tiny",
+        min_length=1,
+        description="a folder, a hub id, or builtin:tiny (made on the spot)",
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(default="float32", description="dtype of the weights")
 
@@ -54,7 +56,9 @@ class TinyConfig(Section):
     mlp_size: PositiveInt = Field(default=64, description="width of the feed-forward layer")
     warmup_steps: Count = Field(default=700, description="supervised steps before RL starts")
     warmup_batch_size: PositiveInt = Field(default=256, description="demonstrations in a supervised step")
-    warmup_lr: PositiveFloat = Field(default=5e-3, description="peak supervised learning rate; decays over the last half")
+    warmup_lr: PositiveFloat = Field(
+        default=5e-3, description="peak supervised learning rate; decays over the last half"
+    )
     corrupted_fraction: Fraction = Field(default=0.5, description="share of demonstrations that answer a+b+1")
 
 
@@ -90,7 +94,8 @@ class CollapseConfig(Section):
     fraction: Fraction = Field(default=0.5, description="half: the fraction of the initial validation reward")
     min_evals: PositiveInt = Field(default=3, description="how many observations at the end must agree")
     stop_after_evals: Count = Field(
-        default=0, description="end the run once this many observations in a row agree; 0 = always train to the horizon"
+        default=0,
+        description="end the run once this many observations in a row agree; 0 = always train to the horizon",
     )
 
 
@@ -109,6 +114,10 @@ class WorkerConfig(Section):
     )
     prompts_per_batch: PositiveInt = Field(default=16, description="prompts a learner step consumes")
     group_size: Annotated[StrictInt, Field(ge=2)] = Field(default=8, description="rollouts per prompt, G")
+    micro_batch_size: PositiveInt | None = Field(
+        default=None,
+        description="rollouts in one forward of the learner, to fit memory; unset = the whole batch",
+    )
     temperature: PositiveFloat = Field(default=1.0, description="sampling temperature")
     max_completion_tokens: PositiveInt = Field(default=4, description="longest completion, end-of-sequence included")
 
@@ -123,7 +132,8 @@ class WorkerConfig(Section):
     collapse: CollapseConfig = CollapseConfig()
 
     checkpoint_every_steps: Count = Field(
-        default=96, description="save at the first weight sync after so many steps; 0 = only when asked to stop"
+        default=96,
+        description="save at the first weight sync after so many steps; 0 = only when asked to stop",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto = cuda where there is one")
     threads: PositiveInt = Field(default=1, description="CPU threads of torch; more than one changes the bits")

@@ -1,0 +1,93 @@
+"""The tensors that move through the worker. All integers are int64, all log-probs, rewards and masks float32.
+
+Shapes: P prompts, S prompt tokens (padded on the left), G group, B = P·G sequences, the G of a prompt in a row,
+T completion tokens (padded on the right).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class PromptBatch:
+    """Tokenised prompts.
+
+    Attributes:
+        token_PS: Token ids, left-padded.
+        mask_PS: 1 on tokens, 0 on padding.
+    """
+
+    token_PS: Tensor
+    mask_PS: Tensor
+
+    def repeat(self, group_size: int) -> PromptBatch:
+        """Each prompt G times in a row."""
+        return PromptBatch(
+            self.token_PS.repeat_interleave(group_size, dim=0),
+            self.mask_PS.repeat_interleave(group_size, dim=0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Completions:
+    """Sampled completions, G in a row for each prompt.
+
+    Attributes:
+        token_BT: Token ids.
+        mask_BT: 1.0 up to and including the end-of-sequence token.
+        logp_BT: Log-prob of each token under the policy that sampled it; 0 on padding.
+        version_BT: Version (learner steps applied) of the policy that sampled each token.
+    """
+
+    token_BT: Tensor
+    mask_BT: Tensor
+    logp_BT: Tensor
+    version_BT: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutBatch:
+    """What a learner step consumes.
+
+    Attributes:
+        prompt_BS: Prompt ids of each sequence.
+        prompt_mask_BS: 1 on prompt tokens.
+        token_BT: Completion ids.
+        mask_BT: Completion mask.
+        behavior_logp_BT: Log-probs stored by the sampler: those of the behaviour policy μ.
+        reference_logp_BT: Log-probs under the reference policy.
+        version_BT: Version of the behaviour policy of each token.
+        reward_B: Reward of each completion, 0 or 1.
+        advantage_B: Group-normalised advantage of each completion.
+    """
+
+    prompt_BS: Tensor
+    prompt_mask_BS: Tensor
+    token_BT: Tensor
+    mask_BT: Tensor
+    behavior_logp_BT: Tensor
+    reference_logp_BT: Tensor
+    version_BT: Tensor
+    reward_B: Tensor
+    advantage_B: Tensor
+
+    def __len__(self) -> int:
+        return len(self.token_BT)
+
+    def part(self, start: int, stop: int) -> RolloutBatch:
+        """Sequences ``start`` to ``stop`` as views."""
+        return RolloutBatch(*(getattr(self, field.name)[start:stop] for field in fields(self)))
+
+
+def position_ids(mask_BS: Tensor) -> Tensor:
+    """Positions 0, 1, … of the tokens of left-padded sequences; padding gets 0."""
+    return (mask_BS.cumsum(dim=1) - 1).clamp(min=0)
+
+
+def attention_mask(mask_BS: Tensor) -> Tensor | None:
+    """The mask where there is padding, None where the causal mask alone does (which is faster)."""
+    return mask_BS if bool(torch.any(mask_BS == 0)) else None

@@ -1,0 +1,141 @@
+"""Policies: any causal language model that transformers loads, its tokenizer, its parameters as one flat vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from grpo_worker.batches import PromptBatch, RolloutBatch, attention_mask, position_ids
+from grpo_worker.config import WorkerConfig
+from grpo_worker.errors import ModelError
+from grpo_worker.objective import token_log_probs
+from grpo_worker.tasks import Problem
+from grpo_worker.tiny import BUILTIN_TINY, ensure_tiny_policy
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A causal language model and its tokenizer."""
+
+    model: nn.Module
+    tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def pad_id(self) -> int:
+        """Token id used for padding; its value never reaches a loss."""
+        pad_id = self.tokenizer.pad_token_id
+        return int(pad_id if pad_id is not None else self.eos_ids[0])
+
+    @property
+    def eos_ids(self) -> list[int]:
+        """Token ids that end a completion."""
+        eos = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
+        if eos is None:
+            eos = self.tokenizer.eos_token_id
+        return [int(i) for i in eos] if isinstance(eos, list | tuple) else [int(eos)]
+
+    def encode(self, problems: Sequence[Problem]) -> PromptBatch:
+        """Tokenise prompts, through the chat template where the tokenizer has one, and pad them on the left."""
+        ids = [self._encode_prompt(problem.prompt) for problem in problems]
+        width = max(map(len, ids))
+        device = next(self.model.parameters()).device
+        padded = [[self.pad_id] * (width - len(row)) + row for row in ids]
+        mask = [[0] * (width - len(row)) + [1] * len(row) for row in ids]
+        return PromptBatch(torch.tensor(padded, device=device), torch.tensor(mask, device=device))
+
+    def _encode_prompt(self, prompt: str) -> list[int]:
+        if self.tokenizer.chat_template:
+            chat = [{"role": "user", "content": prompt}]
+            prompt = self.tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+            return list(self.tokenizer(prompt, add_special_tokens=False)["input_ids"])
+        return list(self.tokenizer(prompt)["input_ids"])
+
+    def decode(self, token_BT: Tensor, mask_BT: Tensor) -> list[str]:
+        """Texts of completions, without special tokens."""
+        lengths = mask_BT.sum(1).long().tolist()
+        rows = [row[:length] for row, length in zip(token_BT.tolist(), lengths, strict=True)]
+        texts: list[str] = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
+        return texts
+
+    def completion_log_probs(self, batch: RolloutBatch, temperature: float) -> tuple[Tensor, Tensor]:
+        """Log-prob and entropy of each completion token in one forward pass; see `token_log_probs`."""
+        length = batch.token_BT.shape[1]
+        token_BL = torch.cat([batch.prompt_BS, batch.token_BT[:, :-1]], dim=1)
+        # Padding on the right needs no mask: the causal mask hides it from every token that counts.
+        mask_BL = nn.functional.pad(batch.prompt_mask_BS, (0, length - 1), value=1)
+        output = self.model(
+            input_ids=token_BL, attention_mask=attention_mask(mask_BL), position_ids=position_ids(mask_BL),
+            use_cache=False, logits_to_keep=length,
+        )  # fmt: skip
+        return token_log_probs(output.logits, batch.token_BT, temperature)
+
+
+class FlatParameters:
+    """The trainable parameters as one vector θ and one gradient vector; the model's tensors become views of them.
+
+    Optimizer, clipping and every diagnostic are then single operations on [N] vectors.
+
+    Args:
+        model: Its parameters must share one dtype and device.
+
+    Raises:
+        ModelError: They do not.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        kinds = {(p.dtype, p.device) for p in parameters}
+        if len(kinds) != 1:
+            raise ModelError(
+                f"the trainable parameters must share one dtype and device, found {sorted(map(str, kinds))}"
+            )
+        self.theta_N = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in parameters]))
+        self.grad_N = torch.zeros_like(self.theta_N.data)
+        self.theta_N.grad = self.grad_N
+        offset = 0
+        for p in parameters:
+            view = slice(offset, offset + p.numel())
+            p.data = self.theta_N.data[view].view_as(p)
+            p.grad = self.grad_N[view].view_as(p)
+            offset += p.numel()
+
+    def __len__(self) -> int:
+        return self.theta_N.numel()
+
+    def snapshot(self) -> Tensor:
+        """A copy of θ."""
+        return self.theta_N.detach().clone()
+
+
+def load_policy(config: WorkerConfig, cache_dir: Path, device: torch.device) -> Policy:
+    """Load the policy that a config names, without dropout; the builtin one is warmed up first if it has to be.
+
+    Args:
+        config: The run's config.
+        cache_dir: Where warmed-up builtin policies are kept, by content.
+        device: Where the weights go.
+
+    Raises:
+        ModelError: The model or its tokenizer cannot be loaded.
+    """
+    path = config.model.path
+    if path == BUILTIN_TINY:
+        path = str(ensure_tiny_policy(config.tiny, config.task, config.seed, cache_dir))
+    transformers_logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, config.model.dtype))
+        tokenizer = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"model {config.model.name!r} cannot be loaded from {path!r}: {error}") from error
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"the tokenizer of model {config.model.name!r} has no end-of-sequence token")
+    for parameter in model.parameters():
+        # Weights mapped from a file may lie at any address; matrix products round differently by alignment.
+        parameter.data = parameter.data.clone()
+    return Policy(model.to(device).eval(), tokenizer)

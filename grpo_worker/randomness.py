@@ -1,0 +1,13 @@
+"""Random numbers that depend only on what they are for, so that a resumed run draws what it would have drawn."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+
+def generator(*purpose: str | int) -> torch.Generator:
+    """A CPU generator seeded by its purpose, e.g. ``generator(seed, "prompts", sync)``."""
+    digest = hashlib.sha256("/".join(map(str, purpose)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

@@ -1,0 +1,310 @@
+"""The loop on the real tiny policy: lags, equality with a synchronous loop, determinism, resume, endings."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from grpo_worker import learner as learner_module
+from grpo_worker.batches import Completions, PromptBatch
+from grpo_worker.config import WorkerConfig
+from grpo_worker.errors import CheckpointError, Diverged, LagError
+from grpo_worker.learner import Learner
+from grpo_worker.loop import run
+from grpo_worker.objective import group_advantages
+from grpo_worker.pipelines import ReusePipeline
+from grpo_worker.policy import Policy, load_policy
+from grpo_worker.randomness import generator
+from grpo_worker.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord, from_json
+from grpo_worker.sampler.hf import HfSampler, generate
+from grpo_worker.tasks import load_task
+from tests.conftest import tiny_run
+
+CPU = torch.device("cpu")
+
+
+def records_of(config: WorkerConfig, cache: Path, **options: object) -> list[Record]:
+    records: list[Record] = []
+    run(config, records.append, cache_dir=cache, **options)  # type: ignore[arg-type]
+    return records
+
+
+def measured(records: list[Record]) -> list[Record]:
+    """Records without their timings, which alone may differ between equal runs."""
+    timings = {"rollout_s": 0.0, "learner_s": 0.0, "sync_s": 0.0, "idle_s": 0.0}
+    return [dataclasses.replace(r, **timings) if isinstance(r, SyncRecord) else r
+            for r in records if not isinstance(r, StartRecord)]  # fmt: skip
+
+
+def of_type(records: list[Record], record_type: type) -> list:
+    return [record for record in records if isinstance(record, record_type)]
+
+
+class VersionSampler:
+    """A fake engine that writes the version of its weights into its tokens: the truth about staleness.
+
+    Token ids are limited to the vocabulary, so the version is spelt in base 10 over the four positions.
+    """
+
+    def __init__(self, policy: Policy, temperature: float) -> None:
+        self._version = -1
+
+    def load(self, weights: Mapping[str, Tensor], version: int) -> None:
+        self._version = version
+
+    def sample(self, prompts: PromptBatch, group_size: int, uniform_BT: Tensor) -> Completions:
+        digits = [int(digit) for digit in f"{self._version:04d}"]
+        token = torch.tensor(digits).repeat(len(uniform_BT), 1)
+        return Completions(
+            token, torch.ones(token.shape), torch.zeros(token.shape), torch.full_like(token, self._version)
+        )
+
+
+@pytest.mark.parametrize("reuse", ["replay", "split"])
+@pytest.mark.parametrize("k", [1, 3, 4])
+def test_recorded_lags_are_those_written_into_the_tokens(
+    policy_cache: Path, monkeypatch: pytest.MonkeyPatch, k: int, reuse: str
+) -> None:
+    seen: dict[int, list[int]] = {}
+    original = Learner.step
+
+    def spying_step(self: Learner, batch: learner_module.RolloutBatch) -> learner_module.StepMetrics:
+        version = (batch.token_BT * torch.tensor([1000, 100, 10, 1])).sum(1)
+        seen[self.steps] = (self.steps - version).tolist()
+        return original(self, batch)
+
+    monkeypatch.setattr(Learner, "step", spying_step)
+    config = tiny_run(k=k, reuse=reuse, horizon=12, prompts_per_batch=2, group_size=2)
+    syncs = of_type(records_of(config, policy_cache, make_sampler=VersionSampler), SyncRecord)
+
+    assert sorted(seen) == list(range(12))
+    for sync in syncs:
+        lags = [lag for step in range(sync.learner_step, sync.learner_step + k) for lag in seen[step]]
+        assert (sync.lag_min, sync.lag_max) == (min(lags), max(lags)) == (0, k - 1)
+        assert sync.lag_mean == pytest.approx(sum(lags) / len(lags))
+
+
+def test_a_token_older_than_the_bound_is_refused(policy_cache: Path) -> None:
+    class LateSampler(VersionSampler):
+        def load(self, weights: Mapping[str, Tensor], version: int) -> None:
+            self._version = max(0, version - 1)
+
+    with pytest.raises(
+        LagError, match="learner step 3 would consume tokens with lags 2 to 2; staleness k = 2 allows 0 to 1"
+    ):
+        records_of(tiny_run(prompts_per_batch=2, group_size=2), policy_cache, make_sampler=LateSampler)
+
+
+def test_replay_uses_each_rollout_k_times_and_split_once(policy_cache: Path) -> None:
+    for reuse, prompts, uses in (("replay", 2, 3), ("split", 6, 1)):
+        config = tiny_run(k=3, reuse=reuse, prompts_per_batch=2, group_size=2)
+        policy = load_policy(config, policy_cache, CPU)
+        pipeline = ReusePipeline(config, load_task(config.task), policy, HfSampler(policy, 1.0))
+        batch = pipeline.rollouts(0)
+        assert len(batch) == prompts * 2
+        consumed = torch.cat([part.behavior_logp_BT for part in pipeline.minibatches(batch)])
+        assert len(consumed) == 3 * 2 * 2
+        assert torch.equal(consumed, batch.behavior_logp_BT.repeat(uses, 1))
+
+
+def synchronous_grpo(config: WorkerConfig, cache: Path) -> tuple[Tensor, list[float]]:
+    """On-policy GRPO written plainly: sample, score, one gradient step, repeat; no pipeline, no flat parameters."""
+    torch.set_num_threads(1)
+    task, policy = load_task(config.task), load_policy(config, cache, CPU)
+    parameters = list(policy.model.parameters())
+    optimizer = torch.optim.AdamW(parameters, lr=config.eta, betas=(0.9, 0.999), weight_decay=0.0)
+    draws = ReusePipeline(config, task, policy, HfSampler(policy, 1.0))
+    rewards = []
+    for step in range(config.horizon):
+        rollouts = draws.rollouts(step)  # for its prompts alone: completions are sampled and scored anew below
+        prompts = PromptBatch(rollouts.prompt_BS[:: config.group_size], rollouts.prompt_mask_BS[:: config.group_size])
+        uniform = torch.rand(len(rollouts), 4, generator=generator(config.seed, "completions", step))
+        completions = generate(policy, prompts, config.group_size, uniform, 1.0, step)
+        texts = policy.decode(completions.token_BT, completions.mask_BT)
+        sums = ["".join(policy.tokenizer.convert_ids_to_tokens(row)) for row in rollouts.prompt_BS.tolist()]
+        reward = torch.tensor([float(int(s[:2]) + int(s[3:5]) == int(t)) if t.isdigit() and t == str(int(t)) else 0.0
+                               for s, t in zip(sums, texts, strict=True)])  # fmt: skip
+        rewards.append(float(reward.mean()))
+        advantage = group_advantages(reward.view(-1, config.group_size), divide_by_std=True).flatten()
+
+        sequence = torch.cat([rollouts.prompt_BS, completions.token_BT[:, :-1]], dim=1)
+        logits = policy.model(input_ids=sequence, use_cache=False, logits_to_keep=4).logits
+        logp = torch.log_softmax(logits, -1).gather(-1, completions.token_BT[..., None])[..., 0]
+        ratio = torch.exp(logp - completions.logp_BT)
+        clipped = torch.clamp(ratio, 1 - config.clip_eps, 1 + config.clip_eps)
+        objective = torch.minimum(ratio * advantage[:, None], clipped * advantage[:, None])
+        loss = -((objective * completions.mask_BT).sum(1) / completions.mask_BT.sum(1)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        norm = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]).norm().item()
+        for p in parameters:
+            if p.grad is not None and norm > 1.0:
+                p.grad.mul_(1.0 / norm)
+        for group in optimizer.param_groups:
+            group["lr"] = config.eta * min(1.0, (step + 1) / 10)
+        optimizer.step()
+    return torch.cat([p.detach().flatten() for p in parameters]), rewards
+
+
+def test_lag_zero_is_the_synchronous_loop_bit_for_bit(policy_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_run(k=1, horizon=25, prompts_per_batch=4, eta=1e-3)
+    final: list[Tensor] = []
+    original = Learner.step
+
+    def remember(self: Learner, batch: learner_module.RolloutBatch) -> learner_module.StepMetrics:
+        metrics = original(self, batch)
+        final[:] = [self.parameters.snapshot()]
+        return metrics
+
+    monkeypatch.setattr(Learner, "step", remember)
+    syncs = of_type(records_of(config, policy_cache), SyncRecord)
+    monkeypatch.undo()
+    weights, rewards = synchronous_grpo(config, policy_cache)
+    assert len(set(rewards)) > 3, "the example must have something to learn from"
+    assert [sync.reward for sync in syncs] == rewards
+    assert torch.equal(final[0], weights)
+
+
+def test_a_minibatch_in_pieces_gives_the_same_gradient(policy_cache: Path) -> None:
+    whole, pieces = tiny_run(), tiny_run(micro_batch_size=24)
+    gradients = []
+    for config in (whole, pieces):
+        policy = load_policy(config, policy_cache, CPU)
+        learner = Learner(policy, config)
+        batch = ReusePipeline(config, load_task(config.task), policy, HfSampler(policy, 1.0)).rollouts(0)
+        learner._backward(batch)
+        gradients.append(learner.parameters.grad_N.clone())
+    assert gradients[0].norm() > 0.01
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
+
+
+def test_the_policy_learns(policy_cache: Path) -> None:
+    """Real GRPO raises the reward of the fully warmed-up policy at a calm setting."""
+    config = tiny_run(k=2, eta=5e-4, horizon=96)
+    evals = of_type(records_of(config, policy_cache), EvalRecord)
+    assert evals[-1].val_reward > evals[0].val_reward + 0.05
+
+
+def test_same_seed_same_bits_also_across_processes(policy_cache: Path, tmp_path: Path) -> None:
+    config = tiny_run(k=3, horizon=9)
+    here = measured(records_of(config, policy_cache))
+    assert here == measured(records_of(config, policy_cache))
+    file = tmp_path / "run.yaml"
+    file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    output = subprocess.run(
+        [sys.executable, "-m", "grpo_worker", str(file), "--cache-dir", str(policy_cache)],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    there = [from_json(line) for line in output.splitlines()]
+    assert isinstance(there[0], StartRecord)
+    assert isinstance(there[-1], FinishRecord)
+    assert measured(there) == here
+    other = tiny_run(k=3, horizon=9, seed=1, tiny={"warmup_steps": 2})
+    assert here != measured(records_of(other, policy_cache))
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_resume_gives_the_bits_of_an_uninterrupted_run(policy_cache: Path, tmp_path: Path, stop_after: int) -> None:
+    config = tiny_run(k=3, horizon=14, eval_every_steps=2, eta=1e-3)
+    whole = records_of(config, policy_cache)
+    asked: list[None] = []
+
+    def stop() -> bool:
+        asked.append(None)
+        return len(asked) == stop_after
+
+    first = records_of(config, policy_cache, run_dir=tmp_path, should_stop=stop)
+    second = records_of(config, policy_cache, run_dir=tmp_path)
+    assert isinstance(first[-1], FinishRecord)
+    assert first[-1].outcome == "interrupted"
+    assert isinstance(second[0], StartRecord)
+    assert second[0].resumed_from_sync == stop_after - 1
+    assert measured(first)[:-1] + measured(second) == measured(whole)
+
+
+def test_a_periodic_checkpoint_is_resumed_from_after_a_kill(policy_cache: Path, tmp_path: Path) -> None:
+    config = tiny_run(k=2, horizon=12, checkpoint_every_steps=4)
+
+    class Killed(BaseException):
+        pass
+
+    def die_late() -> bool:
+        if list(tmp_path.glob("checkpoint-*3.pt")):
+            raise Killed
+        return False
+
+    with pytest.raises(Killed):
+        records_of(config, policy_cache, run_dir=tmp_path, should_stop=die_late)
+    resumed = records_of(config, policy_cache, run_dir=tmp_path)
+    assert resumed[0].resumed_from_sync == 3  # type: ignore[union-attr]
+    whole = measured(records_of(config, policy_cache))
+    assert measured(resumed) == whole[-len(resumed) + 1 :]
+
+
+def test_a_checkpoint_of_another_config_is_refused_with_the_difference(policy_cache: Path, tmp_path: Path) -> None:
+    records_of(tiny_run(), policy_cache, run_dir=tmp_path, should_stop=lambda: True)
+    with pytest.raises(CheckpointError, match=r"eta: 0\.0005 there, 0\.002 here"):
+        records_of(tiny_run(eta=2e-3), policy_cache, run_dir=tmp_path)
+    next(tmp_path.glob("checkpoint-*")).write_bytes(b"torn")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        records_of(tiny_run(), policy_cache, run_dir=tmp_path)
+
+
+@pytest.mark.parametrize("k", [2, 5, 8, 32])
+def test_validation_does_not_depend_on_k(policy_cache: Path, k: int) -> None:
+    evals = of_type(records_of(tiny_run(k=k, horizon=20), policy_cache), EvalRecord)
+    assert [record.learner_step for record in evals] == [0, 8, 16, 20]
+    assert len({evals[0].val_reward}) == 1
+
+
+def test_a_collapse_is_found_and_can_end_the_run(policy_cache: Path) -> None:
+    wild = {"k": 8, "eta": 5e-2, "horizon": 96}
+    whole = records_of(tiny_run(**wild), policy_cache)[-1]
+    assert isinstance(whole, FinishRecord)
+    assert (whole.outcome, whole.learner_steps) == ("collapsed", 96)
+    assert whole.collapse_step is not None
+    assert whole.collapse_step_lo == whole.collapse_step - 8
+    assert whole.collapse_sync == math.ceil(whole.collapse_step / 8)
+    early = records_of(tiny_run(**wild, collapse={"stop_after_evals": 4}), policy_cache)[-1]
+    assert isinstance(early, FinishRecord)
+    assert early.collapse_step == whole.collapse_step
+    assert whole.collapse_step + 3 * 8 == early.learner_steps < 96
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(
+    policy_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Learner.step
+
+    def poisoned(self: Learner, batch: learner_module.RolloutBatch) -> learner_module.StepMetrics:
+        if self.steps == 5:
+            self.parameters.theta_N.data[7] = math.nan
+        return original(self, batch)
+
+    monkeypatch.setattr(Learner, "step", poisoned)
+    finish = records_of(tiny_run(), policy_cache)[-1]
+    assert isinstance(finish, FinishRecord)
+    assert (finish.outcome, finish.learner_steps) == ("diverged", 5)
+    assert finish.detail == "the loss is not finite at learner step 5"
+    with pytest.raises(Diverged):
+        raise Diverged("the loss", 5)
+
+
+def test_every_field_of_a_sync_is_filled(policy_cache: Path) -> None:
+    first, second = of_type(records_of(tiny_run(k=4), policy_cache), SyncRecord)
+    assert [name for name, value in dataclasses.asdict(first).items() if value is None] == [
+        "val_reward", "cosine_update_across", "cosine_gradient_across",
+    ]  # fmt: skip
+    assert None not in dataclasses.asdict(second).values()
+    assert second.engine_gap < 1e-5
+    assert second.drift_from_start <= second.path_length + 1e-6
+    assert 0 < second.ess_sequence <= second.ess_token <= 1
