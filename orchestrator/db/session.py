@@ -6,8 +6,6 @@ A message never holds a password, in whatever form the URL carries it.
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -28,10 +26,6 @@ _ALLOWED = "sqlite:///FILE, postgresql://USER@HOST/NAME"
 
 CONNECT_TIMEOUT_S = 10
 """How long to wait for a Postgres server to answer."""
-
-
-# Postgres refuses NaN in JSON; refused here, it is refused by both.
-_to_json = functools.partial(json.dumps, allow_nan=False)
 
 
 def create_engine_for(url: str, *, create: bool = False) -> Engine:
@@ -56,7 +50,6 @@ def create_engine_for(url: str, *, create: bool = False) -> Engine:
             pool_size=1,
             max_overflow=0,
             pool_pre_ping=True,
-            json_serializer=_to_json,
             connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "stalesweep"},
         )
     except ImportError as error:
@@ -127,9 +120,7 @@ def _sqlite_engine(url: URL, *, create: bool) -> Engine:
             connection.execute("PRAGMA journal_mode = WAL")
         return connection
 
-    engine = create_engine(
-        url, creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=0, json_serializer=_to_json
-    )
+    engine = create_engine(url, creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=0)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

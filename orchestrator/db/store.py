@@ -6,12 +6,13 @@ What the transactions do stands in `orchestrator.db.registration`, `orchestrator
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Self
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from grpo_worker.config import WorkerConfig
 from grpo_worker.records import EvalRecord, FinishRecord, StartRecord, SyncRecord
@@ -242,7 +243,11 @@ class Store:
 
         Returns:
             The fit's id.
+
+        Raises:
+            ValueError: The result holds NaN or an infinity, which is not JSON.
         """
+        json.dumps(result, allow_nan=False)  # Postgres refuses it, SQLite does not
         values = {"sweeps": sweeps, "run_ids": run_ids, "detector": detector, "result": dict(result)}
         with self._write() as connection:
             return connection.execute(
@@ -254,10 +259,10 @@ class Store:
 
     def _reset(self, run_ids: Iterable[int], state: str) -> None:
         with self._write() as connection:
-            # By primary key, one by one: a list of 10,000 ids is more than a statement may hold everywhere.
+            # One by one, by primary key: a statement cannot hold 100,000 ids everywhere.
             connection.execute(
                 update(Run)
-                .where(Run.id == bindparam("run"), Run.state.in_(_RESETTABLE))
+                .where(Run.id == bindparam("run"), or_(*(Run.state == old for old in _RESETTABLE)))
                 .values(state=state, failure=None, updated_at=now()),
                 [{"run": run_id} for run_id in run_ids],
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,13 +24,24 @@ class NanFloat(TypeDecorator[float]):
     impl = Double
     cache_ok = True
 
-    def process_bind_param(self, value: float | None, dialect: Dialect) -> Any:
-        """Replace NaN by its text where the database cannot hold it."""
-        return "NaN" if dialect.name == "sqlite" and value is not None and math.isnan(value) else value
+    # Whole processors, not `process_bind_param`: Double's own, which runs after that one, turns the text back
+    # into a float; and Postgres, which needs neither, is spared a call per value.
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> float | None:
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        """Replace NaN by its text where the database cannot hold it."""
+        return _nan_to_text if dialect.name == "sqlite" else None
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
         """Read the text back as a NaN."""
-        return math.nan if value == "NaN" else value
+        return _nan_from_text if dialect.name == "sqlite" else None
+
+
+def _nan_to_text(value: float | None) -> float | str | None:
+    return "NaN" if value is not None and math.isnan(value) else value
+
+
+def _nan_from_text(value: float | str | None) -> float | str | None:
+    return math.nan if value == "NaN" else value
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -1,0 +1,223 @@
+"""Stored rows as tidy tables with the export's columns: Arrow batches, and pandas frames made from them.
+
+NaN and missing stay apart: a metric that was measured and is not a number is NaN, one that was not measured
+is missing. In Arrow that is a NaN and a null. In a frame, a column that may be missing has a nullable type:
+``Int64`` for whole numbers and ``double[pyarrow]`` for floats (pandas' ``Float64`` takes NaN for missing);
+a column that is never missing is plain ``int64`` or ``float64``. Text that is missing is None or NaN, a time
+that is missing NaT; times are in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Double,
+    Integer,
+    Select,
+    Text,
+    cast,
+    false,
+    func,
+    inspect,
+    or_,
+    select,
+    type_coerce,
+)
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.types import TypeEngine
+
+from orchestrator.db.models import Attempt, Cell, Evaluation, Fit, Run, Sweep, SyncMetric
+from orchestrator.db.store import Store
+from orchestrator.db.types import NanFloat, UtcDateTime, seconds_between
+
+if TYPE_CHECKING:
+    Query = Select[*tuple[Any, ...]]
+
+BATCH_ROWS = 20_000
+"""Rows held as Python objects at a time."""
+
+
+def sweeps(store: Store, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Load sweeps: name, digest, time of registration, number of runs, the grid file's text."""
+    return _frame(store, "sweeps", names)
+
+
+def runs(store: Store, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
+    """Load runs, in grid order; ``wall_s`` sums its attempts, ``gpu_s`` is that times the GPUs asked for.
+
+    Args:
+        store: The store.
+        sweeps: Names of sweeps; None = all.
+
+    Raises:
+        SelectionError: There is no sweep of such a name. So do the other frames.
+    """
+    return _frame(store, "runs", sweeps)
+
+
+def attempts(store: Store, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
+    """Load attempts, by run and number."""
+    return _frame(store, "attempts", sweeps)
+
+
+def syncs(store: Store, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
+    """Load weight syncs with all metrics of `grpo_worker.records.SyncRecord`, by run and sync."""
+    return _frame(store, "syncs", sweeps)
+
+
+def evals(store: Store, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
+    """Load validations, by run and learner step."""
+    return _frame(store, "evals", sweeps)
+
+
+def fits(store: Store, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
+    """Load stored fits; of some sweeps, those that any of them entered."""
+    return _frame(store, "fits", sweeps)
+
+
+def schema(table: str) -> pa.Schema:
+    """Describe a table's columns: name, Arrow type, whether a value can be missing.
+
+    Args:
+        table: A key of `TABLES`.
+    """
+    columns = TABLES[table](None).selected_columns
+    # A renamed or computed column does not say whether it can be missing; none of those here can.
+    return pa.schema([pa.field(c.name, _arrow_type(c.type), getattr(c, "nullable", False)) for c in columns])
+
+
+def batches(
+    connection: Connection, table: str, sweeps: Sequence[str] | None = None
+) -> Generator[pa.RecordBatch]:
+    """Stream a table without holding more than a batch of it. Close it if it is not read to its end.
+
+    Args:
+        connection: From `Store.read`; tables read in one such transaction belong together.
+        table: A key of `TABLES`.
+        sweeps: Names of stored sweeps; None = all.
+    """
+    columns = schema(table)
+    query = TABLES[table](sweeps).execution_options(yield_per=BATCH_ROWS)
+    with connection.execute(query) as result:
+        for rows in result.partitions():
+            values = zip(columns, zip(*rows, strict=True), strict=True)
+            arrays = [pa.array(column, type=field.type, from_pandas=False) for field, column in values]
+            yield pa.record_batch(arrays, schema=columns)
+
+
+def _frame(store: Store, table: str, sweeps: Sequence[str] | None) -> pd.DataFrame:
+    for name in sweeps or ():
+        store.sweep_id(name)
+    with store.read() as connection:
+        loaded = pa.Table.from_batches(batches(connection, table, sweeps), schema=schema(table))
+    return pd.DataFrame({field.name: _series(field, loaded[field.name]) for field in loaded.schema})
+
+
+def _series(field: pa.Field, column: pa.ChunkedArray) -> pd.Series[Any]:
+    as_nullable: Any = None
+    if field.nullable and pa.types.is_integer(field.type):
+        as_nullable = {pa.int64(): pd.Int64Dtype()}.get
+    elif field.nullable and pa.types.is_floating(field.type):
+        as_nullable = pd.ArrowDtype
+    series: pd.Series[Any] = column.to_pandas(types_mapper=as_nullable)
+    return series
+
+
+def _arrow_type(sql_type: TypeEngine[Any]) -> pa.DataType:
+    match sql_type:
+        case UtcDateTime():
+            return pa.timestamp("us", tz="UTC")
+        case NanFloat() | Double():
+            return pa.float64()
+        case BigInteger() | Integer():
+            return pa.int64()
+        case _:
+            return pa.string()
+
+
+def _sweeps(names: Sequence[str] | None) -> Query:
+    runs = select(func.count()).select_from(Run).join(Cell).where(Cell.sweep_id == Sweep.id)
+    count = runs.scalar_subquery().label("runs")
+    query = select(Sweep.name.label("sweep"), Sweep.digest, Sweep.created_at, count, Sweep.grid_text)
+    return _of_sweeps(query, names).order_by(Sweep.id)
+
+
+def _runs(names: Sequence[str] | None) -> Query:
+    # A running attempt counts up to when it was last heard of.
+    end = func.coalesce(Attempt.ended_at, Attempt.heartbeat_at)
+    total = func.sum(seconds_between(Attempt.started_at, end), type_=Double())
+    in_run = select(total).where(Attempt.run_id == Run.id).scalar_subquery()
+    wall_s = func.coalesce(in_run, 0.0, type_=Double())
+    gpus = Run.resources["gpus"].as_integer()
+    columns: tuple[Any, ...] = (
+        *(Run.id.label("run"), Sweep.name.label("sweep"), Cell.model, Cell.k, Cell.eta, Run.seed, Cell.axes),
+        *(Run.state, Run.horizon, Run.learner_steps),
+        *(Run.collapse_step, Run.collapse_step_lo, Run.collapse_sync, Run.collapse_detector, Run.failure),
+        *(type_coerce(wall_s * gpus, Double()).label("gpu_s"), wall_s.label("wall_s")),
+        *(Run.code_version, Run.config_digest),
+    )
+    query = select(*columns).join_from(Run, Cell).join(Sweep)
+    return _of_sweeps(query, names).order_by(Sweep.id, Cell.position, Run.id)
+
+
+def _attempts(names: Sequence[str] | None) -> Query:
+    columns = (
+        *(Attempt.run_id.label("run"), Attempt.number.label("attempt"), Attempt.executor, Attempt.job_id),
+        *(Attempt.task_id, Attempt.restart_count, Attempt.host, Attempt.started_at, Attempt.ended_at),
+        *(Attempt.outcome, Attempt.resumed_from_sync),
+    )
+    return _of_run(select(*columns), Attempt.run_id, names).order_by(Attempt.run_id, Attempt.number)
+
+
+def _syncs(names: Sequence[str] | None) -> Query:
+    _, *metrics = inspect(SyncMetric).columns
+    query = select(SyncMetric.run_id.label("run"), *metrics)
+    return _of_run(query, SyncMetric.run_id, names).order_by(SyncMetric.run_id, SyncMetric.sync)
+
+
+def _evals(names: Sequence[str] | None) -> Query:
+    columns = (Evaluation.attempt, Evaluation.learner_step, Evaluation.val_reward, Evaluation.val_n)
+    query = select(Evaluation.run_id.label("run"), *columns)
+    return _of_run(query, Evaluation.run_id, names).order_by(Evaluation.run_id, Evaluation.learner_step)
+
+
+def _fits(names: Sequence[str] | None) -> Query:
+    asked = cast(Fit.sweeps, Text)
+    query: Query = select(
+        Fit.id.label("fit"),
+        Fit.created_at,
+        asked.label("sweeps"),
+        cast(Fit.run_ids, Text).label("run_ids"),
+        *(Fit.code_version, Fit.detector),
+        cast(Fit.result, Text).label("result"),
+    ).order_by(Fit.id)
+    if names is None:
+        return query
+    return query.where(or_(false(), *(asked.contains(f'"{name}"', autoescape=True) for name in names)))
+
+
+def _of_run(query: Query, run_id: InstrumentedAttribute[int], names: Sequence[str] | None) -> Query:
+    if names is None:
+        return query
+    return _of_sweeps(query.join(Run, Run.id == run_id).join(Cell).join(Sweep), names)
+
+
+def _of_sweeps(query: Query, names: Sequence[str] | None) -> Query:
+    return query if names is None else query.where(Sweep.name.in_(names))
+
+
+TABLES: dict[str, Callable[[Sequence[str] | None], Query]] = {
+    "sweeps": _sweeps,
+    "runs": _runs,
+    "attempts": _attempts,
+    "syncs": _syncs,
+    "evals": _evals,
+    "fits": _fits,
+}
+"""Every exported table and the query behind it, given the names of sweeps or None for all."""

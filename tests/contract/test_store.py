@@ -1,0 +1,399 @@
+"""The store: one identity per run, one writer per run, every number as it was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import multiprocessing
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text, update
+from stores import ORIGIN, begin, eval_record, sync_record
+
+from grpo_worker.records import FinishRecord, Outcome, StartRecord, SyncRecord
+from orchestrator.db.attempts import Claim
+from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
+from orchestrator.db.session import create_engine_for, transaction
+from orchestrator.db.store import Store
+from orchestrator.errors import Fenced, SelectionError, StoreError, SweepConflict
+from orchestrator.grid import Sweep
+
+Grid = Callable[..., Sweep]
+
+FLOATS = (math.nan, math.inf, -math.inf, 5e-324, 1 / 3, 1.7976931348623157e308)
+
+
+def rows(store: Store, model: Any, *columns: str) -> list[tuple[Any, ...]]:
+    chosen = [getattr(model, column) for column in columns]
+    with store.read() as connection:
+        return [tuple(row) for row in connection.execute(select(*chosen).order_by(*chosen))]
+
+
+def state(store: Store, run_id: int) -> tuple[str, str | None]:
+    with store.read() as connection:
+        found = connection.execute(select(Run.state, Run.failure).where(Run.id == run_id)).one()
+    return found.state, found.failure
+
+
+def same(left: object, right: object) -> bool:
+    return repr(left) == repr(right)  # tells NaN from None, and holds every bit
+
+
+# Sweeps
+
+
+def test_registering_twice_changes_nothing(store: Store, grid: Grid) -> None:
+    sweep = grid(eta=[1e-4, 1e-3])
+    sweep_id = store.register(sweep)
+    before = rows(store, Run, "id", "cell_id", "seed", "config_digest", "updated_at")
+    assert store.register(sweep) == sweep_id == store.sweep_id("demo")
+    assert rows(store, Run, "id", "cell_id", "seed", "config_digest", "updated_at") == before
+    assert store.unfinished_runs(sweep_id) == [row[0] for row in before]
+
+
+def test_a_run_is_stored_whole(store: Store, grid: Grid) -> None:
+    sweep = grid(eta=[1e-4], clip_eps=[0.2, 1.0])
+    runs = store.unfinished_runs(store.register(sweep))
+    assert [store.run_config(run) for run in runs] == [run.config for run in sweep.runs]
+    digests = dict(rows(store, Run, "id", "config_digest"))
+    assert [digests[run] for run in runs] == [run.config.digest for run in sweep.runs]
+    progress = store.progress(1)
+    assert [(p.model, p.k, p.eta, p.seed) for p in progress] == [
+        (run.cell.model, run.cell.k, run.cell.eta, run.seed) for run in sweep.runs
+    ]
+    assert [p.axes for p in progress] == [dict(run.cell.axes) for run in sweep.runs]
+    assert {p.axes["clip_eps"] for p in progress} == {0.2, 1.0}
+
+
+def test_an_edited_grid_is_refused_with_its_difference(store: Store, grid: Grid) -> None:
+    store.register(grid())
+    with pytest.raises(SweepConflict, match="stored with another grid") as caught:
+        store.register(grid(eta=[2e-3]))
+    assert "-  eta: [0.001]\n+  eta: [0.002]" in str(caught.value)
+    assert len(rows(store, Run, "id")) == 4
+
+
+def test_extending_adds_runs_in_grid_order_and_keeps_the_others(store: Store, grid: Grid) -> None:
+    sweep_id = store.register(grid(k=[2, 32]))
+    begin(store, 1)
+    wider = grid(k=[2, 8, 32], seed=[0, 1, 2])
+    assert store.register(wider, extend=True) == sweep_id
+    progress = store.progress(sweep_id)
+    assert sorted((p.k, p.seed) for p in progress) == sorted((run.cell.k, run.seed) for run in wider.runs)
+    assert [p.k for p in progress] == [2, 2, 2, 8, 8, 8, 32, 32, 32]
+    assert [p.run_id for p in progress if p.run_id <= 4] == [1, 2, 3, 4]
+    assert state(store, 1) == ("running", None)
+    assert store.register(wider) == sweep_id, "the wider grid is now the sweep's"
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"k": [2]}, "removes 2 and changes 0"),
+        ({"seed": [0]}, "removes 2 and changes 0"),
+        ({"horizon": 80}, "removes 0 and changes 4"),
+        ({"clip_eps": [0.2]}, "removes 4 and changes 0"),
+    ],
+)
+def test_extending_may_not_remove_or_change(
+    store: Store, grid: Grid, axes: dict[str, Any], message: str
+) -> None:
+    store.register(grid())
+    with pytest.raises(SweepConflict, match=message):
+        store.register(grid(**{"eta": [1e-3, 2e-3], **axes}), extend=True)
+    assert len(rows(store, Run, "id")) == 4
+
+
+def test_ten_thousand_runs_register_in_seconds(store: Store, grid: Grid) -> None:
+    sweep = grid(k=list(range(1, 101)), eta=[1e-4 * i for i in range(1, 11)], seed=list(range(10)))
+    start = time.perf_counter()
+    sweep_id = store.register(sweep)
+    assert time.perf_counter() - start < 20, "a few seconds on an idle machine"
+    assert len(store.unfinished_runs(sweep_id)) == 10_000
+    store.set_queued(store.unfinished_runs(sweep_id))
+    assert {p.state for p in store.progress(sweep_id)} == {"queued"}
+
+
+def test_names_that_are_not_there(store: Store, grid: Grid) -> None:
+    with pytest.raises(SelectionError, match="no sweep named 'demo'; the database holds none yet"):
+        store.sweep_id("demo")
+    for name in ("quickstart", "replicates"):
+        store.register(grid(name))
+    assert store.sweep_names() == ["quickstart", "replicates"]
+    with pytest.raises(SelectionError, match=r"no sweep named 'quickstrat'; did you mean 'quickstart'\?"):
+        store.sweep_id("quickstrat")
+    with pytest.raises(SelectionError, match="stored sweeps: quickstart, replicates"):
+        store.sweep_id("xyz")
+    with pytest.raises(SelectionError, match="no run 99"):
+        store.run_config(99)
+    with pytest.raises(SelectionError, match="no run 99"):
+        begin(store, 99)
+
+
+# Attempts
+
+
+@pytest.fixture
+def run_id(store: Store, grid: Grid) -> int:
+    return store.unfinished_runs(store.register(grid()))[0]
+
+
+def finish_record(outcome: Outcome, **values: Any) -> FinishRecord:
+    return FinishRecord(outcome, learner_steps=40, detector="half", **values)
+
+
+def test_one_attempt_at_a_time(store: Store, run_id: int) -> None:
+    begin(store, run_id)
+    assert store.begin_attempt(run_id, ORIGIN, resumed_from_sync=None, resumed_from_step=None) is None
+    assert begin(store, run_id, take_over=True) == Claim(run_id, 2)
+    first, second = rows(store, Attempt, "number", "outcome", "failure")
+    assert first == (1, "lost", "attempt 2 took over")
+    assert second == (2, None, None)
+
+
+@pytest.mark.parametrize(
+    ("record", "state_after", "finished"),
+    [
+        (
+            finish_record("collapsed", collapse_step=16, collapse_step_lo=8, collapse_sync=8),
+            ("collapsed", None),
+            True,
+        ),
+        (finish_record("degraded"), ("degraded", None), True),
+        (finish_record("stable"), ("stable", None), True),
+        (finish_record("diverged", detail="loss is not finite"), ("failed", "diverged: loss is not finite"), True),
+        (finish_record("interrupted"), ("pending", None), False),
+    ],
+)
+def test_outcomes(
+    store: Store, run_id: int, record: FinishRecord, state_after: tuple[str, str | None], finished: bool
+) -> None:
+    store.finish(begin(store, run_id), record)
+    assert state(store, run_id) == state_after
+    assert rows(store, Attempt, "outcome", "failure") == [(record.outcome, state_after[1])]
+    assert (run_id not in store.unfinished_runs(1)) == finished
+    assert store.progress(1)[0].collapse_step == record.collapse_step
+    result = rows(store, Run, "collapse_step", "collapse_step_lo", "collapse_sync", "learner_steps", "id")
+    expected = (record.collapse_step, record.collapse_step_lo, record.collapse_sync, 40, run_id)
+    assert expected in result
+    again = store.begin_attempt(
+        run_id, ORIGIN, resumed_from_sync=None, resumed_from_step=None, take_over=True
+    )
+    assert (again is None) == finished
+
+
+def test_failed_lost_and_retried(store: Store, run_id: int) -> None:
+    store.fail(begin(store, run_id), "CheckpointError: damaged")
+    assert state(store, run_id) == ("failed", "CheckpointError: damaged")
+    assert run_id in store.unfinished_runs(1)
+
+    store.set_queued([run_id])
+    assert state(store, run_id) == ("queued", None)
+    claim = begin(store, run_id)
+    store.lose(claim, "process 4242 is gone")
+    assert state(store, run_id) == ("lost", "process 4242 is gone")
+    store.lose(claim, "seen again")
+    assert state(store, run_id) == ("lost", "process 4242 is gone")
+
+    store.set_pending([run_id])
+    assert state(store, run_id) == ("pending", None)
+    attempts = rows(store, Attempt, "number", "outcome", "failure")
+    assert attempts == [(1, "failed", "CheckpointError: damaged"), (2, "lost", "process 4242 is gone")]
+
+
+def test_losing_does_not_touch_what_has_ended_or_goes_on(store: Store, run_id: int) -> None:
+    old = begin(store, run_id)
+    new = begin(store, run_id, take_over=True)
+    store.lose(old, "gone")
+    assert state(store, run_id) == ("running", None)
+    store.finish(new, finish_record("stable"))
+    store.lose(new, "gone")
+    assert state(store, run_id) == ("stable", None)
+
+
+def test_running_and_finished_runs_are_not_reset(store: Store, run_id: int) -> None:
+    claim = begin(store, run_id)
+    store.set_queued([run_id])
+    assert state(store, run_id) == ("running", None)
+    store.finish(claim, finish_record("stable"))
+    store.set_pending([run_id])
+    assert state(store, run_id) == ("stable", None)
+
+
+def test_an_older_attempt_is_refused_and_leaves_no_rows(store: Store, run_id: int) -> None:
+    old = begin(store, run_id)
+    store.write(old, sync_record(0))
+    new = begin(store, run_id, take_over=True)
+    writes: list[Callable[[], None]] = [
+        lambda: store.write(old, sync_record(1)),
+        lambda: store.write(old, eval_record(2)),
+        lambda: store.heartbeat(old),
+        lambda: store.finish(old, finish_record("stable")),
+        lambda: store.fail(old, "error"),
+    ]
+    for write in writes:
+        with pytest.raises(Fenced, match=f"attempt 1 of run {run_id} may not write any more"):
+            write()
+    assert rows(store, SyncMetric, "sync") == rows(store, Evaluation, "learner_step") == []
+    store.write(new, sync_record(0))
+    assert rows(store, SyncMetric, "sync", "attempt") == [(0, 2)]
+    assert state(store, run_id) == ("running", None)
+
+
+def test_resuming_drops_what_lies_past_the_checkpoint(store: Store, run_id: int) -> None:
+    first = begin(store, run_id)
+    for sync in range(6):
+        store.write(first, sync_record(sync))
+        store.write(first, eval_record(2 * sync))
+    other = begin(store, run_id + 1)
+    store.write(other, sync_record(9))
+
+    second = begin(store, run_id, sync=3, step=8, take_over=True)
+    assert rows(store, SyncMetric, "run_id", "sync") == [
+        *((run_id, sync) for sync in range(4)),
+        (run_id + 1, 9),
+    ]
+    assert rows(store, Evaluation, "learner_step") == [(0,), (2,), (4,), (6,), (8,)]
+    assert store.progress(1)[0].learner_steps == 8
+    store.write(second, sync_record(4))
+    assert rows(store, SyncMetric, "sync", "attempt")[3:5] == [(3, 1), (4, 2)]
+
+    begin(store, run_id, take_over=True)
+    assert rows(store, SyncMetric, "run_id") == [(run_id + 1,)]
+    assert rows(store, Evaluation, "run_id") == []
+
+
+def test_a_worker_that_resumed_elsewhere_is_refused(store: Store, run_id: int) -> None:
+    start = StartRecord(
+        resumed_from_sync=None, parameters=1, device="cpu", versions={"python": "3.11"}, setup_s=0.5
+    )
+    store.write(begin(store, run_id), start)
+    assert rows(store, Attempt, "parameters", "device", "setup_s") == [(1, "cpu", 0.5)]
+    with store.read() as connection:
+        assert connection.scalar(select(Attempt.versions)) == {"python": "3.11"}
+    claim = begin(store, run_id, sync=3, step=8, take_over=True)
+    with pytest.raises(StoreError, match="was begun to resume from sync 3, but its worker resumed from sync None"):
+        store.write(claim, start)
+    store.write(claim, dataclasses.replace(start, resumed_from_sync=3))
+
+
+def test_writing_again_replaces(store: Store, run_id: int) -> None:
+    claim = begin(store, run_id)
+    for reward in (0.1, 0.2):
+        store.write(claim, sync_record(0, reward=reward))
+        store.write(claim, eval_record(0, reward))
+    assert rows(store, SyncMetric, "sync", "reward") == [(0, 0.2)]
+    assert rows(store, Evaluation, "learner_step", "val_reward") == [(0, 0.2)]
+
+
+@pytest.mark.parametrize("value", [*FLOATS, None])
+def test_every_float_comes_back_as_it_was(store: Store, run_id: int, value: float | None) -> None:
+    claim = begin(store, run_id)
+    record = sync_record(0, val_reward=value, reward=0.0 if value is None else value)
+    store.write(claim, record)
+    with store.read() as connection:
+        columns = [getattr(SyncMetric, field.name) for field in dataclasses.fields(SyncRecord)]
+        stored = SyncRecord(*connection.execute(select(*columns)).one())
+        missing = connection.scalar(select(SyncMetric.val_reward.is_(None)))
+    assert same(stored, record)
+    assert missing == (value is None)
+
+
+def test_progress(store: Store, run_id: int) -> None:
+    claim = begin(store, run_id)
+    waiting = store.progress(1)[0]
+    assert (waiting.state, waiting.learner_steps, waiting.sync, waiting.steps_per_s) == ("running", 0, None, None)
+    store.write(claim, StartRecord(None, 1, "cpu", {}, 0.1))
+    store.write(claim, eval_record(0, 0.9))
+    store.write(claim, sync_record(0, reward=0.3))
+    time.sleep(0.05)
+    store.write(claim, sync_record(1, reward=0.4))
+    store.write(claim, eval_record(4, 0.8))
+    store.write(claim, sync_record(0, reward=0.3))
+    seen = store.progress(1)[0]
+    assert (seen.sync, seen.reward, seen.val_reward, seen.learner_steps) == (1, 0.4, 0.8, 4)
+    assert isinstance(seen.steps_per_s, float)
+    assert 4 / 5 < seen.steps_per_s <= 4 / 0.05
+    assert seen.started_age_s is not None
+    assert seen.heartbeat_age_s is not None
+    assert 0 <= seen.heartbeat_age_s <= seen.started_age_s < 60
+    assert store.progress(1)[1].started_age_s is None
+    (running,) = store.running_attempts(1)
+    assert (running.run_id, running.attempt, running.host, running.pid) == (run_id, 1, "node1", 4242)
+    assert running.process_started_at == ORIGIN.process_started_at
+
+
+def test_the_last_cycle_ends_at_the_horizon(store: Store, grid: Grid) -> None:
+    run = store.unfinished_runs(store.register(grid(k=[32])))[0]
+    claim = begin(store, run)
+    store.write(claim, sync_record(1, k=32))
+    assert store.progress(1)[0].learner_steps == 40
+
+
+def test_what_cannot_be_is_refused(store: Store, run_id: int) -> None:
+    claim = begin(store, run_id)
+    for record in (
+        finish_record("collapsed"),
+        finish_record("collapsed", collapse_step=41),
+        finish_record("stable", collapse_step=8),
+        finish_record("collapsed", collapse_step=8, collapse_step_lo=8),
+    ):
+        with pytest.raises(StoreError, match=r"(?i)check"):
+            store.finish(claim, record)
+    with pytest.raises(StoreError, match=r"(?i)null"):
+        store.write(claim, sync_record(0, reward=None))
+    engine = create_engine_for(store.url)
+    with pytest.raises(StoreError, match=r"(?i)foreign key"), transaction(engine, write=True) as connection:
+        connection.execute(text("DELETE FROM run"))
+    with pytest.raises(StoreError, match=r"(?i)check"), transaction(engine, write=True) as connection:
+        connection.execute(update(Run).values(state="unknown"))
+    engine.dispose()
+    assert state(store, run_id) == ("running", None)
+
+
+def write_syncs(url: str, run_id: int, count: int) -> None:
+    with Store(url) as store:
+        claim = begin(store, run_id)
+        for sync in range(count):
+            store.write(claim, sync_record(sync, reward=run_id + sync))
+
+
+def test_writers_at_once(url: str, store: Store, grid: Grid) -> None:
+    runs = store.unfinished_runs(store.register(grid(horizon=1000)))
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=write_syncs, args=(url, run, 100)) for run in runs]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0] * 4
+    assert rows(store, SyncMetric, "run_id", "sync", "reward") == [
+        (run, sync, run + sync) for run in sorted(runs) for sync in range(100)
+    ]
+
+
+def begin_once(url: str, run_id: int) -> bool:
+    with Store(url) as store:
+        return store.begin_attempt(run_id, ORIGIN, resumed_from_sync=None, resumed_from_step=None) is not None
+
+
+def register(url: str, sweep: Sweep) -> int:
+    with Store(url) as store:
+        return store.register(sweep)
+
+
+def test_of_many_that_come_together_one_registers_and_one_begins(url: str, store: Store, grid: Grid) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(4) as pool:
+        assert pool.starmap(register, [(url, grid())] * 8, chunksize=1) == [1] * 8
+        assert sum(pool.starmap(begin_once, [(url, 1)] * 8, chunksize=1)) == 1
+    assert len(rows(store, Run, "id")) == 4
+
+
+def test_fits(store: Store) -> None:
+    assert store.save_fit(sweeps=["demo"], run_ids=[1, 2], detector="half", result={"a": None}) == 1
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        store.save_fit(sweeps=["demo"], run_ids=[], detector="half", result={"a": math.nan})
