@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, not_, select
+from sqlalchemy import ColumnElement, Connection, Double, and_, cast, func, not_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from orchestrator.db.models import RESULT_STATES, Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
@@ -24,7 +24,8 @@ UNFINISHED: ColumnElement[bool] = and_(
 """SQL condition: the run still has something to do."""
 
 _STEPS = Run.learner_steps - func.coalesce(Attempt.resumed_from_step, 0)
-_RATE = func.nullif(_STEPS, 0) / func.nullif(seconds_between(Attempt.ready_at, Attempt.heartbeat_at), 0)
+_SECONDS = seconds_between(Attempt.ready_at, Attempt.heartbeat_at)
+_RATE = func.nullif(cast(_STEPS, Double), 0.0) / func.nullif(_SECONDS, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
