@@ -89,7 +89,8 @@ class CollapseConfig(Section):
 
     detector: Literal["half", "zero"] = Field(
         default="half",
-        description="half: validation reward below a fraction of its start, to the end; zero: the paper's, train reward 0 to the end",
+        description="half: validation reward below a fraction of its start, to the end; "
+        "zero: the paper's, training reward 0 to the end",
     )
     fraction: Fraction = Field(default=0.5, description="half: the fraction of the initial validation reward")
     min_evals: PositiveInt = Field(default=3, description="how many observations at the end must agree")
@@ -114,9 +115,11 @@ class WorkerConfig(Section):
     )
     prompts_per_batch: PositiveInt = Field(default=16, description="prompts a learner step consumes")
     group_size: Annotated[StrictInt, Field(ge=2)] = Field(default=8, description="rollouts per prompt, G")
-    micro_batch_size: PositiveInt | None = Field(
-        default=None,
-        description="rollouts in one forward of the learner, to fit memory; unset = the whole batch",
+    prompts_per_forward: PositiveInt | None = Field(
+        default=None, description="prompts whose rollouts the learner holds in memory at once; unset = the whole batch"
+    )
+    pack_groups: StrictBool = Field(
+        default=True, description="share the forward of a prompt among its completions, where that saves time"
     )
     temperature: PositiveFloat = Field(default=1.0, description="sampling temperature")
     max_completion_tokens: PositiveInt = Field(default=4, description="longest completion, end-of-sequence included")

@@ -93,14 +93,15 @@ class Learner:
 
     def _backward(self, batch: RolloutBatch) -> tuple[Tensor, Tensor]:
         """Accumulate the gradient of the loss; returns log-probs and entropies, both without graph."""
-        size = self.config.micro_batch_size or len(batch)
+        group_size, prompts = self.config.group_size, self.config.prompts_per_forward
+        size = prompts * group_size if prompts else len(batch)
         logp_parts, entropy_parts = [], []
         for start in range(0, len(batch), size):
             part = batch.part(start, start + size)
-            logp_BT, entropy_BT = self.policy.completion_log_probs(part, self.config.temperature)
+            logp_BT, entropy_BT = self.policy.completion_log_probs(part, self.config.temperature, group_size)
             loss = self.loss(part, logp_BT) * (len(part) / len(batch))
             self._require_finite(loss.item(), "the loss")
-            loss.backward()
+            torch.autograd.backward(loss)
             logp_parts.append(logp_BT.detach())
             entropy_parts.append(entropy_BT)
         return torch.cat(logp_parts), torch.cat(entropy_parts)

@@ -208,8 +208,8 @@ def _evaluator(config: WorkerConfig, task: Task, policy: Policy) -> Callable[[],
     def evaluate() -> float:
         completions = generate(policy, prompts, 1, uniform_BT, config.temperature, version=0)
         texts = policy.decode(completions.token_BT, completions.mask_BT)
-        correct = [task.verify(text, problem.answer) for text, problem in zip(texts, task.val, strict=True)]
-        return sum(correct) / len(correct)
+        correct = sum(task.verify(text, problem.answer) for text, problem in zip(texts, task.val, strict=True))
+        return float(correct / len(task.val))
 
     return evaluate
 

@@ -67,10 +67,12 @@ class ReusePipeline:
 
     @torch.no_grad()
     def _fill_reference(self, batch: RolloutBatch) -> None:
-        size = self._config.micro_batch_size or self._config.rollouts_per_step
+        config = self._config
+        size = (config.prompts_per_forward or config.prompts_per_batch) * config.group_size
         for start in range(0, len(batch), size):
             part = batch.part(start, start + size)
-            part.reference_logp_BT.copy_(self._reference.completion_log_probs(part, self._config.temperature)[0])
+            logp_BT, _ = self._reference.completion_log_probs(part, config.temperature, config.group_size)
+            part.reference_logp_BT.copy_(logp_BT)
 
     def _draw_problems(self, count: int, sync: int) -> Sequence[Problem]:
         train = self._task.train
@@ -107,6 +109,7 @@ def consumed_lags(batch: RolloutBatch, learner_step: int, bound: int) -> torch.T
     low, high = int(lag_N.min()), int(lag_N.max())
     if low < 0 or high >= bound:
         raise LagError(
-            f"learner step {learner_step} would consume tokens with lags {low} to {high}; staleness k = {bound} allows 0 to {bound - 1}"
+            f"learner step {learner_step} would consume tokens with lags {low} to {high}; "
+            f"staleness k = {bound} allows 0 to {bound - 1}"
         )
     return lag_N

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from grpo_worker import packing
 from grpo_worker.batches import PromptBatch, RolloutBatch, attention_mask, position_ids
 from grpo_worker.config import WorkerConfig
 from grpo_worker.errors import ModelError
@@ -21,10 +22,17 @@ from grpo_worker.tiny import BUILTIN_TINY, ensure_tiny_policy
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A causal language model and its tokenizer."""
+    """A causal language model and its tokenizer.
+
+    Attributes:
+        model: The model, in evaluation mode: no dropout, neither in sampling nor in learning.
+        tokenizer: Its tokenizer.
+        packs: Whether the completions of a prompt may share one forward (`grpo_worker.packing`).
+    """
 
     model: nn.Module
     tokenizer: PreTrainedTokenizerBase
+    packs: bool = False
 
     @property
     def pad_id(self) -> int:
@@ -63,17 +71,31 @@ class Policy:
         texts: list[str] = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
         return texts
 
-    def completion_log_probs(self, batch: RolloutBatch, temperature: float) -> tuple[Tensor, Tensor]:
-        """Log-prob and entropy of each completion token in one forward pass; see `token_log_probs`."""
+    def completion_log_probs(self, batch: RolloutBatch, temperature: float, group_size: int) -> tuple[Tensor, Tensor]:
+        """Log-prob and entropy of each completion token in one forward pass; see `token_log_probs`.
+
+        Args:
+            batch: Whole groups.
+            temperature: The sampling temperature.
+            group_size: G; groups share one forward of their prompt where that pays and the model allows it.
+        """
+        prompt_tokens, completion_tokens = batch.prompt_BS.shape[1], batch.token_BT.shape[1]
+        if self.packs and packing.is_worthwhile(prompt_tokens, group_size, completion_tokens):
+            logits_BTV = packing.packed_logits(self.model, batch, group_size)
+        else:
+            logits_BTV = self._separate_logits(batch)
+        return token_log_probs(logits_BTV, batch.token_BT, temperature)
+
+    def _separate_logits(self, batch: RolloutBatch) -> Tensor:
         length = batch.token_BT.shape[1]
         token_BL = torch.cat([batch.prompt_BS, batch.token_BT[:, :-1]], dim=1)
         # Padding on the right needs no mask: the causal mask hides it from every token that counts.
         mask_BL = nn.functional.pad(batch.prompt_mask_BS, (0, length - 1), value=1)
-        output = self.model(
+        logits: Tensor = self.model(
             input_ids=token_BL, attention_mask=attention_mask(mask_BL), position_ids=position_ids(mask_BL),
             use_cache=False, logits_to_keep=length,
-        )  # fmt: skip
-        return token_log_probs(output.logits, batch.token_BT, temperature)
+        ).logits  # fmt: skip
+        return logits
 
 
 class FlatParameters:
@@ -124,18 +146,19 @@ def load_policy(config: WorkerConfig, cache_dir: Path, device: torch.device) -> 
     Raises:
         ModelError: The model or its tokenizer cannot be loaded.
     """
-    path = config.model.path
+    path, attention = config.model.path, None
     if path == BUILTIN_TINY:
         path = str(ensure_tiny_policy(config.tiny, config.task, config.seed, cache_dir))
+        attention = "eager"  # on rows of some thirty tokens a fused attention costs more than it saves
     transformers_logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, config.model.dtype))
+        model = AutoModelForCausalLM.from_pretrained(
+            path, dtype=getattr(torch, config.model.dtype), attn_implementation=attention
+        )
         tokenizer = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"model {config.model.name!r} cannot be loaded from {path!r}: {error}") from error
     if tokenizer.eos_token_id is None:
         raise ModelError(f"the tokenizer of model {config.model.name!r} has no end-of-sequence token")
-    for parameter in model.parameters():
-        # Weights mapped from a file may lie at any address; matrix products round differently by alignment.
-        parameter.data = parameter.data.clone()
-    return Policy(model.to(device).eval(), tokenizer)
+    model = model.to(device).eval()
+    return Policy(model, tokenizer, packs=config.pack_groups and packing.is_exact(model))

@@ -89,8 +89,8 @@ def warm_up(tiny: TinyConfig, task: TaskConfig, seed: int) -> LlamaForCausalLM:
             LlamaConfig(
                 vocab_size=len(tokenizer), hidden_size=tiny.hidden_size, num_hidden_layers=tiny.layers,
                 num_attention_heads=tiny.heads, intermediate_size=tiny.mlp_size, max_position_embeddings=64,
-                initializer_range=0.1, tie_word_embeddings=False, bos_token_id=None, eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
+                initializer_range=0.1, tie_word_embeddings=False,
+                bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
             )
         )  # fmt: skip
     if tiny.warmup_steps == 0:
@@ -110,7 +110,7 @@ def warm_up(tiny: TinyConfig, task: TaskConfig, seed: int) -> LlamaForCausalLM:
             ignore_index=model.config.pad_token_id,
         )
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
     return model
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 
 import torch
@@ -17,7 +18,7 @@ class HfSampler:
 
     def __init__(self, policy: Policy, temperature: float) -> None:
         model = copy.deepcopy(policy.model).requires_grad_(False)
-        self._policy = Policy(model, policy.tokenizer)
+        self._policy = dataclasses.replace(policy, model=model)
         self._temperature = temperature
         self._version = 0
 

@@ -33,7 +33,8 @@ def jsonl_task(config: TaskConfig) -> Task:
     prompts = sorted({problem.prompt for problem in problems})
     if config.val_prompts >= len(prompts):
         raise TaskError(
-            f"{path} holds {len(prompts)} different prompts; task.val_prompts = {config.val_prompts} leaves none for training"
+            f"{path} holds {len(prompts)} different prompts; "
+            f"task.val_prompts = {config.val_prompts} leaves none for training"
         )
     random.Random(_SPLIT_SEED).shuffle(prompts)
     held_out = set(prompts[: config.val_prompts])

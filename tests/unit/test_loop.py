@@ -15,7 +15,7 @@ import yaml
 from torch import Tensor
 
 from grpo_worker import learner as learner_module
-from grpo_worker.batches import Completions, PromptBatch
+from grpo_worker.batches import Completions, PromptBatch, RolloutBatch
 from grpo_worker.config import WorkerConfig
 from grpo_worker.errors import CheckpointError, Diverged, LagError
 from grpo_worker.learner import Learner
@@ -25,7 +25,7 @@ from grpo_worker.pipelines import ReusePipeline
 from grpo_worker.policy import Policy, load_policy
 from grpo_worker.randomness import generator
 from grpo_worker.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord, from_json
-from grpo_worker.sampler.hf import HfSampler, generate
+from grpo_worker.sampler.hf import HfSampler
 from grpo_worker.tasks import load_task
 from tests.conftest import tiny_run
 
@@ -120,25 +120,31 @@ def synchronous_grpo(config: WorkerConfig, cache: Path) -> tuple[Tensor, list[fl
     """On-policy GRPO written plainly: sample, score, one gradient step, repeat; no pipeline, no flat parameters."""
     torch.set_num_threads(1)
     task, policy = load_task(config.task), load_policy(config, cache, CPU)
+    sampler = HfSampler(policy, 1.0)
     parameters = list(policy.model.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=config.eta, betas=(0.9, 0.999), weight_decay=0.0)
-    draws = ReusePipeline(config, task, policy, HfSampler(policy, 1.0))
     rewards = []
     for step in range(config.horizon):
-        rollouts = draws.rollouts(step)  # for its prompts alone: completions are sampled and scored anew below
-        prompts = PromptBatch(rollouts.prompt_BS[:: config.group_size], rollouts.prompt_mask_BS[:: config.group_size])
-        uniform = torch.rand(len(rollouts), 4, generator=generator(config.seed, "completions", step))
-        completions = generate(policy, prompts, config.group_size, uniform, 1.0, step)
+        rows = torch.randperm(len(task.train), generator=generator(config.seed, "prompts", step))
+        problems = [task.train[row] for row in rows[: config.prompts_per_batch].tolist()]
+        prompts = policy.encode(problems)
+        uniform = torch.rand(
+            len(problems) * config.group_size, 4, generator=generator(config.seed, "completions", step)
+        )
+        sampler.load(policy.model.state_dict(), step)
+        completions = sampler.sample(prompts, config.group_size, uniform)
         texts = policy.decode(completions.token_BT, completions.mask_BT)
-        sums = ["".join(policy.tokenizer.convert_ids_to_tokens(row)) for row in rollouts.prompt_BS.tolist()]
-        reward = torch.tensor([float(int(s[:2]) + int(s[3:5]) == int(t)) if t.isdigit() and t == str(int(t)) else 0.0
-                               for s, t in zip(sums, texts, strict=True)])  # fmt: skip
+        sums = [sum(map(int, problem.prompt.rstrip("=").split("+"))) for problem in problems]
+        reward = torch.tensor([float(text == str(sums[i // config.group_size])) for i, text in enumerate(texts)])
         rewards.append(float(reward.mean()))
         advantage = group_advantages(reward.view(-1, config.group_size), divide_by_std=True).flatten()
 
-        sequence = torch.cat([rollouts.prompt_BS, completions.token_BT[:, :-1]], dim=1)
-        logits = policy.model(input_ids=sequence, use_cache=False, logits_to_keep=4).logits
-        logp = torch.log_softmax(logits, -1).gather(-1, completions.token_BT[..., None])[..., 0]
+        repeated = prompts.repeat(config.group_size)
+        batch = RolloutBatch(
+            repeated.token_PS, repeated.mask_PS, completions.token_BT, completions.mask_BT, completions.logp_BT,
+            completions.logp_BT, completions.version_BT, reward, advantage,
+        )  # fmt: skip
+        logp, _ = policy.completion_log_probs(batch, 1.0, config.group_size)
         ratio = torch.exp(logp - completions.logp_BT)
         clipped = torch.clamp(ratio, 1 - config.clip_eps, 1 + config.clip_eps)
         objective = torch.minimum(ratio * advantage[:, None], clipped * advantage[:, None])
@@ -155,8 +161,11 @@ def synchronous_grpo(config: WorkerConfig, cache: Path) -> tuple[Tensor, list[fl
     return torch.cat([p.detach().flatten() for p in parameters]), rewards
 
 
-def test_lag_zero_is_the_synchronous_loop_bit_for_bit(policy_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = tiny_run(k=1, horizon=25, prompts_per_batch=4, eta=1e-3)
+@pytest.mark.parametrize("pack_groups", [True, False])
+def test_lag_zero_is_the_synchronous_loop_bit_for_bit(
+    policy_cache: Path, monkeypatch: pytest.MonkeyPatch, pack_groups: bool
+) -> None:
+    config = tiny_run(k=1, horizon=25, prompts_per_batch=4, eta=1e-3, pack_groups=pack_groups)
     final: list[Tensor] = []
     original = Learner.step
 
@@ -175,7 +184,7 @@ def test_lag_zero_is_the_synchronous_loop_bit_for_bit(policy_cache: Path, monkey
 
 
 def test_a_minibatch_in_pieces_gives_the_same_gradient(policy_cache: Path) -> None:
-    whole, pieces = tiny_run(), tiny_run(micro_batch_size=24)
+    whole, pieces = tiny_run(), tiny_run(prompts_per_forward=3)
     gradients = []
     for config in (whole, pieces):
         policy = load_policy(config, policy_cache, CPU)
