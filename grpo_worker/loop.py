@@ -181,7 +181,7 @@ class CycleMetrics:
         )  # fmt: skip
 
     def _mean(self, name: str) -> float:
-        return sum(getattr(step, name) for step in self.steps) / len(self.steps)
+        return float(sum(getattr(step, name) for step in self.steps) / len(self.steps))
 
 
 class _timed:
@@ -209,7 +209,7 @@ def _evaluator(config: WorkerConfig, task: Task, policy: Policy) -> Callable[[],
         completions = generate(policy, prompts, 1, uniform_BT, config.temperature, version=0)
         texts = policy.decode(completions.token_BT, completions.mask_BT)
         correct = sum(task.verify(text, problem.answer) for text, problem in zip(texts, task.val, strict=True))
-        return float(correct / len(task.val))
+        return correct / len(task.val)
 
     return evaluate
 

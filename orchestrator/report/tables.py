@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Literal, get_args
 
 from rich import box
@@ -27,11 +28,13 @@ from orchestrator.report.verdicts import (
 
 Format = Literal["table", "markdown", "latex", "csv", "json"]
 
+FORMATS: tuple[str, ...] = get_args(Format)
+
 GAP = 3
 """Blank columns that rich leaves between two columns of a table."""
 
 
-def render(laws: Laws, format: Format, *, width: int = 80) -> str:
+def render(laws: Laws, format: str, *, width: int = 80) -> str:
     """Write the laws as plain text, without colour.
 
     Args:
@@ -50,8 +53,21 @@ def render(laws: Laws, format: Format, *, width: int = 80) -> str:
         "json": lambda: json.dumps(laws.to_json(), indent=2, allow_nan=False, ensure_ascii=False) + "\n",
     }
     if format not in writers:
-        raise UsageError(f"unknown format {format!r}; allowed: {', '.join(get_args(Format))}")
+        raise UsageError(f"unknown format {format!r}; allowed: {', '.join(FORMATS)}")
     return writers[format]()
+
+
+def write_all(laws: Laws, folder: Path) -> list[Path]:
+    """Write every format to a folder, JSON as ``laws.json``; each file appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {"markdown": "laws.md", "latex": "laws.tex", "csv": "cells.csv", "json": "laws.json", "table": "laws.txt"}
+    paths = []
+    for format, name in names.items():
+        path = folder / name
+        aside = path.with_name(f".{name}.partial")
+        aside.write_text(render(laws, format, width=100), encoding="utf-8")
+        paths.append(aside.replace(path))
+    return paths
 
 
 def terminal(laws: Laws, width: int) -> RenderableType:

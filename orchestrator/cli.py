@@ -1,0 +1,386 @@
+"""The command line: parse, call one function, print. Exit codes live here and nowhere else.
+
+0 ok · 1 some runs failed · 2 usage, invalid grid, unreachable database · 3 nothing to do · 130 interrupted.
+
+Everything heavy is imported inside the commands, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+
+from orchestrator.errors import GridError, NothingToDo, StalesweepError
+
+if TYPE_CHECKING:
+    from orchestrator.db.store import RunProgress, Store
+    from orchestrator.grid import Sweep
+
+OK, SOME_FAILED, USAGE, NOTHING_TO_DO, INTERRUPTED = 0, 1, 2, 3, 130
+
+app = typer.Typer(
+    help="Measure how stale rollouts may be, at which learning rate, before asynchronous RL training collapses.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+db_app = typer.Typer(help="The database's schema.", no_args_is_help=True)
+app.add_typer(db_app, name="db")
+
+Database = Annotated[
+    str | None,
+    typer.Option("--db", metavar="URL", help="Database; default STALESWEEP_DB, else sqlite:///stalesweep.db here."),
+]
+SweepNames = Annotated[list[str] | None, typer.Argument(metavar="[SWEEP]...", help="Sweeps; default all.")]
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def exit_codes(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn the errors of a command into messages on stderr and exit codes."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except NothingToDo as nothing:
+            typer.echo(str(nothing), err=True)
+            raise typer.Exit(NOTHING_TO_DO) from nothing
+        except GridError as error:
+            count = len(error.mistakes)
+            typer.echo(f"{error}\n{count} mistake{'s' if count > 1 else ''}; nothing was written", err=True)
+            raise typer.Exit(USAGE) from error
+        except StalesweepError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(USAGE) from error
+        except KeyboardInterrupt as error:
+            typer.echo("interrupted; `stalesweep launch` again finishes what is missing", err=True)
+            raise typer.Exit(INTERRUPTED) from error
+
+    return wrapped
+
+
+@app.command()
+@exit_codes
+def launch(
+    grid: Annotated[Path, typer.Argument(metavar="GRID.yaml", help="Grid file; `stalesweep init` writes one.")],
+    executor: Annotated[
+        str, typer.Option(help="auto, slurm, local or debug; auto = slurm where sbatch answers.")
+    ] = "auto",
+    max_parallel: Annotated[int | None, typer.Option(min=1, help="Local jobs at a time; default: cores.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, write nothing.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Local: go on in the background, return at once.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Slurm: stay and watch until all runs have ended.")] = False,
+    extend: Annotated[bool, typer.Option("--extend", help="Add new cells to a sweep of this name.")] = False,
+    allow_huge: Annotated[bool, typer.Option("--allow-huge", help="Accept more than a million runs.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    db: Database = None,
+) -> None:
+    """Expand a grid, register its runs and train what is not yet done."""
+    from orchestrator import launch as launching
+    from orchestrator.db.schema import upgrade
+    from orchestrator.db.store import Store
+    from orchestrator.grid import load_sweep
+    from orchestrator.settings import database_url
+
+    sweep = load_sweep(grid, allow_huge=allow_huge)
+    chosen = launching.choose_executor(executor)
+    if dry_run:
+        from orchestrator.report.progress import plan_view
+
+        arrays = launching.planned_arrays(sweep) if chosen == "slurm" else []
+        _print(plan_view(sweep, chosen, arrays))
+        return
+    upgrade(database_url(db))
+    with Store(database_url(db)) as store:
+        sweep_id = store.register(sweep, extend=extend)
+        launching.recover(store, sweep_id)
+        run_ids = launching.pending_runs(store, sweep_id)
+        if len(run_ids) > 100 and sys.stdin.isatty() and not yes:
+            typer.confirm(f"Launch {len(run_ids)} runs on {chosen}?", abort=True)
+        if detach and chosen == "local":
+            _detach(grid, max_parallel, db)
+            return
+        if chosen == "slurm":
+            for array_id in launching.submit_slurm(store, sweep, sweep_id, run_ids):
+                typer.echo(f"submitted array {array_id}", err=True)
+            if not wait:
+                typer.echo(f"{len(run_ids)} runs submitted; watch them with: stalesweep status {sweep.name} --watch")
+                return
+        with _progress(sweep.name) as show:
+            if chosen == "slurm":
+                launching.watch(store, sweep_id, show)
+            elif chosen == "debug":
+                launching.run_here(store, run_ids)
+            else:
+                launching.run_local(store, sweep_id, run_ids, max_parallel or launching.cores(), show)
+        _finish(store, sweep, sweep_id)
+
+
+def _finish(store: Store, sweep: Sweep, sweep_id: int) -> None:
+    from orchestrator.report.progress import progress_view
+    from orchestrator.track import sweep_status
+
+    status = sweep_status(sweep.name, store.progress(sweep_id))
+    _print(progress_view(status))
+    if status.failures:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _detach(grid: Path, max_parallel: int | None, db: str | None) -> None:
+    import os
+    import subprocess
+
+    from orchestrator.settings import database_url, runs_dir
+
+    log = runs_dir() / f"launch-{grid.stem}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "orchestrator.cli", "launch", str(grid), "--executor", "local", "--yes"]
+    command += ["--max-parallel", str(max_parallel)] if max_parallel else []
+    environment = {**os.environ, "STALESWEEP_DB": database_url(db)}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
+        )
+    typer.echo(f"launched in the background as process {process.pid}; its log: {log}")
+
+
+@app.command()
+@exit_codes
+def status(
+    sweeps: SweepNames = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay and refresh until all runs have ended.")] = False,
+    format: Annotated[str, typer.Option(help="table or json.")] = "table",
+    db: Database = None,
+) -> None:
+    """Show what runs, what collapsed, what failed and why, and when it will be done."""
+    import json
+
+    from orchestrator.launch import watch as watch_sweep
+    from orchestrator.report.progress import progress_view
+    from orchestrator.track import sweep_status
+
+    _one_of("--format", format, ("table", "json"))
+    with _store(db) as store:
+        names = sweeps or store.sweep_names()
+        if watch:
+            for name in names:
+                with _progress(name) as show:
+                    watch_sweep(store, store.sweep_id(name), show)
+        found = [sweep_status(name, store.progress(store.sweep_id(name))) for name in names]
+    if not found:
+        raise NothingToDo("the database holds no sweep yet; `stalesweep launch GRID.yaml` starts one")
+    if format == "json":
+        typer.echo(json.dumps([one.to_json() for one in found], indent=2, allow_nan=False))
+    else:
+        for one in found:
+            _print(progress_view(one))
+    if any(one.failures for one in found):
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command("fit-laws")
+@exit_codes
+def fit_laws(
+    sweeps: SweepNames = None,
+    model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
+    format: Annotated[str, typer.Option(help="table, markdown, latex, csv or json.")] = "table",
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write every format and laws.json here.")] = None,
+    db: Database = None,
+) -> None:
+    """Print the phase-diagram table and the fitted laws."""
+    from orchestrator import frames
+    from orchestrator.laws.fit import fit_laws as fit
+    from orchestrator.report import tables
+
+    _one_of("--format", format, tables.FORMATS)
+    with _store(db) as store:
+        names = sweeps or store.sweep_names()
+        for name in names:
+            store.sweep_id(name)
+        runs = frames.runs(store, names)
+        if model is not None:
+            runs = runs[runs["model"] == model]
+        if runs.empty:
+            raise NothingToDo("no runs to fit" + (f" of model {model!r}" if model else ""))
+        laws = fit(runs)
+        finished = runs[~runs["run"].isin([left.run for left in laws.left_out])]
+        detectors = sorted(finished["collapse_detector"].dropna().unique())
+        store.save_fit(
+            sweeps=names, run_ids=finished["run"].tolist(), detector=", ".join(detectors), result=laws.to_json()
+        )
+    if format == "table":
+        _print(tables.terminal(laws, _width()))
+    else:
+        typer.echo(tables.render(laws, format), nl=False)
+    if out is not None:
+        for path in tables.write_all(laws, out):
+            typer.echo(f"wrote {path}", err=True)
+
+
+@app.command()
+@exit_codes
+def export(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to.")],
+    sweeps: SweepNames = None,
+    format: Annotated[str, typer.Option(help="parquet or csv.")] = "parquet",
+    db: Database = None,
+) -> None:
+    """Write everything stored, one tidy file a table."""
+    from orchestrator.export import export as write
+
+    _one_of("--format", format, ("parquet", "csv"))
+    with _store(db) as store:
+        for name in sweeps or []:
+            store.sweep_id(name)
+        for path in write(store, sweeps, out, format):  # type: ignore[arg-type]  # checked above
+            typer.echo(str(path))
+
+
+@app.command()
+@exit_codes
+def doctor(db: Database = None) -> None:
+    """Check packages, database, folders, Slurm and torch."""
+    from orchestrator.doctor import examine
+    from orchestrator.settings import database_url
+
+    bad = False
+    for finding in examine(database_url(db)):
+        mark = {True: "ok", False: "BAD", None: "-"}[finding.good]
+        typer.echo(f"{mark:>3}  {finding.name:16} {finding.detail}")
+        bad |= finding.good is False
+    if bad:
+        raise typer.Exit(USAGE)
+
+
+@app.command()
+@exit_codes
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder to write to.")] = Path(),
+) -> None:
+    """Write a commented grid to start from."""
+    from orchestrator.settings import shipped
+
+    target = folder / "grid.yaml"
+    if target.exists():
+        _usage(f"{target} exists already; it was left as it is")
+    folder.mkdir(parents=True, exist_ok=True)
+    target.write_text((shipped("sweeps") / "quickstart.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    typer.echo(f"wrote {target}; edit it, then: stalesweep launch {target}")
+
+
+@db_app.command("upgrade")
+@exit_codes
+def db_upgrade(db: Database = None) -> None:
+    """Bring the database's schema to this version's."""
+    from orchestrator.db import schema
+    from orchestrator.settings import database_url
+
+    schema.upgrade(database_url(db))
+    typer.echo(f"schema {schema.current(database_url(db))}")
+
+
+@db_app.command("current")
+@exit_codes
+def db_current(db: Database = None) -> None:
+    """Print the database's schema revision."""
+    from orchestrator.db import schema
+    from orchestrator.settings import database_url
+
+    typer.echo(schema.current(database_url(db)) or "none: the database is empty")
+
+
+@db_app.command("check")
+@exit_codes
+def db_check(db: Database = None) -> None:
+    """Check that the schema is this version's."""
+    from orchestrator.db import schema
+    from orchestrator.settings import database_url
+
+    schema.check(database_url(db))
+    typer.echo("the schema is this version's")
+
+
+class _progress:
+    """Show a sweep's progress on stderr: live in a terminal, else a line whenever a run ends."""
+
+    def __init__(self, name: str) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._name = name
+        self._live: Live | None = None
+        self._ended: set[int] | None = None
+        if sys.stderr.isatty():
+            self._live = Live(console=Console(stderr=True), transient=True, auto_refresh=False)
+
+    def __enter__(self) -> Callable[[list[RunProgress]], None]:
+        if self._live:
+            self._live.start()
+        return self._show
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def _show(self, progress: list[RunProgress]) -> None:
+        from orchestrator.report.progress import progress_view, run_line, summary_line
+        from orchestrator.track import sweep_status
+
+        status = sweep_status(self._name, progress)
+        if self._live:
+            self._live.update(progress_view(status), refresh=True)
+            return
+        over = {run.run_id: run for run in status.runs if run.state not in ("pending", "queued", "running")}
+        if self._ended is None:
+            self._ended = set(over)
+            typer.echo(summary_line(status), err=True)
+        for run_id in sorted(over.keys() - self._ended):
+            typer.echo(run_line(over[run_id]), err=True)
+        if over.keys() - self._ended:
+            typer.echo(summary_line(status), err=True)
+        self._ended = set(over)
+
+
+def _store(db: str | None) -> Store:
+    from orchestrator.db.store import Store
+    from orchestrator.settings import database_url
+
+    return Store(database_url(db))
+
+
+def _print(content: Any) -> None:
+    from rich.console import Console
+
+    Console(width=_width(), highlight=False).print(content)
+
+
+def _width() -> int:
+    import shutil
+
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        _usage(f"{option}: expected {', '.join(allowed[:-1])} or {allowed[-1]}, found {value!r}")
+
+
+def _usage(message: str) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(USAGE)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

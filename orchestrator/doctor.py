@@ -1,0 +1,115 @@
+"""What this machine offers stalesweep, checked and not guessed: ``stalesweep doctor``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from orchestrator.db import schema
+from orchestrator.db.session import describe
+from orchestrator.errors import StoreError
+from orchestrator.settings import cache_dir, code_version, runs_dir
+
+_TIMEOUT_S = 60.0
+_PACKAGES = ("torch", "transformers", "submitit", "sqlalchemy", "pandas", "optuna", "typer", "psycopg", "vllm")
+_OPTIONAL = {"psycopg": "Postgres needs stalesweep[postgres]", "vllm": "the vLLM engine needs stalesweep[vllm]"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What.
+        good: Whether it is as it should be; None where it is optional and absent.
+        detail: What was found, or what to do.
+    """
+
+    name: str
+    good: bool | None
+    detail: str
+
+
+def examine(url: str) -> Iterator[Finding]:
+    """Look at the environment piece by piece; slow ones last.
+
+    Args:
+        url: The database's URL; never printed with a password.
+    """
+    yield Finding("stalesweep", True, f"{code_version()} on Python {platform.python_version()}")
+    for package in _PACKAGES:
+        yield _package(package)
+    yield _database(url)
+    yield _folder("run directories", runs_dir())
+    yield _folder("policy cache", cache_dir())
+    yield _slurm()
+    yield _torch()
+
+
+def _package(name: str) -> Finding:
+    try:
+        return Finding(name, True, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        optional = _OPTIONAL.get(name)
+        return Finding(name, None if optional else False, f"not installed; {optional or 'reinstall stalesweep'}")
+
+
+def _database(url: str) -> Finding:
+    try:
+        revision = schema.current(url)
+    except StoreError as error:
+        return Finding("database", False, str(error))
+    if revision is None:
+        return Finding("database", None, f"{describe(make_url(url))}: empty, `stalesweep launch` will set it up")
+    try:
+        schema.check(url)
+    except StoreError as error:
+        return Finding("database", False, str(error))
+    return Finding("database", True, f"{describe(make_url(url))}, schema {revision}")
+
+
+def _folder(name: str, path: Path) -> Finding:
+    existing = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+    if not os.access(existing, os.W_OK):
+        return Finding(name, False, f"{path}: {existing} is not writable")
+    free_gb = shutil.disk_usage(existing).free / 1e9
+    return Finding(name, free_gb > 1, f"{path}, {free_gb:,.0f} GB free")
+
+
+def _slurm() -> Finding:
+    if shutil.which("sbatch") is None:
+        return Finding("slurm", None, "no sbatch on this machine: runs go to local processes")
+    return _answer("slurm", ["sinfo", "--version"], lambda text: text, ["sinfo", "-h", "-o", "%P"])
+
+
+def _torch() -> Finding:
+    # In a process of its own: the control plane never imports torch.
+    code = "import torch; print(torch.cuda.device_count(), torch.get_num_threads())"
+
+    def explain(text: str) -> str:
+        gpus, threads = text.split()[-2:]
+        return f"{gpus} GPUs, {threads} CPU threads"
+
+    return _answer("torch sees", [sys.executable, "-c", code], explain)
+
+
+def _answer(name: str, command: list[str], explain: Callable[[str], str], also: list[str] | None = None) -> Finding:
+    text = ""
+    for part in (command, *([also] if also else [])):
+        try:
+            done = subprocess.run(part, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return Finding(name, False, f"{part[0]}: {error}")
+        if done.returncode != 0:
+            return Finding(name, False, f"{' '.join(part[:2])}: {(done.stderr.strip() or 'failed').splitlines()[-1]}")
+        text = text or done.stdout.strip()
+    return Finding(name, True, explain(text))

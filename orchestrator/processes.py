@@ -1,0 +1,42 @@
+"""Is the process that wrote this still alive? Told apart from a later process of the same number."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+
+def this_host() -> str:
+    """Name of this machine, as attempts record it."""
+    return socket.gethostname()
+
+
+def started_at(pid: int) -> float | None:
+    """When a process of this machine began, on a clock of its own; None when there is none, or only a zombie.
+
+    Where there is no /proc the start is not known: a living process then answers 0.0.
+    """
+    try:
+        # Field 2 is the name in parentheses and may hold anything; fields count from behind it.
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0.0 if not Path("/proc/self/stat").exists() and _answers(pid) else None
+    except ProcessLookupError:
+        return None
+    return None if fields[0] == "Z" else float(fields[19])
+
+
+def is_alive(pid: int, began: float) -> bool:
+    """Whether the process that began then still runs."""
+    return started_at(pid) == began
+
+
+def _answers(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

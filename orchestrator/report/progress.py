@@ -1,0 +1,161 @@
+"""A sweep's progress as the phase table filling in: one cell a point of the grid, a bar and an ETA below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.db.store import RunProgress
+from orchestrator.grid import Sweep
+from orchestrator.track import DONE, CellStatus, SweepStatus
+
+_STYLES = {"collapsed": "red", "degraded": "yellow", "stable": "green", "failed": "magenta", "lost": "magenta"}
+
+
+def progress_view(status: SweepStatus) -> RenderableType:
+    """The whole picture: a table for each model and setting of further axes, then the bar, then what went wrong."""
+    parts: list[RenderableType] = []
+    groups: dict[str, list[CellStatus]] = {}
+    for cell in status.cells:
+        extra = "".join(f" · {name} = {value}" for name, value in cell.axes.items())
+        groups.setdefault(f"{cell.model}{extra}", []).append(cell)
+    for heading, cells in groups.items():
+        parts += [Text(f"{status.name} · {heading}", style="bold"), _table(cells)]
+    parts.append(_bar(status))
+    parts += [
+        Text(f"run {run.run_id} ({run_label(run)}) {run.state}: {run.failure}", style="magenta")
+        for run in status.failures
+    ]
+    parts += [
+        Text(
+            f"run {run.run_id} ({run_label(run)}) has not been heard of for {run.heartbeat_age_s:.0f} s", style="yellow"
+        )
+        for run in status.silent
+    ]
+    return Group(*parts)
+
+
+def run_label(run: RunProgress) -> str:
+    """A run by its axes, e.g. ``tiny, k = 8, η = 0.001, seed 0``."""
+    axes = "".join(f", {name} = {value}" for name, value in run.axes.items())
+    return f"{run.model}, k = {run.k}, η = {run.eta:g}{axes}, seed {run.seed}"
+
+
+def run_line(run: RunProgress) -> str:
+    """How one run ended, as a line of a log."""
+    result = run.state
+    if run.state == "collapsed":
+        result = f"collapsed at T* = {run.collapse_step}"
+    elif run.failure:
+        result = f"{run.state}: {run.failure}"
+    reward = "" if run.val_reward is None else f", validation reward {run.val_reward:.2f}"
+    return f"run {run.run_id} ({run_label(run)}): {result} after {run.learner_steps} learner steps{reward}"
+
+
+def summary_line(status: SweepStatus) -> str:
+    """Counts, share of the learner steps, ETA."""
+    states = status.states
+    done = sum(states[state] for state in DONE)
+    counts = [f"{done} of {len(status.runs)} runs done"]
+    counts += [f"{states[state]} {word}" for state, word in _OTHER_STATES.items() if states[state]]
+    share = 100 * status.steps_done / status.steps_total
+    eta = "" if status.eta_s is None else f" · {_duration(status.eta_s)} left"
+    return f"{', '.join(counts)} · {share:.0f} % of {status.steps_total:,} learner steps{eta}"
+
+
+_OTHER_STATES = {
+    "running": "running", "queued": "waiting", "pending": "not submitted", "failed": "failed", "lost": "lost",
+    "cancelled": "cancelled",
+}  # fmt: skip
+
+
+def plan_view(sweep: Sweep, executor: str, arrays: Sequence[str]) -> RenderableType:
+    """What a launch would do.
+
+    Args:
+        sweep: The expanded grid.
+        executor: Where it would run.
+        arrays: A line for each job array that would be submitted; empty where there are none.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("model", "k", "η", "further axes", "runs", "learner steps"):
+        table.add_column(heading, justify="left" if heading in ("model", "further axes") else "right")
+    for cell in sweep.cells:
+        runs = [run for run in sweep.runs if run.cell == cell]
+        axes = ", ".join(f"{name} = {value}" for name, value in cell.axes)
+        steps = sum(run.config.horizon for run in runs)
+        table.add_row(cell.model, str(cell.k), f"{cell.eta:g}", axes, str(len(runs)), f"{steps:,}")
+    gpu_hours = sum(run.resources.gpus * run.resources.time_min / 60 for run in sweep.runs)
+    lines = [
+        f"{len(sweep.runs)} runs in {len(sweep.cells)} cells, {sweep.total_learner_steps:,} learner steps in all.",
+        f"Executor: {executor}. GPU-hours: {f'at most {gpu_hours:,.1f}, by the time limits' if gpu_hours else 'none'}.",
+        *arrays,
+        "Nothing was written.",
+    ]
+    return Group(table, *(Text(line) for line in lines))
+
+
+def _table(cells: Sequence[CellStatus]) -> Table:
+    etas = sorted({cell.eta for cell in cells})
+    by_place = {(cell.k, cell.eta): cell for cell in cells}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("k", justify="right")
+    for eta in etas:
+        table.add_column(f"η = {eta:g}")
+    for k in sorted({cell.k for cell in cells}):
+        places = [by_place.get((k, eta)) for eta in etas]
+        table.add_row(str(k), *(_cell_text(cell) if cell else "" for cell in places))
+    return table
+
+
+def _cell_text(cell: CellStatus) -> Text:
+    if len(cell.runs) == 1:
+        return _run_text(cell.runs[0])
+    text = Text()
+    for state, count in sorted(cell.states.items()):
+        detail = ""
+        if state == "collapsed":
+            detail = f", T* {cell.collapse_step:g}"
+        elif state == "running" and cell.leader:
+            detail = f", sync {_sync(cell.leader)}"
+        text.append(f"{count} {_word(state)}{detail}\n", style=_STYLES.get(state, ""))
+    text.rstrip()
+    return text
+
+
+def _run_text(run: RunProgress) -> Text:
+    style = _STYLES.get(run.state, "")
+    if run.state == "running":
+        reward = run.val_reward if run.val_reward is not None else run.reward
+        measured = "" if reward is None else f" · reward {reward:.2f}"
+        return Text(f"sync {_sync(run)}{measured}" if run.sync is not None else "starting", style="cyan")
+    if run.state == "collapsed":
+        return Text(f"T* {run.collapse_step}", style=style)
+    if run.state in DONE and run.val_reward is not None:
+        return Text(f"{run.state} · {run.val_reward:.2f}", style=style)
+    return Text(_word(run.state), style=style or "dim")
+
+
+def _sync(run: RunProgress) -> str:
+    return "0" if run.sync is None else str(run.sync)
+
+
+def _word(state: str) -> str:
+    return "waiting" if state in ("pending", "queued") else state
+
+
+def _bar(status: SweepStatus) -> RenderableType:
+    grid = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=status.steps_total, completed=status.steps_done, width=24)
+    grid.add_row(bar, Text(summary_line(status)))
+    return grid
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

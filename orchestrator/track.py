@@ -1,0 +1,147 @@
+"""How far a sweep is, cell by cell, from what its attempts have written. Reads only: it never changes a state."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from orchestrator.db.store import RunProgress
+
+DONE = ("collapsed", "degraded", "stable")
+SILENT_AFTER_S = 120.0
+"""A running attempt that has not been heard of for so long is called silent: its process may be dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellStatus:
+    """The runs of one cell.
+
+    Attributes:
+        model: Model axis.
+        k: Staleness axis.
+        eta: Learning-rate axis.
+        axes: Further axes by name.
+        runs: Its runs, by seed.
+    """
+
+    model: str
+    k: int
+    eta: float
+    axes: dict[str, Any]
+    runs: tuple[RunProgress, ...]
+
+    @property
+    def states(self) -> Counter[str]:
+        """How many runs are in each state."""
+        return Counter(run.state for run in self.runs)
+
+    @property
+    def collapse_step(self) -> float | None:
+        """Median T* of the collapsed runs."""
+        steps = [run.collapse_step for run in self.runs if run.collapse_step is not None]
+        return statistics.median(steps) if steps else None
+
+    @property
+    def leader(self) -> RunProgress | None:
+        """The running run that is furthest."""
+        running = [run for run in self.runs if run.state == "running"]
+        return max(running, key=lambda run: run.learner_steps, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepStatus:
+    """A sweep at one moment.
+
+    Attributes:
+        name: The sweep.
+        cells: Its cells in grid order.
+    """
+
+    name: str
+    cells: tuple[CellStatus, ...]
+
+    @property
+    def runs(self) -> list[RunProgress]:
+        """All runs in grid order."""
+        return [run for cell in self.cells for run in cell.runs]
+
+    @property
+    def states(self) -> Counter[str]:
+        """How many runs are in each state."""
+        return Counter(run.state for run in self.runs)
+
+    @property
+    def steps_done(self) -> int:
+        """Learner steps applied; a run with a result counts its whole horizon, even if it ended early."""
+        return sum(run.horizon if _is_over(run) else run.learner_steps for run in self.runs)
+
+    @property
+    def steps_total(self) -> int:
+        """Learner steps of the whole sweep."""
+        return sum(run.horizon for run in self.runs)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until all is done at the present pace of the running runs; None when there is no pace yet."""
+        going = ("running", "queued", "pending")
+        left = sum(run.horizon - run.learner_steps for run in self.runs if run.state in going)
+        pace = sum(run.steps_per_s or 0.0 for run in self.runs if run.state == "running")
+        return left / pace if pace > 0 else None
+
+    @property
+    def silent(self) -> list[RunProgress]:
+        """Running runs that have not been heard of for long."""
+        return [run for run in self.runs if run.state == "running" and (run.heartbeat_age_s or 0.0) > SILENT_AFTER_S]
+
+    @property
+    def failures(self) -> list[RunProgress]:
+        """Failed and lost runs."""
+        return [run for run in self.runs if run.state in ("failed", "lost")]
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``status --format json`` prints."""
+        return {
+            "sweep": self.name,
+            "runs": dict(self.states),
+            "learner_steps": {"done": self.steps_done, "total": self.steps_total},
+            "eta_s": self.eta_s,
+            "cells": [
+                {
+                    "model": cell.model, "k": cell.k, "eta": cell.eta, "axes": cell.axes,
+                    "states": dict(cell.states), "collapse_step": cell.collapse_step,
+                    "runs": [_run_json(run) for run in cell.runs],
+                }
+                for cell in self.cells
+            ],
+        }  # fmt: skip
+
+
+def sweep_status(name: str, progress: Iterable[RunProgress]) -> SweepStatus:
+    """Gather the runs of a sweep into cells.
+
+    Args:
+        name: The sweep's name.
+        progress: Its runs in grid order.
+    """
+    cells = []
+    for _, group in groupby(progress, key=lambda run: run.position):
+        runs = tuple(group)
+        cells.append(CellStatus(runs[0].model, runs[0].k, runs[0].eta, runs[0].axes, runs))
+    return SweepStatus(name, tuple(cells))
+
+
+def _is_over(run: RunProgress) -> bool:
+    return run.state in (*DONE, "failed", "cancelled")
+
+
+def _run_json(run: RunProgress) -> dict[str, Any]:
+    names = (
+        "run_id", "seed", "state", "learner_steps", "horizon", "sync", "reward", "val_reward", "collapse_step",
+        "failure", "heartbeat_age_s",
+    )  # fmt: skip
+    # JSON has no NaN: a reward that is not a number is told apart from a missing one by its text.
+    return {name: "NaN" if (value := getattr(run, name)) != value else value for name in names}
