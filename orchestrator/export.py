@@ -17,9 +17,7 @@ from orchestrator.db.store import Store
 from orchestrator.errors import UsageError
 
 
-def export(
-    store: Store, sweeps: Sequence[str] | None, out: Path, format: Literal["csv", "parquet"]
-) -> list[Path]:
+def export(store: Store, sweeps: Sequence[str] | None, out: Path, format: Literal["csv", "parquet"]) -> list[Path]:
     """Write every table of `orchestrator.frames.TABLES`, all as of one moment.
 
     Args:

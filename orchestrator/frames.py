@@ -92,9 +92,7 @@ def schema(table: str) -> pa.Schema:
     return pa.schema([pa.field(c.name, _arrow_type(c.type), getattr(c, "nullable", False)) for c in columns])
 
 
-def batches(
-    connection: Connection, table: str, sweeps: Sequence[str] | None = None
-) -> Generator[pa.RecordBatch]:
+def batches(connection: Connection, table: str, sweeps: Sequence[str] | None = None) -> Generator[pa.RecordBatch]:
     """Stream a table without holding more than a batch of it. Close it if it is not read to its end.
 
     Args:

@@ -39,9 +39,7 @@ def upgrade() -> None:
         sa.CheckConstraint("position >= 0", name="ck_cell_position"),
         sa.ForeignKeyConstraint(["sweep_id"], ["sweep.id"], name="fk_cell_sweep_id_sweep"),
         sa.PrimaryKeyConstraint("id", name="pk_cell"),
-        sa.UniqueConstraint(
-            "sweep_id", "model", "k", "eta", "axes", name="uq_cell_sweep_id_model_k_eta_axes"
-        ),
+        sa.UniqueConstraint("sweep_id", "model", "k", "eta", "axes", name="uq_cell_sweep_id_model_k_eta_axes"),
     )
     op.create_table(
         "run",

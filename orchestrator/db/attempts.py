@@ -92,9 +92,7 @@ def begin(
         )
     )
     run_values = {"state": "running", "failure": None, "learner_steps": resumed_from_step or 0}
-    connection.execute(
-        update(Run).where(Run.id == run_id).values(fence=claim.attempt, updated_at=now(), **run_values)
-    )
+    connection.execute(update(Run).where(Run.id == run_id).values(fence=claim.attempt, updated_at=now(), **run_values))
     return claim
 
 
@@ -129,14 +127,10 @@ def hold(
         Fenced: A newer attempt has taken over.
     """
     held = connection.execute(
-        update(Run)
-        .where(Run.id == claim.run_id, Run.fence == claim.attempt)
-        .values(updated_at=now(), **(run or {}))
+        update(Run).where(Run.id == claim.run_id, Run.fence == claim.attempt).values(updated_at=now(), **(run or {}))
     )
     if held.rowcount == 0:
-        raise Fenced(
-            f"attempt {claim.attempt} of run {claim.run_id} may not write any more: a newer one took over"
-        )
+        raise Fenced(f"attempt {claim.attempt} of run {claim.run_id} may not write any more: a newer one took over")
     connection.execute(
         update(Attempt)
         .where(Attempt.run_id == claim.run_id, Attempt.number == claim.attempt)
@@ -195,23 +189,17 @@ def _end_unseen(connection: Connection, claim: Claim) -> None:
     )
 
 
-def _drop_rows(
-    connection: Connection, run_id: int, *, after_sync: int | None, after_step: int | None
-) -> None:
+def _drop_rows(connection: Connection, run_id: int, *, after_sync: int | None, after_step: int | None) -> None:
     last_sync = -1 if after_sync is None else after_sync
     last_step = -1 if after_step is None else after_step
     connection.execute(delete(SyncMetric).where(SyncMetric.run_id == run_id, SyncMetric.sync > last_sync))
-    connection.execute(
-        delete(Evaluation).where(Evaluation.run_id == run_id, Evaluation.learner_step > last_step)
-    )
+    connection.execute(delete(Evaluation).where(Evaluation.run_id == run_id, Evaluation.learner_step > last_step))
 
 
 def _refuse_other_start(connection: Connection, claim: Claim, resumed_from_sync: int | None) -> None:
     # Its rows were kept up to one checkpoint; going on from another would leave a gap or count steps twice.
     begun = connection.scalar(
-        select(Attempt.resumed_from_sync).where(
-            Attempt.run_id == claim.run_id, Attempt.number == claim.attempt
-        )
+        select(Attempt.resumed_from_sync).where(Attempt.run_id == claim.run_id, Attempt.number == claim.attempt)
     )
     if resumed_from_sync != begun:
         raise StoreError(
@@ -220,9 +208,7 @@ def _refuse_other_start(connection: Connection, claim: Claim, resumed_from_sync:
         )
 
 
-def _upsert(
-    connection: Connection, table: type[Base], claim: Claim, record: EvalRecord | SyncRecord
-) -> None:
+def _upsert(connection: Connection, table: type[Base], claim: Claim, record: EvalRecord | SyncRecord) -> None:
     values = {"run_id": claim.run_id, "attempt": claim.attempt, **dataclasses.asdict(record)}
     connection.execute(_upsert_into(table, connection.dialect.name), values)
 

@@ -113,9 +113,7 @@ class Run(Base):
         CheckConstraint("fence >= 0", name="fence"),
         CheckConstraint("(state = 'collapsed') = (collapse_step IS NOT NULL)", name="collapsed"),
         CheckConstraint("collapse_step BETWEEN 1 AND horizon", name="collapse_step"),
-        CheckConstraint(
-            "collapse_step_lo >= 0 AND collapse_step_lo < collapse_step", name="collapse_step_lo"
-        ),
+        CheckConstraint("collapse_step_lo >= 0 AND collapse_step_lo < collapse_step", name="collapse_step_lo"),
         CheckConstraint("collapse_sync >= 0", name="collapse_sync"),
     )
 

@@ -42,9 +42,7 @@ def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
                 f"to it with --extend\n{difference}"
             )
         _refuse_changes(connection, stored.id, sweep, difference)
-        connection.execute(
-            update(Sweep).where(Sweep.id == stored.id).values(digest=sweep.digest, grid_text=sweep.text)
-        )
+        connection.execute(update(Sweep).where(Sweep.id == stored.id).values(digest=sweep.digest, grid_text=sweep.text))
     elif not new:
         return int(stored.id)
     cells = _insert_cells(connection, stored.id, sweep)
@@ -58,16 +56,12 @@ def cell_key(cell: GridCell) -> CellKey:
 
 
 def _difference(stored_text: str, sweep: GridSweep) -> str:
-    lines = difflib.unified_diff(
-        stored_text.splitlines(), sweep.text.splitlines(), "stored", "this file", lineterm=""
-    )
+    lines = difflib.unified_diff(stored_text.splitlines(), sweep.text.splitlines(), "stored", "this file", lineterm="")
     return "\n".join(lines)
 
 
 def _stored_cells(connection: Connection, sweep_id: int) -> dict[CellKey, int]:
-    rows = connection.execute(
-        select(Cell.model, Cell.k, Cell.eta, Cell.axes, Cell.id).where(Cell.sweep_id == sweep_id)
-    )
+    rows = connection.execute(select(Cell.model, Cell.k, Cell.eta, Cell.axes, Cell.id).where(Cell.sweep_id == sweep_id))
     return {(model, k, eta, axes): cell_id for model, k, eta, axes, cell_id in rows}
 
 
@@ -109,9 +103,7 @@ def _insert_cells(connection: Connection, sweep_id: int, sweep: GridSweep) -> di
     return _stored_cells(connection, sweep_id)
 
 
-def _insert_runs(
-    connection: Connection, sweep_id: int, cells: dict[CellKey, int], sweep: GridSweep
-) -> None:
+def _insert_runs(connection: Connection, sweep_id: int, cells: dict[CellKey, int], sweep: GridSweep) -> None:
     in_sweep = select(Run.cell_id, Run.seed).join(Cell).where(Cell.sweep_id == sweep_id)
     stored = {(cell_id, seed) for cell_id, seed in connection.execute(in_sweep)}
     rows = list(_new_runs(cells, stored, sweep))
@@ -121,9 +113,7 @@ def _insert_runs(
         connection.execute(insert(Run).values(**new, **code), rows)
 
 
-def _new_runs(
-    cells: dict[CellKey, int], stored: set[tuple[int, int]], sweep: GridSweep
-) -> Iterator[dict[str, Any]]:
+def _new_runs(cells: dict[CellKey, int], stored: set[tuple[int, int]], sweep: GridSweep) -> Iterator[dict[str, Any]]:
     for run in sweep.runs:
         cell_id = cells[cell_key(run.cell)]
         if (cell_id, run.seed) not in stored:

@@ -91,9 +91,7 @@ def check_revision(connection: Connection) -> None:
     if found is None:
         raise SchemaError(f"{where} holds no stalesweep tables yet: run `stalesweep db upgrade`")
     _refuse_newer(where, found)
-    raise SchemaError(
-        f"{where} has schema {found}, this stalesweep needs {REVISIONS[-1]}: run `stalesweep db upgrade`"
-    )
+    raise SchemaError(f"{where} has schema {found}, this stalesweep needs {REVISIONS[-1]}: run `stalesweep db upgrade`")
 
 
 def _refuse_newer(where: str, found: str) -> None:

@@ -230,9 +230,7 @@ class Store:
 
     # Fits
 
-    def save_fit(
-        self, *, sweeps: list[str], run_ids: list[int], detector: str, result: Mapping[str, Any]
-    ) -> int:
+    def save_fit(self, *, sweeps: list[str], run_ids: list[int], detector: str, result: Mapping[str, Any]) -> int:
         """Store a fit with its inputs.
 
         Args:

@@ -35,19 +35,29 @@ def local_law(cells: Sequence[Cell]) -> tuple[LocalLaw, list[str]]:
 
 
 def _bracket(cells: Sequence[Cell]) -> tuple[Bracket, list[str]]:
-    """Bracket η_max at one k; ``cells`` by rising η, each with a finished run."""
+    """Bracket η_max at one k; ``cells`` by rising η, each with a finished run.
+
+    A cell with degraded runs is neither stable nor collapsing, so the bracket spans it.
+    """
     k = cells[0].k
     collapsing = [cell.eta for cell in cells if cell.n_collapsed]
     lowest = min(collapsing, default=math.inf)
-    below = [cell.eta for cell in cells if cell.eta < lowest]
+    unsure = min((cell.eta for cell in cells if cell.n_degraded), default=math.inf)
+    below = [cell.eta for cell in cells if cell.eta < min(lowest, unsure)]
     above = [cell.eta for cell in cells if cell.eta > lowest and not cell.n_collapsed]
     warnings = []
-    if not collapsing:
+    if not collapsing and not below:
+        warnings.append(
+            f"k={k} has neither a stable nor a collapsing cell: run eta below {cells[0].eta:g}, and longer."
+        )
+    elif not collapsing:
         warnings.append(
             f"k={k} has no collapsing cell: eta_max is bounded from below only; run eta above {cells[-1].eta:g}."
         )
     elif not below:
-        warnings.append(f"k={k} has no stable cell: eta_max is bounded from above only; run eta below {lowest:g}.")
+        warnings.append(
+            f"k={k} has no stable cell: eta_max is bounded from above only; run eta below {cells[0].eta:g}."
+        )
     if above:
         warnings.append(
             f"k={k} collapses at eta={lowest:g} but not at the larger eta={above[0]:g}: "

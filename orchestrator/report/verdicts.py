@@ -97,7 +97,7 @@ def bracket_texts(local: LocalLaw) -> list[tuple[str, str, str]]:
     texts = []
     for b in local.brackets:
         lo, hi = (None if eta is None else short(b.k * eta) for eta in (b.eta_stable, b.eta_collapsed))
-        product = f"{lo} to {hi}" if lo and hi else f"above {lo}" if lo else f"below {hi}"
+        product = f"{lo} to {hi}" if lo and hi else f"above {lo}" if lo else f"below {hi}" if hi else "–"
         texts.append((text(b.eta_stable), text(b.eta_collapsed), product))
     return texts
 

@@ -23,9 +23,7 @@ class DevCluster:
         """What SLURM_CONF must name for Slurm's commands to talk to this cluster."""
         return self.folder / "etc/slurm.conf"
 
-    def command(
-        self, verb: str, *options: str, env: dict[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
+    def command(self, verb: str, *options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run ``slurm/cluster VERB OPTIONS FOLDER``."""
         argv = [sys.executable, str(SCRIPT), verb, *options, str(self.folder)]
         return subprocess.run(argv, capture_output=True, text=True, timeout=90, env=env)

@@ -14,9 +14,7 @@ ORIGIN = AttemptOrigin("local", "12", None, 0, "node1", 4242, 1.5, "0.1.0")
 def begin(
     store: Store, run_id: int, *, sync: int | None = None, step: int | None = None, take_over: bool = False
 ) -> Claim:
-    claim = store.begin_attempt(
-        run_id, ORIGIN, resumed_from_sync=sync, resumed_from_step=step, take_over=take_over
-    )
+    claim = store.begin_attempt(run_id, ORIGIN, resumed_from_sync=sync, resumed_from_step=step, take_over=take_over)
     assert claim is not None
     return claim
 

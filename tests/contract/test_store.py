@@ -98,9 +98,7 @@ def test_extending_adds_runs_in_grid_order_and_keeps_the_others(store: Store, gr
         ({"clip_eps": [0.2]}, "removes 4 and changes 0"),
     ],
 )
-def test_extending_may_not_remove_or_change(
-    store: Store, grid: Grid, axes: dict[str, Any], message: str
-) -> None:
+def test_extending_may_not_remove_or_change(store: Store, grid: Grid, axes: dict[str, Any], message: str) -> None:
     store.register(grid())
     with pytest.raises(SweepConflict, match=message):
         store.register(grid(**{"eta": [1e-3, 2e-3], **axes}), extend=True)
@@ -179,9 +177,7 @@ def test_outcomes(
     result = rows(store, Run, "collapse_step", "collapse_step_lo", "collapse_sync", "learner_steps", "id")
     expected = (record.collapse_step, record.collapse_step_lo, record.collapse_sync, 40, run_id)
     assert expected in result
-    again = store.begin_attempt(
-        run_id, ORIGIN, resumed_from_sync=None, resumed_from_step=None, take_over=True
-    )
+    again = store.begin_attempt(run_id, ORIGIN, resumed_from_sync=None, resumed_from_step=None, take_over=True)
     assert (again is None) == finished
 
 
@@ -267,9 +263,7 @@ def test_resuming_drops_what_lies_past_the_checkpoint(store: Store, run_id: int)
 
 
 def test_a_worker_that_resumed_elsewhere_is_refused(store: Store, run_id: int) -> None:
-    start = StartRecord(
-        resumed_from_sync=None, parameters=1, device="cpu", versions={"python": "3.11"}, setup_s=0.5
-    )
+    start = StartRecord(resumed_from_sync=None, parameters=1, device="cpu", versions={"python": "3.11"}, setup_s=0.5)
     store.write(begin(store, run_id), start)
     assert rows(store, Attempt, "parameters", "device", "setup_s") == [(1, "cpu", 0.5)]
     with store.read() as connection:

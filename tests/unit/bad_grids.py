@@ -16,10 +16,7 @@ GRID = GOOD.partition("\n")[2]
 def axis(line: str) -> str:
     """The good file with a further axis, or with one of its own replaced, in line 7."""
     name = line.partition(":")[0]
-    return (
-        "".join(row if row.split(":")[0].strip() != name else "#\n" for row in GOOD.splitlines(True))
-        + f"  {line}\n"
-    )
+    return "".join(row if row.split(":")[0].strip() != name else "#\n" for row in GOOD.splitlines(True)) + f"  {line}\n"
 
 
 BAD: dict[str, tuple[str | bytes, int, str]] = {

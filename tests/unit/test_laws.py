@@ -204,9 +204,17 @@ def test_diverged_runs_are_left_out_and_named() -> None:
 
 
 def test_degraded_runs_are_censored_and_named() -> None:
-    model = fit(frame([run(2, 1e-3, step=64), run(2, 5e-4, state="degraded")]))
-    assert model.local.brackets[0].eta_stable == 5e-4
+    model = fit(frame([run(2, 1e-3, step=64), run(2, 5e-4, state="degraded"), run(2, 2.5e-4)]))
     assert warned(model, "k=2, eta=0.0005: 1 of 1 runs ended degraded")
+
+
+def test_a_bracket_spans_degraded_cells() -> None:
+    rows = [run(2, 1e-3, step=64), run(2, 5e-4, state="degraded"), run(2, 2.5e-4)]
+    bracket = fit(frame(rows)).local.brackets[0]
+    assert (bracket.eta_stable, bracket.eta_collapsed) == (2.5e-4, 1e-3)
+    model = fit(frame(rows[1:2]))
+    assert model.local.brackets[0].eta_stable is None
+    assert warned(model, "k=2 has neither a stable nor a collapsing cell: run eta below 0.0005, and longer.")
 
 
 def test_a_collapse_without_a_step_is_left_out() -> None:
