@@ -6,6 +6,8 @@ T completion tokens (padded on the right).
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import torch
@@ -49,9 +51,9 @@ class Completions:
     version_BT: Tensor
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RolloutBatch:
-    """What a learner step consumes.
+    """What a learner step consumes. Batches are equal only to themselves, so that one can be a cache's key.
 
     Attributes:
         prompt_BS: Prompt ids of each sequence.
@@ -78,9 +80,13 @@ class RolloutBatch:
     def __len__(self) -> int:
         return len(self.token_BT)
 
-    def part(self, start: int, stop: int) -> RolloutBatch:
-        """Sequences ``start`` to ``stop`` as views."""
-        return RolloutBatch(*(getattr(self, field.name)[start:stop] for field in fields(self)))
+    def parts(self, size: int) -> Iterator[RolloutBatch]:
+        """The batch in parts of at most ``size`` sequences, as views; the batch itself where it is one part."""
+        if len(self) <= size:
+            yield self
+            return
+        tensors = [getattr(self, field.name).split(size) for field in fields(self)]
+        yield from itertools.starmap(RolloutBatch, zip(*tensors, strict=True))
 
 
 def position_ids(mask_BS: Tensor) -> Tensor:

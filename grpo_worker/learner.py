@@ -96,8 +96,7 @@ class Learner:
         group_size, prompts = self.config.group_size, self.config.prompts_per_forward
         size = prompts * group_size if prompts else len(batch)
         logp_parts, entropy_parts = [], []
-        for start in range(0, len(batch), size):
-            part = batch.part(start, start + size)
+        for part in batch.parts(size):
             logp_BT, entropy_BT = self.policy.completion_log_probs(part, self.config.temperature, group_size)
             loss = self.loss(part, logp_BT) * (len(part) / len(batch))
             self._require_finite(loss.item(), "the loss")

@@ -33,6 +33,22 @@ def group_advantages(reward_PG: Tensor, *, divide_by_std: bool) -> Tensor:
     return centred_PG / (reward_PG.std(dim=1, keepdim=True) + ADVANTAGE_DELTA)
 
 
+def log_distribution(logits_XV: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Log-probability of every token, and entropy, at each position under the sampling temperature.
+
+    Args:
+        logits_XV: Logits, the vocabulary last.
+        temperature: Divides the logits, as in sampling.
+
+    Returns:
+        ``(logp_XV, entropy_X)`` in float32; the entropy carries no gradient.
+    """
+    logp_XV = torch.log_softmax(logits_XV.float() / temperature, dim=-1)
+    with torch.no_grad():
+        entropy_X = -(logp_XV.exp() * logp_XV).nan_to_num(0.0).sum(-1)
+    return logp_XV, entropy_X
+
+
 def token_log_probs(logits_BTV: Tensor, token_BT: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Log-probability of each token and entropy of each position under the sampling temperature.
 
@@ -44,11 +60,8 @@ def token_log_probs(logits_BTV: Tensor, token_BT: Tensor, temperature: float) ->
     Returns:
         ``(logp_BT, entropy_BT)`` in float32; the entropy carries no gradient.
     """
-    all_logp_BTV = torch.log_softmax(logits_BTV.float() / temperature, dim=-1)
-    logp_BT = all_logp_BTV.gather(-1, token_BT.unsqueeze(-1)).squeeze(-1)
-    with torch.no_grad():
-        entropy_BT = -(all_logp_BTV.exp() * all_logp_BTV).nan_to_num(0.0).sum(-1)
-    return logp_BT, entropy_BT
+    all_logp_BTV, entropy_BT = log_distribution(logits_BTV, temperature)
+    return all_logp_BTV.gather(-1, token_BT.unsqueeze(-1)).squeeze(-1), entropy_BT
 
 
 def log_ratio(logp_BT: Tensor, other_logp_BT: Tensor) -> Tensor:

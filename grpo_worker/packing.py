@@ -1,85 +1,141 @@
-"""One forward for the G completions of a prompt: the prompt once, the completions behind it under a block mask.
+"""One forward for the G completions of a prompt, each distinct prefix once: a row holds the trie of its group.
 
-A packed row reads ``prompt | y_1 … | y_2 … | … | y_G …``. Every completion sees the prompt and itself, and its
-positions continue the prompt's, so the log-probs are those of G separate rows, for fewer tokens. The last token
-of a completion predicts nothing and is left out. Shapes as in `grpo_worker.batches`; L = S + G·(T−1).
+The completions ``abe`` and ``ace`` of a prompt make the row ``prompt | a b c``. Each token sees the prompt, its own
+ancestors and itself, at the position it has in its own sequence, so the log-probs are those of separate rows, for
+a fraction of the tokens. What predicts nothing (the last token of a completion, padding) is left out.
+
+Shapes as in `grpo_worker.batches`; further N nodes of the largest trie, of which node 0 is the prompt's last token,
+and L = S + N − 1 tokens of a row.
 """
 
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from grpo_worker.batches import RolloutBatch, position_ids
+from grpo_worker.batches import RolloutBatch
+from grpo_worker.objective import log_distribution, token_log_probs
 
 _TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.3}
-_PROBE = torch.tensor([[1, 2, 3, 4], [1, 2, 4, 3]])  # one prompt of two tokens, two completions of two
 
 
-def is_worthwhile(prompt_tokens: int, group_size: int, completion_tokens: int) -> bool:
-    """Whether packing saves more than its larger attention costs: at most twice the attention of separate rows."""
-    packed = prompt_tokens + group_size * (completion_tokens - 1)
-    separate = prompt_tokens + completion_tokens - 1
-    return group_size > 1 and packed**2 <= 2 * group_size * separate**2
+@dataclass(frozen=True, slots=True)
+class PackedRows:
+    """The tries of a batch of whole groups, one row a prompt.
+
+    Attributes:
+        token_PL: The prompt as in the batch, then the trie's nodes in order of first appearance.
+        position_PL: Position of each token in its own sequence.
+        mask_P1LL: Additive mask: 0 where a query may look, the dtype's minimum elsewhere.
+        predictor_BT: The node whose logits predict each completion token; 0 on padding.
+    """
+
+    token_PL: Tensor
+    position_PL: Tensor
+    mask_P1LL: Tensor
+    predictor_BT: Tensor
+
+
+@functools.lru_cache(maxsize=1)  # a replayed batch comes back at each of its k steps
+def pack(batch: RolloutBatch, group_size: int, dtype: torch.dtype) -> PackedRows | None:
+    """Merge the equal prefixes of each group of a batch, where that saves more than its longer rows cost.
+
+    Args:
+        batch: Whole groups.
+        group_size: G.
+        dtype: Of the mask.
+
+    Returns:
+        The rows, or None where their attention would be more than twice that of separate rows.
+    """
+    prompt_PS, mask_PS = batch.prompt_BS[::group_size], batch.prompt_mask_BS[::group_size]
+    (prompts, width), device, length = prompt_PS.shape, prompt_PS.device, batch.token_BT.shape[1]
+    tries, predictors = _tries(batch, group_size)
+    nodes = 1 + max(map(len, tries))
+    if (width + nodes - 1) ** 2 > 2 * group_size * (width + length - 1) ** 2:
+        return None
+    spare = [[(0, 0)] * (nodes - 1 - len(trie)) for trie in tries]
+    edge_PN2 = torch.tensor([[(0, 0), *trie, *rest] for trie, rest in zip(tries, spare, strict=True)], device=device)
+    parent_PN, token_PN = edge_PN2.unbind(2)
+
+    node_PN = torch.arange(nodes, device=device).expand(prompts, nodes)
+    sees_PNN = torch.zeros(prompts, nodes, nodes, dtype=torch.bool, device=device)
+    for _ in range(length - 1):
+        sees_PNN.scatter_(2, node_PN.unsqueeze(2), True)
+        node_PN = parent_PN.gather(1, node_PN)
+    allowed_PLL = torch.ones(width + nodes - 1, width + nodes - 1, device=device).tril().bool().repeat(prompts, 1, 1)
+    allowed_PLL[:, :, :width] &= mask_PS.bool().unsqueeze(1)
+    allowed_PLL[:, width:, width:] = sees_PNN[:, 1:, 1:]
+
+    mask_PLL = torch.zeros(allowed_PLL.shape, dtype=dtype, device=device)
+    return PackedRows(
+        token_PL=torch.cat([prompt_PS, token_PN[:, 1:]], dim=1),
+        position_PL=(allowed_PLL.sum(2) - 1).clamp(min=0),
+        mask_P1LL=mask_PLL.masked_fill_(~allowed_PLL, torch.finfo(dtype).min).unsqueeze(1),
+        predictor_BT=torch.tensor(predictors, device=device),
+    )
+
+
+def _tries(batch: RolloutBatch, group_size: int) -> tuple[list[dict[tuple[int, int], int]], list[list[int]]]:
+    """The trie of each prompt, (parent, token) → node, and the predictor of each completion token."""
+    tries: list[dict[tuple[int, int], int]] = []
+    predictors = []
+    lengths = batch.mask_BT.sum(1).long().tolist()
+    for i, (tokens, length) in enumerate(zip(batch.token_BT.tolist(), lengths, strict=True)):
+        if i % group_size == 0:
+            tries.append({})
+        trie, path = tries[-1], [0]
+        for token in tokens[: length - 1]:
+            path.append(trie.setdefault((path[-1], token), len(trie) + 1))
+        predictors.append(path + [0] * (len(tokens) - len(path)))
+    return tries, predictors
+
+
+def packed_log_probs(
+    model: nn.Module, batch: RolloutBatch, rows: PackedRows, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """As `grpo_worker.objective.token_log_probs`, for a batch and its packed rows."""
+    (prompts, length), width = rows.token_PL.shape, batch.prompt_BS.shape[1]
+    logits_PNV = model(
+        input_ids=rows.token_PL, attention_mask=rows.mask_P1LL, position_ids=rows.position_PL, use_cache=False,
+        logits_to_keep=torch.arange(width - 1, length, device=rows.token_PL.device),
+    ).logits  # fmt: skip
+    all_logp_PNV, entropy_PN = log_distribution(logits_PNV, temperature)
+    chosen_BT = rows.predictor_BT * logits_PNV.shape[2] + batch.token_BT
+    logp = all_logp_PNV.flatten(1).gather(1, chosen_BT.view(prompts, -1))
+    entropy = entropy_PN.gather(1, rows.predictor_BT.view(prompts, -1))
+    return logp.view(chosen_BT.shape), entropy.view(chosen_BT.shape)
 
 
 @torch.no_grad()
 def is_exact(model: nn.Module) -> bool:
-    """Whether a model heeds a block mask: packed logits of a small example equal separate ones.
+    """Whether a model heeds a block mask: packed log-probs of a small example equal separate ones.
 
     Some architectures (state spaces, sliding windows, flash-attention builds) ignore such a mask.
     """
     parameter = next(model.parameters())
-    tokens = _PROBE.to(parameter.device)
-    separate = model(input_ids=tokens, use_cache=False).logits[:, 2:].float()
-    packed_row = torch.cat([tokens[:1, :2], tokens[:, 2:].reshape(1, -1)], dim=1)
-    mask_PS = torch.ones(1, 2, dtype=torch.long, device=parameter.device)
+    token_BL = torch.tensor([[1, 2, 3, 4, 1], [1, 2, 4, 3, 1]], device=parameter.device)
+    prompt_BS, token_BT = token_BL[:, :2], token_BL[:, 2:]
+    zero_BT = torch.zeros(token_BT.shape, device=parameter.device)
+    batch = RolloutBatch(
+        prompt_BS,
+        torch.ones_like(prompt_BS),
+        token_BT,
+        zero_BT + 1,
+        zero_BT,
+        zero_BT,
+        token_BT,
+        zero_BT[:, 0],
+        zero_BT[:, 0],
+    )
+    separate, _ = token_log_probs(model(input_ids=token_BL, use_cache=False).logits[:, 1:-1], token_BT, 1.0)
+    rows = pack(batch, 2, parameter.dtype)
+    assert rows is not None, "so small an example is always packed"
     try:
-        packed = model(
-            input_ids=packed_row, attention_mask=_mask(mask_PS, 2, 2, parameter.dtype),
-            position_ids=_positions(mask_PS, 2, 2), use_cache=False,
-        ).logits[:, 2:].float()  # fmt: skip
+        packed, _ = packed_log_probs(model, batch, rows, 1.0)
     except (RuntimeError, ValueError, TypeError):
         return False
-    return bool((packed.view_as(separate) - separate).abs().max() < _TOLERANCE[parameter.dtype])
-
-
-def packed_logits(model: nn.Module, batch: RolloutBatch, group_size: int) -> Tensor:
-    """Logits [B, T, V] that predict the completions of a batch of whole groups, from one packed forward."""
-    batch_size, length = batch.token_BT.shape
-    prompts, inputs = batch_size // group_size, length - 1
-    prompt_PS, mask_PS = batch.prompt_BS[::group_size], batch.prompt_mask_BS[::group_size]
-    token_PL = torch.cat([prompt_PS, batch.token_BT[:, :-1].reshape(prompts, group_size * inputs)], dim=1)
-    keep = torch.arange(prompt_PS.shape[1] - 1, token_PL.shape[1], device=token_PL.device)
-    logits = model(
-        input_ids=token_PL, attention_mask=_mask(mask_PS, group_size, inputs, next(model.parameters()).dtype),
-        position_ids=_positions(mask_PS, group_size, inputs), use_cache=False, logits_to_keep=keep,
-    ).logits  # fmt: skip
-    first = logits[:, :1].unsqueeze(1).expand(-1, group_size, -1, -1)
-    rest = logits[:, 1:].unflatten(1, (group_size, inputs))
-    return torch.cat([first, rest], dim=2).flatten(0, 1)
-
-
-def _positions(mask_PS: Tensor, group_size: int, inputs: int) -> Tensor:
-    after_prompt = torch.arange(inputs, device=mask_PS.device).repeat(group_size)
-    return torch.cat([position_ids(mask_PS), mask_PS.sum(1, keepdim=True) + after_prompt], dim=1)
-
-
-def _mask(mask_PS: Tensor, group_size: int, inputs: int, dtype: torch.dtype) -> Tensor:
-    """Additive mask [P, 1, L, L]: 0 where a query may look, the dtype's minimum elsewhere."""
-    prompts, width = mask_PS.shape
-    allowed_LL = _allowed(width, group_size, inputs, mask_PS.device)
-    keys_PL = nn.functional.pad(mask_PS, (0, group_size * inputs), value=1).bool()
-    allowed = allowed_LL & keys_PL[:, None, None, :]
-    lowest = torch.finfo(dtype).min
-    return torch.zeros(prompts, 1, *allowed_LL.shape, dtype=dtype, device=mask_PS.device).masked_fill(~allowed, lowest)
-
-
-@functools.lru_cache(maxsize=8)
-def _allowed(width: int, group_size: int, inputs: int, device: torch.device) -> Tensor:
-    owner = torch.cat([torch.zeros(width), torch.arange(1, group_size + 1).repeat_interleave(inputs)])
-    order = torch.arange(len(owner))
-    sees = (owner[None] == 0) | (owner[None] == owner[:, None])
-    return (sees & (order[None] <= order[:, None])).to(device)
+    return bool((packed - separate).abs().max() < _TOLERANCE[parameter.dtype])

@@ -12,6 +12,7 @@ A learner step consumes ``prompts_per_batch`` prompts either way.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -69,8 +70,7 @@ class ReusePipeline:
     def _fill_reference(self, batch: RolloutBatch) -> None:
         config = self._config
         size = (config.prompts_per_forward or config.prompts_per_batch) * config.group_size
-        for start in range(0, len(batch), size):
-            part = batch.part(start, start + size)
+        for part in batch.parts(size):
             logp_BT, _ = self._reference.completion_log_probs(part, config.temperature, config.group_size)
             part.reference_logp_BT.copy_(logp_BT)
 
@@ -85,10 +85,9 @@ class ReusePipeline:
 
     def minibatches(self, batch: RolloutBatch) -> Iterator[RolloutBatch]:
         """What each of the k learner steps of the cycle consumes."""
-        size = self._config.rollouts_per_step
-        for step in range(self._config.k):
-            start = step * size if self._config.reuse == "split" else 0
-            yield batch.part(start, start + size)
+        if self._config.reuse == "split":
+            return batch.parts(self._config.rollouts_per_step)
+        return itertools.repeat(batch, self._config.k)
 
 
 def consumed_lags(batch: RolloutBatch, learner_step: int, bound: int) -> torch.Tensor:

@@ -79,12 +79,11 @@ class Policy:
             temperature: The sampling temperature.
             group_size: G; groups share one forward of their prompt where that pays and the model allows it.
         """
-        prompt_tokens, completion_tokens = batch.prompt_BS.shape[1], batch.token_BT.shape[1]
-        if self.packs and packing.is_worthwhile(prompt_tokens, group_size, completion_tokens):
-            logits_BTV = packing.packed_logits(self.model, batch, group_size)
-        else:
-            logits_BTV = self._separate_logits(batch)
-        return token_log_probs(logits_BTV, batch.token_BT, temperature)
+        if self.packs:
+            rows = packing.pack(batch, group_size, next(self.model.parameters()).dtype)
+            if rows is not None:
+                return packing.packed_log_probs(self.model, batch, rows, temperature)
+        return token_log_probs(self._separate_logits(batch), batch.token_BT, temperature)
 
     def _separate_logits(self, batch: RolloutBatch) -> Tensor:
         length = batch.token_BT.shape[1]
@@ -146,15 +145,12 @@ def load_policy(config: WorkerConfig, cache_dir: Path, device: torch.device) -> 
     Raises:
         ModelError: The model or its tokenizer cannot be loaded.
     """
-    path, attention = config.model.path, None
+    path = config.model.path
     if path == BUILTIN_TINY:
         path = str(ensure_tiny_policy(config.tiny, config.task, config.seed, cache_dir))
-        attention = "eager"  # on rows of some thirty tokens a fused attention costs more than it saves
     transformers_logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=getattr(torch, config.model.dtype), attn_implementation=attention
-        )
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, config.model.dtype))
         tokenizer = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"model {config.model.name!r} cannot be loaded from {path!r}: {error}") from error

@@ -1,4 +1,8 @@
-"""Sampling with a transformers model: prefill each prompt once, then decode its group with the key-value cache."""
+"""Sampling with a transformers model and its key-value cache, each distinct prefix once.
+
+Completions of a prompt that agree so far share the row that predicts their next token: rows R hold the distinct
+prefixes of the completions A that have not ended; the other shapes are those of `grpo_worker.batches`.
+"""
 
 from __future__ import annotations
 
@@ -57,35 +61,36 @@ def generate(
     mask_BT = torch.zeros(batch, length, device=device)
     eos_ids = torch.tensor(policy.eos_ids, device=device)
 
-    attention = attention_mask(prompts.mask_PS)
+    attention_RS, position_R1 = attention_mask(prompts.mask_PS), prompts.mask_PS.sum(1, keepdim=True)
     output = policy.model(
-        input_ids=prompts.token_PS, attention_mask=attention, position_ids=position_ids(prompts.mask_PS),
+        input_ids=prompts.token_PS, attention_mask=attention_RS, position_ids=position_ids(prompts.mask_PS),
         use_cache=True, logits_to_keep=1,
     )  # fmt: skip
     cache = output.past_key_values
-    cache.batch_repeat_interleave(group_size)
-    logits_BV = output.logits[:, -1].repeat_interleave(group_size, dim=0)
-    position_B1 = prompts.mask_PS.sum(1, keepdim=True).repeat_interleave(group_size, dim=0)
-    if attention is not None:
-        attention = attention.repeat_interleave(group_size, dim=0)
-
-    alive_B = torch.ones(batch, dtype=torch.bool, device=device)
+    alive_A = torch.arange(batch, device=device)
+    row_A = alive_A // group_size
     for t in range(length):
-        all_logp_BV = torch.log_softmax(logits_BV.float() / temperature, dim=-1)
-        chosen_B = invert_cdf(all_logp_BV, uniform_BT[:, t])
-        token_BT[:, t] = chosen_B.where(alive_B, policy.pad_id)
-        logp_BT[:, t] = all_logp_BV.gather(1, chosen_B[:, None])[:, 0].where(alive_B, 0.0)
-        mask_BT[:, t] = alive_B.float()
-        alive_B &= ~torch.isin(chosen_B, eos_ids)
-        if t == length - 1 or not alive_B.any():
+        logp_RV = torch.log_softmax(output.logits[:, -1].float() / temperature, dim=-1)
+        vocabulary = logp_RV.shape[1]
+        logp_AV = logp_RV[row_A]
+        chosen_A = invert_cdf(logp_AV, uniform_BT[alive_A, t])
+        token_BT[alive_A, t] = chosen_A
+        logp_BT[alive_A, t] = logp_AV.gather(1, chosen_A.unsqueeze(1)).squeeze(1)
+        mask_BT[alive_A, t] = 1.0
+        going_A = ~torch.isin(chosen_A, eos_ids)
+        alive_A = alive_A[going_A]
+        if t == length - 1 or not len(alive_A):
             break
-        if attention is not None:
-            attention = nn.functional.pad(attention, (0, 1), value=1)
+        edge_R, row_A = torch.unique((row_A * vocabulary + chosen_A)[going_A], return_inverse=True)
+        parent_R = edge_R // vocabulary
+        cache.reorder_cache(parent_R)
+        position_R1 = position_R1[parent_R]
+        if attention_RS is not None:
+            attention_RS = nn.functional.pad(attention_RS[parent_R], (0, 1), value=1)
         output = policy.model(
-            input_ids=token_BT[:, t : t + 1], attention_mask=attention, position_ids=position_B1 + t,
+            input_ids=(edge_R % vocabulary).unsqueeze(1), attention_mask=attention_RS, position_ids=position_R1 + t,
             past_key_values=cache, use_cache=True,
         )  # fmt: skip
-        logits_BV = output.logits[:, -1]
     return Completions(token_BT, mask_BT, logp_BT, torch.full_like(token_BT, version))
 
 

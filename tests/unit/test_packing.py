@@ -1,4 +1,4 @@
-"""Packed forwards equal separate ones, with and without padded prompts, on two architectures."""
+"""Packed forwards equal separate ones: padded prompts, shared prefixes, short completions, two architectures."""
 
 from __future__ import annotations
 
@@ -26,29 +26,35 @@ def model_of(name: str, attention: str = "sdpa") -> nn.Module:
     return AutoModelForCausalLM.from_config(CONFIGS[name], attn_implementation=attention).eval()
 
 
-def batch_of(prompt_lengths: list[int], group_size: int, length: int) -> RolloutBatch:
+def batch_of(prompt_lengths: list[int], group_size: int, length: int, vocabulary: int = 2) -> RolloutBatch:
+    """Groups of random completions; over two tokens and with lengths 1 to T, many share prefixes or are equal."""
     random = torch.Generator().manual_seed(1)
     prompts, width = len(prompt_lengths), max(prompt_lengths)
     prompt = torch.randint(12, (prompts, width), generator=random).repeat_interleave(group_size, 0)
-    mask = torch.tensor([[0] * (width - n) + [1] * n for n in prompt_lengths]).repeat_interleave(group_size, 0)
-    token = torch.randint(12, (prompts * group_size, length), generator=random)
+    prompt_mask = torch.tensor([[0] * (width - n) + [1] * n for n in prompt_lengths]).repeat_interleave(group_size, 0)
+    token = torch.randint(vocabulary, (prompts * group_size, length), generator=random)
+    lengths = torch.randint(1, length + 1, (len(token), 1), generator=random)
     zeros = torch.zeros(token.shape)
     rewards = torch.zeros(len(token))
-    return RolloutBatch(prompt, mask, token, torch.ones(token.shape), zeros, zeros, token, rewards, rewards)
+    mask = (torch.arange(length) < lengths).float()
+    return RolloutBatch(prompt, prompt_mask, token, mask, zeros, zeros, token, rewards, rewards)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("prompt_lengths", [[6, 6, 6], [2, 6, 3]])
-@pytest.mark.parametrize("length", [1, 2, 5])
-def test_packed_equals_separate(name: str, attention: str, prompt_lengths: list[int], length: int) -> None:
-    model, batch = model_of(name, attention), batch_of(prompt_lengths, 3, length)
+@pytest.mark.parametrize(("length", "vocabulary"), [(1, 2), (2, 12), (5, 12), (5, 2)])
+def test_packed_equals_separate(
+    name: str, attention: str, prompt_lengths: list[int], length: int, vocabulary: int
+) -> None:
+    model, batch = model_of(name, attention), batch_of(prompt_lengths, 4, length, vocabulary)
     assert packing.is_exact(model)
+    assert packing.pack(batch, 4, torch.float32) is not None
     results = []
     for packs in (True, False):
         model.zero_grad()
         policy = Policy(model, tiny_tokenizer(), packs=packs)
-        logp, entropy = policy.completion_log_probs(batch, 0.8, group_size=3)
+        logp, entropy = (x * batch.mask_BT for x in policy.completion_log_probs(batch, 0.8, group_size=4))
         logp.sum().backward()
         gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
         results.append((logp.detach(), entropy, gradient))
@@ -57,13 +63,37 @@ def test_packed_equals_separate(name: str, attention: str, prompt_lengths: list[
     assert results[0][2].norm() > 0.1
 
 
+def test_equal_prefixes_are_computed_once() -> None:
+    prompt, rewards = torch.tensor([[7, 8]] * 4), torch.zeros(4)
+    token = torch.tensor([[1, 2, 3], [1, 2, 4], [1, 5, 6], [1, 9, 9]])
+    mask = torch.tensor([[1.0, 1, 1], [1, 1, 1], [1, 1, 1], [1, 0, 0]])
+    batch = RolloutBatch(prompt, torch.ones_like(prompt), token, mask, mask, mask, token, rewards, rewards)
+    rows = packing.pack(batch, 4, torch.float32)
+    assert rows is not None
+    assert rows.token_PL.tolist() == [[7, 8, 1, 2, 5]]
+    assert rows.position_PL.tolist() == [[0, 1, 2, 3, 3]]
+    assert rows.predictor_BT.tolist() == [[0, 1, 2], [0, 1, 2], [0, 1, 3], [0, 0, 0]]
+    sees = (rows.mask_P1LL[0, 0] == 0).tolist()
+    assert [[j for j in range(5) if row[j]] for row in sees] == [[0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 4]]
+
+
 def test_a_model_that_ignores_the_mask_is_not_packed() -> None:
     config = MambaConfig(vocab_size=14, hidden_size=16, num_hidden_layers=1, state_size=4, initializer_range=0.3)
     assert not packing.is_exact(AutoModelForCausalLM.from_config(config).eval())
 
 
-def test_long_completions_are_not_packed() -> None:
-    assert packing.is_worthwhile(prompt_tokens=6, group_size=8, completion_tokens=4)
-    assert packing.is_worthwhile(prompt_tokens=1000, group_size=8, completion_tokens=100)
-    assert not packing.is_worthwhile(prompt_tokens=100, group_size=16, completion_tokens=512)
-    assert not packing.is_worthwhile(prompt_tokens=100, group_size=1, completion_tokens=4)
+@pytest.mark.parametrize(
+    ("prompt_tokens", "group_size", "completion_tokens", "vocabulary", "packed"),
+    [
+        (6, 8, 4, 12, True),
+        (200, 8, 20, 12, True),
+        (20, 16, 100, 12, False),
+        (20, 16, 100, 1, True),
+        (6, 1, 4, 12, True),
+    ],
+)
+def test_rows_that_grow_too_long_are_not_packed(
+    prompt_tokens: int, group_size: int, completion_tokens: int, vocabulary: int, packed: bool
+) -> None:
+    batch = batch_of([prompt_tokens], group_size, completion_tokens, vocabulary)
+    assert (packing.pack(batch, group_size, torch.float32) is not None) == packed
