@@ -66,13 +66,16 @@ def pending_runs(store: Store, sweep_id: int) -> list[int]:
     """Runs to be submitted: without a result, and not in the hands of a living job.
 
     Raises:
-        NothingToDo: Every run has its result.
+        NothingToDo: Every run has its result or is being trained.
     """
     unfinished = store.unfinished_runs(sweep_id)
     if not unfinished:
         raise NothingToDo("every run of this sweep is done")
     taken = {running.run_id for running in store.running_attempts(sweep_id)}
-    return [run_id for run_id in unfinished if run_id not in taken]
+    pending = [run_id for run_id in unfinished if run_id not in taken]
+    if not pending:
+        raise NothingToDo(f"the {len(unfinished)} unfinished runs are in the hands of running jobs")
+    return pending
 
 
 def cores() -> int:

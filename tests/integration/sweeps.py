@@ -1,0 +1,75 @@
+"""Helpers that drive the command line as a user would, in a folder and a database of the test's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from orchestrator import frames
+from orchestrator.db.store import Store
+
+TIMINGS = ["rollout_s", "learner_s", "sync_s", "idle_s", "attempt"]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder to run commands in."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start ``stalesweep`` and go on."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "orchestrator.cli", *arguments],
+            cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *arguments: str, timeout_s: float = 180) -> subprocess.CompletedProcess[str]:
+        """Run ``stalesweep`` to its end."""
+        process = self.start(*arguments)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout_s)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+    def grid(self, text: str, name: str = "grid.yaml") -> str:
+        """Write a grid file."""
+        (self.folder / name).write_text(text, encoding="utf-8")
+        return name
+
+    def store(self) -> Store:
+        """The workspace's database."""
+        return Store(self.environment["STALESWEEP_DB"])
+
+
+def workspace(folder: Path, cache: Path, database: str | None = None) -> Workspace:
+    """A workspace with its own database (SQLite in its folder, unless a URL is given) and the shared policy cache."""
+    environment = {
+        **os.environ,
+        "STALESWEEP_DB": database or f"sqlite:///{folder}/stalesweep.db",
+        "STALESWEEP_RUNS": str(folder / "stalesweep-runs"),
+        "STALESWEEP_CACHE": str(cache),
+        "COLUMNS": "100",
+    }
+    return Workspace(folder, environment)
+
+
+def results(store: Store) -> dict[str, pd.DataFrame]:
+    """All that training decides, without what two equal runs may differ in: timings and attempts."""
+    runs = frames.runs(store).drop(columns=["gpu_s", "wall_s"])
+    syncs = frames.syncs(store).drop(columns=TIMINGS)
+    return {"runs": runs, "syncs": syncs, "evals": frames.evals(store).drop(columns=["attempt"])}
+
+
+def assert_same(a: dict[str, pd.DataFrame], b: dict[str, pd.DataFrame]) -> None:
+    """Both hold the same rows, to the bit."""
+    for table, frame in a.items():
+        assert len(frame) > 0
+        pd.testing.assert_frame_equal(frame, b[table], check_exact=True)
