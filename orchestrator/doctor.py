@@ -88,7 +88,10 @@ def _folder(name: str, path: Path) -> Finding:
 def _slurm() -> Finding:
     if shutil.which("sbatch") is None:
         return Finding("slurm", None, "no sbatch on this machine: runs go to local processes")
-    return _answer("slurm", ["sinfo", "--version"], lambda text: text, ["sinfo", "-h", "-o", "%P"])
+    found = _answer("slurm", ["sinfo", "--version"], lambda text: text, ["sinfo", "-h", "-o", "%P"])
+    if found.good:
+        return found
+    return Finding("slurm", None, f"{found.detail}; runs go to local processes")
 
 
 def _torch() -> Finding:
