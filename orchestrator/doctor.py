@@ -64,17 +64,20 @@ def _package(name: str) -> Finding:
 
 
 def _database(url: str) -> Finding:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database and not Path(parsed.database).exists():
+        return Finding("database", None, f"{describe(parsed)}: not there yet, `stalesweep launch` creates it")
     try:
         revision = schema.current(url)
     except StoreError as error:
         return Finding("database", False, str(error))
     if revision is None:
-        return Finding("database", None, f"{describe(make_url(url))}: empty, `stalesweep launch` will set it up")
+        return Finding("database", None, f"{describe(parsed)}: empty, `stalesweep launch` will set it up")
     try:
         schema.check(url)
     except StoreError as error:
         return Finding("database", False, str(error))
-    return Finding("database", True, f"{describe(make_url(url))}, schema {revision}")
+    return Finding("database", True, f"{describe(parsed)}, schema {revision}")
 
 
 def _folder(name: str, path: Path) -> Finding:

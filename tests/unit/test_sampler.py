@@ -1,0 +1,90 @@
+"""Sampling: exact draws, reproducible by their uniforms, log-probs those of the model."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from grpo_worker.diagnostics import LagHistogram, clip_fractions, cosine, effective_sample_size
+from grpo_worker.policy import load_policy
+from grpo_worker.sampler.hf import generate, invert_cdf
+from grpo_worker.tasks import load_task
+from tests.conftest import tiny_run
+
+CPU = torch.device("cpu")
+
+
+def test_the_inverse_cdf_gives_each_token_its_share() -> None:
+    probability = torch.tensor([0.1, 0.0, 0.6, 0.3])
+    uniform = (torch.arange(10_000) + 0.5) / 10_000
+    drawn = invert_cdf(probability.log().expand(10_000, -1), uniform)
+    assert torch.bincount(drawn, minlength=4).tolist() == [1000, 0, 6000, 3000]
+
+
+@pytest.mark.parametrize("uniform", [0.0, 0.5, 1 - 2**-24])
+def test_the_inverse_cdf_never_draws_an_impossible_token(uniform: float) -> None:
+    logp = torch.tensor([[-math.inf, math.log(0.5), math.log(0.5), -math.inf]])
+    assert invert_cdf(logp, torch.tensor([uniform])).item() in (1, 2)
+
+
+def test_completions_end_at_the_end_of_sequence(policy_cache: Path) -> None:
+    config = tiny_run()
+    policy, task = load_policy(config, policy_cache, CPU), load_task(config.task)
+    prompts = policy.encode(task.val[:32])
+    uniform = torch.rand(256, 4, generator=torch.Generator().manual_seed(0))
+    one = generate(policy, prompts, 8, uniform, 1.0, version=7)
+    eos = policy.eos_ids[0]
+    for tokens, mask, logp in zip(one.token_BT.tolist(), one.mask_BT.tolist(), one.logp_BT.tolist(), strict=True):
+        length = int(sum(mask))
+        assert mask == [1.0] * length + [0.0] * (4 - length)
+        assert eos not in tokens[: length - 1]
+        assert tokens[length - 1] == eos or length == 4
+        assert all(token == policy.pad_id for token in tokens[length:])
+        assert all(value == 0 for value in logp[length:])
+    assert set(one.version_BT.flatten().tolist()) == {7}
+    again = generate(policy, prompts, 8, uniform, 1.0, version=7)
+    assert torch.equal(one.logp_BT, again.logp_BT)
+    assert len({tuple(row) for row in one.token_BT[:8].tolist()} | {tuple(row) for row in one.token_BT.tolist()}) > 8
+
+
+def test_stored_log_probs_are_those_of_a_plain_forward(policy_cache: Path) -> None:
+    config = tiny_run()
+    policy, task = load_policy(config, policy_cache, CPU), load_task(config.task)
+    prompts = policy.encode(task.val[:16])
+    uniform = torch.rand(64, 4, generator=torch.Generator().manual_seed(3))
+    sampled = generate(policy, prompts, 4, uniform, 0.7, version=0)
+    with torch.no_grad():
+        sequence = torch.cat([prompts.token_PS.repeat_interleave(4, 0), sampled.token_BT], dim=1)
+        logits = policy.model(input_ids=sequence, use_cache=False).logits[:, 5:-1] / 0.7
+    plain = torch.log_softmax(logits, -1).gather(-1, sampled.token_BT[..., None])[..., 0]
+    torch.testing.assert_close(sampled.logp_BT, plain * sampled.mask_BT, rtol=1e-4, atol=1e-5)
+
+
+def test_effective_sample_size() -> None:
+    assert effective_sample_size(torch.zeros(10)) == pytest.approx(1.0)
+    assert effective_sample_size(torch.tensor([0.0, -100.0, -100.0, -100.0])) == pytest.approx(0.25)
+    weights = torch.tensor([1.0, 2.0, 3.0])
+    assert effective_sample_size(weights.log() + 500) == pytest.approx(36 / (3 * 14), rel=1e-5)
+
+
+def test_cosine_of_a_zero_vector_is_not_defined() -> None:
+    assert cosine(torch.tensor([3.0, 4.0]), torch.tensor([6.0, 8.0])) == pytest.approx(1.0)
+    assert cosine(torch.zeros(2), torch.ones(2)) is None
+
+
+def test_clip_fractions_count_only_tokens_without_gradient() -> None:
+    ratio = torch.tensor([[0.5, 1.5, 1.0, 9.0], [0.5, 1.5, 1.0, 9.0]])
+    mask = torch.tensor([[1.0, 1.0, 1.0, 0.0]] * 2)
+    low, high = clip_fractions(ratio.log(), torch.tensor([1.0, -1.0]), mask, 0.2)
+    assert (low, high) == (pytest.approx(1 / 6), pytest.approx(1 / 6))
+
+
+def test_lag_histogram_weighs_by_token() -> None:
+    histogram = LagHistogram()
+    histogram.add(torch.tensor([0] * 98))
+    histogram.add(torch.tensor([3, 7]))
+    assert (histogram.min, histogram.max, histogram.mean) == (0, 7, pytest.approx(0.1))
+    assert (histogram.quantile(0.98), histogram.quantile(0.99), histogram.quantile(1.0)) == (0, 3, 7)
