@@ -50,19 +50,16 @@ class Policy:
 
     def encode(self, problems: Sequence[Problem]) -> PromptBatch:
         """Tokenise prompts, through the chat template where the tokenizer has one, and pad them on the left."""
-        ids = [self._encode_prompt(problem.prompt) for problem in problems]
+        prompts, tokenizer = [problem.prompt for problem in problems], self.tokenizer
+        if tokenizer.chat_template:
+            chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
+            prompts = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
+        ids = tokenizer(prompts, add_special_tokens=not tokenizer.chat_template)["input_ids"]
         width = max(map(len, ids))
         device = next(self.model.parameters()).device
         padded = [[self.pad_id] * (width - len(row)) + row for row in ids]
         mask = [[0] * (width - len(row)) + [1] * len(row) for row in ids]
         return PromptBatch(torch.tensor(padded, device=device), torch.tensor(mask, device=device))
-
-    def _encode_prompt(self, prompt: str) -> list[int]:
-        if self.tokenizer.chat_template:
-            chat = [{"role": "user", "content": prompt}]
-            prompt = self.tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
-            return list(self.tokenizer(prompt, add_special_tokens=False)["input_ids"])
-        return list(self.tokenizer(prompt)["input_ids"])
 
     def decode(self, token_BT: Tensor, mask_BT: Tensor) -> list[str]:
         """Texts of completions, without special tokens."""

@@ -23,12 +23,14 @@ class HfSampler:
     def __init__(self, policy: Policy, temperature: float) -> None:
         model = copy.deepcopy(policy.model).requires_grad_(False)
         self._policy = dataclasses.replace(policy, model=model)
+        self._weights = model.state_dict()
         self._temperature = temperature
         self._version = 0
 
     def load(self, weights: Mapping[str, Tensor], version: int) -> None:
         """See `Sampler.load`."""
-        self._policy.model.load_state_dict(weights)
+        for name, weight in self._weights.items():
+            weight.copy_(weights[name])
         self._version = version
 
     def sample(self, prompts: PromptBatch, group_size: int, uniform_BT: Tensor) -> Completions:
@@ -36,7 +38,6 @@ class HfSampler:
         return generate(self._policy, prompts, group_size, uniform_BT, self._temperature, self._version)
 
 
-@torch.no_grad()
 def generate(
     policy: Policy,
     prompts: PromptBatch,
@@ -55,10 +56,26 @@ def generate(
         temperature: Divides the logits.
         version: Recorded for every token.
     """
+    completions = Completions(
+        token_BT=torch.full_like(uniform_BT, policy.pad_id, dtype=torch.long),
+        mask_BT=torch.zeros_like(uniform_BT),
+        logp_BT=torch.zeros_like(uniform_BT),
+        version_BT=torch.full_like(uniform_BT, version, dtype=torch.long),
+    )
+    _fill(completions, policy, prompts, group_size, uniform_BT, temperature)
+    return completions
+
+
+@torch.inference_mode()  # its own tensors only: what it makes could not enter a loss
+def _fill(
+    completions: Completions,
+    policy: Policy,
+    prompts: PromptBatch,
+    group_size: int,
+    uniform_BT: Tensor,
+    temperature: float,
+) -> None:
     (batch, length), device = uniform_BT.shape, uniform_BT.device
-    token_BT = torch.full((batch, length), policy.pad_id, device=device)
-    logp_BT = torch.zeros(batch, length, device=device)
-    mask_BT = torch.zeros(batch, length, device=device)
     eos_ids = torch.tensor(policy.eos_ids, device=device)
 
     attention_RS, position_R1 = attention_mask(prompts.mask_PS), prompts.mask_PS.sum(1, keepdim=True)
@@ -74,9 +91,9 @@ def generate(
         vocabulary = logp_RV.shape[1]
         logp_AV = logp_RV[row_A]
         chosen_A = invert_cdf(logp_AV, uniform_BT[alive_A, t])
-        token_BT[alive_A, t] = chosen_A
-        logp_BT[alive_A, t] = logp_AV.gather(1, chosen_A.unsqueeze(1)).squeeze(1)
-        mask_BT[alive_A, t] = 1.0
+        completions.token_BT[alive_A, t] = chosen_A
+        completions.logp_BT[alive_A, t] = logp_AV.gather(1, chosen_A.unsqueeze(1)).squeeze(1)
+        completions.mask_BT[alive_A, t] = 1.0
         going_A = ~torch.isin(chosen_A, eos_ids)
         alive_A = alive_A[going_A]
         if t == length - 1 or not len(alive_A):
@@ -91,7 +108,6 @@ def generate(
             input_ids=(edge_R % vocabulary).unsqueeze(1), attention_mask=attention_RS, position_ids=position_R1 + t,
             past_key_values=cache, use_cache=True,
         )  # fmt: skip
-    return Completions(token_BT, mask_BT, logp_BT, torch.full_like(token_BT, version))
 
 
 def invert_cdf(logp_BV: Tensor, uniform_B: Tensor) -> Tensor:

@@ -1,0 +1,158 @@
+"""What a learner step costs, beside TRL's GRPOTrainer on the same work, in one run; prints tables, asserts nothing.
+
+    .venv/bin/python -m tests.benchmarks.bench_worker [--rounds 3] [--steps 64] [--k 2 8 32]
+
+Both sides train the quickstart's recipe on one CPU thread, from the same warmed-up policy, on the same prompts.
+They take turns, so that noise hits both. A step's time includes its share of the rollout batch. Ours is taken
+from the real loop, from one record of a weight sync to the next; only validation is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from grpo_worker import loop, packing
+from grpo_worker.config import ModelConfig, WorkerConfig
+from grpo_worker.learner import Learner
+from grpo_worker.pipelines import ReusePipeline
+from grpo_worker.policy import load_policy
+from grpo_worker.randomness import generator
+from grpo_worker.records import Record, SyncRecord
+from grpo_worker.sampler.hf import HfSampler
+from grpo_worker.tasks import load_task
+from grpo_worker.tiny import ensure_tiny_policy
+from grpo_worker.weight_sync import sync_weights
+
+HERE = Path(__file__).parent
+TRL_PYTHON = Path(".venv-trl/bin/python")
+WARMUP_STEPS = 8
+CYCLES_FOR_PARTS = 40
+PROTOTYPE = "prototype (its minimum, CPU ms): rollout batch 5.0; forward + backward 9.4, packed 5.1; whole step 8-16"
+
+
+def quickstart(k: int, steps: int) -> WorkerConfig:
+    """The quickstart's recipe, validated only before the first step and after the last."""
+    return WorkerConfig(model=ModelConfig(), k=k, eta=2.5e-4, seed=0, horizon=steps, eval_every_steps=steps)
+
+
+def our_step_ms(k: int, steps: int, cache: Path) -> dict[str, float]:
+    """Median over rollout cycles of the real loop, per learner step."""
+    cycles, skipped = -(-steps // k), -(-WARMUP_STEPS // k)
+    wall_s, cpu_s = [], []
+
+    def note(record: Record) -> None:
+        if isinstance(record, SyncRecord):
+            wall_s.append(time.perf_counter())
+            cpu_s.append(time.process_time())
+
+    # One cycle more than is timed: the last one holds the final validation.
+    loop.run(quickstart(k, (skipped + cycles + 1) * k), note, cache_dir=cache)
+
+    def per_step_ms(times_s: list[float]) -> float:
+        ends = times_s[skipped - 1 : -1]
+        return 1e3 * statistics.median(b - a for a, b in itertools.pairwise(ends)) / k
+
+    return {"wall": per_step_ms(wall_s), "cpu": per_step_ms(cpu_s)}
+
+
+def trl_step_ms(k: int, steps: int, policy: Path, prompts: Path) -> dict[str, float]:
+    """The same of TRL, in its own environment."""
+    command = [TRL_PYTHON, HERE / "trl/step.py", "--policy", policy, "--prompts", prompts, "--k", k, "--steps", steps]
+    output = subprocess.run([*map(str, command)], check=True, capture_output=True, text=True).stdout
+    measured = json.loads(output.splitlines()[-1])
+    return {
+        "wall": measured["learner_step_ms"], "cpu": measured["learner_step_cpu_ms"], "generate": measured["generate_ms"]
+    }  # fmt: skip
+
+
+def parts_ms(k: int, cache: Path) -> dict[str, float]:
+    """Median CPU time of each part of a rollout cycle of the recipe, each called as the loop calls it."""
+    config = quickstart(k, 10_000)
+    task = load_task(config.task)
+    reference, policy = (load_policy(config, cache, torch.device("cpu")) for _ in range(2))
+    reference.model.requires_grad_(False)
+    learner, sampler = Learner(policy, config), HfSampler(reference, config.temperature)
+    pipeline = ReusePipeline(config, task, reference, sampler)
+    times_ms: dict[str, list[float]] = {}
+
+    def timed(name: str, function: Callable[[], Any]) -> Any:
+        started = time.process_time()
+        result = function()
+        times_ms.setdefault(name, []).append(1e3 * (time.process_time() - started))
+        return result
+
+    shape = (config.rollouts_per_step, config.max_completion_tokens)
+    for sync in range(CYCLES_FOR_PARTS):
+        problems = task.train[sync * 16 : sync * 16 + 16]
+        uniform = torch.rand(shape, generator=generator("benchmark", sync))
+        timed("weight sync", lambda: sync_weights(policy.model, learner.steps, sampler))
+        batch = timed("rollout batch", partial(pipeline.rollouts, sync))
+        prompts = timed("- encode", partial(reference.encode, problems))
+        timed("- sample", partial(sampler.sample, prompts, config.group_size, uniform))
+        timed("- decode", partial(reference.decode, batch.token_BT, batch.mask_BT))
+        packing.pack.cache_clear()
+        timed("- pack", partial(packing.pack, batch, config.group_size, torch.float32))
+        with torch.no_grad():
+            timed("- reference forward", partial(reference.completion_log_probs, batch, 1.0, config.group_size))
+        timed("- forward + backward", partial(learner._backward, batch))
+        timed("learner step", partial(learner.step, batch))
+    ms = {name: statistics.median(values[5:]) for name, values in times_ms.items()}
+    ms["- optimizer, diagnostics"] = ms["learner step"] - ms["- forward + backward"]
+    order = ["weight sync", "rollout batch", "- encode", "- sample", "- decode", "- pack", "- reference forward",
+             "learner step", "- forward + backward", "- optimizer, diagnostics"]  # fmt: skip
+    return {name: ms[name] for name in order}
+
+
+def compare(ks: list[int], rounds: int, steps: int, cache: Path, policy: Path) -> None:
+    """Let both sides take turns and print the medians over the rounds."""
+    prompts = cache / "prompts.jsonl"
+    problems = load_task(quickstart(2, 8).task).train
+    prompts.write_text("".join(json.dumps({"prompt": p.prompt, "answer": p.answer}) + "\n" for p in problems))
+    row = "{:>4} {:>10} {:>10} {:>10} {:>10} {:>11} {:>10} {:>14}"
+    print(row.format("k", "ours wall", "ours CPU", "TRL wall", "TRL CPU", "ratio wall", "ratio CPU", "TRL generate"))
+    for k in ks:
+        turns = [(our_step_ms(k, steps, cache), trl_step_ms(k, steps, policy, prompts)) for _ in range(rounds)]
+        ours, trl = ({name: statistics.median(turn[side][name] for turn in turns) for name in turns[0][side]}
+                     for side in (0, 1))  # fmt: skip
+        figures = [ours["wall"], ours["cpu"], trl["wall"], trl["cpu"], trl["wall"] / ours["wall"],
+                   trl["cpu"] / ours["cpu"], trl["generate"]]  # fmt: skip
+        print(row.format(k, *(f"{x:.1f}" for x in figures)), flush=True)
+
+
+def main() -> None:
+    """Warm up a policy, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="turns that each side takes")
+    parser.add_argument("--steps", type=int, default=64, help="learner steps to time in a turn, rounded up to cycles")
+    parser.add_argument("--k", type=int, nargs="+", default=[2, 8, 32], help="learner steps per rollout batch")
+    arguments = parser.parse_args()
+    if not TRL_PYTHON.exists():
+        parser.exit(2, f"{TRL_PYTHON} is missing: make it with tests/benchmarks/trl/setup\n")
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        cache, config = Path(scratch), quickstart(2, 8)
+        started = time.process_time()
+        policy = ensure_tiny_policy(config.tiny, config.task, config.seed, cache)
+        print(f"supervised warm-up of the tiny policy: {time.process_time() - started:.1f} CPU-s\n")
+        print("one learner step with its share of the rollout batch, ms; TRL generate: of a rollout batch, wall")
+        compare(arguments.k, arguments.rounds, arguments.steps, cache, policy)
+        print("\nwhere our time goes, CPU ms, median")
+        for name, ms in parts_ms(8, cache).items():
+            print(f"  {name:<26}{ms:6.2f}")
+        print(f"\n{PROTOTYPE}")
+
+
+if __name__ == "__main__":
+    main()
