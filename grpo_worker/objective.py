@@ -45,7 +45,7 @@ def log_distribution(logits_XV: Tensor, temperature: float) -> tuple[Tensor, Ten
     """
     logp_XV = torch.log_softmax(logits_XV.float() / temperature, dim=-1)
     with torch.no_grad():
-        entropy_X = -(logp_XV.exp() * logp_XV).nan_to_num(0.0).sum(-1)
+        entropy_X = torch.special.entr(logp_XV.exp()).sum(-1)
     return logp_XV, entropy_X
 
 

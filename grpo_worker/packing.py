@@ -98,10 +98,10 @@ def packed_log_probs(
     model: nn.Module, batch: RolloutBatch, rows: PackedRows, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """As `grpo_worker.objective.token_log_probs`, for a batch and its packed rows."""
-    (prompts, length), width = rows.token_PL.shape, batch.prompt_BS.shape[1]
+    prompts, length = rows.token_PL.shape
     logits_PNV = model(
         input_ids=rows.token_PL, attention_mask=rows.mask_P1LL, position_ids=rows.position_PL, use_cache=False,
-        logits_to_keep=torch.arange(width - 1, length, device=rows.token_PL.device),
+        logits_to_keep=length - batch.prompt_BS.shape[1] + 1,
     ).logits  # fmt: skip
     all_logp_PNV, entropy_PN = log_distribution(logits_PNV, temperature)
     chosen_BT = rows.predictor_BT * logits_PNV.shape[2] + batch.token_BT
