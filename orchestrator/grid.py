@@ -70,7 +70,8 @@ class Sweep:
     Attributes:
         name: The sweep's name.
         text: The file as read.
-        digest: Hash of the content; comments, white space and the order of keys do not change it.
+        digest: Hash of the experiment: comments, white space, the order of keys and what runs ask of a cluster
+            do not change it.
         runs: In the order model, k, η, further axes, seed; values in file order.
     """
 
@@ -112,7 +113,13 @@ def load_sweep(path: Path, *, allow_huge: bool = False) -> Sweep:
     if not runs:
         file.mistake(("exclude",), "leaves no run at all")
     file.raise_mistakes()
-    return Sweep(name, file.text, content_digest({**file.content, "name": name}), runs)
+    return Sweep(name, file.text, _digest(name, file.content), runs)
+
+
+def _digest(name: str, content: dict[str, Any]) -> str:
+    # A time limit may be raised between two launches without making another experiment of the sweep.
+    models = {model: {**entry, "resources": None} for model, entry in (content.get("models") or {}).items()}
+    return content_digest({**content, "name": name, "models": models, "resources": None})
 
 
 def _axes(file: GridFile, *, allow_huge: bool) -> dict[str, list[Any]]:

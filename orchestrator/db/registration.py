@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from grpo_worker.config import WorkerConfig, content_digest
-from orchestrator.db.models import Cell, Run, Sweep
+from orchestrator.db.models import RESULT_STATES, Cell, Run, Sweep
 from orchestrator.db.types import now
 from orchestrator.errors import SweepConflict
 from orchestrator.grid import Cell as GridCell
@@ -42,11 +42,12 @@ def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
                 f"to it with --extend\n{difference}"
             )
         _refuse_changes(connection, stored.id, sweep, difference)
-        connection.execute(update(Sweep).where(Sweep.id == stored.id).values(digest=sweep.digest, grid_text=sweep.text))
-    elif not new:
+    elif stored.grid_text == sweep.text and not new:
         return int(stored.id)
+    connection.execute(update(Sweep).where(Sweep.id == stored.id).values(digest=sweep.digest, grid_text=sweep.text))
     cells = _insert_cells(connection, stored.id, sweep)
     _insert_runs(connection, stored.id, cells, sweep)
+    _update_resources(connection, cells, sweep)
     return int(stored.id)
 
 
@@ -111,6 +112,19 @@ def _insert_runs(connection: Connection, sweep_id: int, cells: dict[CellKey, int
         code = {"code_version": code_version(), "git_commit": git_commit(Path(__file__).parent)}
         new = {"state": "pending", "learner_steps": 0, "fence": 0, "updated_at": now()}
         connection.execute(insert(Run).values(**new, **code), rows)
+
+
+def _update_resources(connection: Connection, cells: dict[CellKey, int], sweep: GridSweep) -> None:
+    # What a run asks for may change from launch to launch; what a finished one has used may not.
+    connection.execute(
+        update(Run)
+        .where(Run.cell_id == bindparam("cell"), Run.seed == bindparam("of_seed"), Run.state.not_in(RESULT_STATES))
+        .values(resources=bindparam("needs")),
+        [
+            {"cell": cells[cell_key(run.cell)], "of_seed": run.seed, "needs": run.resources.model_dump(mode="json")}
+            for run in sweep.runs
+        ],
+    )
 
 
 def _new_runs(cells: dict[CellKey, int], stored: set[tuple[int, int]], sweep: GridSweep) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.db.session import create_engine_for, transaction
 from orchestrator.db.store import Store
 from orchestrator.errors import Fenced, SelectionError, StoreError, SweepConflict
-from orchestrator.grid import Sweep
+from orchestrator.grid import Sweep, load_sweep
 
 Grid = Callable[..., Sweep]
 
@@ -391,3 +392,13 @@ def test_fits(store: Store) -> None:
     assert store.save_fit(sweeps=["demo"], run_ids=[1, 2], detector="half", result={"a": None}) == 1
     with pytest.raises(ValueError, match="not JSON compliant"):
         store.save_fit(sweeps=["demo"], run_ids=[], detector="half", result={"a": math.nan})
+
+
+def test_resources_may_change_between_launches(store: Store, grid: Grid, tmp_path: Path) -> None:
+    sweep_id = store.register(grid())
+    path = tmp_path / "demo.yaml"
+    path.write_text(path.read_text() + "resources: {gpus: 2, time_min: 600}\n")
+    assert store.register(load_sweep(path)) == sweep_id
+    with store.read() as connection:
+        needs = connection.scalars(select(Run.resources)).all()
+    assert {(need["gpus"], need["time_min"]) for need in needs} == {(2, 600)}

@@ -177,6 +177,7 @@ def test_digest_follows_the_content_alone(tmp_path: Path) -> None:
     digest = load(tmp_path, GOOD).digest
     same = "# comment\ngrid: {seed: [0], eta: [0.0001, 2e-3], k: [2, 8], model: [tiny]}\n\nname: 'small'\n"
     assert load(tmp_path, same).digest == digest
+    assert load(tmp_path, GOOD + "resources: {time_min: 600}\n").digest == digest
     for other in (axis("k: [2]"), axis("k: [8, 2]"), GOOD + "fixed: {horizon: 8}\n", "name: other\n" + GRID):
         assert load(tmp_path, other).digest != digest
 
