@@ -47,7 +47,8 @@ def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
     connection.execute(update(Sweep).where(Sweep.id == stored.id).values(digest=sweep.digest, grid_text=sweep.text))
     cells = _insert_cells(connection, stored.id, sweep)
     _insert_runs(connection, stored.id, cells, sweep)
-    _update_resources(connection, cells, sweep)
+    if not new:
+        _update_resources(connection, cells, sweep)
     return int(stored.id)
 
 
@@ -116,9 +117,10 @@ def _insert_runs(connection: Connection, sweep_id: int, cells: dict[CellKey, int
 
 def _update_resources(connection: Connection, cells: dict[CellKey, int], sweep: GridSweep) -> None:
     # What a run asks for may change from launch to launch; what a finished one has used may not.
+    unfinished = [Run.state != state for state in RESULT_STATES]
     connection.execute(
         update(Run)
-        .where(Run.cell_id == bindparam("cell"), Run.seed == bindparam("of_seed"), Run.state.not_in(RESULT_STATES))
+        .where(Run.cell_id == bindparam("cell"), Run.seed == bindparam("of_seed"), *unfinished)
         .values(resources=bindparam("needs")),
         [
             {"cell": cells[cell_key(run.cell)], "of_seed": run.seed, "needs": run.resources.model_dump(mode="json")}
