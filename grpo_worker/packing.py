@@ -55,7 +55,8 @@ def pack(batch: RolloutBatch, group_size: int, dtype: torch.dtype) -> PackedRows
     (prompts, width), device, length = prompt_PS.shape, prompt_PS.device, batch.token_BT.shape[1]
     tries, predictors = _tries(batch, group_size)
     nodes = 1 + max(map(len, tries))
-    if (width + nodes - 1) ** 2 > 2 * group_size * (width + length - 1) ** 2:
+    tokens = width + nodes - 1
+    if tokens**2 > 2 * group_size * (width + length - 1) ** 2:
         return None
     spare = [[(0, 0)] * (nodes - 1 - len(trie)) for trie in tries]
     edge_PN2 = torch.tensor([[(0, 0), *trie, *rest] for trie, rest in zip(tries, spare, strict=True)], device=device)
@@ -66,7 +67,7 @@ def pack(batch: RolloutBatch, group_size: int, dtype: torch.dtype) -> PackedRows
     for _ in range(length - 1):
         sees_PNN.scatter_(2, node_PN.unsqueeze(2), True)
         node_PN = parent_PN.gather(1, node_PN)
-    allowed_PLL = torch.ones(width + nodes - 1, width + nodes - 1, device=device).tril().bool().repeat(prompts, 1, 1)
+    allowed_PLL = torch.ones(prompts, tokens, tokens, dtype=torch.bool, device=device).tril()
     allowed_PLL[:, :, :width] &= mask_PS.bool().unsqueeze(1)
     allowed_PLL[:, width:, width:] = sees_PNN[:, 1:, 1:]
 

@@ -64,9 +64,11 @@ class Policy:
     def decode(self, token_BT: Tensor, mask_BT: Tensor) -> list[str]:
         """Texts of completions, without special tokens."""
         lengths = mask_BT.sum(1).long().tolist()
-        rows = [row[:length] for row, length in zip(token_BT.tolist(), lengths, strict=True)]
-        texts: list[str] = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
-        return texts
+        rows = [tuple(row[:length]) for row, length in zip(token_BT.tolist(), lengths, strict=True)]
+        distinct = list(dict.fromkeys(rows))
+        texts = self.tokenizer.batch_decode(distinct, skip_special_tokens=True)
+        text_of = dict(zip(distinct, texts, strict=True))
+        return [text_of[row] for row in rows]
 
     def completion_log_probs(self, batch: RolloutBatch, temperature: float, group_size: int) -> tuple[Tensor, Tensor]:
         """Log-prob and entropy of each completion token in one forward pass; see `token_log_probs`.
