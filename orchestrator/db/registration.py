@@ -29,7 +29,8 @@ def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
         insert_ignoring(Sweep)
         .values(name=sweep.name, digest=sweep.digest, grid_text=sweep.text, created_at=now())
         .on_conflict_do_nothing()
-    ).rowcount
+        .returning(Sweep.id)
+    ).scalar()
     # Holds off a second `register` of the same sweep until this one is committed.
     stored = connection.execute(
         select(Sweep.id, Sweep.digest, Sweep.grid_text).where(Sweep.name == sweep.name).with_for_update()
@@ -42,12 +43,12 @@ def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
                 f"to it with --extend\n{difference}"
             )
         _refuse_changes(connection, stored.id, sweep, difference)
-    elif stored.grid_text == sweep.text and not new:
+    elif stored.grid_text == sweep.text and new is None:
         return int(stored.id)
     connection.execute(update(Sweep).where(Sweep.id == stored.id).values(digest=sweep.digest, grid_text=sweep.text))
     cells = _insert_cells(connection, stored.id, sweep)
     _insert_runs(connection, stored.id, cells, sweep)
-    if not new:
+    if new is None:
         _update_resources(connection, cells, sweep)
     return int(stored.id)
 
