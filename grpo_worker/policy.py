@@ -144,10 +144,14 @@ def load_policy(config: WorkerConfig, cache_dir: Path, device: torch.device) -> 
     Raises:
         ModelError: The model or its tokenizer cannot be loaded.
     """
+    transformers_logging.disable_progress_bar()
     path = config.model.path
     if path == BUILTIN_TINY:
         path = str(ensure_tiny_policy(config.tiny, config.task, config.seed, cache_dir))
-    transformers_logging.disable_progress_bar()
+    elif path.startswith((".", "/", "~")):
+        path = str(Path(path).expanduser())
+        if not Path(path).is_dir():
+            raise ModelError(f"model {config.model.name!r} cannot be loaded: there is no folder {path!r}")
     try:
         model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, config.model.dtype))
         tokenizer = AutoTokenizer.from_pretrained(path)

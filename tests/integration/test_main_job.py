@@ -176,7 +176,9 @@ models: {broken: {path: ./no-such-folder}}
 """
     launched = ws.run("launch", ws.grid(grid), "--executor", "local")
     assert launched.returncode == 1
-    assert "ModelError: model 'broken' cannot be loaded from './no-such-folder'" in " ".join(launched.stdout.split())
+    assert "ModelError: model 'broken' cannot be loaded: there is no folder './no-such-folder'" in " ".join(
+        launched.stdout.split()
+    )
     status = json.loads(ws.run("status", "--format", "json").stdout)
     assert status[0]["runs"] == {"stable": 1, "failed": 1}
     laws = json.loads(ws.run("fit-laws", "--format", "json").stdout)

@@ -95,7 +95,7 @@ def test_prompts_go_through_the_chat_template(tmp_path: Path) -> None:
 
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:
     config = {"model": {"name": "mine", "path": str(tmp_path / "none")}, "k": 1, "eta": 1e-3, "seed": 0}
-    with pytest.raises(ModelError, match="model 'mine' cannot be loaded from"):
+    with pytest.raises(ModelError, match="model 'mine' cannot be loaded: there is no folder"):
         load_policy(WorkerConfig.model_validate(config), tmp_path, torch.device("cpu"))
 
 
