@@ -18,7 +18,7 @@ import typer
 from orchestrator.errors import GridError, NothingToDo, StalesweepError
 
 if TYPE_CHECKING:
-    from orchestrator.db.store import RunProgress, Store
+    from orchestrator.db.store import Store
     from orchestrator.grid import Sweep
 
 OK, SOME_FAILED, USAGE, NOTHING_TO_DO, INTERRUPTED = 0, 1, 2, 3, 130
@@ -85,17 +85,18 @@ def launch(
 ) -> None:
     """Expand a grid, register its runs and train what is not yet done."""
     from orchestrator import launch as launching
+    from orchestrator import slurm
     from orchestrator.db.schema import upgrade
     from orchestrator.db.store import Store
     from orchestrator.grid import load_sweep
+    from orchestrator.report.live import show_progress
+    from orchestrator.report.progress import plan_view
     from orchestrator.settings import database_url
 
     sweep = load_sweep(grid, allow_huge=allow_huge)
     chosen = launching.choose_executor(executor)
     if dry_run:
-        from orchestrator.report.progress import plan_view
-
-        arrays = launching.planned_arrays(sweep) if chosen == "slurm" else []
+        arrays = slurm.planned_arrays(sweep) if chosen == "slurm" else []
         _print(plan_view(sweep, chosen, arrays))
         return
     upgrade(database_url(db))
@@ -106,15 +107,16 @@ def launch(
         if len(run_ids) > 100 and sys.stdin.isatty() and not yes:
             typer.confirm(f"Launch {len(run_ids)} runs on {chosen}?", abort=True)
         if detach and chosen == "local":
-            _detach(grid, max_parallel, db)
+            pid, log = launching.detach(grid, max_parallel, store.url)
+            typer.echo(f"launched in the background as process {pid}; its log: {log}")
             return
         if chosen == "slurm":
-            for array_id in launching.submit_slurm(store, sweep, sweep_id, run_ids):
+            for array_id in slurm.submit(store, sweep, sweep_id, run_ids):
                 typer.echo(f"submitted array {array_id}", err=True)
             if not wait:
                 typer.echo(f"{len(run_ids)} runs submitted; watch them with: stalesweep status {sweep.name} --watch")
                 return
-        with _progress(sweep.name) as show:
+        with show_progress(sweep.name) as show:
             if chosen == "slurm":
                 launching.watch(store, sweep_id, show)
             elif chosen == "debug":
@@ -134,24 +136,6 @@ def _finish(store: Store, sweep: Sweep, sweep_id: int) -> None:
         raise typer.Exit(SOME_FAILED)
 
 
-def _detach(grid: Path, max_parallel: int | None, db: str | None) -> None:
-    import os
-    import subprocess
-
-    from orchestrator.settings import database_url, runs_dir
-
-    log = runs_dir() / f"launch-{grid.stem}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "orchestrator.cli", "launch", str(grid), "--executor", "local", "--yes"]
-    command += ["--max-parallel", str(max_parallel)] if max_parallel else []
-    environment = {**os.environ, "STALESWEEP_DB": database_url(db)}
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
-        )
-    typer.echo(f"launched in the background as process {process.pid}; its log: {log}")
-
-
 @app.command()
 @exit_codes
 def status(
@@ -164,6 +148,7 @@ def status(
     import json
 
     from orchestrator.launch import watch as watch_sweep
+    from orchestrator.report.live import show_progress
     from orchestrator.report.progress import progress_view
     from orchestrator.track import sweep_status
 
@@ -172,7 +157,7 @@ def status(
         names = sweeps or store.sweep_names()
         if watch:
             for name in names:
-                with _progress(name) as show:
+                with show_progress(name) as show:
                     watch_sweep(store, store.sweep_id(name), show)
         found = [sweep_status(name, store.progress(store.sweep_id(name))) for name in names]
     if not found:
@@ -306,47 +291,6 @@ def db_check(db: Database = None) -> None:
 
     schema.check(database_url(db))
     typer.echo("the schema is this version's")
-
-
-class _progress:
-    """Show a sweep's progress on stderr: live in a terminal, else a line whenever a run ends."""
-
-    def __init__(self, name: str) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._name = name
-        self._live: Live | None = None
-        self._ended: set[int] | None = None
-        if sys.stderr.isatty():
-            self._live = Live(console=Console(stderr=True), transient=True, auto_refresh=False)
-
-    def __enter__(self) -> Callable[[list[RunProgress]], None]:
-        if self._live:
-            self._live.start()
-        return self._show
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
-
-    def _show(self, progress: list[RunProgress]) -> None:
-        from orchestrator.report.progress import progress_view, run_line, summary_line
-        from orchestrator.track import sweep_status
-
-        status = sweep_status(self._name, progress)
-        if self._live:
-            self._live.update(progress_view(status), refresh=True)
-            return
-        over = {run.run_id: run for run in status.runs if run.state not in ("pending", "queued", "running")}
-        if self._ended is None:
-            self._ended = set(over)
-            typer.echo(summary_line(status), err=True)
-        for run_id in sorted(over.keys() - self._ended):
-            typer.echo(run_line(over[run_id]), err=True)
-        if over.keys() - self._ended:
-            typer.echo(summary_line(status), err=True)
-        self._ended = set(over)
 
 
 def _store(db: str | None) -> Store:

@@ -13,17 +13,19 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import make_url
 
 from grpo_worker.config import WorkerConfig
 from grpo_worker.records import FinishRecord, Record
 from orchestrator.db.store import AttemptOrigin, Claim, Store
 from orchestrator.errors import Fenced
 from orchestrator.processes import started_at, this_host
-from orchestrator.settings import code_version, database_url
+from orchestrator.settings import cache_dir, code_version, database_url, runs_dir
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,21 @@ class JobSpec:
     cache_dir: Path
     database: str | None
     executor: str
+
+
+def job_spec(store: Store, run_ids: Sequence[int], executor: str) -> JobSpec:
+    """Put a job's share together. A URL with a password travels in the environment, never in the pickle."""
+    url = make_url(store.url)
+    secret = url.password is not None or "password" in url.query
+    if secret:
+        os.environ["STALESWEEP_DB"] = store.url
+    return JobSpec(
+        run_ids=tuple(run_ids),
+        runs_dir=runs_dir().absolute(),
+        cache_dir=cache_dir().absolute(),
+        database=None if secret else store.url,
+        executor=executor,
+    )
 
 
 def run_directory(runs_dir: Path, run_id: int) -> Path:

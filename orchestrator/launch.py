@@ -1,4 +1,4 @@
-"""Pending runs → jobs, through submitit: a pool of local processes, Slurm arrays, or this very process.
+"""Pending runs → jobs: a pool of local processes through submitit, Slurm (`orchestrator.slurm`), or this process.
 
 Local jobs share one list of runs and take them one by one (`orchestrator.job`), so that a sweep of small runs
 pays for importing torch once a process, not once a run.
@@ -7,34 +7,28 @@ pays for importing torch once a process, not once a run.
 from __future__ import annotations
 
 import contextlib
-import itertools
-import json
 import os
-import re
-import secrets
-import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import submitit
-from sqlalchemy import make_url
 
-from orchestrator import grid
+from orchestrator import slurm
 from orchestrator.db.store import Claim, RunProgress, Store
 from orchestrator.errors import NothingToDo, UsageError
-from orchestrator.job import JobSpec, run_share
+from orchestrator.job import JobSpec, job_spec, run_share
 from orchestrator.processes import is_alive, this_host
-from orchestrator.settings import cache_dir, runs_dir
+from orchestrator.settings import runs_dir
 
 Executor = Literal["slurm", "local", "debug"]
 
 _POLL_S = 0.2
 _GRACE_S = 30.0
-_SLURM_TIMEOUT_S = 20.0
 
 
 def choose_executor(wanted: str) -> Executor:
@@ -45,7 +39,7 @@ def choose_executor(wanted: str) -> Executor:
     """
     if wanted not in ("auto", "slurm", "local", "debug"):
         raise UsageError(f"--executor: expected auto, slurm, local or debug, found {wanted!r}")
-    answers = wanted in ("auto", "slurm") and _slurm_answers()
+    answers = wanted in ("auto", "slurm") and slurm.answers()
     if wanted == "slurm" and not answers:
         raise UsageError("--executor slurm: sbatch is not on this machine or the controller does not answer")
     if wanted == "auto":
@@ -85,7 +79,24 @@ def cores() -> int:
 
 def run_here(store: Store, run_ids: Sequence[int]) -> None:
     """Train in this process, one after the other (``--executor debug``)."""
-    run_share(_spec(store, run_ids, "debug"))
+    run_share(job_spec(store, run_ids, "debug"))
+
+
+def detach(grid: Path, max_parallel: int | None, url: str) -> tuple[int, Path]:
+    """Launch locally from a process of its own, which outlives this one and its terminal.
+
+    Returns:
+        Its process id and its log.
+    """
+    log = runs_dir() / f"launch-{grid.stem}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "orchestrator.cli", "launch", str(grid), "--executor", "local", "--yes"]
+    command += ["--max-parallel", str(max_parallel)] if max_parallel else []
+    with log.open("ab") as output, _environment(STALESWEEP_DB=url):
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    return process.pid, log
 
 
 def run_local(
@@ -111,7 +122,7 @@ def run_local(
         UsageError: Processes end without taking a run; the message holds the end of their log.
         KeyboardInterrupt: After the processes have ended.
     """
-    spec = _spec(store, run_ids, "local")
+    spec = job_spec(store, run_ids, "local")
     ours = set(run_ids)
     jobs: list[submitit.Job[Any]] = []
     fruitless, waiting_before = 0, len(ours)
@@ -149,120 +160,6 @@ def watch(store: Store, sweep_id: int, on_poll: Callable[[list[RunProgress]], No
         if not any(run.state in ("queued", "running") for run in progress):
             return
         time.sleep(1.0)
-
-
-def submit_slurm(store: Store, sweep: grid.Sweep, sweep_id: int, run_ids: Sequence[int]) -> list[str]:
-    """Submit one array task a run, in arrays of equal resources within the cluster's MaxArraySize.
-
-    Args:
-        store: The results database.
-        sweep: The grid, for the resources and its name, which squeue shows.
-        sweep_id: The sweep.
-        run_ids: What to train.
-
-    Returns:
-        The ids of the arrays.
-
-    Raises:
-        UsageError: Slurm refused; what it had not taken is pending again.
-    """
-    folder = runs_dir().absolute() / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-    needs = _resources_by_run(store, sweep, sweep_id)
-    array_ids = []
-    for resources, chunk in _chunks([(run_id, needs[run_id]) for run_id in run_ids]):
-        executor = submitit.AutoExecutor(folder=folder, cluster="slurm")
-        executor.update_parameters(name=f"stalesweep-{sweep.name}", **slurm_parameters(resources))
-        specs = [_spec(store, [run_id], "slurm") for run_id in chunk]
-        store.set_queued(chunk)  # before the jobs exist, so that one that starts at once is not set back
-        try:
-            jobs = executor.map_array(run_share, specs)
-        except (submitit.core.utils.FailedJobError, subprocess.SubprocessError, OSError) as error:
-            store.set_pending(chunk)
-            raise UsageError(f"Slurm refused the submission: {str(error).strip().splitlines()[-1]}") from error
-        array_ids.append(jobs[0].job_id.split("_")[0])
-    return array_ids
-
-
-def planned_arrays(sweep: grid.Sweep) -> list[str]:
-    """A line for each array that a launch of the whole sweep would submit."""
-    return [
-        f"Array of {len(chunk)} tasks: {', '.join(f'{k} = {v}' for k, v in slurm_parameters(resources).items() if v)}"
-        for resources, chunk in _chunks([(index, run.resources) for index, run in enumerate(sweep.runs)])
-    ]
-
-
-def _resources_by_run(store: Store, sweep: grid.Sweep, sweep_id: int) -> dict[int, grid.Resources]:
-    by_axes = {(r.cell.model, r.cell.k, r.cell.eta, _key(dict(r.cell.axes)), r.seed): r.resources for r in sweep.runs}
-    return {
-        p.run_id: by_axes[p.model, p.k, p.eta, _key(p.axes), p.seed]
-        for p in store.progress(sweep_id)
-        if (p.model, p.k, p.eta, _key(p.axes), p.seed) in by_axes
-    }
-
-
-def _key(axes: dict[str, Any]) -> str:
-    return json.dumps(axes, sort_keys=True)
-
-
-def _chunks(runs: Sequence[tuple[int, grid.Resources]]) -> Iterator[tuple[grid.Resources, list[int]]]:
-    """Runs of equal resources, at most as many at a time as one array may hold."""
-    size = max_array_size()
-    for _, group in itertools.groupby(sorted(runs, key=_resources_key), key=_resources_key):
-        members = list(group)
-        for start in range(0, len(members), size):
-            yield members[0][1], [run_id for run_id, _ in members[start : start + size]]
-
-
-def slurm_parameters(resources: grid.Resources) -> dict[str, Any]:
-    """Resources in submitit's spelling; what is not set is left to the cluster."""
-    additional: dict[str, Any] = {name: getattr(resources, name) for name in ("account", "qos", "gres", "constraint")}
-    parameters = {
-        "timeout_min": resources.time_min,
-        "cpus_per_task": resources.cpus,
-        "mem_gb": resources.mem_gb,
-        "gpus_per_node": resources.gpus or None,
-        "slurm_partition": resources.partition,
-        "slurm_array_parallelism": resources.array_parallelism,
-        "slurm_additional_parameters": {
-            **{name: value for name, value in additional.items() if value is not None},
-            **resources.slurm,
-        },
-    }
-    return {name: value for name, value in parameters.items() if value is not None}
-
-
-def max_array_size() -> int:
-    """Most tasks of one array on this cluster: MaxArraySize is the first index that is too large."""
-    config = subprocess.run(
-        ["scontrol", "show", "config"], capture_output=True, text=True, timeout=_SLURM_TIMEOUT_S, check=True
-    ).stdout
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", config, re.MULTILINE)
-    return max(1, int(found.group(1)) - 1) if found else 1000
-
-
-def _slurm_answers() -> bool:
-    if shutil.which("sbatch") is None:
-        return False
-    try:
-        ping = subprocess.run(["sinfo", "-h", "-o", "%P"], capture_output=True, timeout=_SLURM_TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return ping.returncode == 0
-
-
-def _spec(store: Store, run_ids: Sequence[int], executor: str) -> JobSpec:
-    """A job's share. A URL with a password travels in the environment, never in the pickle."""
-    url = make_url(store.url)
-    secret = url.password is not None or "password" in url.query
-    if secret:
-        os.environ["STALESWEEP_DB"] = store.url
-    return JobSpec(
-        run_ids=tuple(run_ids),
-        runs_dir=runs_dir().absolute(),
-        cache_dir=cache_dir().absolute(),
-        database=None if secret else store.url,
-        executor=executor,
-    )
 
 
 def _submit_local(spec: JobSpec) -> submitit.Job[Any]:
@@ -318,7 +215,3 @@ def _signal(job: submitit.Job[Any], number: signal.Signals) -> None:
 def _log_tail(job: submitit.Job[Any], lines: int = 15) -> str:
     path: Path = job.paths.stderr
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else f"no log at {path}"
-
-
-def _resources_key(run: tuple[int, grid.Resources]) -> str:
-    return run[1].model_dump_json()

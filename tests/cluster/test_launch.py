@@ -9,7 +9,7 @@ import pytest
 from devcluster import DevCluster
 
 from orchestrator.grid import Resources
-from orchestrator.launch import max_array_size, slurm_parameters
+from orchestrator.slurm import max_array_size, parameters
 from tests.integration.sweeps import assert_same, results, workspace
 
 pytestmark = pytest.mark.slow
@@ -65,7 +65,7 @@ def test_the_limit_of_an_array_is_read(cluster: DevCluster) -> None:
 
 def test_resources_in_submitits_spelling() -> None:
     resources = Resources(gpus=1, mem_gb=80, partition="gpu", account="lab", slurm={"nice": 10})
-    assert slurm_parameters(resources) == {
+    assert parameters(resources) == {
         "timeout_min": 30, "cpus_per_task": 1, "mem_gb": 80.0, "gpus_per_node": 1, "slurm_partition": "gpu",
         "slurm_array_parallelism": 256, "slurm_additional_parameters": {"account": "lab", "nice": 10},
     }  # fmt: skip

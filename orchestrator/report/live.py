@@ -1,0 +1,48 @@
+"""A sweep's progress while it runs: redrawn in a terminal, else a line whenever a run ends. On stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+
+from orchestrator.db.store import RunProgress
+from orchestrator.report.progress import progress_view, run_line, summary_line
+from orchestrator.track import DONE, SweepStatus, sweep_status
+
+Show = Callable[[list[RunProgress]], None]
+
+
+@contextmanager
+def show_progress(name: str) -> Iterator[Show]:
+    """Give a function that is called with the sweep's progress, again and again."""
+    if not sys.stderr.isatty():
+        yield _Lines(name)
+        return
+    with Live(console=Console(stderr=True), transient=True, auto_refresh=False) as live:
+        yield lambda progress: live.update(progress_view(sweep_status(name, progress)), refresh=True)
+
+
+class _Lines:
+    """Prints a line for each run that has ended since the last call."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._ended: set[int] | None = None
+
+    def __call__(self, progress: list[RunProgress]) -> None:
+        status = sweep_status(self._name, progress)
+        over = {run.run_id: run for run in status.runs if run.state in (*DONE, "failed", "lost", "cancelled")}
+        new = over.keys() - (self._ended or set())
+        if self._ended is not None:
+            for run_id in sorted(new):
+                print(run_line(over[run_id]), file=sys.stderr)
+        if new or self._ended is None:
+            self._summarise(status)
+        self._ended = set(over)
+
+    def _summarise(self, status: SweepStatus) -> None:
+        print(summary_line(status), file=sys.stderr, flush=True)
