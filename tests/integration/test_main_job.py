@@ -28,7 +28,7 @@ fixed: {horizon: 120, checkpoint_every_steps: 16}
 ONE_RUN = """
 name: one
 grid: {model: [tiny], k: [2], eta: [1e-3], seed: [0]}
-fixed: {horizon: 160, checkpoint_every_steps: 20}
+fixed: {horizon: 800, checkpoint_every_steps: 20}
 """
 
 
@@ -118,14 +118,21 @@ def test_a_killed_launcher_is_taken_over_without_training_twice(ws: Workspace) -
     busy = ws.run("launch", "grid.yaml", "--executor", "local")
     assert busy.returncode == 3
     assert "in the hands of running jobs" in busy.stderr
-    wait_for(lambda: syncs_stored(ws) == 80, "the orphaned job to finish")
+    wait_for(lambda: syncs_stored(ws) == 400, "the orphaned job to finish")
     wait_for(lambda: "every run" in ws.run("launch", "grid.yaml").stderr, "the end of the run", 30)
     with ws.store() as store, store.read() as connection:
         assert connection.exec_driver_sql("select count(*) from attempt").scalar() == 1
 
 
 def test_interrupting_ends_the_children_and_leaves_the_runs_resumable(ws: Workspace) -> None:
-    launch = ws.start("launch", ws.grid(TWO_RUNS), "--executor", "local", "--max-parallel", "2")
+    launch = ws.start(
+        "launch",
+        ws.grid(TWO_RUNS.replace("horizon: 120", "horizon: 800")),
+        "--executor",
+        "local",
+        "--max-parallel",
+        "2",
+    )
     wait_for(lambda: syncs_stored(ws) >= 8, "8 weight syncs")
     with ws.store() as store:
         attempts = store.running_attempts(store.sweep_id("two"))
@@ -141,7 +148,7 @@ def test_interrupting_ends_the_children_and_leaves_the_runs_resumable(ws: Worksp
     with ws.store() as store, store.read() as connection:
         outcomes = connection.exec_driver_sql("select outcome, resumed_from_sync from attempt order by run_id, number")
         rows = outcomes.fetchall()
-        assert connection.exec_driver_sql("select count(*) from sync_metric").scalar() == 2 * 30
+        assert connection.exec_driver_sql("select count(*) from sync_metric").scalar() == 2 * 200
     assert sum(outcome == "interrupted" and resumed is None for outcome, resumed in rows) >= 1
     assert any(resumed is not None for _, resumed in rows)
 
@@ -176,7 +183,7 @@ models: {broken: {path: ./no-such-folder}}
 """
     launched = ws.run("launch", ws.grid(grid), "--executor", "local")
     assert launched.returncode == 1
-    assert "ModelError: model 'broken' cannot be loaded: there is no folder './no-such-folder'" in " ".join(
+    assert "ModelError: model 'broken' cannot be loaded: there is no folder 'no-such-folder'" in " ".join(
         launched.stdout.split()
     )
     status = json.loads(ws.run("status", "--format", "json").stdout)
