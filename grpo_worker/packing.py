@@ -40,6 +40,7 @@ class PackedRows:
 
 
 @functools.lru_cache(maxsize=1)  # a replayed batch comes back at each of its k steps
+@torch.inference_mode(False)  # the reference's rows are the learner's too, and enter its loss
 def pack(batch: RolloutBatch, group_size: int, dtype: torch.dtype) -> PackedRows | None:
     """Merge the equal prefixes of each group of a batch, where that saves more than its longer rows cost.
 

@@ -66,7 +66,7 @@ class ReusePipeline:
         self._fill_reference(batch)
         return batch
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _fill_reference(self, batch: RolloutBatch) -> None:
         config = self._config
         size = (config.prompts_per_forward or config.prompts_per_batch) * config.group_size

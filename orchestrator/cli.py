@@ -8,6 +8,7 @@ Everything heavy is imported inside the commands, so that ``--help`` answers at 
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -93,6 +94,7 @@ def launch(
     from orchestrator.report.progress import plan_view
     from orchestrator.settings import database_url
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends the jobs in good order, as Ctrl-C does
     sweep = load_sweep(grid, allow_huge=allow_huge)
     chosen = launching.choose_executor(executor)
     if dry_run:
@@ -144,7 +146,7 @@ def status(
     format: Annotated[str, typer.Option(help="table or json.")] = "table",
     db: Database = None,
 ) -> None:
-    """Show what runs, what collapsed, what failed and why, and when it will be done."""
+    """Show what runs, collapsed or failed, and how long it will take."""
     import json
 
     from orchestrator.launch import watch as watch_sweep

@@ -124,7 +124,8 @@ def test_a_killed_launcher_is_taken_over_without_training_twice(ws: Workspace) -
         assert connection.exec_driver_sql("select count(*) from attempt").scalar() == 1
 
 
-def test_interrupting_ends_the_children_and_leaves_the_runs_resumable(ws: Workspace) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_interrupting_ends_the_children_and_leaves_the_runs_resumable(ws: Workspace, number: signal.Signals) -> None:
     launch = ws.start(
         "launch",
         ws.grid(TWO_RUNS.replace("horizon: 120", "horizon: 800")),
@@ -137,7 +138,7 @@ def test_interrupting_ends_the_children_and_leaves_the_runs_resumable(ws: Worksp
     with ws.store() as store:
         attempts = store.running_attempts(store.sweep_id("two"))
     assert attempts
-    launch.send_signal(signal.SIGINT)
+    launch.send_signal(number)
     _, stderr = launch.communicate(timeout=60)
     assert launch.returncode == 130
     assert "`stalesweep launch` again finishes what is missing" in stderr
