@@ -148,7 +148,8 @@ def run_local(
     except BaseException:
         _end(jobs)
         recover(store, sweep_id)
-        store.set_pending(run_ids)
+        unfinished = [p.run_id for p in store.progress(sweep_id) if p.run_id in ours and p.state in ("queued", "lost")]
+        store.set_pending(unfinished)  # a failed run keeps its state and its reason
         raise
 
 
