@@ -256,11 +256,14 @@ class Store:
         return transaction(self._engine, write=True)
 
     def _reset(self, run_ids: Iterable[int], state: str) -> None:
+        rows = [{"run": run_id} for run_id in run_ids]
+        if not rows:
+            return
         with self._write() as connection:
             # One by one, by primary key: a statement cannot hold 100,000 ids everywhere.
             connection.execute(
                 update(Run)
                 .where(Run.id == bindparam("run"), or_(*(Run.state == old for old in _RESETTABLE)))
                 .values(state=state, failure=None, updated_at=now()),
-                [{"run": run_id} for run_id in run_ids],
+                rows,
             )

@@ -402,3 +402,10 @@ def test_resources_may_change_between_launches(store: Store, grid: Grid, tmp_pat
     with store.read() as connection:
         needs = connection.scalars(select(Run.resources)).all()
     assert {(need["gpus"], need["time_min"]) for need in needs} == {(2, 600)}
+
+
+def test_setting_no_runs_at_all_is_fine(store: Store, grid: Grid) -> None:
+    store.register(grid())
+    store.set_queued([])
+    store.set_pending(iter(()))
+    assert {state for (state,) in rows(store, Run, "state")} == {"pending"}
