@@ -98,7 +98,7 @@ def run(
 
     if learner.steps == 0:
         validate()
-    while learner.steps < config.horizon:
+    while True:
         cycle = CycleMetrics(sync=sync, learner_step=learner.steps, cycle_start_N=learner.parameters.snapshot())
         cycle.sync_s = sync_weights(policy.model, learner.steps, sampler)
         with _timed(cycle, "rollout_s"):
@@ -118,9 +118,8 @@ def run(
             return _emitted(emit, FinishRecord("diverged", learner.steps, config.collapse.detector, detail=str(error)))
         emit(cycle.record(batch, learner, config.group_size))
 
-        finish = _verdict(config, learner.steps, history)
         if learner.steps == config.horizon or _confirmed(config, history):
-            return _emitted(emit, finish)
+            return _emitted(emit, _verdict(config, learner.steps, history))
         stop = should_stop()
         every = config.checkpoint_every_steps
         if run_dir and (stop or (every and learner.steps - saved_at_step >= every)):
@@ -129,7 +128,6 @@ def run(
         if stop:
             return _emitted(emit, FinishRecord("interrupted", learner.steps, config.collapse.detector))
         sync += 1
-    return _emitted(emit, _verdict(config, learner.steps, history))
 
 
 @dataclass(slots=True)

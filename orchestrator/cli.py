@@ -113,7 +113,7 @@ def launch(
             typer.echo(f"launched in the background as process {pid}; its log: {log}")
             return
         if chosen == "slurm":
-            for array_id in slurm.submit(store, sweep, sweep_id, run_ids):
+            for array_id in slurm.submit(store, sweep_id, sweep.name, run_ids):
                 typer.echo(f"submitted array {array_id}", err=True)
             if not wait:
                 typer.echo(f"{len(run_ids)} runs submitted; watch them with: stalesweep status {sweep.name} --watch")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import secrets
 import shutil
@@ -23,13 +22,13 @@ from orchestrator.settings import runs_dir
 TIMEOUT_S = 20.0
 
 
-def submit(store: Store, sweep: grid.Sweep, sweep_id: int, run_ids: Sequence[int]) -> list[str]:
+def submit(store: Store, sweep_id: int, sweep_name: str, run_ids: Sequence[int]) -> list[str]:
     """Submit one array task a run, in arrays of equal resources within the cluster's MaxArraySize.
 
     Args:
         store: The results database.
-        sweep: The grid, for the resources and its name, which squeue shows.
         sweep_id: The sweep.
+        sweep_name: Its name, which squeue shows.
         run_ids: What to train.
 
     Returns:
@@ -39,11 +38,11 @@ def submit(store: Store, sweep: grid.Sweep, sweep_id: int, run_ids: Sequence[int
         UsageError: Slurm refused; what it had not taken is pending again.
     """
     folder = runs_dir().absolute() / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-    needs = _resources_by_run(store, sweep, sweep_id)
+    needs = store.run_resources(sweep_id)
     array_ids = []
     for resources, chunk in _chunks([(run_id, needs[run_id]) for run_id in run_ids]):
         executor = submitit.AutoExecutor(folder=folder, cluster="slurm")
-        executor.update_parameters(name=f"stalesweep-{sweep.name}", **parameters(resources))
+        executor.update_parameters(name=f"stalesweep-{sweep_name}", **parameters(resources))
         specs = [job_spec(store, [run_id], "slurm") for run_id in chunk]
         store.set_queued(chunk)  # before the jobs exist, so that one that starts at once is not set back
         try:
@@ -61,19 +60,6 @@ def planned_arrays(sweep: grid.Sweep) -> list[str]:
         f"Array of {len(chunk)} tasks: {', '.join(f'{k} = {v}' for k, v in parameters(resources).items() if v)}"
         for resources, chunk in _chunks([(index, run.resources) for index, run in enumerate(sweep.runs)])
     ]
-
-
-def _resources_by_run(store: Store, sweep: grid.Sweep, sweep_id: int) -> dict[int, grid.Resources]:
-    by_axes = {(r.cell.model, r.cell.k, r.cell.eta, _key(dict(r.cell.axes)), r.seed): r.resources for r in sweep.runs}
-    return {
-        p.run_id: by_axes[p.model, p.k, p.eta, _key(p.axes), p.seed]
-        for p in store.progress(sweep_id)
-        if (p.model, p.k, p.eta, _key(p.axes), p.seed) in by_axes
-    }
-
-
-def _key(axes: dict[str, Any]) -> str:
-    return json.dumps(axes, sort_keys=True)
 
 
 def _chunks(runs: Sequence[tuple[int, grid.Resources]]) -> Iterator[tuple[grid.Resources, list[int]]]:

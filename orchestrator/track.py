@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from orchestrator.db.models import RESULT_STATES
 from orchestrator.db.store import RunProgress
 
-DONE = ("collapsed", "degraded", "stable")
 SILENT_AFTER_S = 120.0
 """A running attempt that has not been heard of for so long is called silent: its process may be dead."""
 
@@ -135,7 +135,7 @@ def sweep_status(name: str, progress: Iterable[RunProgress]) -> SweepStatus:
 
 
 def _is_over(run: RunProgress) -> bool:
-    return run.state in (*DONE, "failed", "cancelled")
+    return run.state in (*RESULT_STATES, "failed", "cancelled")
 
 
 def _run_json(run: RunProgress) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from grpo_worker.records import EvalRecord, FinishRecord, StartRecord, SyncRecor
 from orchestrator import grid
 from orchestrator.db import attempts, queries, registration
 from orchestrator.db.attempts import AttemptOrigin, Claim
-from orchestrator.db.models import Fit, Run
+from orchestrator.db.models import Cell, Fit, Run
 from orchestrator.db.queries import RunningAttempt, RunProgress
 from orchestrator.db.schema import check_revision
 from orchestrator.db.session import create_engine_for, transaction
@@ -125,6 +125,12 @@ class Store:
             return WorkerConfig.model_validate(config)
         except ValidationError as error:
             raise StoreError(f"run {run_id} has a config that this version cannot use: {error}") from error
+
+    def run_resources(self, sweep_id: int) -> dict[int, grid.Resources]:
+        """Read what each run of a sweep asks of a cluster, by run number."""
+        with self.read() as connection:
+            rows = connection.execute(select(Run.id, Run.resources).join(Cell).where(Cell.sweep_id == sweep_id))
+            return {run_id: grid.Resources.model_validate(resources) for run_id, resources in rows}
 
     def running_attempts(self, sweep_id: int) -> list[RunningAttempt]:
         """List the newest attempt of every run in state ``running``, in grid order."""

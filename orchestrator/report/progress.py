@@ -11,9 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.db.models import RESULT_STATES
 from orchestrator.db.store import RunProgress
 from orchestrator.grid import Sweep
-from orchestrator.track import DONE, CellStatus, SweepStatus
+from orchestrator.track import CellStatus, SweepStatus
 
 _STYLES = {"collapsed": "red", "degraded": "yellow", "stable": "green", "failed": "magenta", "lost": "magenta"}
 
@@ -61,7 +62,7 @@ def run_line(run: RunProgress) -> str:
 def summary_line(status: SweepStatus) -> str:
     """Counts, share of the learner steps, ETA."""
     states = status.states
-    done = sum(states[state] for state in DONE)
+    done = sum(states[state] for state in RESULT_STATES)
     counts = [f"{done} of {len(status.runs)} runs done"]
     counts += [f"{states[state]} {word}" for state, word in _OTHER_STATES.items() if states[state]]
     share = 100 * status.steps_done / status.steps_total
@@ -137,7 +138,7 @@ def _run_text(run: RunProgress) -> Text:
         return Text(f"sync {_sync(run)}{measured}" if run.sync is not None else "starting", style="cyan")
     if run.state == "collapsed":
         return Text(f"T* {run.collapse_step}", style=style)
-    if run.state in DONE and run.val_reward is not None:
+    if run.state in RESULT_STATES and run.val_reward is not None:
         return Text(f"{run.state} · {run.val_reward:.2f}", style=style)
     return Text(_word(run.state), style=style or "dim")
 

@@ -399,9 +399,9 @@ def test_resources_may_change_between_launches(store: Store, grid: Grid, tmp_pat
     path = tmp_path / "demo.yaml"
     path.write_text(path.read_text() + "resources: {gpus: 2, time_min: 600}\n")
     assert store.register(load_sweep(path)) == sweep_id
-    with store.read() as connection:
-        needs = connection.scalars(select(Run.resources)).all()
-    assert {(need["gpus"], need["time_min"]) for need in needs} == {(2, 600)}
+    needs = store.run_resources(sweep_id)
+    assert list(needs) == [run_id for (run_id,) in rows(store, Run, "id")]
+    assert {(need.gpus, need.time_min) for need in needs.values()} == {(2, 600)}
 
 
 def test_setting_no_runs_at_all_is_fine(store: Store, grid: Grid) -> None:
