@@ -81,9 +81,9 @@ def run_share(spec: JobSpec) -> dict[int, str]:
         The outcome of each run that this job has attempted.
     """
     stop = threading.Event()
-    worker = importlib.import_module("grpo_worker.loop")
     outcomes: dict[int, str] = {}
     with _stopping_on_signals(stop), Store(database_url(spec.database)) as store:
+        worker = importlib.import_module("grpo_worker.loop")  # takes seconds, in which a signal must not be lost
         for run_id in spec.run_ids:
             if stop.is_set():
                 break
