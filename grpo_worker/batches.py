@@ -61,6 +61,8 @@ class RolloutBatch:
         token_BT: Completion ids.
         mask_BT: Completion mask.
         behavior_logp_BT: Log-probs stored by the sampler: those of the behaviour policy μ.
+        proximal_logp_BT: Log-probs under the learner's policy when it first consumed the batch, which fills them in;
+            NaN until then.
         reference_logp_BT: Log-probs under the reference policy.
         version_BT: Version of the behaviour policy of each token.
         reward_B: Reward of each completion, 0 or 1.
@@ -72,6 +74,7 @@ class RolloutBatch:
     token_BT: Tensor
     mask_BT: Tensor
     behavior_logp_BT: Tensor
+    proximal_logp_BT: Tensor
     reference_logp_BT: Tensor
     version_BT: Tensor
     reward_B: Tensor

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
 
 from grpo_worker.errors import ConfigError
 
@@ -41,6 +41,35 @@ class ModelConfig(Section):
         description="a folder, a hub id, or builtin:tiny (made on the spot)",
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(default="float32", description="dtype of the weights")
+
+
+class LoraConfig(Section):
+    """Low-rank adapters on every linear layer, through peft; they alone are trained."""
+
+    rank: Count = Field(default=0, description="rank of the adapters; 0 = train all weights")
+    alpha: PositiveFloat = Field(default=16.0, description="the adapters' output is scaled by alpha / rank")
+
+
+class SamplerConfig(Section):
+    """The rollout engine, and where it runs."""
+
+    engine: Literal["hf", "vllm"] = Field(default="hf", description="hf: transformers, CPU or GPU; vllm: vLLM")
+    process: StrictBool | None = Field(
+        default=None, description="sample in a process of its own; unset = for overlap and queue, and for vllm"
+    )
+    count: PositiveInt = Field(default=1, description="queue: how many sampler processes run freely")
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="auto, cpu, cuda or cuda:N; auto = the second GPU where the sampler has its own process and there "
+        "is one, else the learner's",
+    )
+    weight_transfer: Literal["auto", "file", "ipc", "nccl"] = Field(
+        default="auto", description="vllm: how weights reach the engine; auto = file on a CPU, ipc on a GPU"
+    )
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.3, description="vllm: share of the GPU's memory for its weights and cache"
+    )
 
 
 class TinyConfig(Section):
@@ -74,11 +103,14 @@ class TaskConfig(Section):
 
 
 class OptimizerConfig(Section):
-    """AdamW with gradient clipping and a linear learning-rate warm-up to a constant."""
+    """The optimizer, with gradient clipping and a linear learning-rate warm-up to a constant."""
 
-    beta1: Beta = Field(default=0.9, description="decay of the first moment")
-    beta2: Beta = Field(default=0.999, description="decay of the second moment")
-    eps: PositiveFloat = Field(default=1e-8, description="added to the root of the second moment")
+    name: Literal["adamw", "sgd", "normalized_sgd"] = Field(
+        default="adamw", description="normalized_sgd: every update has the norm of the learning rate"
+    )
+    beta1: Beta = Field(default=0.9, description="adamw: decay of the first moment")
+    beta2: Beta = Field(default=0.999, description="adamw: decay of the second moment")
+    eps: PositiveFloat = Field(default=1e-8, description="adamw: added to the root of the second moment")
     weight_decay: NonNegativeFloat = Field(default=0.0, description="decoupled weight decay")
     grad_clip: NonNegativeFloat = Field(default=1.0, description="bound of the gradient norm; 0 = no clipping")
     warmup_steps: Count = Field(default=10, description="learner steps until the learning rate reaches eta")
@@ -109,10 +141,16 @@ class WorkerConfig(Section):
     seed: Count = Field(description="seeds the warm-up, the prompts and the sampling")
     horizon: PositiveInt = Field(default=320, description="training horizon T in learner steps")
 
-    pipeline: Literal["reuse"] = Field(default="reuse", description="which batch a learner step consumes")
-    reuse: Literal["replay", "split"] = Field(
-        default="replay", description="replay: the whole batch k times; split: k disjoint parts, each once"
+    pipeline: Literal["reuse", "overlap", "delay", "queue"] = Field(
+        default="reuse",
+        description="which batch a learner step consumes, at which lag: reuse: the last weight sync's, 0 to k-1; "
+        "overlap: the one generated meanwhile, k to 2k-1; delay: a fresh one, k; queue: whatever is ready, at most k",
     )
+    reuse: Literal["replay", "split"] = Field(
+        default="replay",
+        description="reuse and overlap: replay: the whole batch k times; split: k disjoint parts, each once",
+    )
+    sync_every_steps: PositiveInt = Field(default=1, description="queue: learner steps between weight syncs, at most k")
     prompts_per_batch: PositiveInt = Field(default=16, description="prompts a learner step consumes")
     group_size: Annotated[StrictInt, Field(ge=2)] = Field(default=8, description="rollouts per prompt, G")
     prompts_per_forward: PositiveInt | None = Field(
@@ -125,9 +163,24 @@ class WorkerConfig(Section):
     max_completion_tokens: PositiveInt = Field(default=4, description="longest completion, end-of-sequence included")
 
     clip_eps: PositiveFloat = Field(default=1.0, description="ε of the clipped importance ratio")
+    clip_eps_high: PositiveFloat | None = Field(default=None, description="ε above 1, where it differs from clip_eps")
     kl_coef: NonNegativeFloat = Field(default=0.0, description="β, weight of the KL to the reference policy")
+    kl_estimator: Literal["k1", "k2", "k3"] = Field(
+        default="k3", description="estimator of that KL per token, and with it its gradient"
+    )
     advantage_std: StrictBool = Field(default=True, description="divide advantages by the group's standard deviation")
+    loss_aggregation: Literal["sequence_mean", "token_mean"] = Field(
+        default="sequence_mean", description="mean over a sequence's tokens, then sequences; or over all tokens at once"
+    )
+    correction: Literal["none", "tis", "decoupled", "cispo", "gspo", "m2po", "gac", "vcpo", "eta_over_k"] = Field(
+        default="none", description="what corrects for staleness"
+    )
     optimizer: OptimizerConfig = OptimizerConfig()
+    lora: LoraConfig = LoraConfig()
+    learner_ranks: PositiveInt = Field(
+        default=1, description="processes that share the learner's weights and batches, each on a GPU (FSDP)"
+    )
+    sampler: SamplerConfig = SamplerConfig()
 
     task: TaskConfig = TaskConfig()
     tiny: TinyConfig = TinyConfig()
@@ -135,11 +188,42 @@ class WorkerConfig(Section):
     collapse: CollapseConfig = CollapseConfig()
 
     checkpoint_every_steps: Count = Field(
-        default=96,
-        description="save at the first weight sync after so many steps; 0 = only when asked to stop",
+        default=96, description="learner steps between checkpoints; 0 = none on this period"
+    )
+    checkpoint_every_s: NonNegativeFloat = Field(
+        default=600.0, description="seconds between checkpoints; 0 = none on this period"
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto = cuda where there is one")
     threads: PositiveInt = Field(default=1, description="CPU threads of torch; more than one changes the bits")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> WorkerConfig:
+        if self.pipeline == "queue" and self.sync_every_steps > self.k:
+            raise ValueError(f"sync_every_steps = {self.sync_every_steps} must not exceed k = {self.k}: the lag would")
+        if self.pipeline == "queue" and self.sampler.process is False:
+            raise ValueError("pipeline 'queue' needs samplers with their own process: leave sampler.process unset")
+        if self.pipeline in ("delay", "queue") and self.reuse == "split":
+            raise ValueError(
+                f"reuse 'split' has no meaning with pipeline {self.pipeline!r}, which uses each batch once"
+            )
+        return self
+
+    @property
+    def steps_per_batch(self) -> int:
+        """Learner steps that consume one rollout batch."""
+        return self.k if self.pipeline in ("reuse", "overlap") else 1
+
+    @property
+    def steps_per_sync(self) -> int:
+        """Learner steps from one weight sync to the next: the length of a rollout cycle."""
+        return self.sync_every_steps if self.pipeline == "queue" else self.steps_per_batch
+
+    @property
+    def samples_in_own_process(self) -> bool:
+        """Whether the rollout engine runs beside the learner instead of between its steps."""
+        if self.sampler.process is not None:
+            return self.sampler.process
+        return self.pipeline in ("overlap", "queue") or self.sampler.engine == "vllm"
 
     @property
     def rollouts_per_step(self) -> int:

@@ -4,7 +4,8 @@ WorkerError
 ├── ConfigError        a config file that cannot be read or does not validate
 ├── ModelError         a model or tokenizer that cannot be loaded or does not fit the task
 ├── TaskError          prompts or answers that cannot be used
-├── LagError           a learner step would consume a token past the staleness bound
+├── LagError           a learner step would consume a token outside the lags that its pipeline allows
+├── SamplerError       a rollout engine that cannot be started, failed or died
 ├── CheckpointError    a checkpoint that cannot be used for this config
 └── Diverged           a loss, gradient or weight is not finite
 """
@@ -27,7 +28,11 @@ class TaskError(WorkerError):
 
 
 class LagError(WorkerError):
-    """A learner step would consume a token whose lag exceeds the staleness bound."""
+    """A learner step would consume a token whose lag is not one that its pipeline allows."""
+
+
+class SamplerError(WorkerError):
+    """A rollout engine cannot be started, failed, or its process died."""
 
 
 class CheckpointError(WorkerError):

@@ -123,15 +123,7 @@ def is_exact(model: nn.Module) -> bool:
     prompt_BS, token_BT = token_BL[:, :2], token_BL[:, 2:]
     zero_BT = torch.zeros(token_BT.shape, device=parameter.device)
     batch = RolloutBatch(
-        prompt_BS,
-        torch.ones_like(prompt_BS),
-        token_BT,
-        zero_BT + 1,
-        zero_BT,
-        zero_BT,
-        token_BT,
-        zero_BT[:, 0],
-        zero_BT[:, 0],
+        prompt_BS, torch.ones_like(prompt_BS), token_BT, zero_BT + 1, *[zero_BT] * 3, token_BT, *[zero_BT[:, 0]] * 2
     )
     separate, _ = token_log_probs(model(input_ids=token_BL, use_cache=False).logits[:, 1:-1], token_BT, 1.0)
     rows = pack(batch, 2, parameter.dtype)

@@ -13,6 +13,7 @@ A learner step consumes ``prompts_per_batch`` prompts either way.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -60,7 +61,9 @@ class ReusePipeline:
         batch = RolloutBatch(
             prompt_BS=repeated.token_PS, prompt_mask_BS=repeated.mask_PS,
             token_BT=completions.token_BT, mask_BT=completions.mask_BT,
-            behavior_logp_BT=completions.logp_BT, reference_logp_BT=torch.zeros_like(completions.logp_BT),
+            behavior_logp_BT=completions.logp_BT,
+            proximal_logp_BT=torch.full_like(completions.logp_BT, math.nan),
+            reference_logp_BT=torch.zeros_like(completions.logp_BT),
             version_BT=completions.version_BT, reward_B=reward_B, advantage_B=advantage_PG.flatten(),
         )  # fmt: skip
         self._fill_reference(batch)

@@ -1,6 +1,6 @@
 """docs/grid-file.md states every field with its default, as the code has it.
 
-``python -m tests.unit.test_grid_page`` prints its tables.
+``python -m tests.unit.test_grid_page`` rewrites its tables.
 """
 
 from __future__ import annotations
@@ -52,5 +52,13 @@ def test_every_grid_on_the_page_loads(tmp_path: Path) -> None:
         assert load_sweep(path).runs
 
 
+def rewrite() -> None:
+    """Put the tables as the code has them in the place of those on the page."""
+    tables = iter(TABLES)
+    page = PAGE.read_text(encoding="utf-8")
+    pattern = r"\| field \| default \|.*?\n(?!\|)"
+    PAGE.write_text(re.sub(pattern, lambda _: "\n".join(field_table(next(tables))) + "\n", page, flags=re.DOTALL))
+
+
 if __name__ == "__main__":
-    print("\n\n".join("\n".join(field_table(fields)) for fields in TABLES))
+    rewrite()

@@ -142,7 +142,7 @@ def synchronous_grpo(config: WorkerConfig, cache: Path) -> tuple[Tensor, list[fl
         repeated = prompts.repeat(config.group_size)
         batch = RolloutBatch(
             repeated.token_PS, repeated.mask_PS, completions.token_BT, completions.mask_BT, completions.logp_BT,
-            completions.logp_BT, completions.version_BT, reward, advantage,
+            completions.logp_BT, completions.logp_BT, completions.version_BT, reward, advantage,
         )  # fmt: skip
         logp, _ = policy.completion_log_probs(batch, 1.0, config.group_size)
         ratio = torch.exp(logp - completions.logp_BT)

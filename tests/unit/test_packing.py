@@ -37,7 +37,7 @@ def batch_of(prompt_lengths: list[int], group_size: int, length: int, vocabulary
     zeros = torch.zeros(token.shape)
     rewards = torch.zeros(len(token))
     mask = (torch.arange(length) < lengths).float()
-    return RolloutBatch(prompt, prompt_mask, token, mask, zeros, zeros, token, rewards, rewards)
+    return RolloutBatch(prompt, prompt_mask, token, mask, zeros, zeros, zeros, token, rewards, rewards)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -67,7 +67,7 @@ def test_equal_prefixes_are_computed_once() -> None:
     prompt, rewards = torch.tensor([[7, 8]] * 4), torch.zeros(4)
     token = torch.tensor([[1, 2, 3], [1, 2, 4], [1, 5, 6], [1, 9, 9]])
     mask = torch.tensor([[1.0, 1, 1], [1, 1, 1], [1, 1, 1], [1, 0, 0]])
-    batch = RolloutBatch(prompt, torch.ones_like(prompt), token, mask, mask, mask, token, rewards, rewards)
+    batch = RolloutBatch(prompt, torch.ones_like(prompt), token, mask, mask, mask, mask, token, rewards, rewards)
     rows = packing.pack(batch, 4, torch.float32)
     assert rows is not None
     assert rows.token_PL.tolist() == [[7, 8, 1, 2, 5]]
