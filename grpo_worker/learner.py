@@ -114,6 +114,10 @@ class Learner:
             objective_BT = objective_BT - config.kl_coef * kl_k3(log_ratio(logp_BT, batch.reference_logp_BT))
         return -sequence_mean(objective_BT, batch.mask_BT)
 
+    def weights(self) -> dict[str, Tensor]:
+        """The trainable parameters by name, for a weight sync: live views of θ."""
+        return {name: p.detach() for name, p in self.policy.model.named_parameters() if p.requires_grad}
+
     def drift_from_start(self) -> float:
         """‖θ − θ_0‖."""
         return float((self.parameters.theta_N.detach() - self.start_N).norm())
