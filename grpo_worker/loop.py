@@ -15,6 +15,7 @@ every process, and a resumed run continues from its last checkpoint with the sam
 
 from __future__ import annotations
 
+import copy
 import logging
 import platform
 import time
@@ -79,7 +80,7 @@ def run(
     reference.model.requires_grad_(False)
     policy = load_policy(config, cache_dir, device)
     learner = Learner(policy, config)
-    sampler = make_sampler(reference, config.temperature)
+    sampler = make_sampler(copy.deepcopy(reference), config.temperature)
     pipeline = ReusePipeline(config, task, reference, sampler)
     evaluate = _evaluator(config, task, policy)
 

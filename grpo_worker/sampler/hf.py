@@ -6,36 +6,47 @@ prefixes of the completions A that have not ended; the other shapes are those of
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from grpo_worker.batches import Completions, PromptBatch, attention_mask, position_ids
 from grpo_worker.policy import Policy
+from grpo_worker.sampler import no_pull
 
 
 class HfSampler:
-    """A rollout engine that owns a copy of the policy, as an engine on another device would."""
+    """A rollout engine in this process.
+
+    Args:
+        policy: The policy to sample from, which the engine owns from now on: `load` overwrites its weights.
+        temperature: Divides the logits.
+    """
 
     def __init__(self, policy: Policy, temperature: float) -> None:
-        model = copy.deepcopy(policy.model).requires_grad_(False)
-        self._policy = dataclasses.replace(policy, model=model)
-        self._weights = model.state_dict()
-        self._temperature = temperature
-        self._version = 0
+        self._policy, self._temperature, self._version = policy, temperature, 0
+        self._weights = policy.model.requires_grad_(False).state_dict()
 
     def load(self, weights: Mapping[str, Tensor], version: int) -> None:
         """See `Sampler.load`."""
-        for name, weight in self._weights.items():
-            weight.copy_(weights[name])
+        for name, weight in weights.items():
+            self._weights[name].copy_(weight)
         self._version = version
 
-    def sample(self, prompts: PromptBatch, group_size: int, uniform_BT: Tensor) -> Completions:
+    def sample(
+        self, prompts: PromptBatch, group_size: int, uniform_BT: Tensor, pull: Callable[[], None] = no_pull
+    ) -> Completions:
         """See `Sampler.sample`."""
-        return generate(self._policy, prompts, group_size, uniform_BT, self._temperature, self._version)
+
+        def pulled_version() -> int:
+            pull()
+            return self._version
+
+        return generate(self._policy, prompts, group_size, uniform_BT, self._temperature, self._version, pulled_version)
+
+    def close(self) -> None:
+        """See `Sampler.close`: the model goes with the sampler."""
 
 
 def generate(
@@ -45,6 +56,7 @@ def generate(
     uniform_BT: Tensor,
     temperature: float,
     version: int,
+    pull: Callable[[], int] | None = None,
 ) -> Completions:
     """Sample from a policy by inverting the cumulative distribution at given uniforms; see `Sampler.sample`.
 
@@ -54,7 +66,8 @@ def generate(
         group_size: G, completions a prompt.
         uniform_BT: Uniforms in [0, 1); they fix the outcome, so equal weights give equal completions.
         temperature: Divides the logits.
-        version: Recorded for every token.
+        version: Of the policy's weights, recorded for every token.
+        pull: Called before each token; may change the weights, and returns their version.
     """
     completions = Completions(
         token_BT=torch.full_like(uniform_BT, policy.pad_id, dtype=torch.long),
@@ -62,7 +75,7 @@ def generate(
         logp_BT=torch.zeros_like(uniform_BT),
         version_BT=torch.full_like(uniform_BT, version, dtype=torch.long),
     )
-    _fill(completions, policy, prompts, group_size, uniform_BT, temperature)
+    _fill(completions, policy, prompts, group_size, uniform_BT, temperature, pull or (lambda: version))
     return completions
 
 
@@ -74,19 +87,24 @@ def _fill(
     group_size: int,
     uniform_BT: Tensor,
     temperature: float,
+    pull: Callable[[], int],
 ) -> None:
     (batch, length), device = uniform_BT.shape, uniform_BT.device
     eos_ids = torch.tensor(policy.eos_ids, device=device)
-
-    attention_RS, position_R1 = attention_mask(prompts.mask_PS), prompts.mask_PS.sum(1, keepdim=True)
-    output = policy.model(
-        input_ids=prompts.token_PS, attention_mask=attention_RS, position_ids=position_ids(prompts.mask_PS),
-        use_cache=True, logits_to_keep=1,
-    )  # fmt: skip
-    cache = output.past_key_values
+    token_RL, mask_RL = prompts.token_PS, prompts.mask_PS
+    version, cache = None, None
     alive_A = torch.arange(batch, device=device)
     row_A = alive_A // group_size
     for t in range(length):
+        if (now := pull()) != version:
+            version, cache = now, None  # keys and values of other weights
+            completions.version_BT[:, t:] = version
+        unseen = slice(0 if cache is None else -1, None)
+        output = policy.model(
+            input_ids=token_RL[:, unseen], attention_mask=attention_mask(mask_RL),
+            position_ids=position_ids(mask_RL)[:, unseen], past_key_values=cache, use_cache=True, logits_to_keep=1,
+        )  # fmt: skip
+        cache = output.past_key_values
         logp_RV = torch.log_softmax(output.logits[:, -1].float() / temperature, dim=-1)
         vocabulary = logp_RV.shape[1]
         logp_AV = logp_RV[row_A]
@@ -101,13 +119,8 @@ def _fill(
         edge_R, row_A = torch.unique((row_A * vocabulary + chosen_A)[going_A], return_inverse=True)
         parent_R = edge_R // vocabulary
         cache.reorder_cache(parent_R)
-        position_R1 = position_R1[parent_R]
-        if attention_RS is not None:
-            attention_RS = nn.functional.pad(attention_RS[parent_R], (0, 1), value=1)
-        output = policy.model(
-            input_ids=(edge_R % vocabulary).unsqueeze(1), attention_mask=attention_RS, position_ids=position_R1 + t,
-            past_key_values=cache, use_cache=True,
-        )  # fmt: skip
+        token_RL = torch.cat([token_RL[parent_R], (edge_R % vocabulary).unsqueeze(1)], dim=1)
+        mask_RL = nn.functional.pad(mask_RL[parent_R], (0, 1), value=1)
 
 
 def invert_cdf(logp_BV: Tensor, uniform_B: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from the real loop, from one record of a weight sync to the next; only validatio
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import json
 import statistics
@@ -83,7 +84,7 @@ def parts_ms(k: int, cache: Path) -> dict[str, float]:
     task = load_task(config.task)
     reference, policy = (load_policy(config, cache, torch.device("cpu")) for _ in range(2))
     reference.model.requires_grad_(False)
-    learner, sampler = Learner(policy, config), HfSampler(reference, config.temperature)
+    learner, sampler = Learner(policy, config), HfSampler(copy.deepcopy(reference), config.temperature)
     pipeline = ReusePipeline(config, task, reference, sampler)
     times_ms: dict[str, list[float]] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import subprocess
@@ -108,7 +109,7 @@ def test_replay_uses_each_rollout_k_times_and_split_once(policy_cache: Path) -> 
     for reuse, prompts, uses in (("replay", 2, 3), ("split", 6, 1)):
         config = tiny_run(k=3, reuse=reuse, prompts_per_batch=2, group_size=2)
         policy = load_policy(config, policy_cache, CPU)
-        pipeline = ReusePipeline(config, load_task(config.task), policy, HfSampler(policy, 1.0))
+        pipeline = ReusePipeline(config, load_task(config.task), policy, HfSampler(copy.deepcopy(policy), 1.0))
         batch = pipeline.rollouts(0)
         assert len(batch) == prompts * 2
         consumed = torch.cat([part.behavior_logp_BT for part in pipeline.minibatches(batch)])
@@ -120,7 +121,7 @@ def synchronous_grpo(config: WorkerConfig, cache: Path) -> tuple[Tensor, list[fl
     """On-policy GRPO written plainly: sample, score, one gradient step, repeat; no pipeline, no flat parameters."""
     torch.set_num_threads(1)
     task, policy = load_task(config.task), load_policy(config, cache, CPU)
-    sampler = HfSampler(policy, 1.0)
+    sampler = HfSampler(copy.deepcopy(policy), 1.0)
     parameters = list(policy.model.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=config.eta, betas=(0.9, 0.999), weight_decay=0.0)
     rewards = []
@@ -189,7 +190,7 @@ def test_a_minibatch_in_pieces_gives_the_same_gradient(policy_cache: Path) -> No
     for config in (whole, pieces):
         policy = load_policy(config, policy_cache, CPU)
         learner = Learner(policy, config)
-        batch = ReusePipeline(config, load_task(config.task), policy, HfSampler(policy, 1.0)).rollouts(0)
+        batch = ReusePipeline(config, load_task(config.task), policy, HfSampler(copy.deepcopy(policy), 1.0)).rollouts(0)
         learner._backward(batch)
         gradients.append(learner.parameters.grad_N.clone())
     assert gradients[0].norm() > 0.01

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import math
 from pathlib import Path
 
 import pytest
 import torch
 
+from grpo_worker.batches import Completions, PromptBatch
 from grpo_worker.diagnostics import LagHistogram, clip_fractions, cosine, effective_sample_size
-from grpo_worker.policy import load_policy
-from grpo_worker.sampler.hf import generate, invert_cdf
+from grpo_worker.policy import Policy, load_policy
+from grpo_worker.sampler.hf import HfSampler, generate, invert_cdf
 from grpo_worker.tasks import load_task
 from tests.conftest import tiny_run
 
 CPU = torch.device("cpu")
+
+
+@torch.no_grad()
+def plain_log_probs(policy: Policy, prompts: PromptBatch, sampled: Completions, temperature: float) -> torch.Tensor:
+    """Those of the transformers model, on whole sequences of prompts without padding, in groups of four."""
+    sequence = torch.cat([prompts.token_PS.repeat_interleave(4, 0), sampled.token_BT], dim=1)
+    logits = policy.model(input_ids=sequence, use_cache=False).logits[:, prompts.token_PS.shape[1] - 1 : -1]
+    logp = torch.log_softmax(logits / temperature, -1).gather(-1, sampled.token_BT[..., None])[..., 0]
+    return logp * sampled.mask_BT
 
 
 def test_the_inverse_cdf_gives_each_token_its_share() -> None:
@@ -56,11 +68,8 @@ def test_stored_log_probs_are_those_of_a_plain_forward(policy_cache: Path) -> No
     prompts = policy.encode(task.val[:16])
     uniform = torch.rand(64, 4, generator=torch.Generator().manual_seed(3))
     sampled = generate(policy, prompts, 4, uniform, 0.7, version=0)
-    with torch.no_grad():
-        sequence = torch.cat([prompts.token_PS.repeat_interleave(4, 0), sampled.token_BT], dim=1)
-        logits = policy.model(input_ids=sequence, use_cache=False).logits[:, 5:-1] / 0.7
-    plain = torch.log_softmax(logits, -1).gather(-1, sampled.token_BT[..., None])[..., 0]
-    torch.testing.assert_close(sampled.logp_BT, plain * sampled.mask_BT, rtol=1e-4, atol=1e-5)
+    plain = plain_log_probs(policy, prompts, sampled, 0.7)
+    torch.testing.assert_close(sampled.logp_BT, plain, rtol=1e-4, atol=1e-5)
 
 
 def test_effective_sample_size() -> None:
@@ -88,3 +97,29 @@ def test_lag_histogram_weighs_by_token() -> None:
     histogram.add(torch.tensor([3, 7]))
     assert (histogram.min, histogram.max, histogram.mean) == (0, 7, pytest.approx(0.1))
     assert (histogram.quantile(0.98), histogram.quantile(0.99), histogram.quantile(1.0)) == (0, 3, 7)
+
+
+@pytest.mark.parametrize("at", [0, 2, 3])
+def test_weights_pulled_between_tokens_sample_the_tokens_from_there_on(policy_cache: Path, at: int) -> None:
+    config = tiny_run()
+    old, other = (load_policy(config, policy_cache, CPU) for _ in range(2))
+    task = load_task(config.task)
+    with torch.no_grad():
+        for parameter in other.model.parameters():
+            parameter.mul_(1.3)
+    trained = dict(other.model.named_parameters())
+    frozen = trained.pop("lm_head.weight")
+    frozen.data.copy_(old.model.lm_head.weight)
+    prompts = old.encode(task.val[:16])
+    uniform = torch.rand(64, 4, generator=torch.Generator().manual_seed(3))
+    sampler = HfSampler(copy.deepcopy(old), 0.7)
+    sampler.load(dict(old.model.named_parameters()), 5)
+    calls = itertools.count()
+    sampled = sampler.sample(prompts, 4, uniform, lambda: sampler.load(trained, 9) if next(calls) == at else None)
+    plain = torch.cat([plain_log_probs(old, prompts, sampled, 0.7)[:, :at],
+                       plain_log_probs(other, prompts, sampled, 0.7)[:, at:]], dim=1)  # fmt: skip
+    torch.testing.assert_close(sampled.logp_BT, plain, rtol=1e-4, atol=1e-5)
+    assert sampled.version_BT.tolist() == [[5] * at + [9] * (4 - at)] * 64
+    never = sampler.sample(prompts, 4, uniform)
+    assert torch.equal(never.version_BT, torch.full_like(never.version_BT, 9))
+    assert (never.token_BT == sampled.token_BT).all() == (at == 0)
