@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -38,8 +39,12 @@ def clip_fractions(log_ratio_BT: Tensor, advantage_B: Tensor, mask_BT: Tensor, c
 class LagHistogram:
     """Counts consumed tokens by their lag in learner steps."""
 
-    def __init__(self) -> None:
-        self._tokens: Counter[int] = Counter()
+    def __init__(self, tokens: Mapping[int, int] | None = None) -> None:
+        self._tokens: Counter[int] = Counter(tokens or {})
+
+    def tokens(self) -> dict[int, int]:
+        """How many tokens had which lag."""
+        return dict(self._tokens)
 
     def add(self, lag_N: Tensor) -> None:
         """Count tokens, given the lag of each."""

@@ -120,7 +120,27 @@ class Learner:
 
     def drift_from_start(self) -> float:
         """‖θ − θ_0‖."""
-        return float((self.parameters.theta_N.detach() - self.start_N).norm())
+        return self.distance(self.start_N)
+
+    def distance(self, other_N: Tensor) -> float:
+        """‖θ − other‖."""
+        return float((self.parameters.theta_N.detach() - other_N).norm())
+
+    @torch.no_grad()
+    def engine_gap(self, version_N: Tensor, batch: RolloutBatch) -> float:
+        """Mean |log-prob of the sampler − log-prob of the learner| on the first group, under the weights that sampled it.
+
+        Args:
+            version_N: θ of the version that sampled the batch; θ is put back before this returns.
+            batch: Any rollout batch of that version.
+        """
+        group = next(batch.parts(self.config.group_size))
+        theta_N, now_N = self.parameters.theta_N.data, self.parameters.snapshot()
+        theta_N.copy_(version_N)
+        logp_BT, _ = self.policy.completion_log_probs(group, self.config.temperature, self.config.group_size)
+        theta_N.copy_(now_N)
+        kept_BT = group.mask_BT > 0
+        return float(log_ratio(logp_BT, group.behavior_logp_BT)[kept_BT].abs().mean())
 
     def _clip(self, gradient_norm: float) -> None:
         bound = self.config.optimizer.grad_clip
