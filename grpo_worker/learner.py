@@ -128,7 +128,7 @@ class Learner:
 
     @torch.no_grad()
     def engine_gap(self, version_N: Tensor, batch: RolloutBatch) -> float:
-        """Mean |log-prob of the sampler − log-prob of the learner| on the first group, under the weights that sampled it.
+        """Mean |log-prob of the sampler − of the learner| on the first group, under the weights that sampled it.
 
         Args:
             version_N: θ of the version that sampled the batch; θ is put back before this returns.
