@@ -43,10 +43,8 @@ class Policy:
     @property
     def eos_ids(self) -> list[int]:
         """Token ids that end a completion."""
-        eos = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
-        if eos is None:
-            eos = self.tokenizer.eos_token_id
-        return [int(i) for i in eos] if isinstance(eos, list | tuple) else [int(eos)]
+        generation = getattr(self.model, "generation_config", None)
+        return end_ids(getattr(generation, "eos_token_id", None), self.tokenizer)
 
     def encode(self, problems: Sequence[Problem]) -> PromptBatch:
         """Tokenise prompts, through the chat template where the tokenizer has one, and pad them on the left."""
@@ -96,6 +94,12 @@ class Policy:
         return logits
 
 
+def end_ids(generation_eos: int | Sequence[int] | None, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Token ids that end a completion: those of the model's generation config, else the tokenizer's."""
+    eos = tokenizer.eos_token_id if generation_eos is None else generation_eos
+    return [int(i) for i in eos] if isinstance(eos, Sequence) else [int(eos)]
+
+
 class FlatParameters:
     """The trainable parameters as one vector θ and one gradient vector; the model's tensors become views of them.
 
@@ -133,6 +137,26 @@ class FlatParameters:
         return self.theta_N.detach().clone()
 
 
+def model_folder(config: WorkerConfig, cache_dir: Path) -> str:
+    """The folder or hub id that a config names; the builtin policy is warmed up first if it has to be.
+
+    Args:
+        config: The run's config.
+        cache_dir: Where warmed-up builtin policies are kept, by content.
+
+    Raises:
+        ModelError: There is no such folder.
+    """
+    path = config.model.path
+    if path == BUILTIN_TINY:
+        return str(ensure_tiny_policy(config.tiny, config.task, config.seed, cache_dir))
+    if path.startswith((".", "/", "~")):
+        path = str(Path(path).expanduser())
+        if not Path(path).is_dir():
+            raise ModelError(f"model {config.model.name!r} cannot be loaded: there is no folder {path!r}")
+    return path
+
+
 def load_policy(config: WorkerConfig, cache_dir: Path, device: torch.device) -> Policy:
     """Load the policy that a config names, without dropout; the builtin one is warmed up first if it has to be.
 
@@ -145,13 +169,7 @@ def load_policy(config: WorkerConfig, cache_dir: Path, device: torch.device) -> 
         ModelError: The model or its tokenizer cannot be loaded.
     """
     transformers_logging.disable_progress_bar()
-    path = config.model.path
-    if path == BUILTIN_TINY:
-        path = str(ensure_tiny_policy(config.tiny, config.task, config.seed, cache_dir))
-    elif path.startswith((".", "/", "~")):
-        path = str(Path(path).expanduser())
-        if not Path(path).is_dir():
-            raise ModelError(f"model {config.model.name!r} cannot be loaded: there is no folder {path!r}")
+    path = model_folder(config, cache_dir)
     try:
         model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, config.model.dtype))
         tokenizer = AutoTokenizer.from_pretrained(path)
