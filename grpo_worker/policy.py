@@ -16,6 +16,7 @@ from grpo_worker.batches import PromptBatch, RolloutBatch, attention_mask, posit
 from grpo_worker.config import WorkerConfig
 from grpo_worker.errors import ModelError
 from grpo_worker.objective import token_log_probs
+from grpo_worker.randomness import generator
 from grpo_worker.tasks import Problem
 from grpo_worker.tiny import BUILTIN_TINY, ensure_tiny_policy
 
@@ -172,6 +173,8 @@ def load_policy(config: WorkerConfig, cache_dir: Path, device: torch.device) -> 
     path = model_folder(config, cache_dir)
     try:
         model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, config.model.dtype))
+        if config.lora.rank:
+            add_adapters(model, config)
         tokenizer = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"model {config.model.name!r} cannot be loaded from {path!r}: {error}") from error
@@ -179,3 +182,21 @@ def load_policy(config: WorkerConfig, cache_dir: Path, device: torch.device) -> 
         raise ModelError(f"the tokenizer of model {config.model.name!r} has no end-of-sequence token")
     model = model.to(device).eval()
     return Policy(model, tokenizer, packs=config.pack_groups and packing.is_exact(model))
+
+
+def add_adapters(model: nn.Module, config: WorkerConfig) -> None:
+    """Freeze a model and add low-rank adapters to every linear layer but the output head; they start as nothing.
+
+    Source: LoRA, arXiv 2106.09685, eq. (3).
+
+    Raises:
+        ModelError: peft is not installed.
+    """
+    try:
+        import peft
+    except ImportError as error:
+        raise ModelError("lora.rank needs peft: pip install 'stalesweep[lora]'") from error
+    adapters = peft.LoraConfig(r=config.lora.rank, lora_alpha=config.lora.alpha, target_modules="all-linear")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(generator(config.seed, "adapters").initial_seed())
+        peft.inject_adapter_in_model(adapters, model)
