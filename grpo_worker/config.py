@@ -91,15 +91,46 @@ class TinyConfig(Section):
     corrupted_fraction: Fraction = Field(default=0.5, description="share of demonstrations that answer a+b+1")
 
 
+Verifier = (
+    Literal["exact", "number", "math"]
+    | Annotated[str, Field(pattern=r"^[\w.]+:[\w.]+$", description="module:function of yours")]
+)
+
+
 class TaskConfig(Section):
     """Prompts and verifiable rewards."""
 
-    name: Literal["arithmetic", "jsonl"] = Field(default="arithmetic", description="builtin sums, or a file of yours")
-    path: str | None = Field(default=None, description="jsonl: a file with one {prompt, answer} object a line")
-    verifier: Literal["exact", "number"] = Field(
-        default="exact", description="exact: equal after stripping; number: the last number in the completion"
+    name: Literal["arithmetic", "jsonl", "gsm8k", "reasoning_gym"] = Field(
+        default="arithmetic", description="builtin sums, a file of yours, GSM8K, or a dataset of reasoning-gym"
+    )
+    path: str | None = Field(
+        default=None,
+        description="jsonl: a file with one {prompt, answer} object a line; gsm8k: a folder, a file or a hub id, unset "
+        "= openai/gsm8k; reasoning_gym: the dataset, e.g. countdown",
+    )
+    options: dict[str, str | int | float | bool] = Field(
+        default={}, description="reasoning_gym: settings of the dataset, e.g. {max_numbers: 4}"
+    )
+    template: Annotated[str, Field(pattern=r"\{prompt\}", description="text that holds {prompt}")] | None = Field(
+        default=None,
+        description="what the model is asked, the task's prompt in the place of {prompt}; unset = that alone",
+    )
+    verifier: Verifier | None = Field(
+        default=None,
+        description="exact: equal after stripping; number: the last number in the completion; math: equal mathematics; "
+        "unset = the task's own (exact, gsm8k: number, reasoning_gym: the dataset's score)",
     )
     val_prompts: PositiveInt = Field(default=256, description="prompts held out for validation, never trained on")
+
+    @model_validator(mode="after")
+    def _names_its_data(self) -> TaskConfig:
+        if self.name in ("jsonl", "reasoning_gym") and self.path is None:
+            raise ValueError(f"task.path is needed when task.name is {self.name!r}")
+        return self
+
+    def ask(self, prompt: str) -> str:
+        """Put a prompt into the template."""
+        return prompt if self.template is None else self.template.replace("{prompt}", prompt)
 
 
 class OptimizerConfig(Section):
@@ -217,6 +248,10 @@ class WorkerConfig(Section):
     def steps_per_sync(self) -> int:
         """Learner steps from one weight sync to the next: the length of a rollout cycle."""
         return self.sync_every_steps if self.pipeline == "queue" else self.steps_per_batch
+
+    def last_whole_sync(self, learner_steps: int) -> int | None:
+        """The last weight sync whose rollout cycle is over after so many learner steps, or None."""
+        return learner_steps // self.steps_per_sync - 1 if learner_steps >= self.steps_per_sync else None
 
     @property
     def samples_in_own_process(self) -> bool:

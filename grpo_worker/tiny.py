@@ -40,8 +40,9 @@ def ensure_tiny_policy(tiny: TinyConfig, task: TaskConfig, seed: int, cache_dir:
     Raises:
         ModelError: The task is not the builtin one.
     """
-    if task.name != "arithmetic":
-        raise ModelError(f"{BUILTIN_TINY} knows only the task 'arithmetic', not {task.name!r}")
+    if task.name != "arithmetic" or task.template is not None:
+        found = f"{task.name!r}" + (" with a template" if task.template is not None else "")
+        raise ModelError(f"{BUILTIN_TINY} knows only the task 'arithmetic' as it is, not {found}")
     content = {
         "tiny": tiny.model_dump(), "val_prompts": task.val_prompts, "seed": seed, "recipe": _RECIPE,
         "torch": torch.__version__,

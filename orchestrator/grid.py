@@ -110,7 +110,7 @@ def load_sweep(path: Path, *, allow_huge: bool = False) -> Sweep:
     excluded = _excluded(file, axes)
     file.raise_mistakes()
     runs = tuple(_runs(file, axes, fixed, models, excluded))
-    if not runs:
+    if not runs and not file.wrong:
         file.mistake(("exclude",), "leaves no run at all")
     file.raise_mistakes()
     return Sweep(name, file.text, _digest(name, file.content), runs)
@@ -155,7 +155,9 @@ def _axis(file: GridFile, name: str, spread: Spread) -> list[Any]:
         at = (*place, index) if spread.has_lines else place
         value = check(file, at, field, written)
         values.append(value)
-        if isinstance(value, list | dict):  # a mistake, noted by check
+        if isinstance(value, list | dict):
+            if at not in file.wrong:
+                file.mistake(at, f"a mapping has no place in tables; write it under 'fixed:' (found {show(value)})")
             continue
         earlier = first.setdefault((isinstance(value, bool), value), index)
         if earlier != index:

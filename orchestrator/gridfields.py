@@ -112,8 +112,9 @@ def check(file: GridFile, place: KeyPath, info: FieldInfo, value: Any) -> Any:
         return _adapter(info).validate_python(value, strict=True)
     except ValidationError:
         hint = ""
-        if isinstance(value, str) and isinstance(options := _schema(info).get("enum"), list):
-            hint = suggest(value, options)
+        if isinstance(value, str):
+            schema = _schema(info)
+            hint = suggest(value, [word for one in schema.get("anyOf", [schema]) for word in one.get("enum", [])])
         file.mistake(place, f"cannot be used (found {show(value)}; {hint}allowed: {allowed_values(info)})")
         return value
 

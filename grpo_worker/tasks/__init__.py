@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grpo_worker.config import TaskConfig
+from grpo_worker.errors import TaskError
+from grpo_worker.tasks.verifiers import Verify
+
+_SPLIT_SEED = 2607
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A prompt and the answer that earns the reward."""
+    """A prompt and what the verifier compares a completion with."""
 
     prompt: str
     answer: str
@@ -22,25 +27,63 @@ class Task:
 
     Attributes:
         train: Problems for rollouts.
-        val: Problems for validation; their prompts are not among ``train``.
-        verify: ``(completion, answer)`` → whether the reward is 1 (else 0).
+        val: Problems for validation, no prompt twice; none of their prompts is in ``train``.
+        verify: ``(completion, answer)`` → reward, 0 to 1.
     """
 
-    train: tuple[Problem, ...]
-    val: tuple[Problem, ...]
-    verify: Callable[[str, str], bool]
+    train: Sequence[Problem]
+    val: Sequence[Problem]
+    verify: Verify
 
 
 def load_task(config: TaskConfig) -> Task:
     """Build the task that a config names.
 
     Raises:
-        TaskError: Its file cannot be used.
+        TaskError: Its files, its package or its verifier cannot be used.
     """
     if config.name == "arithmetic":
         from grpo_worker.tasks.arithmetic import arithmetic_task
 
         return arithmetic_task(config)
-    from grpo_worker.tasks.jsonl import jsonl_task
+    if config.name == "reasoning_gym":
+        from grpo_worker.tasks.gym import gym_task
 
-    return jsonl_task(config)
+        return gym_task(config)
+    from grpo_worker.tasks.files import gsm8k_task, jsonl_task
+
+    return gsm8k_task(config) if config.name == "gsm8k" else jsonl_task(config)
+
+
+def content_of(prompt: str) -> str:
+    """What two prompts share when they ask the same: case and white space do not count."""
+    return " ".join(prompt.split()).casefold()
+
+
+def hold_out(
+    problems: Sequence[Problem], count: int, test: Sequence[Problem] | None = None
+) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+    """Split problems by content into training and validation, the same for every run and seed.
+
+    Args:
+        problems: What may be trained on. A prompt that stands there several times goes to one side as a whole.
+        count: Prompts to hold out.
+        test: Where they are drawn from, if it is apart; then none of it is trained on.
+
+    Returns:
+        Training and validation problems.
+
+    Raises:
+        TaskError: There are too few.
+    """
+    first = {content_of(problem.prompt): problem for problem in reversed(test or problems)}
+    contents = sorted(first)
+    random.Random(_SPLIT_SEED).shuffle(contents)
+    held_out = set(contents if test else contents[:count])
+    train = tuple(problem for problem in problems if content_of(problem.prompt) not in held_out)
+    if len(contents) < count or not train:
+        raise TaskError(
+            f"task.val_prompts = {count}, but there are {len(contents)} different prompts to hold out from"
+            f"{'' if train else ', and none is left for training'}"
+        )
+    return train, tuple(first[content] for content in contents[:count])

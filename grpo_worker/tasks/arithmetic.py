@@ -7,7 +7,7 @@ import random
 from grpo_worker.config import TaskConfig
 from grpo_worker.errors import TaskError
 from grpo_worker.tasks import Problem, Task
-from grpo_worker.tasks.verifiers import VERIFIERS
+from grpo_worker.tasks.verifiers import load_verifier
 
 ALPHABET = "0123456789+="
 _SPLIT_SEED = 2607
@@ -23,9 +23,9 @@ def arithmetic_task(config: TaskConfig) -> Task:
     if config.val_prompts >= len(sums):
         raise TaskError(f"task.val_prompts = {config.val_prompts} leaves none of {len(sums)} sums for training")
     random.Random(_SPLIT_SEED).shuffle(sums)
-    problems = tuple(Problem(f"{a:02d}+{b:02d}=", str(a + b)) for a, b in sums)
+    problems = tuple(Problem(config.ask(f"{a:02d}+{b:02d}="), str(a + b)) for a, b in sums)
     return Task(
         train=problems[config.val_prompts :],
         val=problems[: config.val_prompts],
-        verify=VERIFIERS[config.verifier],
+        verify=load_verifier(config.verifier or "exact"),
     )

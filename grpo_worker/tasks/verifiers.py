@@ -1,12 +1,35 @@
-"""Rules that decide whether a completion earns the reward."""
+"""Rules that say what reward a completion earns, 0 to 1."""
 
 from __future__ import annotations
 
+import functools
+import importlib
+import operator
 import re
+import sys
 from collections.abc import Callable
 from decimal import Decimal
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from grpo_worker.errors import TaskError
+
+Verify = Callable[[str, str], float]
 
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+_TIMEOUT_S = 2
+
+
+def load_verifier(name: str) -> Verify:
+    """The rule of a name: ``exact``, ``number``, ``math``, or ``module:function`` of the user's.
+
+    Raises:
+        TaskError: Its package, module or function is not there.
+    """
+    if ":" in name:
+        return _users_verifier(name)
+    return {"exact": lambda: exact, "number": lambda: number, "math": _math_verifier}[name]()
 
 
 def exact(completion: str, answer: str) -> bool:
@@ -24,4 +47,45 @@ def _value(text: str) -> Decimal:
     return Decimal(text.replace(",", ""))
 
 
-VERIFIERS: dict[str, Callable[[str, str], bool]] = {"exact": exact, "number": number}
+def _math_verifier() -> Verify:
+    """Equal as mathematics, LaTeX or plain, through math-verify; what it cannot decide in 2 s counts as wrong."""
+    try:
+        from math_verify import parse, verify
+    except ImportError as error:
+        raise TaskError("task.verifier 'math' needs math-verify: pip install 'stalesweep[math]'") from error
+
+    @functools.cache
+    def gold(answer: str) -> Any:
+        return parse(answer if "$" in answer or "\\boxed" in answer else f"${answer}$")
+
+    def math(completion: str, answer: str) -> bool:
+        found = parse(completion, parsing_timeout=_TIMEOUT_S)
+        return bool(verify(gold(answer), found, timeout_seconds=_TIMEOUT_S))
+
+    return math
+
+
+def _users_verifier(name: str) -> Verify:
+    """A function of the user's, called with completion and answer; its module may lie in the working directory."""
+    module_name, _, function_name = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # a console script and a job do not look there by themselves
+    try:
+        module = importlib.import_module(module_name)
+        function = operator.attrgetter(function_name)(module)
+    except (ImportError, SyntaxError, AttributeError) as error:
+        raise TaskError(f"task.verifier {name!r} cannot be imported from {Path.cwd()}: {error}") from error
+    if not callable(function):
+        raise TaskError(f"task.verifier {name!r} is no function but {function!r}")
+
+    def verify(completion: str, answer: str) -> float:
+        reward = function(completion, answer)
+        reward = getattr(reward, "item", lambda: reward)()  # a scalar of numpy or torch
+        if not isinstance(reward, Real) or not 0 <= float(reward) <= 1:
+            what = f"{reward!r} for the completion {completion[:60]!r} and the answer {answer[:60]!r}"
+            raise TaskError(
+                f"task.verifier {name!r} must return True, False or a number from 0 to 1; it returned {what}"
+            )
+        return float(reward)
+
+    return verify

@@ -79,7 +79,7 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
     "unlike any field": (axis("qqqq: [1]"), 7, "no such worker field (allowed: k, eta, seed, horizon"),
     "section as an axis": (
         axis("optimizer: [1]"), 7,
-        "is a group of fields; name one of them (allowed: optimizer.beta1",
+        "is a group of fields; name one of them (allowed: optimizer.name",
     ),
     "model field as an axis": (axis("model.dtype: [float32]"), 7, "belongs under 'models:'"),
     "dotted field out of bounds": (axis("optimizer.beta1: [0.5, 1.0]"), 7, "at least 0, below 1"),
@@ -87,6 +87,13 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
         axis("reuse: [replya]"), 7,
         "found 'replya'; did you mean 'replay'?; allowed: replay, split",
     ),
+    "verifier misspelt": (
+        axis("task.verifier: [mth]"), 7,
+        "found 'mth'; did you mean 'math'?; allowed: exact, number, math or module:function of yours or null",
+    ),
+    "verifier that is no function's name": (axis('task.verifier: ["a b:c"]'), 7, "or module:function of yours"),
+    "mapping as an axis": (axis("task.options: [{a: 1}]"), 7, "a mapping has no place in tables; write it under"),
+    "file of a task missing": (GOOD + "fixed: {task.name: jsonl}\n", 2, "needed when task.name is 'jsonl' (found first"),
     "yes for true": (
         axis("advantage_std: [yes]"), 7,
         "write true or false, or quote it if it is text (found yes)",

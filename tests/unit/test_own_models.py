@@ -11,12 +11,11 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
 
 from grpo_worker.config import TaskConfig, WorkerConfig
-from grpo_worker.errors import ModelError, TaskError
+from grpo_worker.errors import ModelError
 from grpo_worker.loop import run
 from grpo_worker.policy import load_policy
 from grpo_worker.records import FinishRecord, Record, SyncRecord
 from grpo_worker.tasks import load_task
-from grpo_worker.tasks.verifiers import exact, number
 
 CHARACTERS = [*"0123456789+=?abcdefghijklmnopqrstuvwxyz :<>|", "<eos>"]
 
@@ -97,58 +96,3 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
     config = {"model": {"name": "mine", "path": str(tmp_path / "none")}, "k": 1, "eta": 1e-3, "seed": 0}
     with pytest.raises(ModelError, match="model 'mine' cannot be loaded: there is no folder"):
         load_policy(WorkerConfig.model_validate(config), tmp_path, torch.device("cpu"))
-
-
-def test_the_split_is_by_content_and_the_same_for_everyone(tmp_path: Path) -> None:
-    path = tmp_path / "task.jsonl"
-    save_task(path)
-    path.write_text(path.read_text() * 2)  # every prompt twice
-    config = TaskConfig(name="jsonl", path=str(path), val_prompts=10)
-    task = load_task(config)
-    assert len(task.val) == 10
-    assert len(task.train) == 60
-    assert not {p.prompt for p in task.val} & {p.prompt for p in task.train}
-    assert load_task(config) == task
-    arithmetic = load_task(TaskConfig())
-    assert (len(arithmetic.train), len(arithmetic.val)) == (9744, 256)
-    assert not {p.prompt for p in arithmetic.val} & {p.prompt for p in arithmetic.train}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "holds 0 different prompts"),
-        ('{"prompt": "a"}\n', r"task\.jsonl:1: expected"),
-        ('{"prompt": "a", "answer": "b"}\nnot json\n', r"task\.jsonl:2: expected"),
-        ('["a", "b"]\n', r"task\.jsonl:1: expected"),
-        ('{"prompt": "", "answer": "b"}\n', "the prompt must be text"),
-        ('{"prompt": "a", "answer": null}\n', "the answer text or a number"),
-    ],
-)
-def test_a_file_that_is_no_task(tmp_path: Path, content: str, message: str) -> None:
-    (tmp_path / "task.jsonl").write_text(content)
-    with pytest.raises(TaskError, match=message):
-        load_task(TaskConfig(name="jsonl", path=str(tmp_path / "task.jsonl"), val_prompts=1))
-
-
-def test_a_task_that_cannot_be(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match=r"task\.path is needed"):
-        load_task(TaskConfig(name="jsonl"))
-    with pytest.raises(TaskError, match="No such file"):
-        load_task(TaskConfig(name="jsonl", path=str(tmp_path / "none")))
-    with pytest.raises(TaskError, match="leaves none of 10000 sums"):
-        load_task(TaskConfig(val_prompts=10000))
-
-
-@pytest.mark.parametrize(
-    ("completion", "answer", "right"),
-    [("42", "42", True), ("so 41, no: 42.0", "42", True), ("1,234", "1234", True), ("-3", "3", False), ("", "3", False),
-     ("about 3.5", "3.50", True), ("none", "none", False)],
-)  # fmt: skip
-def test_the_number_verifier(completion: str, answer: str, right: bool) -> None:
-    assert number(completion, answer) is right
-
-
-def test_the_exact_verifier() -> None:
-    assert exact(" 42\n", "42")
-    assert not exact("42.", "42")
