@@ -93,7 +93,7 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
     ),
     "verifier that is no function's name": (axis('task.verifier: ["a b:c"]'), 7, "or module:function of yours"),
     "mapping as an axis": (axis("task.options: [{a: 1}]"), 7, "a mapping has no place in tables; write it under"),
-    "file of a task missing": (GOOD + "fixed: {task.name: jsonl}\n", 2, "needed when task.name is 'jsonl' (found first"),
+    "file of a task missing": (GOOD + "fixed: {task.name: jsonl}\n", 2, "is needed when task.name is 'jsonl'"),
     "yes for true": (
         axis("advantage_std: [yes]"), 7,
         "write true or false, or quote it if it is text (found yes)",
