@@ -77,7 +77,7 @@ class VllmSampler:
         self._source.weights = self._merged(weights) if self._config.lora.rank else weights
         with _engine_errors("take new weights"):
             if self._sender is None:
-                self._sender = self._connect()
+                self._sender = self._transfer.connect(self._backend, llm, self._source, self._device)
             llm.sleep(level=0, mode="keep")
             self._sender.send_weights()
             llm.update_weight_version(str(version))
@@ -122,8 +122,9 @@ class VllmSampler:
         ]
         row_of = {}
         for row, uniform_T in enumerate(uniform_BT.cpu().numpy()):
+            digest = hashlib.sha256(uniform_T.tobytes()).digest()
             parameters = SamplingParams(
-                temperature=self._config.temperature, max_tokens=len(uniform_T), seed=_seed(uniform_T.tobytes()),
+                temperature=self._config.temperature, max_tokens=len(uniform_T), seed=int.from_bytes(digest[:7]),
                 stop_token_ids=self._eos_ids, ignore_eos=True, logprobs=0, flat_logprobs=True, detokenize=False,
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )  # fmt: skip
@@ -133,19 +134,6 @@ class VllmSampler:
             prompt = {"prompt_token_ids": prompt_ids[row // group_size]}
             self._llm.llm_engine.add_request(request, prompt, parameters)
         return row_of
-
-    def _connect(self) -> Any:
-        if self._backend == "ipc":
-            torch.cuda.set_device(self._device)
-        elif self._backend == "nccl":
-            trainer = next(iter(self._source.weights.values())).device
-            if trainer.type != "cuda" or trainer == self._device:
-                raise SamplerError(
-                    f"weight_transfer 'nccl' needs the learner and the sampler on two GPUs, not on {trainer} and "
-                    f"{self._device}: use ipc"
-                )
-            torch.cuda.set_device(trainer)
-        return self._transfer.connect(self._backend, self._llm, self._source)
 
     def _merged(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The adapted weights W + (α/r)·B·A, under the names of the model without adapters.
@@ -189,7 +177,7 @@ def _settings(config: WorkerConfig, device: torch.device, backend: str) -> dict[
     """Arguments of `vllm.LLM`. No top-p, no top-k: they would sample another distribution than the learner's."""
     settings: dict[str, Any] = {
         "dtype": config.model.dtype, "seed": 0, "max_model_len": -1, "skip_tokenizer_init": True,
-        "logprobs_mode": "processed_logprobs", "enable_prefix_caching": True, "generation_config": "vllm", "use_tqdm_on_load": False,
+        "logprobs_mode": "processed_logprobs", "enable_prefix_caching": True, "use_tqdm_on_load": False,
         "weight_transfer_config": {"backend": backend},
         "worker_extension_cls": "grpo_worker.sampler.vllm_transfer.EndWithParent",
     }  # fmt: skip
@@ -211,10 +199,6 @@ def _check_head_size(llm: Any, on_gpu: bool) -> None:
             f"vLLM on a CPU needs attention heads of size {', '.join(map(str, allowed))}; the model's have size {size} "
             "(builtin:tiny has 32 with tiny.heads = 1)"
         )
-
-
-def _seed(uniforms: bytes) -> int:
-    return int.from_bytes(hashlib.sha256(uniforms).digest()[:8], "big") >> 1
 
 
 def _fill(completions: Completions, row: int, output: Any) -> None:

@@ -74,16 +74,19 @@ class Client:
         self._llm.finish_weight_update(weight_version)
 
 
-def connect(backend: str, llm: LLM, source: NamedWeights) -> TrainerWeightTransferEngine:
+def connect(backend: str, llm: LLM, source: NamedWeights, device: torch.device) -> TrainerWeightTransferEngine:
     """Open the trainer's side of a transfer.
 
     Args:
-        backend: ``file``, ``ipc`` or ``nccl``. The current CUDA device must be the engine's for ``ipc``, the
-            weights' for ``nccl``.
+        backend: ``file``, ``ipc`` (copies to a buffer on the engine's GPU) or ``nccl`` (sends from the weights' GPU).
         llm: The engine.
-        source: What to send; its largest weight bounds ipc's buffer.
+        source: What to send.
+        device: The engine's.
     """
     info: TrainerInitInfo
+    if backend != "file":
+        weight = next(iter(source.weights.values()))
+        torch.cuda.set_device(device if backend == "ipc" else weight.device)
     if backend == "file":
         info = FileTrainerInitInfo(rank=0)
     elif backend == "ipc":
