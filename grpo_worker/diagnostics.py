@@ -1,4 +1,4 @@
-"""Diagnostics of staleness as pure tensor functions. Shapes as in `grpo_worker.objective`; N is all parameters."""
+"""Diagnostics of staleness as pure functions. Shapes as in `grpo_worker.objective`; N is all kept tokens or samples."""
 
 from __future__ import annotations
 
@@ -8,32 +8,53 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-
-def cosine(a_N: Tensor, b_N: Tensor) -> float | None:
-    """Cosine similarity of two flat vectors; None when either is zero, where it is not defined."""
-    norms = a_N.norm() * b_N.norm()
-    return float(torch.dot(a_N, b_N) / norms) if norms > 0 else None
+from grpo_worker.batches import RolloutBatch
+from grpo_worker.objective import kl_penalty, log_ratio
 
 
-def effective_sample_size(log_weight_N: Tensor) -> float:
+def cosine(norm: float, other_norm: float, dot: float) -> float | None:
+    """Cosine of two vectors from their norms and dot product; None when either is zero, where it is not defined."""
+    return None if norm == 0 or other_norm == 0 else dot / (norm * other_norm)
+
+
+def effective_sample_size(log_weight_N: Tensor) -> Tensor:
     """(Σw)² / (N Σw²) of importance weights, as a share of the samples: 1 when all are equal, 1/N when one dominates.
 
     Args:
         log_weight_N: Log importance weights; shifted by their maximum first, so that exp cannot overflow.
     """
     weight_N = (log_weight_N - log_weight_N.max()).exp()
-    return float(weight_N.sum() ** 2 / (len(weight_N) * (weight_N**2).sum()))
+    return weight_N.sum().square() / (len(weight_N) * weight_N.square().sum())
 
 
-def clip_fractions(log_ratio_BT: Tensor, advantage_B: Tensor, mask_BT: Tensor, clip_eps: float) -> tuple[float, float]:
-    """Share of tokens whose gradient the clipping removes: ``(low, high)``.
+@torch.no_grad()
+def policy_metrics(
+    batch: RolloutBatch, logp_BT: Tensor, entropy_BT: Tensor, low_BT: Tensor, high_BT: Tensor
+) -> dict[str, Tensor]:
+    """What a learner step says of its policy; names as in `grpo_worker.records.SyncRecord`, each a tensor of one value.
 
-    Low: A < 0 and ρ < 1 − ε. High: A > 0 and ρ > 1 + ε. (Elsewhere the minimum of eq. (3) picks the unclipped term.)
+    Args:
+        batch: What the step consumed.
+        logp_BT: log π_θ before the update.
+        entropy_BT: Entropy of π_θ at each token, in nats.
+        low_BT: True where the step's surrogate clipped a token with A < 0.
+        high_BT: Likewise with A > 0.
     """
-    ratio_BT, advantage_B1, tokens = log_ratio_BT.exp(), advantage_B.unsqueeze(1), mask_BT.sum()
-    low_BT = (advantage_B1 < 0) & (ratio_BT < 1 - clip_eps) & (mask_BT > 0)
-    high_BT = (advantage_B1 > 0) & (ratio_BT > 1 + clip_eps) & (mask_BT > 0)
-    return float(low_BT.sum() / tokens), float(high_BT.sum() / tokens)
+    kept_BT = batch.mask_BT > 0
+    log_ratio_BT = log_ratio(logp_BT, batch.behavior_logp_BT)
+    kl_reference_BT = kl_penalty(logp_BT, batch.reference_logp_BT, "k3")
+    rows_5BT = torch.stack([log_ratio_BT, kl_reference_BT, entropy_BT, low_BT, high_BT])
+    rows_5N = rows_5BT[:, kept_BT]
+    log_ratio_N = rows_5N[0]
+    means = torch.cat([rows_5N[1:], torch.stack([log_ratio_N.exp(), log_ratio_N.expm1() - log_ratio_N,
+                                                log_ratio_N.abs()])]).mean(1)  # fmt: skip
+    names = ["kl_reference", "entropy", "clip_fraction_low", "clip_fraction_high", "ratio_mean", "kl_behavior",
+             "abs_log_ratio"]  # fmt: skip
+    return dict(zip(names, means.unbind(), strict=True)) | {
+        "ratio_max": log_ratio_N.max().exp(),
+        "ess_token": effective_sample_size(log_ratio_N),
+        "ess_sequence": effective_sample_size(log_ratio_BT.where(kept_BT, 0.0).sum(1)),
+    }
 
 
 class LagHistogram:

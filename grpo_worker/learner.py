@@ -1,18 +1,23 @@
-"""One learner step: the clipped surrogate on a minibatch, clipped gradient, AdamW; and what the step measured."""
+"""One learner step: the surrogate on a minibatch, its gradient, one update; and what the step measured."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from grpo_worker.batches import RolloutBatch
 from grpo_worker.config import WorkerConfig
-from grpo_worker.diagnostics import clip_fractions, cosine, effective_sample_size
+from grpo_worker.corrections import CORRECTIONS, clip_interval, gac_removed_share, learning_rate_factor
+from grpo_worker.diagnostics import cosine, policy_metrics
 from grpo_worker.errors import Diverged
-from grpo_worker.objective import clipped_surrogate, kl_k3, log_ratio, sequence_mean
+from grpo_worker.objective import Clip, Surrogate, aggregate, kl_penalty, log_ratio
+from grpo_worker.optimizers import make_optimizer, warmed_up
 from grpo_worker.policy import FlatParameters, Policy
 
 
@@ -36,8 +41,20 @@ class StepMetrics:
     abs_log_ratio: float
 
 
+class Forward(NamedTuple):
+    """What the forward and backward passes of a minibatch leave behind, without graph; names as in `Surrogate`."""
+
+    loss: Tensor
+    logp_BT: Tensor
+    entropy_BT: Tensor
+    low_BT: Tensor
+    high_BT: Tensor
+
+
 class Learner:
     """Holds the policy that is trained, its optimizer, and the previous step's gradient and update.
+
+    What a learner sharded over processes must sum over them goes through `norm`, `dot`, `share` and `_backward`.
 
     Args:
         policy: The policy; its parameters become views of one vector.
@@ -52,70 +69,91 @@ class Learner:
         self.path_length = 0.0
         self.previous_gradient_N: Tensor | None = None
         self.previous_update_N: Tensor | None = None
-        o = config.optimizer
-        self.optimizer = torch.optim.AdamW(
-            [self.parameters.theta_N],
-            lr=config.eta,
-            betas=(o.beta1, o.beta2),
-            eps=o.eps,
-            weight_decay=o.weight_decay,
-        )
+        self.optimizer = make_optimizer(self.parameters.theta_N, config, self.norm)
 
     def step(self, batch: RolloutBatch) -> StepMetrics:
         """Apply one learner step and count it.
 
+        Args:
+            batch: The minibatch. Where its ``proximal_logp_BT`` is still NaN, the learner fills it in.
+
         Raises:
-            Diverged: The loss, the gradient or the updated weights are not finite.
+            Diverged: The loss, the gradient or the update is not finite. The step does not count.
         """
         grad_N = self.parameters.grad_N
         grad_N.zero_()
-        logp_BT, entropy_BT = self._backward(batch)
-        gradient_norm = float(grad_N.norm())
+        forward = self._backward(batch)
+        loss, *against_previous = _floats([forward.loss, *self._compared(grad_N, self.previous_gradient_N)])
+        self._require_finite(loss, "the loss")
+        gradient_norm, gradient_cosine = against_previous[0], cosine(*against_previous)
         self._require_finite(gradient_norm, "the gradient")
-        gradient_cosine = self._compare("previous_gradient_N", grad_N.clone())
+        metrics = policy_metrics(batch, *forward[1:])
 
         before_N = self.parameters.snapshot()
-        self._clip(gradient_norm)
+        self._regulate_gradient(gradient_norm, gradient_cosine)
+        factor = learning_rate_factor(self.config, lambda: float(metrics["ess_sequence"]))
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.eta * min(1.0, (self.steps + 1) / max(self.config.optimizer.warmup_steps, 1))
+            group["lr"] = warmed_up(self.config, self.steps) * factor
         self.optimizer.step()
-        update_N = self.parameters.theta_N.detach() - before_N
-        update_norm = float(update_N.norm())
+        self.parameters.to_model()
+        update_N = torch.sub(self.parameters.theta_N.detach(), before_N, out=before_N)
+        measured = _floats([*self._compared(update_N, self.previous_update_N), *metrics.values()])
+        update_norm = measured[0]
         self._require_finite(update_norm, "the update")
-        update_cosine = self._compare("previous_update_N", update_N)
+        self.previous_update_N = update_N
         self.path_length += update_norm
         self.steps += 1
         return StepMetrics(
             gradient_norm=gradient_norm, update_norm=update_norm,
-            cosine_gradient=gradient_cosine, cosine_update=update_cosine,
-            **_policy_metrics(batch, logp_BT, entropy_BT, self.config.clip_eps),
+            cosine_gradient=gradient_cosine, cosine_update=cosine(*measured[:3]),
+            **dict(zip(metrics, measured[3:], strict=True)),
         )  # fmt: skip
 
-    def _backward(self, batch: RolloutBatch) -> tuple[Tensor, Tensor]:
-        """Accumulate the gradient of the loss; returns log-probs and entropies, both without graph."""
+    def _backward(self, batch: RolloutBatch) -> Forward:
+        """Accumulate the gradient of the loss, in pieces of ``prompts_per_forward`` whose sum is that of the whole."""
         group_size, prompts = self.config.group_size, self.config.prompts_per_forward
-        size = prompts * group_size if prompts else len(batch)
-        logp_parts, entropy_parts = [], []
-        for part in batch.parts(size):
-            logp_BT, entropy_BT = self.policy.completion_log_probs(part, self.config.temperature, group_size)
-            loss = self.loss(part, logp_BT) * (len(part) / len(batch))
-            self._require_finite(loss.item(), "the loss")
+        pieces = list(batch.parts(prompts * group_size if prompts else len(batch)))
+        clip: Clip | None = None
+        done: list[Forward] = []
+        for piece in pieces:
+            logp_BT, entropy_BT = self.policy.completion_log_probs(piece, self.config.temperature, group_size)
+            now_BT, proximal_BT = logp_BT.detach(), piece.proximal_logp_BT
+            proximal_BT.copy_(now_BT.where(proximal_BT.isnan(), proximal_BT))
+            if clip is None:
+                whole = partial(self._log_probs, pieces) if len(pieces) > 1 else logp_BT.detach
+                clip = clip_interval(self.config, batch, whole)
+            surrogate = CORRECTIONS[self.config.correction](logp_BT, piece, clip)
+            loss = self.loss(piece, logp_BT, surrogate) * self.share(piece, batch)
             torch.autograd.backward(loss)
-            logp_parts.append(logp_BT.detach())
-            entropy_parts.append(entropy_BT)
-        return torch.cat(logp_parts), torch.cat(entropy_parts)
+            done.append(Forward(loss.detach(), now_BT, entropy_BT, surrogate.low_BT, surrogate.high_BT))
+        losses, *others = zip(*done, strict=True)
+        return Forward(torch.stack(losses).sum(), *map(torch.cat, others))
 
-    def loss(self, batch: RolloutBatch, logp_BT: Tensor) -> Tensor:
-        """−J of eq. (3): clipped surrogate minus β times the KL to the reference policy, as a sequence mean."""
-        config = self.config
-        ratio = log_ratio(logp_BT, batch.behavior_logp_BT)
-        objective_BT = clipped_surrogate(ratio, batch.advantage_B, config.clip_eps)
+    def loss(self, batch: RolloutBatch, logp_BT: Tensor, surrogate: Surrogate) -> Tensor:
+        """−J of eq. (3): the surrogate minus β times the KL to the reference policy, aggregated over the tokens."""
+        config, objective_BT = self.config, surrogate.objective_BT
         if config.kl_coef:
-            objective_BT = objective_BT - config.kl_coef * kl_k3(log_ratio(logp_BT, batch.reference_logp_BT))
-        return -sequence_mean(objective_BT, batch.mask_BT)
+            penalty_BT = kl_penalty(logp_BT, batch.reference_logp_BT, config.kl_estimator)
+            objective_BT = objective_BT - config.kl_coef * penalty_BT
+        return -aggregate(objective_BT, batch.mask_BT, config.loss_aggregation)
+
+    def share(self, piece: RolloutBatch, batch: RolloutBatch) -> Tensor | float:
+        """Weight of a piece's loss in the loss of the whole minibatch."""
+        if self.config.loss_aggregation == "token_mean":
+            return piece.mask_BT.sum() / batch.mask_BT.sum()
+        return len(piece) / len(batch)
+
+    def norm(self, vector_N: Tensor) -> Tensor:
+        """Euclidean norm of a vector over all parameters, in float32."""
+        norm: Tensor = torch.linalg.vector_norm(vector_N, dtype=torch.float32)
+        return norm
+
+    def dot(self, a_N: Tensor, b_N: Tensor) -> Tensor:
+        """Dot product of two vectors over all parameters, in float32."""
+        return torch.dot(a_N.float(), b_N.float())
 
     def weights(self) -> dict[str, Tensor]:
-        """The trainable parameters by name, for a weight sync: live views of θ."""
+        """The trainable parameters by name, for a weight sync: live, in the model's dtype."""
         return {name: p.detach() for name, p in self.policy.model.named_parameters() if p.requires_grad}
 
     def drift_from_start(self) -> float:
@@ -124,7 +162,25 @@ class Learner:
 
     def distance(self, other_N: Tensor) -> float:
         """‖θ − other‖."""
-        return float((self.parameters.theta_N.detach() - other_N).norm())
+        return float(self.norm(self.parameters.theta_N.detach() - other_N))
+
+    def state(self) -> dict[str, Any]:
+        """All that an exact resume needs, for ``torch.save``: live tensors, to be saved before the next step."""
+        return {
+            "theta": self.parameters.theta_N.detach(), "optimizer": self.optimizer.state_dict(),
+            "steps": self.steps, "path_length": self.path_length,
+            "previous_gradient": self.previous_gradient_N, "previous_update": self.previous_update_N,
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned, on this learner's device."""
+        device = self.start_N.device
+        self.parameters.assign(state["theta"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.steps, self.path_length = state["steps"], state["path_length"]
+        self.previous_gradient_N, self.previous_update_N = (
+            None if state[name] is None else state[name].to(device) for name in ("previous_gradient", "previous_update")
+        )
 
     @torch.no_grad()
     def engine_gap(self, version_N: Tensor, batch: RolloutBatch) -> float:
@@ -135,45 +191,45 @@ class Learner:
             batch: Any rollout batch of that version.
         """
         group = next(batch.parts(self.config.group_size))
-        theta_N, now_N = self.parameters.theta_N.data, self.parameters.snapshot()
-        theta_N.copy_(version_N)
+        now_N = self.parameters.snapshot()
+        self.parameters.assign(version_N)
         logp_BT, _ = self.policy.completion_log_probs(group, self.config.temperature, self.config.group_size)
-        theta_N.copy_(now_N)
+        self.parameters.assign(now_N)
         kept_BT = group.mask_BT > 0
         return float(log_ratio(logp_BT, group.behavior_logp_BT)[kept_BT].abs().mean())
 
-    def _clip(self, gradient_norm: float) -> None:
-        bound = self.config.optimizer.grad_clip
-        if bound and gradient_norm > bound:
-            self.parameters.grad_N.mul_(bound / gradient_norm)
+    @torch.no_grad()
+    def _log_probs(self, pieces: Sequence[RolloutBatch]) -> Tensor:
+        config = self.config
+        return torch.cat(
+            [self.policy.completion_log_probs(p, config.temperature, config.group_size)[0] for p in pieces]
+        )
 
-    def _compare(self, name: str, vector_N: Tensor) -> float | None:
-        """Cosine with the previous step's vector, which this one replaces."""
-        previous_N = getattr(self, name)
-        setattr(self, name, vector_N)
-        return None if previous_N is None else cosine(vector_N, previous_N)
+    def _regulate_gradient(self, norm: float, gradient_cosine: float | None) -> None:
+        """Remember the raw gradient, then apply ``gac`` and the clipping of its norm."""
+        grad_N, previous_N = self.parameters.grad_N, self.previous_gradient_N
+        self.previous_gradient_N = grad_N.clone()
+        removed = gac_removed_share(gradient_cosine) if self.config.correction == "gac" else 0.0
+        if removed and gradient_cosine and previous_N is not None:
+            grad_N.sub_(previous_N, alpha=removed * gradient_cosine * norm / float(self.norm(previous_N)))
+            norm = float(self.norm(grad_N))
+        bound = self.config.optimizer.grad_clip
+        if bound and norm > bound:
+            grad_N.mul_(bound / norm)
+
+    def _compared(self, vector_N: Tensor, previous_N: Tensor | None) -> list[Tensor]:
+        """Norm of a vector, norm of the previous step's (0 before the second step), and their dot product."""
+        norm = self.norm(vector_N)
+        if previous_N is None:
+            return [norm, torch.zeros_like(norm), torch.zeros_like(norm)]
+        return [norm, self.norm(previous_N), self.dot(vector_N, previous_N)]
 
     def _require_finite(self, value: float, what: str) -> None:
         if not math.isfinite(value):
             raise Diverged(what, self.steps)
 
 
-@torch.no_grad()
-def _policy_metrics(batch: RolloutBatch, logp_BT: Tensor, entropy_BT: Tensor, clip_eps: float) -> dict[str, float]:
-    kept_BT = batch.mask_BT > 0
-    ratio_BT = log_ratio(logp_BT, batch.behavior_logp_BT)
-    to_reference = log_ratio(logp_BT, batch.reference_logp_BT)
-    ratio_N = ratio_BT[kept_BT]
-    low, high = clip_fractions(ratio_BT, batch.advantage_B, batch.mask_BT, clip_eps)
-    return {
-        "ratio_mean": float(ratio_N.exp().mean()),
-        "ratio_max": float(ratio_N.max().exp()),
-        "clip_fraction_low": low,
-        "clip_fraction_high": high,
-        "kl_behavior": float((torch.expm1(ratio_N) - ratio_N).mean()),
-        "kl_reference": float(kl_k3(to_reference)[kept_BT].mean()),
-        "ess_token": effective_sample_size(ratio_N),
-        "ess_sequence": effective_sample_size(ratio_BT.where(kept_BT, 0.0).sum(1)),
-        "entropy": float(entropy_BT[kept_BT].mean()),
-        "abs_log_ratio": float(ratio_N.abs().mean()),
-    }
+def _floats(values: Sequence[Tensor]) -> list[float]:
+    """Values of one-element tensors, moved off the device at once."""
+    numbers: list[float] = torch.stack(list(values)).tolist()
+    return numbers

@@ -7,8 +7,14 @@ included, and 0.0 on padding.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
 import torch
 from torch import Tensor
+
+Aggregation = Literal["sequence_mean", "token_mean"]
+KlEstimator = Literal["k1", "k2", "k3"]
 
 ADVANTAGE_DELTA = 1e-4
 """δ of eq. (1): keeps the advantage of a group of equal rewards at zero."""
@@ -25,9 +31,11 @@ def group_advantages(reward_PG: Tensor, *, divide_by_std: bool) -> Tensor:
         divide_by_std: Without it the advantage is only centred (as in Dr. GRPO, arXiv 2503.20783).
 
     Returns:
-        Advantages [P, G]. The standard deviation is the sample's (denominator G − 1).
+        Advantages [P, G], exactly 0 where a group's rewards are all equal: rounding of their mean must not become a
+        direction to learn. The standard deviation is the sample's (denominator G − 1).
     """
-    centred_PG = reward_PG - reward_PG.mean(dim=1, keepdim=True)
+    differs_P1 = reward_PG.amax(dim=1, keepdim=True) != reward_PG.amin(dim=1, keepdim=True)
+    centred_PG = (reward_PG - reward_PG.mean(dim=1, keepdim=True)).where(differs_P1, 0.0)
     if not divide_by_std:
         return centred_PG
     return centred_PG / (reward_PG.std(dim=1, keepdim=True) + ADVANTAGE_DELTA)
@@ -69,41 +77,89 @@ def log_ratio(logp_BT: Tensor, other_logp_BT: Tensor) -> Tensor:
     return (logp_BT - other_logp_BT).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
 
 
-def clipped_surrogate(log_ratio_BT: Tensor, advantage_B: Tensor, clip_eps: float) -> Tensor:
-    """Per-token clipped surrogate min(ρA, clip(ρ, 1−ε, 1+ε)A) of eq. (3), with ρ = π_θ/π_μ of eq. (2) per token.
+class Clip(NamedTuple):
+    """The interval [1 − low, 1 + high] to which importance ratios are clipped: ε below and above 1."""
 
-    μ is the behaviour policy: its log-probs were stored when the token was sampled.
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Surrogate:
+    """What a learner step maximises, and which tokens the clipping leaves without a gradient.
+
+    Attributes:
+        objective_BT: Objective per token.
+        low_BT: True where A < 0 and the ratio lies below the interval.
+        high_BT: True where A > 0 and the ratio lies above it.
+    """
+
+    objective_BT: Tensor
+    low_BT: Tensor
+    high_BT: Tensor
+
+
+def clipped_surrogate(log_ratio_BT: Tensor, advantage_B: Tensor, clip: Clip) -> Surrogate:
+    """Clipped surrogate min(ρA, clip(ρ, 1−ε_low, 1+ε_high)A) of eq. (3) per token, with ρ = π_θ/π_μ of eq. (2).
+
+    The minimum picks the clipped term, which has no gradient, where A < 0 and ρ < 1−ε_low, and where A > 0 and
+    ρ > 1+ε_high. Two different ε: DAPO, arXiv 2503.14476 §3.1.
 
     Args:
         log_ratio_BT: log ρ.
         advantage_B: One advantage a sequence.
-        clip_eps: ε.
-
-    Returns:
-        Objective per token [B, T], to be maximised.
+        clip: The two ε.
     """
+    lowest, highest = 1 - clip.low, 1 + clip.high
     ratio_BT = log_ratio_BT.exp()
     advantage_B1 = advantage_B.unsqueeze(1)
-    return torch.minimum(ratio_BT * advantage_B1, ratio_BT.clamp(1 - clip_eps, 1 + clip_eps) * advantage_B1)
+    return Surrogate(
+        torch.minimum(ratio_BT * advantage_B1, ratio_BT.clamp(lowest, highest) * advantage_B1),
+        low_BT=(ratio_BT < lowest) & (advantage_B1 < 0),
+        high_BT=(ratio_BT > highest) & (advantage_B1 > 0),
+    )
 
 
-def kl_k3(log_ratio_BT: Tensor) -> Tensor:
-    """Per-token estimate of KL(π_θ ‖ π_ref) on samples of π_θ: π_ref/π_θ − 1 − log(π_ref/π_θ) ≥ 0.
+def kl_penalty(logp_BT: Tensor, reference_logp_BT: Tensor, estimator: KlEstimator) -> Tensor:
+    """Per-token estimate of KL(π_θ ‖ π_ref), with d = log π_θ − log π_ref, on tokens that π_θ sampled.
+
+    What differentiating the estimate gives is another matter. On tokens that π_θ itself has just sampled:
+
+    | estimator | value | its gradient | which is, in expectation |
+    |---|---|---|---|
+    | k1 | d, unbiased, may be negative | ∇log π_θ | zero: noise that knows nothing of π_ref |
+    | k2 | d²/2 ≥ 0, biased | d · ∇log π_θ | ∇KL(π_θ ‖ π_ref): the right one |
+    | k3 | e^(−d) − 1 + d ≥ 0, unbiased | (1 − e^(−d)) · ∇log π_θ | ∇KL(π_ref ‖ π_θ): the other direction |
+
+    On stale tokens no estimate is corrected for their age, as in GRPO. Each token's gradient ends at that token: what
+    it does to later ones is left out.
 
     Args:
-        log_ratio_BT: log π_θ − log π_ref.
+        logp_BT: log π_θ.
+        reference_logp_BT: log π_ref.
+        estimator: Which one. In k3 d is clamped to ±`MAX_LOG_RATIO`; beyond it has no gradient.
 
-    Source: J. Schulman, "Approximating KL divergence" (estimator k3); the penalty of GRPO, arXiv 2402.03300 eq. (4).
+    Source: J. Schulman, "Approximating KL divergence" (values); Tang and Munos, arXiv 2506.09477, and Liu et al.,
+        arXiv 2510.01555 (gradients); GRPO, arXiv 2402.03300 eq. (4) uses k3.
     """
-    return torch.expm1(-log_ratio_BT) + log_ratio_BT
+    if estimator == "k1":
+        return logp_BT - reference_logp_BT
+    if estimator == "k2":
+        return 0.5 * (logp_BT - reference_logp_BT).square()
+    difference_BT = log_ratio(logp_BT, reference_logp_BT)
+    return torch.expm1(-difference_BT) + difference_BT
 
 
-def sequence_mean(value_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """Mean over each sequence's own tokens, then over sequences: 1/B Σ_i 1/|y_i| Σ_t, as in GRPO.
+def aggregate(value_BT: Tensor, mask_BT: Tensor, how: Aggregation) -> Tensor:
+    """One number from per-token values.
 
     Args:
         value_BT: Any per-token value; masked positions are ignored, whatever they hold.
         mask_BT: Completion mask; every sequence has at least one token.
+        how: ``sequence_mean`` is 1/B Σ_i 1/|y_i| Σ_t, as in GRPO (arXiv 2402.03300 eq. 3): every sequence weighs the
+            same. ``token_mean`` is 1/Σ_i |y_i| Σ_i Σ_t, as in DAPO (arXiv 2503.14476 §3.3): every token does.
     """
     kept_BT = value_BT.where(mask_BT > 0, 0.0)
+    if how == "token_mean":
+        return kept_BT.sum() / mask_BT.sum()
     return (kept_BT.sum(1) / mask_BT.sum(1)).mean()

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from grpo_worker.batches import Completions, PromptBatch
-from grpo_worker.diagnostics import LagHistogram, clip_fractions, cosine, effective_sample_size
+from grpo_worker.diagnostics import LagHistogram
 from grpo_worker.policy import Policy, load_policy
 from grpo_worker.sampler.hf import HfSampler, generate, invert_cdf
 from grpo_worker.tasks import load_task
@@ -70,25 +70,6 @@ def test_stored_log_probs_are_those_of_a_plain_forward(policy_cache: Path) -> No
     sampled = generate(policy, prompts, 4, uniform, 0.7, version=0)
     plain = plain_log_probs(policy, prompts, sampled, 0.7)
     torch.testing.assert_close(sampled.logp_BT, plain, rtol=1e-4, atol=1e-5)
-
-
-def test_effective_sample_size() -> None:
-    assert effective_sample_size(torch.zeros(10)) == pytest.approx(1.0)
-    assert effective_sample_size(torch.tensor([0.0, -100.0, -100.0, -100.0])) == pytest.approx(0.25)
-    weights = torch.tensor([1.0, 2.0, 3.0])
-    assert effective_sample_size(weights.log() + 500) == pytest.approx(36 / (3 * 14), rel=1e-5)
-
-
-def test_cosine_of_a_zero_vector_is_not_defined() -> None:
-    assert cosine(torch.tensor([3.0, 4.0]), torch.tensor([6.0, 8.0])) == pytest.approx(1.0)
-    assert cosine(torch.zeros(2), torch.ones(2)) is None
-
-
-def test_clip_fractions_count_only_tokens_without_gradient() -> None:
-    ratio = torch.tensor([[0.5, 1.5, 1.0, 9.0], [0.5, 1.5, 1.0, 9.0]])
-    mask = torch.tensor([[1.0, 1.0, 1.0, 0.0]] * 2)
-    low, high = clip_fractions(ratio.log(), torch.tensor([1.0, -1.0]), mask, 0.2)
-    assert (low, high) == (pytest.approx(1 / 6), pytest.approx(1 / 6))
 
 
 def test_lag_histogram_weighs_by_token() -> None:
