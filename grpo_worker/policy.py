@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,12 +103,14 @@ def end_ids(generation_eos: int | Sequence[int] | None, tokenizer: PreTrainedTok
 
 
 class FlatParameters:
-    """The trainable parameters as one vector θ and one gradient vector; the model's tensors become views of them.
+    """The trainable parameters as one float32 vector θ and one gradient vector.
 
-    Optimizer, clipping and every diagnostic are then single operations on [N] vectors.
+    Optimizer, clipping and every diagnostic are then single operations on [N] vectors. The tensors of a float32 model
+    are views of θ. A model of lower precision computes with θ rounded to its dtype: in bfloat16 itself a weight moves by
+    no less than 1/256 of its size, so that small updates would be lost. Source: arXiv 1710.03740 §3.1.
 
     Args:
-        model: Its parameters must share one dtype and device.
+        model: Its trainable parameters must share one dtype and device.
 
     Raises:
         ModelError: They do not.
@@ -120,14 +123,19 @@ class FlatParameters:
             raise ModelError(
                 f"the trainable parameters must share one dtype and device, found {sorted(map(str, kinds))}"
             )
-        self.theta_N = nn.Parameter(torch.cat([p.detach().reshape(-1) for p in parameters]))
+        self._weights_N = torch.cat([p.detach().reshape(-1) for p in parameters])
+        self.theta_N = nn.Parameter(self._weights_N.float())  # the same memory where it is float32
         self.grad_N = torch.zeros_like(self.theta_N.data)
         self.theta_N.grad = self.grad_N
         offset = 0
         for p in parameters:
             view = slice(offset, offset + p.numel())
-            p.data = self.theta_N.data[view].view_as(p)
-            p.grad = self.grad_N[view].view_as(p)
+            p.data = self._weights_N[view].view_as(p)
+            gradient = self.grad_N[view].view_as(p)
+            if p.dtype == torch.float32:
+                p.grad = gradient
+            else:
+                p.register_post_accumulate_grad_hook(functools.partial(_move_gradient, gradient))
             offset += p.numel()
 
     def __len__(self) -> int:
@@ -136,6 +144,22 @@ class FlatParameters:
     def snapshot(self) -> Tensor:
         """A copy of θ."""
         return self.theta_N.detach().clone()
+
+    def assign(self, vector_N: Tensor) -> None:
+        """Replace θ."""
+        self.theta_N.data.copy_(vector_N)
+        self.to_model()
+
+    def to_model(self) -> None:
+        """Let the model compute with θ as it is now; needed after each change of θ but `assign`."""
+        if self._weights_N.dtype != torch.float32:
+            self._weights_N.copy_(self.theta_N.data)
+
+
+def _move_gradient(into: Tensor, parameter: Tensor) -> None:
+    assert parameter.grad is not None
+    into += parameter.grad
+    parameter.grad = None
 
 
 def model_folder(config: WorkerConfig, cache_dir: Path) -> str:
