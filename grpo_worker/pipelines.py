@@ -1,63 +1,199 @@
-"""Which batch a learner step consumes, and at which lag.
+"""Which batch a learner step consumes, and at which lag (in learner steps, for every token).
 
-``reuse`` is the paper's pipeline (arXiv 2607.01083, eq. 11–12): the batch sampled at weight sync m, that is by
-version m·k, serves learner steps [m·k, (m+1)·k), so lags run from 0 to k−1. Two readings of "reuse" exist:
+Every pipeline is one rule: **the weights of version v may sample the rollout batches up to v/s + lead**, where s is
+the number of learner steps that consume a batch. Batches are consumed in order.
 
-- ``replay``: every step consumes the whole batch; each rollout is used k times.
-- ``split``: the sync samples k times as many prompts and every step consumes its own part; each rollout is used
-  once. The lag is the same, so the difference between the two is the effect of reuse alone.
+    pipeline   s   lead   sampled between ...                      lag at learner step t
+    reuse      k   0      the learner's steps                      t mod k: 0 … k−1, the paper's (2607.01083 eq. 11–12)
+    overlap    k   1      while the batch before is consumed       k + t mod k: k … 2k−1
+    delay      1   k      k versions ahead                         k
+    queue      1   k      freely, by the newest weights            at most k
 
-A learner step consumes ``prompts_per_batch`` prompts either way.
+The first batches have nothing older than version 0 to come from: in ``overlap`` and ``delay`` no lag exceeds t.
+
+``queue`` bounds admission as AReaL does (arXiv 2505.24298, its eq. 3): a batch is begun only if it will be consumed
+within k steps of the weights that begin it. Where several samplers finish out of order a batch may still become too
+old; it is dropped, counted, and another is admitted in its place.
+
+Two readings of "reuse" exist, for ``reuse`` and ``overlap`` alike. ``replay``: every step consumes the whole batch,
+each rollout is used k times. ``split``: a batch has k times as many prompts and every step consumes its own part, each
+rollout is used once. The lag is the same, so the difference between the two is the effect of reuse alone. A learner
+step consumes ``prompts_per_batch`` prompts either way.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from grpo_worker.batches import RolloutBatch
+from grpo_worker.batches import Completions, PromptBatch, RolloutBatch
 from grpo_worker.config import WorkerConfig
 from grpo_worker.errors import LagError
 from grpo_worker.objective import group_advantages
 from grpo_worker.policy import Policy
 from grpo_worker.randomness import generator
-from grpo_worker.sampler import Sampler
+from grpo_worker.sampler.pool import Request, Sampled, SamplerPool
 from grpo_worker.tasks import Problem, Task
 
 
-class ReusePipeline:
-    """Samples one batch a rollout cycle and deals it out to the cycle's learner steps.
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A rollout batch and what it took to get it.
+
+    Attributes:
+        batch: The batch.
+        rollout_s: Seconds of sampling and scoring.
+        dropped_groups: Groups that were sampled before it and became too old to be consumed.
+    """
+
+    batch: RolloutBatch
+    rollout_s: float
+    dropped_groups: int
+
+
+class Pipeline:
+    """Orders rollout batches as weights are published, and deals them out to the learner's steps.
 
     Args:
         config: The run's config.
         task: Where prompts and rewards come from.
         reference: The frozen reference policy, for the log-probs of the KL term.
-        sampler: The rollout engine.
+        samplers: The rollout engines.
     """
 
-    def __init__(self, config: WorkerConfig, task: Task, reference: Policy, sampler: Sampler) -> None:
-        self._config, self._task, self._reference, self._sampler = config, task, reference, sampler
+    def __init__(self, config: WorkerConfig, task: Task, reference: Policy, samplers: SamplerPool) -> None:
+        self._config, self._task, self._reference, self._samplers = config, task, reference, samplers
+        self._version = 0
+        self._ordered = 0
+        self._dropped = 0
+        self._outstanding: dict[int, tuple[Sequence[Problem], PromptBatch]] = {}
+        self._arrived: deque[Sampled] = deque()
+        self._batch: RolloutBatch | None = None
 
-    def rollouts(self, sync: int) -> RolloutBatch:
-        """Sample and score the batch of a weight sync; it depends on the sync's number and the weights alone."""
+    def sync(self, weights: Mapping[str, Tensor], version: int) -> float:
+        """Publish a version of the weights and order what it may sample; returns the seconds of publishing."""
+        started = time.perf_counter()
+        self._samplers.load(weights, version)
+        seconds = time.perf_counter() - started
+        self._version = version
+        self._order()
+        return seconds
+
+    def fetch(self, learner_step: int) -> Fetched | None:
+        """Wait for the batch of a learner step; None where the step goes on with the batch of the one before."""
+        if self._batch is not None and learner_step % self._config.steps_per_batch:
+            return None
+        dropped = 0
+        while True:
+            sampled = self._arrived.popleft() if self._arrived else self._collect()
+            oldest = int(sampled.completions.version_BT[sampled.completions.mask_BT > 0].min())
+            if self._config.pipeline != "queue" or learner_step - oldest <= self._config.k:
+                break
+            del self._outstanding[sampled.ticket]
+            self._dropped += 1
+            dropped += self._config.prompts_per_batch
+            self._order()
+        started = time.perf_counter()
+        self._batch = self._score(sampled)
+        return Fetched(self._batch, sampled.seconds + time.perf_counter() - started, dropped)
+
+    def minibatch(self, learner_step: int) -> tuple[RolloutBatch, Tensor]:
+        """What a learner step consumes of the batch fetched last, and the lag of each of its tokens, [tokens].
+
+        Raises:
+            LagError: A token's lag is not one that the pipeline allows.
+        """
+        assert self._batch is not None, "fetch comes first"
+        batch, config = self._batch, self._config
+        if config.reuse == "split":
+            parts = batch.parts(config.rollouts_per_step)
+            batch = next(itertools.islice(parts, learner_step % config.steps_per_batch, None))
+        return batch, consumed_lags(batch, learner_step, config)
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs. All but ``queue`` wait for what is being sampled; there it is sampled again."""
+        due = len(self._outstanding) - len(self._arrived)
+        for _ in range(due):
+            sampled = self._samplers.collect(wait=self._config.pipeline != "queue")
+            if sampled is None:
+                break
+            self._arrived.append(sampled)
+        return {
+            "version": self._version,
+            "ordered": self._ordered,
+            "dropped": self._dropped,
+            "outstanding": list(self._outstanding),
+            "arrived": [(s.ticket, _tensors(s.completions), s.seconds) for s in self._arrived],
+            "batch": _tensors(self._batch) if self._batch else None,
+        }
+
+    def restore(self, state: dict[str, Any], weights: Mapping[str, Tensor], version: int) -> None:
+        """Go on from what `state` gave; batches that were being sampled are ordered again, from these weights."""
+        self._version, self._ordered, self._dropped = state["version"], state["ordered"], state["dropped"]
+        device = next(self._reference.model.parameters()).device
+        if state["batch"]:
+            self._batch = RolloutBatch(*(tensor.to(device) for tensor in state["batch"]))
+        for ticket, tensors, seconds in state["arrived"]:
+            self._arrived.append(Sampled(ticket, Completions(*(tensor.to(device) for tensor in tensors)), seconds))
+        for ticket in state["outstanding"]:
+            self._outstanding[ticket] = self._prompts(ticket)
+        lost = self._outstanding.keys() - {sampled.ticket for sampled in self._arrived}
+        if lost:
+            self._samplers.load(weights, version)
+            for ticket in sorted(lost):
+                self._submit(ticket)
+
+    def _order(self) -> None:
+        """Submit every batch that the version published last may sample."""
         config = self._config
-        prompts = config.prompts_per_batch * (config.k if config.reuse == "split" else 1)
-        problems = self._draw_problems(prompts, sync)
-        prompt_batch = self._reference.encode(problems)
-        uniform_BT = torch.rand(
-            prompts * config.group_size, config.max_completion_tokens,
-            generator=generator(config.seed, "completions", sync),
-        ).to(prompt_batch.token_PS.device)  # fmt: skip
-        completions = self._sampler.sample(prompt_batch, config.group_size, uniform_BT)
+        admitted = self._version // config.steps_per_batch + lead(config) + 1
+        wanted = -(-config.horizon // config.steps_per_batch)
+        while self._ordered < min(admitted, wanted) + self._dropped:
+            self._outstanding[self._ordered] = self._prompts(self._ordered)
+            self._submit(self._ordered)
+            self._ordered += 1
+
+    def _submit(self, ticket: int) -> None:
+        config, prompts = self._config, self._outstanding[ticket][1]
+        shape = (len(prompts.token_PS) * config.group_size, config.max_completion_tokens)
+        uniform_BT = torch.rand(shape, generator=generator(config.seed, "completions", ticket))
+        self._samplers.submit(Request(ticket, prompts, config.group_size, uniform_BT.to(prompts.token_PS.device)))
+
+    def _prompts(self, ticket: int) -> tuple[Sequence[Problem], PromptBatch]:
+        """The problems of a rollout batch: they depend on its number alone."""
+        config, train = self._config, self._task.train
+        count = config.prompts_per_batch * (config.steps_per_batch if config.reuse == "split" else 1)
+        random = generator(config.seed, "prompts", ticket)
+        if count <= len(train):
+            rows = torch.randperm(len(train), generator=random)[:count]
+        else:
+            rows = torch.randint(len(train), (count,), generator=random)
+        problems = [train[row] for row in rows.tolist()]
+        return problems, self._reference.encode(problems)
+
+    def _collect(self) -> Sampled:
+        sampled = self._samplers.collect()
+        assert sampled is not None, "it waits"
+        return sampled
+
+    def _score(self, sampled: Sampled) -> RolloutBatch:
+        config, completions = self._config, sampled.completions
+        problems, prompts = self._outstanding.pop(sampled.ticket)
         texts = self._reference.decode(completions.token_BT, completions.mask_BT)
         answers = [problem.answer for problem in problems for _ in range(config.group_size)]
         scores = [float(self._task.verify(text, answer)) for text, answer in zip(texts, answers, strict=True)]
-        reward_B = torch.tensor(scores, device=uniform_BT.device)
-        advantage_PG = group_advantages(reward_B.view(prompts, -1), divide_by_std=config.advantage_std)
-        repeated = prompt_batch.repeat(config.group_size)
+        reward_B = torch.tensor(scores, device=completions.token_BT.device)
+        advantage_PG = group_advantages(reward_B.view(len(problems), -1), divide_by_std=config.advantage_std)
+        repeated = prompts.repeat(config.group_size)
         batch = RolloutBatch(
             prompt_BS=repeated.token_PS, prompt_mask_BS=repeated.mask_PS,
             token_BT=completions.token_BT, mask_BT=completions.mask_BT,
@@ -77,41 +213,44 @@ class ReusePipeline:
             logp_BT, _ = self._reference.completion_log_probs(part, config.temperature, config.group_size)
             part.reference_logp_BT.copy_(logp_BT)
 
-    def _draw_problems(self, count: int, sync: int) -> Sequence[Problem]:
-        train = self._task.train
-        random = generator(self._config.seed, "prompts", sync)
-        if count <= len(train):
-            rows = torch.randperm(len(train), generator=random)[:count]
-        else:
-            rows = torch.randint(len(train), (count,), generator=random)
-        return [train[row] for row in rows.tolist()]
 
-    def minibatches(self, batch: RolloutBatch) -> Iterator[RolloutBatch]:
-        """What each of the k learner steps of the cycle consumes."""
-        if self._config.reuse == "split":
-            return batch.parts(self._config.rollouts_per_step)
-        return itertools.repeat(batch, self._config.k)
+def lead(config: WorkerConfig) -> int:
+    """How many rollout batches ahead of the one that is due the samplers may work."""
+    return {"reuse": 0, "overlap": 1, "delay": config.k, "queue": config.k}[config.pipeline]
 
 
-def consumed_lags(batch: RolloutBatch, learner_step: int, bound: int) -> torch.Tensor:
+def allowed_lags(config: WorkerConfig, learner_step: int) -> tuple[int, int]:
+    """The smallest and the largest lag that a token may have when this learner step consumes it."""
+    if config.pipeline == "queue":
+        return 0, config.k
+    sampled_by = max(0, learner_step // config.steps_per_batch - lead(config)) * config.steps_per_batch
+    return learner_step - sampled_by, learner_step - sampled_by
+
+
+def consumed_lags(batch: RolloutBatch, learner_step: int, config: WorkerConfig) -> Tensor:
     """Lag of each completion token that a learner step is about to consume, in learner steps.
 
     Args:
         batch: What the step consumes.
         learner_step: Learner steps applied so far: the learner's version.
-        bound: The staleness k; lags must stay below it.
+        config: The run's config, which bounds the lags.
 
     Returns:
         One lag for each unpadded token, [tokens].
 
     Raises:
-        LagError: A token is too old, or comes from a version that does not exist yet.
+        LagError: A token's lag is not one that the pipeline allows at this step.
     """
     lag_N = learner_step - batch.version_BT[batch.mask_BT > 0]
     low, high = int(lag_N.min()), int(lag_N.max())
-    if low < 0 or high >= bound:
+    allowed_low, allowed_high = allowed_lags(config, learner_step)
+    if low < allowed_low or high > allowed_high:
         raise LagError(
             f"learner step {learner_step} would consume tokens with lags {low} to {high}; "
-            f"staleness k = {bound} allows 0 to {bound - 1}"
+            f"pipeline {config.pipeline!r} with k = {config.k} allows {allowed_low} to {allowed_high} there"
         )
     return lag_N
+
+
+def _tensors(batch: RolloutBatch | Completions) -> list[Tensor]:
+    return [getattr(batch, field.name) for field in dataclasses.fields(batch)]

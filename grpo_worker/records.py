@@ -19,7 +19,8 @@ class StartRecord:
     """The first record of an attempt.
 
     Attributes:
-        resumed_from_sync: The last weight sync whose cycle the loaded checkpoint holds; None when starting anew.
+        resumed_from_sync: The last weight sync whose whole cycle the loaded checkpoint holds; None for none.
+        resumed_from_step: Learner steps applied in the loaded checkpoint; None when starting anew.
         parameters: Trainable parameters of the policy.
         device: The device that trains, e.g. ``cpu`` or ``cuda:0``.
         versions: Versions of python, torch, transformers and the worker.
@@ -27,6 +28,7 @@ class StartRecord:
     """
 
     resumed_from_sync: int | None
+    resumed_from_step: int | None
     parameters: int
     device: str
     versions: dict[str, str]
@@ -50,16 +52,18 @@ class EvalRecord:
 
 @dataclass(frozen=True, slots=True)
 class SyncRecord:
-    """One weight sync m and the rollout cycle it starts: learner steps [m·k, (m+1)·k).
+    """One weight sync m and the rollout cycle it starts: the learner steps up to the next weight sync.
 
-    Emitted when the cycle is over. Where the name holds neither min, max nor p99, a metric is the mean over the
-    cycle's learner steps (rewards and lengths: over its rollouts). Lags are in learner steps, weighted by token.
+    A cycle has k learner steps in the pipelines ``reuse`` and ``overlap``, one in ``delay``, ``sync_every_steps`` in
+    ``queue``. Emitted when the cycle is over. Where the name holds neither min, max nor p99, a metric is the mean over
+    the cycle's learner steps (rewards and lengths: over its rollouts). Lags are in learner steps, weighted by token.
 
     Attributes:
         sync: m, counted from 0. Sync 0 publishes the initial policy.
-        learner_step: Learner steps applied when the batch was sampled, m·k in the reuse pipeline.
-        reward: Mean reward of the batch, that is of the policy at ``learner_step``.
-        reward_std: Standard deviation of the reward over the batch.
+        learner_step: Learner steps applied at the weight sync: the version that it publishes.
+        reward: Mean reward of the rollouts that the cycle consumes. In ``reuse`` the published version sampled them;
+            elsewhere an older one, see the lags.
+        reward_std: Standard deviation of the reward over a batch.
         val_reward: The last validation within the cycle.
         lag_min: Smallest lag of a consumed token.
         lag_mean: Mean lag of the consumed tokens.
@@ -86,12 +90,14 @@ class SyncRecord:
         completion_tokens: Mean length of a completion.
         truncated_fraction: Share of completions cut at the length limit.
         zero_std_fraction: Share of groups whose rewards are all equal: no gradient.
-        engine_gap: Mean |log-prob of the sampler − log-prob of the learner| at lag 0.
-        dropped_groups: Groups sampled but never consumed.
+        engine_gap: Mean |log-prob of the sampler − log-prob of the learner| under the same weights: at lag 0, in
+            ``overlap`` on one group with the weights that sampled it. None where neither is at hand (``delay``, and
+            ``queue`` at lags above 0).
+        dropped_groups: Groups sampled but too old to be consumed (``queue``).
         rollout_s: Seconds of sampling.
         learner_s: Seconds of learner steps.
         sync_s: Seconds of weight sync.
-        idle_s: Seconds the learner waited for rollouts.
+        idle_s: Seconds the learner waited for the weight sync and for rollouts.
         rollout_tokens: Tokens sampled for the cycle.
     """
 
@@ -125,7 +131,7 @@ class SyncRecord:
     completion_tokens: float
     truncated_fraction: float
     zero_std_fraction: float
-    engine_gap: float
+    engine_gap: float | None
     dropped_groups: int
     rollout_s: float
     learner_s: float

@@ -7,7 +7,6 @@ import dataclasses
 import math
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,17 +15,19 @@ import yaml
 from torch import Tensor
 
 from grpo_worker import learner as learner_module
-from grpo_worker.batches import Completions, PromptBatch, RolloutBatch
+from grpo_worker.batches import RolloutBatch
 from grpo_worker.config import WorkerConfig
-from grpo_worker.errors import CheckpointError, Diverged, LagError
+from grpo_worker.errors import CheckpointError, Diverged
 from grpo_worker.learner import Learner
-from grpo_worker.loop import run
+from grpo_worker.loop import latest_checkpoint, run
 from grpo_worker.objective import group_advantages
-from grpo_worker.pipelines import ReusePipeline
-from grpo_worker.policy import Policy, load_policy
+from grpo_worker.pipelines import Pipeline
+from grpo_worker.policy import load_policy
 from grpo_worker.randomness import generator
 from grpo_worker.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord, from_json
+from grpo_worker.sampler.engines import load_sampler
 from grpo_worker.sampler.hf import HfSampler
+from grpo_worker.sampler.pool import InlinePool
 from grpo_worker.tasks import load_task
 from tests.conftest import tiny_run
 
@@ -50,69 +51,22 @@ def of_type(records: list[Record], record_type: type) -> list:
     return [record for record in records if isinstance(record, record_type)]
 
 
-class VersionSampler:
-    """A fake engine that writes the version of its weights into its tokens: the truth about staleness.
-
-    Token ids are limited to the vocabulary, so the version is spelt in base 10 over the four positions.
-    """
-
-    def __init__(self, policy: Policy, temperature: float) -> None:
-        self._version = -1
-
-    def load(self, weights: Mapping[str, Tensor], version: int) -> None:
-        self._version = version
-
-    def sample(self, prompts: PromptBatch, group_size: int, uniform_BT: Tensor) -> Completions:
-        digits = [int(digit) for digit in f"{self._version:04d}"]
-        token = torch.tensor(digits).repeat(len(uniform_BT), 1)
-        return Completions(
-            token, torch.ones(token.shape), torch.zeros(token.shape), torch.full_like(token, self._version)
-        )
-
-
-@pytest.mark.parametrize("reuse", ["replay", "split"])
-@pytest.mark.parametrize("k", [1, 3, 4])
-def test_recorded_lags_are_those_written_into_the_tokens(
-    policy_cache: Path, monkeypatch: pytest.MonkeyPatch, k: int, reuse: str
-) -> None:
-    seen: dict[int, list[int]] = {}
-    original = Learner.step
-
-    def spying_step(self: Learner, batch: learner_module.RolloutBatch) -> learner_module.StepMetrics:
-        version = (batch.token_BT * torch.tensor([1000, 100, 10, 1])).sum(1)
-        seen[self.steps] = (self.steps - version).tolist()
-        return original(self, batch)
-
-    monkeypatch.setattr(Learner, "step", spying_step)
-    config = tiny_run(k=k, reuse=reuse, horizon=12, prompts_per_batch=2, group_size=2)
-    syncs = of_type(records_of(config, policy_cache, make_sampler=VersionSampler), SyncRecord)
-
-    assert sorted(seen) == list(range(12))
-    for sync in syncs:
-        lags = [lag for step in range(sync.learner_step, sync.learner_step + k) for lag in seen[step]]
-        assert (sync.lag_min, sync.lag_max) == (min(lags), max(lags)) == (0, k - 1)
-        assert sync.lag_mean == pytest.approx(sum(lags) / len(lags))
-
-
-def test_a_token_older_than_the_bound_is_refused(policy_cache: Path) -> None:
-    class LateSampler(VersionSampler):
-        def load(self, weights: Mapping[str, Tensor], version: int) -> None:
-            self._version = max(0, version - 1)
-
-    with pytest.raises(
-        LagError, match="learner step 3 would consume tokens with lags 2 to 2; staleness k = 2 allows 0 to 1"
-    ):
-        records_of(tiny_run(prompts_per_batch=2, group_size=2), policy_cache, make_sampler=LateSampler)
+def first_batch(config: WorkerConfig, cache: Path) -> tuple[Pipeline, RolloutBatch]:
+    """A pipeline that has sampled its first batch from the initial policy."""
+    samplers = InlinePool(load_sampler(config, cache))
+    pipeline = Pipeline(config, load_task(config.task), load_policy(config, cache, CPU), samplers)
+    pipeline.sync({}, 0)
+    fetched = pipeline.fetch(0)
+    assert fetched is not None
+    return pipeline, fetched.batch
 
 
 def test_replay_uses_each_rollout_k_times_and_split_once(policy_cache: Path) -> None:
     for reuse, prompts, uses in (("replay", 2, 3), ("split", 6, 1)):
         config = tiny_run(k=3, reuse=reuse, prompts_per_batch=2, group_size=2)
-        policy = load_policy(config, policy_cache, CPU)
-        pipeline = ReusePipeline(config, load_task(config.task), policy, HfSampler(copy.deepcopy(policy), 1.0))
-        batch = pipeline.rollouts(0)
+        pipeline, batch = first_batch(config, policy_cache)
         assert len(batch) == prompts * 2
-        consumed = torch.cat([part.behavior_logp_BT for part in pipeline.minibatches(batch)])
+        consumed = torch.cat([pipeline.minibatch(step)[0].behavior_logp_BT for step in range(3)])
         assert len(consumed) == 3 * 2 * 2
         assert torch.equal(consumed, batch.behavior_logp_BT.repeat(uses, 1))
 
@@ -190,7 +144,7 @@ def test_a_minibatch_in_pieces_gives_the_same_gradient(policy_cache: Path) -> No
     for config in (whole, pieces):
         policy = load_policy(config, policy_cache, CPU)
         learner = Learner(policy, config)
-        batch = ReusePipeline(config, load_task(config.task), policy, HfSampler(copy.deepcopy(policy), 1.0)).rollouts(0)
+        batch = first_batch(config, policy_cache)[1]
         learner._backward(batch)
         gradients.append(learner.parameters.grad_N.clone())
     assert gradients[0].norm() > 0.01
@@ -222,49 +176,51 @@ def test_same_seed_same_bits_also_across_processes(policy_cache: Path, tmp_path:
     assert here != measured(records_of(other, policy_cache))
 
 
-@pytest.mark.parametrize("stop_after", [1, 2])
-def test_resume_gives_the_bits_of_an_uninterrupted_run(policy_cache: Path, tmp_path: Path, stop_after: int) -> None:
-    config = tiny_run(k=3, horizon=14, eval_every_steps=2, eta=1e-3)
-    whole = records_of(config, policy_cache)
-    asked: list[None] = []
-
-    def stop() -> bool:
-        asked.append(None)
-        return len(asked) == stop_after
-
-    first = records_of(config, policy_cache, run_dir=tmp_path, should_stop=stop)
-    second = records_of(config, policy_cache, run_dir=tmp_path)
-    assert isinstance(first[-1], FinishRecord)
-    assert first[-1].outcome == "interrupted"
-    assert isinstance(second[0], StartRecord)
-    assert second[0].resumed_from_sync == stop_after - 1
-    assert measured(first)[:-1] + measured(second) == measured(whole)
-
-
-def test_a_periodic_checkpoint_is_resumed_from_after_a_kill(policy_cache: Path, tmp_path: Path) -> None:
-    config = tiny_run(k=2, horizon=12, checkpoint_every_steps=4)
+@pytest.mark.parametrize("period", [{"checkpoint_every_steps": 4}, {"checkpoint_every_s": 1e-6}], ids=["steps", "s"])
+def test_a_periodic_checkpoint_is_resumed_from_after_a_kill(
+    policy_cache: Path, tmp_path: Path, period: dict[str, float]
+) -> None:
+    config = tiny_run(k=3, horizon=12, eta=1e-3, **({"checkpoint_every_steps": 0, "checkpoint_every_s": 0} | period))
+    asked = 0
 
     class Killed(BaseException):
         pass
 
     def die_late() -> bool:
-        if list(tmp_path.glob("checkpoint-*3.pt")):
+        nonlocal asked
+        asked += 1
+        if asked == 10:
             raise Killed
         return False
 
     with pytest.raises(Killed):
         records_of(config, policy_cache, run_dir=tmp_path, should_stop=die_late)
     resumed = records_of(config, policy_cache, run_dir=tmp_path)
-    assert resumed[0].resumed_from_sync == 3  # type: ignore[union-attr]
+    start = resumed[0]
+    assert isinstance(start, StartRecord)
+    assert (start.resumed_from_step, start.resumed_from_sync) == (
+        (8, 1) if "checkpoint_every_steps" in period else (9, 2)
+    )
     whole = measured(records_of(config, policy_cache))
     assert measured(resumed) == whole[-len(resumed) + 1 :]
+
+
+def test_without_a_period_there_is_no_checkpoint(policy_cache: Path, tmp_path: Path) -> None:
+    records_of(tiny_run(checkpoint_every_steps=0, checkpoint_every_s=0), policy_cache, run_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_checkpoint_of_another_config_is_refused_with_the_difference(policy_cache: Path, tmp_path: Path) -> None:
     records_of(tiny_run(), policy_cache, run_dir=tmp_path, should_stop=lambda: True)
     with pytest.raises(CheckpointError, match=r"eta: 0\.0005 there, 0\.002 here"):
         records_of(tiny_run(eta=2e-3), policy_cache, run_dir=tmp_path)
-    next(tmp_path.glob("checkpoint-*")).write_bytes(b"torn")
+    found = latest_checkpoint(tmp_path)
+    assert found is not None
+    content = torch.load(found[0])
+    torch.save(content | {"code version": "0.0.1"}, found[0])
+    with pytest.raises(CheckpointError, match=r"code version: '0\.0\.1' there, '.*' here"):
+        records_of(tiny_run(), policy_cache, run_dir=tmp_path)
+    found[0].write_bytes(b"torn")
     with pytest.raises(CheckpointError, match="cannot be read"):
         records_of(tiny_run(), policy_cache, run_dir=tmp_path)
 

@@ -1,0 +1,26 @@
+"""The engine that a config names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from grpo_worker.config import WorkerConfig
+from grpo_worker.devices import sampler_device
+from grpo_worker.policy import load_policy
+from grpo_worker.sampler import Sampler
+
+
+def load_sampler(config: WorkerConfig, cache_dir: Path) -> Sampler:
+    """Build a run's rollout engine, with the initial policy as version 0.
+
+    Raises:
+        ModelError: The policy cannot be loaded.
+        SamplerError: The engine cannot be started.
+    """
+    if config.sampler.engine == "vllm":
+        from grpo_worker.sampler.vllm import VllmSampler
+
+        return VllmSampler(config, cache_dir)
+    from grpo_worker.sampler.hf import HfSampler
+
+    return HfSampler(load_policy(config, cache_dir, sampler_device(config)), config.temperature)

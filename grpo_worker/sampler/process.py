@@ -1,0 +1,91 @@
+"""The inside of a sampler's own process: it serves weights and requests until the learner's process is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import multiprocessing
+
+from grpo_worker.batches import PromptBatch
+from grpo_worker.config import WorkerConfig
+from grpo_worker.devices import sampler_device
+from grpo_worker.sampler import MakeSampler, no_pull
+from grpo_worker.weight_sync import SharedWeights
+
+
+def serve(
+    connection: Connection,
+    make_sampler: MakeSampler,
+    config: WorkerConfig,
+    cache_dir: Path,
+    shared: SharedWeights,
+    free_running: bool,
+) -> None:
+    """Build an engine and answer messages; the body of the process.
+
+    Messages in: ``("load", None)``, ``("sample", (ticket, group_size, arrays))``, ``("close", None)``.
+    Messages out: ``("loaded", None)``, ``("sampled", (ticket, arrays, seconds))``, ``("failed", message)``.
+
+    Args:
+        connection: To the learner's process.
+        make_sampler: Builds the engine.
+        config: The run's config.
+        cache_dir: Where warmed-up builtin policies are kept.
+        shared: What the learner publishes.
+        free_running: Take new weights whenever there are any, instead of on a message.
+    """
+    # A signal to the whole job is the learner's to answer: it saves what is being sampled, then closes the connection.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(config.threads)
+    device = sampler_device(config)
+    try:
+        sampler = make_sampler(config, cache_dir)
+        version = 0
+
+        def pull() -> None:
+            nonlocal version
+            version = shared.pull(sampler.load, version)
+
+        with contextlib.closing(sampler):
+            while (message := connection.recv())[0] != "close":
+                kind, content = message
+                if kind == "load":
+                    pull()
+                    connection.send(("loaded", None))
+                    continue
+                if free_running:
+                    pull()
+                ticket, group_size, arrays = content
+                token_PS, mask_PS, uniform_BT = (torch.from_numpy(array).to(device) for array in arrays)
+                started = time.perf_counter()
+                made = sampler.sample(
+                    PromptBatch(token_PS, mask_PS), group_size, uniform_BT, pull if free_running else no_pull
+                )
+                seconds = time.perf_counter() - started
+                connection.send(("sampled", (ticket, _arrays(made), seconds)))
+    except Exception as error:
+        connection.send(("failed", traceback.format_exception_only(error)[-1].strip()))
+        raise
+
+
+def _arrays(completions: Any) -> list[Any]:
+    tensors = (completions.token_BT, completions.mask_BT, completions.logp_BT, completions.version_BT)
+    return [tensor.cpu().numpy() for tensor in tensors]
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only a child process serves"
+    wait([parent.sentinel])
+    os._exit(1)
