@@ -120,11 +120,16 @@ class VllmSampler:
             [token for token, real in zip(tokens, mask, strict=True) if real]
             for tokens, mask in zip(prompts.token_PS.tolist(), prompts.mask_PS.tolist(), strict=True)
         ]
+        longest, length, limit = max(map(len, prompt_ids)), uniform_BT.shape[1], self._llm.model_config.max_model_len
+        if longest + length > limit:  # vLLM would cut the completions short
+            raise SamplerError(
+                f"a prompt of {longest} tokens and a completion of {length} exceed vLLM's {limit} tokens"
+            )
         row_of = {}
         for row, uniform_T in enumerate(uniform_BT.cpu().numpy()):
             digest = hashlib.sha256(uniform_T.tobytes()).digest()
             parameters = SamplingParams(
-                temperature=self._config.temperature, max_tokens=len(uniform_T), seed=int.from_bytes(digest[:7]),
+                temperature=self._config.temperature, max_tokens=length, seed=int.from_bytes(digest[:7]),
                 stop_token_ids=self._eos_ids, ignore_eos=True, logprobs=0, flat_logprobs=True, detokenize=False,
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )  # fmt: skip
