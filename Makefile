@@ -4,7 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: quickstart test check bench clean install install-dev services
+GPU_VENV ?= .venv-gpu
+
+.PHONY: quickstart test test-vllm gpu-test check bench clean install install-dev services
 
 quickstart: install
 	$(BIN)/stalesweep launch sweeps/quickstart.yaml --executor local || [ $$? -eq 3 ]
@@ -12,6 +14,18 @@ quickstart: install
 
 test: install-dev services
 	$(BIN)/python -m pytest
+
+# vLLM pins its own transformers, so it has environments of its own: its CPU build, which tests everything but CUDA ...
+test-vllm:
+	tests/contract/install-vllm-cpu
+	.venv-vllm/bin/python -m pytest -q -m vllm tests/contract/test_samplers.py tests/contract/test_vllm.py \
+		tests/integration/test_vllm_sweep.py
+
+# ... and the real one, for a machine with a GPU or two (docs/gpu.md).
+gpu-test:
+	[ -x $(GPU_VENV)/bin/python ] || $(PYTHON) -m venv $(GPU_VENV)
+	$(GPU_VENV)/bin/python -m pip install --quiet -e '.[lora,postgres,vllm]' 'pytest>=8.4'
+	$(GPU_VENV)/bin/python -m pytest -m gpu tests/gpu tests/contract/test_samplers.py
 
 # What CI runs first and you run before a commit: no services, under two minutes.
 check: install-dev
@@ -46,4 +60,4 @@ services:
 	slurm/install-debian
 
 clean:
-	rm -rf $(VENV) .venv-trl .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist stalesweep-runs stalesweep.db*
+	rm -rf $(VENV) $(GPU_VENV) .venv-trl .venv-vllm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist stalesweep-runs stalesweep.db*

@@ -139,10 +139,12 @@ def log_probs(policy: Policy, weights: Weights, prompts: PromptBatch, completion
     return logp_BT
 
 
-def assert_same(a: Completions, b: Completions) -> None:
-    assert torch.equal(a.token_BT, b.token_BT)
-    assert torch.equal(a.mask_BT, b.mask_BT)
-    torch.testing.assert_close(a.logp_BT, b.logp_BT, rtol=0, atol=1e-6)
+def assert_same(a: Completions, b: Completions, engine: Engine) -> None:
+    same_BT = a.token_BT == b.token_BT
+    assert same_BT.float().mean() >= engine.same_tokens
+    both = same_BT.cumprod(1) * a.mask_BT * b.mask_BT > 0
+    atol = 1e-6 if engine.same_tokens == 1 else engine.tolerance
+    torch.testing.assert_close(a.logp_BT[both], b.logp_BT[both], rtol=0, atol=atol)
 
 
 @engines
@@ -187,8 +189,8 @@ def test_the_uniforms_alone_decide(engine: Engine, start: Start, policy_cache: P
     prompts, uniform_BT = random_prompts(policy, [4, 8]), uniforms(policy, 16)
     first = sampler.sample(prompts, 8, uniform_BT)
     torch.manual_seed(5)
-    assert_same(sampler.sample(prompts, 8, uniform_BT), first)
-    assert_same(start(config).sample(prompts, 8, uniform_BT), first)
+    assert_same(sampler.sample(prompts, 8, uniform_BT), first, engine)
+    assert_same(start(config).sample(prompts, 8, uniform_BT), first, engine)
     other = sampler.sample(prompts, 8, uniforms(policy, 16, seed=1))
     assert not torch.equal(other.mask_BT, first.mask_BT)
 
@@ -260,7 +262,7 @@ def test_what_it_samples_after_a_load_is_what_a_fresh_engine_samples(
     policy.model.save_pretrained(tmp_path)
     policy.tokenizer.save_pretrained(tmp_path)
     fresh = start(config.model_copy(update={"model": ModelConfig(path=str(tmp_path))}))
-    assert_same(fresh.sample(prompts, 8, uniform_BT), after)
+    assert_same(fresh.sample(prompts, 8, uniform_BT), after, engine)
 
 
 @engines
