@@ -20,6 +20,8 @@ from grpo_worker.objective import Clip, Surrogate, aggregate, kl_penalty, log_ra
 from grpo_worker.optimizers import make_optimizer, warmed_up
 from grpo_worker.policy import FlatParameters, Policy
 
+_PIECE = 2**20  # a CPU adds float32 numbers up in a row: over 1e8 of them a norm would be 2 % too small
+
 
 @dataclass(frozen=True, slots=True)
 class StepMetrics:
@@ -145,12 +147,14 @@ class Learner:
 
     def norm(self, vector_N: Tensor) -> Tensor:
         """Euclidean norm of a vector over all parameters, in float32."""
-        norm: Tensor = torch.linalg.vector_norm(vector_N, dtype=torch.float32)
+        pieces = [torch.linalg.vector_norm(piece, dtype=torch.float32) for piece in torch.split(vector_N, _PIECE)]
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(pieces))
         return norm
 
     def dot(self, a_N: Tensor, b_N: Tensor) -> Tensor:
         """Dot product of two vectors over all parameters, in float32."""
-        return torch.dot(a_N.float(), b_N.float())
+        pieces = zip(torch.split(a_N.float(), _PIECE), torch.split(b_N.float(), _PIECE), strict=True)
+        return torch.stack([torch.dot(a, b) for a, b in pieces]).sum()
 
     def weights(self) -> dict[str, Tensor]:
         """The trainable parameters by name, for a weight sync: live, in the model's dtype."""

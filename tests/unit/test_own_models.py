@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
 
+from grpo_worker import loop as loop_module
 from grpo_worker.config import TaskConfig, WorkerConfig
 from grpo_worker.errors import ModelError
+from grpo_worker.learner import Learner
 from grpo_worker.loop import run
-from grpo_worker.policy import load_policy
-from grpo_worker.records import FinishRecord, Record, SyncRecord
+from grpo_worker.policy import FlatParameters, Policy, load_policy
+from grpo_worker.records import EvalRecord, FinishRecord, Record, SyncRecord
 from grpo_worker.tasks import load_task
+from tests.conftest import tiny_run
 
+CPU = torch.device("cpu")
 CHARACTERS = [*"0123456789+=?abcdefghijklmnopqrstuvwxyz :<>|", "<eos>"]
 
 
@@ -96,3 +104,101 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
     config = {"model": {"name": "mine", "path": str(tmp_path / "none")}, "k": 1, "eta": 1e-3, "seed": 0}
     with pytest.raises(ModelError, match="model 'mine' cannot be loaded: there is no folder"):
         load_policy(WorkerConfig.model_validate(config), tmp_path, torch.device("cpu"))
+
+
+def with_adapters(rank: int = 4, **fields: object) -> WorkerConfig:
+    return tiny_run(lora={"rank": rank}, **fields)
+
+
+def weights_of(policy: Policy) -> dict[str, Tensor]:
+    """A copy of the weights by the names they have without adapters; those of the adapters are left out."""
+    return {name.replace(".base_layer", ""): weight.clone() for name, weight in policy.model.state_dict().items()
+            if "lora_" not in name}  # fmt: skip
+
+
+def test_adapters_stand_on_every_linear_layer_and_start_as_nothing(policy_cache: Path) -> None:
+    torch.manual_seed(1)
+    random_state = torch.random.get_rng_state()
+    policy, again = (load_policy(with_adapters(), policy_cache, CPU) for _ in range(2))
+    other = load_policy(with_adapters(seed=1, tiny={"warmup_steps": 0}), policy_cache, CPU)
+    assert torch.equal(torch.random.get_rng_state(), random_state), "only randomness by purpose is drawn"
+    base = load_policy(tiny_run(), policy_cache, CPU)
+    linear = {name for name, module in base.model.named_modules() if isinstance(module, nn.Linear)}
+    trainable = {name: p for name, p in policy.model.named_parameters() if p.requires_grad}
+    assert set(trainable) == {f"{name}.lora_{side}.default.weight" for name in linear - {"lm_head"} for side in "AB"}
+    for name, p in again.model.named_parameters():
+        assert torch.equal(p, policy.model.get_parameter(name))
+        if name.endswith("lora_A.default.weight"):
+            assert not torch.equal(p, other.model.get_parameter(name))
+    assert {name: w.tolist() for name, w in weights_of(policy).items()} == {
+        name: w.tolist() for name, w in weights_of(base).items()
+    }
+    token_BL = torch.randint(0, 12, (5, 9))
+    assert torch.equal(policy.model(token_BL).logits, base.model(token_BL).logits)
+    assert policy.packs
+
+
+def test_adapters_learn_and_the_base_stays_to_the_bit(policy_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[Policy] = []
+    load = loop_module.load_policy
+    monkeypatch.setattr(loop_module, "load_policy", lambda *args: loaded.append(load(*args)) or loaded[-1])
+    config = with_adapters(rank=8, eta=5e-3, horizon=96, clip_eps=0.2, kl_coef=1e-3)
+    records: list[Record] = []
+    run(config, records.append, cache_dir=policy_cache)
+    evals = [record.val_reward for record in records if isinstance(record, EvalRecord)]
+    syncs = [record for record in records if isinstance(record, SyncRecord)]
+    # The base answers a + b + 1 half of the time; learning brings the right half out.
+    assert evals[0] < 0.55
+    assert evals[-1] > evals[0] + 0.1
+    # The sampler gets the adapters alone, by name: it must then sample from what the learner has learnt.
+    assert all(sync.engine_gap is not None and sync.engine_gap < 1e-5 for sync in syncs)
+    assert syncs[-1].kl_reference > 1e-3, "the reference is the policy as it was"
+    base = weights_of(load_policy(tiny_run(), policy_cache, CPU))
+    trained = next(policy for policy in loaded if any(p.requires_grad for p in policy.model.parameters()))
+    assert all(torch.equal(weight, base[name]) for name, weight in weights_of(trained).items())
+
+
+def test_adapters_without_peft(policy_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(ModelError, match=r"lora\.rank needs peft: pip install 'stalesweep\[lora\]'"):
+        load_policy(with_adapters(), policy_cache, CPU)
+
+
+def test_a_bfloat16_policy_moves_as_far_as_a_float32_one(policy_cache: Path) -> None:
+    """Weights of size 0.1 in bfloat16 cannot move by 1e-6: θ itself must be kept more precisely."""
+    syncs = {}
+    for dtype in ("float32", "bfloat16"):
+        records: list[Record] = []
+        config = tiny_run(model={"dtype": dtype}, eta=1e-6, horizon=12)
+        assert run(config, records.append, cache_dir=policy_cache).outcome == "stable"
+        syncs[dtype] = [record for record in records if isinstance(record, SyncRecord)]
+    for exact, rounded in zip(*syncs.values(), strict=True):
+        assert rounded.update_norm == pytest.approx(exact.update_norm, rel=0.05)
+        assert rounded.drift_from_start == pytest.approx(exact.drift_from_start, rel=0.05)
+        assert rounded.gradient_norm == pytest.approx(exact.gradient_norm, rel=0.3)
+        assert rounded.engine_gap is not None and rounded.engine_gap < 0.01
+        values = [value for value in dataclasses.asdict(rounded).values() if isinstance(value, float)]
+        assert all(map(math.isfinite, values))
+
+
+def test_a_bfloat16_model_computes_with_theta_as_it_is(policy_cache: Path) -> None:
+    policy = load_policy(tiny_run(model={"dtype": "bfloat16"}), policy_cache, CPU)
+    parameters = FlatParameters(policy.model)
+    assert parameters.theta_N.dtype == parameters.grad_N.dtype == torch.float32
+    parameters.assign(parameters.snapshot().fill_(0.3))
+    assert all(torch.equal(p, torch.full_like(p, 0.3)) for p in policy.model.parameters())
+    assert float(parameters.theta_N.detach().min()) == pytest.approx(0.3)
+    for _ in range(2):  # gradients of several pieces add up
+        sum(p.float().sum() for p in policy.model.parameters()).backward()
+    assert torch.equal(parameters.grad_N, torch.full_like(parameters.grad_N, 2.0))
+
+
+def test_norms_and_cosines_of_a_large_policy_are_exact(policy_cache: Path) -> None:
+    """Over 10⁸ parameters, float32 sums that lose small terms would give cosines above 1."""
+    learner = Learner(load_policy(tiny_run(), policy_cache, CPU), tiny_run())
+    a_N = torch.randn(2**26, generator=torch.Generator().manual_seed(0)).mul_(1e-4)
+    b_N = a_N.roll(1).add_(a_N)
+    exact = [float(torch.linalg.vector_norm(x_N, dtype=torch.float64)) for x_N in (a_N, b_N)]
+    assert float(learner.norm(a_N)) == pytest.approx(exact[0], rel=1e-4)
+    dot = sum(float(torch.dot(a.double(), b.double())) for a, b in zip(a_N.split(2**20), b_N.split(2**20), strict=True))
+    assert float(learner.dot(a_N, b_N)) == pytest.approx(dot, rel=1e-4)
