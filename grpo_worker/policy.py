@@ -106,8 +106,8 @@ class FlatParameters:
     """The trainable parameters as one float32 vector θ and one gradient vector.
 
     Optimizer, clipping and every diagnostic are then single operations on [N] vectors. The tensors of a float32 model
-    are views of θ. A model of lower precision computes with θ rounded to its dtype: in bfloat16 itself a weight moves by
-    no less than 1/256 of its size, so that small updates would be lost. Source: arXiv 1710.03740 §3.1.
+    are views of θ. A model of lower precision computes with θ rounded to its dtype: a bfloat16 weight itself cannot
+    move by much less than 1/256 of its size, so small updates would be lost. Source: arXiv 1710.03740 §3.1.
 
     Args:
         model: Its trainable parameters must share one dtype and device.
@@ -135,7 +135,7 @@ class FlatParameters:
             if p.dtype == torch.float32:
                 p.grad = gradient
             else:
-                p.register_post_accumulate_grad_hook(functools.partial(_move_gradient, gradient))
+                p.register_post_accumulate_grad_hook(functools.partial(_move_gradient, gradient))  # type: ignore[no-untyped-call]
             offset += p.numel()
 
     def __len__(self) -> int:
