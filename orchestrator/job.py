@@ -75,7 +75,7 @@ def run_share(spec: JobSpec) -> dict[int, str]:
     """Train the runs of a share that are not taken; the entry point of every job.
 
     A run that fails is recorded, and the next one begins. On SIGTERM, SIGINT or SIGUSR2 the run in hand saves a
-    checkpoint after its rollout cycle and the job ends; the run is pending again.
+    checkpoint after its learner step and the job ends; the run is pending again.
 
     Returns:
         The outcome of each run that this job has attempted.
@@ -109,12 +109,12 @@ def attempt(store: Store, spec: JobSpec, run_id: int, worker: Any, stop: threadi
     config: WorkerConfig = store.run_config(run_id)
     run_dir = run_directory(spec.runs_dir, run_id)
     found = worker.latest_checkpoint(run_dir)
-    sync = found[1] if found else None
+    step = found[1] if found else None
     claim = store.begin_attempt(
         run_id,
         origin(spec.executor),
-        resumed_from_sync=sync,
-        resumed_from_step=None if sync is None else min((sync + 1) * config.k, config.horizon),
+        resumed_from_sync=None if step is None else config.last_whole_sync(step),
+        resumed_from_step=step,
         take_over=_restart_count() > 0,
     )
     if claim is None:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from grpo_worker.config import WorkerConfig
 from grpo_worker.records import EvalRecord, FinishRecord, StartRecord, SyncRecord
-from orchestrator.db.models import Attempt, Base, Cell, Evaluation, Run, SyncMetric
+from orchestrator.db.models import Attempt, Base, Evaluation, Run, SyncMetric
 from orchestrator.db.queries import DIVERGED, UNFINISHED
 from orchestrator.db.types import greatest, least, now
 from orchestrator.errors import Fenced, SelectionError, StoreError
@@ -29,10 +30,12 @@ class Claim:
     Attributes:
         run_id: The run.
         attempt: Its attempt's number, from 1: the fencing number.
+        steps_per_sync: Learner steps of the run's rollout cycles.
     """
 
     run_id: int
     attempt: int
+    steps_per_sync: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +74,15 @@ def begin(
 ) -> Claim | None:
     """Start an attempt, see `orchestrator.db.store.Store.begin_attempt`."""
     run = connection.execute(
-        select(Run.state, Run.fence, UNFINISHED.label("unfinished")).where(Run.id == run_id).with_for_update()
+        select(Run.state, Run.fence, Run.config, UNFINISHED.label("unfinished"))
+        .where(Run.id == run_id)
+        .with_for_update()
     ).one_or_none()
     if run is None:
         raise SelectionError(f"no run {run_id}")
     if not run.unfinished or (run.state == "running" and not take_over):
         return None
-    claim = Claim(run_id, run.fence + 1)
+    claim = Claim(run_id, run.fence + 1, WorkerConfig.model_validate(run.config).steps_per_sync)
     _end_unseen(connection, claim)
     _drop_rows(connection, run_id, after_sync=resumed_from_sync, after_step=resumed_from_step)
     connection.execute(
@@ -101,15 +106,15 @@ def write(connection: Connection, claim: Claim, record: StartRecord | EvalRecord
     match record:
         case StartRecord():
             start = dataclasses.asdict(record)
-            resumed_from_sync = start.pop("resumed_from_sync")
+            resumed_from_step = start.pop("resumed_from_step")
+            del start["resumed_from_sync"]  # follows from the step
             hold(connection, claim, attempt={**start, "ready_at": now()})
-            _refuse_other_start(connection, claim, resumed_from_sync)
+            _refuse_other_start(connection, claim, resumed_from_step)
         case EvalRecord():
             hold(connection, claim, run={"learner_steps": greatest(Run.learner_steps, record.learner_step)})
             _upsert(connection, Evaluation, claim, record)
         case SyncRecord():
-            k = select(Cell.k).where(Cell.id == Run.cell_id).scalar_subquery()
-            cycle_end = least(record.learner_step + k, Run.horizon)
+            cycle_end = least(record.learner_step + claim.steps_per_sync, Run.horizon)
             hold(connection, claim, run={"learner_steps": greatest(Run.learner_steps, cycle_end)})
             _upsert(connection, SyncMetric, claim, record)
 
@@ -196,15 +201,15 @@ def _drop_rows(connection: Connection, run_id: int, *, after_sync: int | None, a
     connection.execute(delete(Evaluation).where(Evaluation.run_id == run_id, Evaluation.learner_step > last_step))
 
 
-def _refuse_other_start(connection: Connection, claim: Claim, resumed_from_sync: int | None) -> None:
+def _refuse_other_start(connection: Connection, claim: Claim, resumed_from_step: int | None) -> None:
     # Its rows were kept up to one checkpoint; going on from another would leave a gap or count steps twice.
     begun = connection.scalar(
-        select(Attempt.resumed_from_sync).where(Attempt.run_id == claim.run_id, Attempt.number == claim.attempt)
+        select(Attempt.resumed_from_step).where(Attempt.run_id == claim.run_id, Attempt.number == claim.attempt)
     )
-    if resumed_from_sync != begun:
+    if resumed_from_step != begun:
         raise StoreError(
-            f"attempt {claim.attempt} of run {claim.run_id} was begun to resume from sync {begun}, but its "
-            f"worker resumed from sync {resumed_from_sync}"
+            f"attempt {claim.attempt} of run {claim.run_id} was begun to resume from learner step {begun}, but its "
+            f"worker resumed from learner step {resumed_from_step}"
         )
 
 

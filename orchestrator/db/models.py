@@ -213,7 +213,7 @@ class SyncMetric(Base):
     completion_tokens: Mapped[float]
     truncated_fraction: Mapped[float]
     zero_std_fraction: Mapped[float]
-    engine_gap: Mapped[float]
+    engine_gap: Mapped[float | None]
     dropped_groups: Mapped[int]
     rollout_s: Mapped[float]
     learner_s: Mapped[float]

@@ -264,15 +264,17 @@ def test_resuming_drops_what_lies_past_the_checkpoint(store: Store, run_id: int)
 
 
 def test_a_worker_that_resumed_elsewhere_is_refused(store: Store, run_id: int) -> None:
-    start = StartRecord(resumed_from_sync=None, parameters=1, device="cpu", versions={"python": "3.11"}, setup_s=0.5)
+    start = StartRecord(None, None, parameters=1, device="cpu", versions={"python": "3.11"}, setup_s=0.5)
     store.write(begin(store, run_id), start)
     assert rows(store, Attempt, "parameters", "device", "setup_s") == [(1, "cpu", 0.5)]
     with store.read() as connection:
         assert connection.scalar(select(Attempt.versions)) == {"python": "3.11"}
     claim = begin(store, run_id, sync=3, step=8, take_over=True)
-    with pytest.raises(StoreError, match="was begun to resume from sync 3, but its worker resumed from sync None"):
+    with pytest.raises(
+        StoreError, match="begun to resume from learner step 8, but its worker resumed from learner step None"
+    ):
         store.write(claim, start)
-    store.write(claim, dataclasses.replace(start, resumed_from_sync=3))
+    store.write(claim, dataclasses.replace(start, resumed_from_step=8))
 
 
 def test_writing_again_replaces(store: Store, run_id: int) -> None:
@@ -301,7 +303,7 @@ def test_progress(store: Store, run_id: int) -> None:
     claim = begin(store, run_id)
     waiting = store.progress(1)[0]
     assert (waiting.state, waiting.learner_steps, waiting.sync, waiting.steps_per_s) == ("running", 0, None, None)
-    store.write(claim, StartRecord(None, 1, "cpu", {}, 0.1))
+    store.write(claim, StartRecord(None, None, 1, "cpu", {}, 0.1))
     store.write(claim, eval_record(0, 0.9))
     store.write(claim, sync_record(0, reward=0.3))
     time.sleep(0.05)
