@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +45,18 @@ class VllmSampler:
     """
 
     def __init__(self, config: WorkerConfig, cache_dir: Path) -> None:
+        if find_spec("vllm") is None:
+            raise SamplerError("sampler.engine 'vllm' needs vLLM: pip install 'stalesweep[vllm]'")
         self._config, self._device = config, sampler_device(config)
         on_gpu = self._device.type == "cuda"
         self._backend = _backend(config.sampler.weight_transfer, on_gpu)
         folder = model_folder(config, cache_dir)
         os.environ.update(_environment(config, on_gpu))
         with _engine_errors("start"):
-            try:
-                from vllm import LLM
+            from vllm import LLM
 
-                from grpo_worker.sampler import vllm_transfer
-            except ImportError as error:
-                raise SamplerError(f"sampler.engine 'vllm' needs pip install 'stalesweep[vllm]' ({error})") from error
+            from grpo_worker.sampler import vllm_transfer
+
             self._transfer = vllm_transfer
             self._llm = LLM(model=folder, **_settings(config, self._device, self._backend))
             _check_head_size(self._llm, on_gpu)
