@@ -13,6 +13,7 @@ quickstart: install
 	$(BIN)/stalesweep fit-laws quickstart
 
 test: install-dev services
+	-$(PIP) -e '.[gym]' # compiles pycosat: without a C compiler the tests of tests/integration/test_gym_task.py fail
 	$(BIN)/python -m pytest
 
 # vLLM pins its own transformers, so it has environments of its own: its CPU build, which tests everything but CUDA ...

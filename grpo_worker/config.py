@@ -40,7 +40,9 @@ class ModelConfig(Section):
         min_length=1,
         description="a folder, a hub id, or builtin:tiny (made on the spot)",
     )
-    dtype: Literal["float32", "bfloat16", "float16"] = Field(default="float32", description="dtype of the weights")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32", description="dtype that the model computes in; θ is float32"
+    )
 
 
 class LoraConfig(Section):
