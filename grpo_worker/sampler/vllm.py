@@ -50,7 +50,7 @@ class VllmSampler:
         self._config, self._device = config, sampler_device(config)
         on_gpu = self._device.type == "cuda"
         self._backend = _backend(config.sampler.weight_transfer, on_gpu)
-        folder = model_folder(config, cache_dir)
+        self._folder = model_folder(config, cache_dir)
         os.environ.update(_environment(config, on_gpu))
         with _engine_errors("start"):
             from vllm import LLM
@@ -58,15 +58,14 @@ class VllmSampler:
             from grpo_worker.sampler import vllm_transfer
 
             self._transfer = vllm_transfer
-            self._llm = LLM(model=folder, **_settings(config, self._device, self._backend))
-            _check_head_size(self._llm, on_gpu)
+            self._llm = LLM(model=self._folder, **_settings(config, self._device, self._backend))
+            if not on_gpu:
+                _check_head_size(self._llm)
             self._llm.update_weight_version("0")
             generation = self._llm.model_config.try_get_generation_config()
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(self._folder)
         self._eos_ids = end_ids(generation.get("eos_token_id"), tokenizer)
-        pad_id = tokenizer.pad_token_id
-        self._pad_id = int(pad_id if pad_id is not None else self._eos_ids[0])
-        self._folder = folder
+        self._pad_id = int(self._eos_ids[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
         self._base: Mapping[str, Tensor] = {}
         self._source = vllm_transfer.NamedWeights()
         self._sender: Any = None
@@ -193,10 +192,8 @@ def _settings(config: WorkerConfig, device: torch.device, backend: str) -> dict[
     return settings | {"enforce_eager": True, "block_size": 32, "kv_cache_memory_bytes": CPU_CACHE_BYTES}
 
 
-def _check_head_size(llm: Any, on_gpu: bool) -> None:
+def _check_head_size(llm: Any) -> None:
     """Say at the start what vLLM's attention for CPUs says when it first runs, and more clearly."""
-    if on_gpu:
-        return
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 
     size, allowed = llm.model_config.get_head_size(), CPUAttentionBackend.get_supported_head_sizes()

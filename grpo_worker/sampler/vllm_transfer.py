@@ -105,11 +105,6 @@ class FileTrainerInitInfo(TrainerInitInfo):  # type: ignore[misc]
 
 
 @dataclass
-class FileInitInfo(WeightTransferInitInfo):  # type: ignore[misc]
-    """Nothing is to be agreed upon."""
-
-
-@dataclass
 class FileUpdateInfo(WeightTransferUpdateInfo):  # type: ignore[misc]
     """Where the weights of one transfer lie."""
 
@@ -142,10 +137,10 @@ class FileTrainerEngine(TrainerWeightTransferEngine):  # type: ignore[misc]
 class FileEngine(IPCWeightTransferEngine):  # type: ignore[misc]
     """Receives weights from a file; what surrounds that is as for ipc."""
 
-    init_info_cls = FileInitInfo
+    init_info_cls = WeightTransferInitInfo
     update_info_cls = FileUpdateInfo
 
-    def init_transfer_engine(self, init_info: FileInitInfo) -> None:
+    def init_transfer_engine(self, init_info: WeightTransferInitInfo) -> None:
         """See vLLM's base class."""
 
     def receive_weights(self, update_info: FileUpdateInfo) -> None:
