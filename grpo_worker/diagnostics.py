@@ -27,7 +27,7 @@ def effective_sample_size(log_weight_N: Tensor) -> Tensor:
     return weight_N.sum().square() / (len(weight_N) * weight_N.square().sum())
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def policy_metrics(
     batch: RolloutBatch, logp_BT: Tensor, entropy_BT: Tensor, low_BT: Tensor, high_BT: Tensor
 ) -> dict[str, Tensor]:
@@ -46,15 +46,18 @@ def policy_metrics(
     rows_5BT = torch.stack([log_ratio_BT, kl_reference_BT, entropy_BT, low_BT, high_BT])
     rows_5N = rows_5BT[:, kept_BT]
     log_ratio_N = rows_5N[0]
-    means = torch.cat([rows_5N[1:], torch.stack([log_ratio_N.exp(), log_ratio_N.expm1() - log_ratio_N,
-                                                log_ratio_N.abs()])]).mean(1)  # fmt: skip
-    names = ["kl_reference", "entropy", "clip_fraction_low", "clip_fraction_high", "ratio_mean", "kl_behavior",
-             "abs_log_ratio"]  # fmt: skip
-    return dict(zip(names, means.unbind(), strict=True)) | {
-        "ratio_max": log_ratio_N.max().exp(),
-        "ess_token": effective_sample_size(log_ratio_N),
+    ratio_N = log_ratio_N.exp()
+    of_ratio_4N = torch.stack([ratio_N, ratio_N.square(), log_ratio_N.expm1() - log_ratio_N, log_ratio_N.abs()])
+    (kl_reference, entropy, clip_fraction_low, clip_fraction_high,
+     ratio_mean, ratio_square, kl_behavior, abs_log_ratio) = torch.cat([rows_5N[1:], of_ratio_4N]).mean(1)  # fmt: skip
+    return {
+        "ratio_mean": ratio_mean, "ratio_max": ratio_N.max(),
+        "clip_fraction_low": clip_fraction_low, "clip_fraction_high": clip_fraction_high,
+        "kl_behavior": kl_behavior, "kl_reference": kl_reference,
+        "ess_token": ratio_mean.square() / ratio_square,
         "ess_sequence": effective_sample_size(log_ratio_BT.where(kept_BT, 0.0).sum(1)),
-    }
+        "entropy": entropy, "abs_log_ratio": abs_log_ratio,
+    }  # fmt: skip
 
 
 class LagHistogram:
