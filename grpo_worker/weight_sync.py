@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from multiprocessing.context import ForkServerContext
 
+import torch
 from torch import Tensor
 
 from grpo_worker.errors import SamplerError
@@ -18,14 +19,16 @@ class SharedWeights:
     It can be handed to a process that is being started, not sent to one that runs.
 
     Args:
-        weights: The initial weights; on a GPU they stay there and other processes map them.
+        weights: The initial weights, of one dtype and device; on a GPU they stay there and other processes map them.
         context: How the processes are started.
     """
 
     def __init__(self, weights: Mapping[str, Tensor], context: ForkServerContext) -> None:
-        self._weights = {name: weight.detach().clone() for name, weight in weights.items()}
-        for weight in self._weights.values():
-            weight.share_memory_()  # type: ignore[no-untyped-call]
+        self._shapes = {name: weight.shape for name, weight in weights.items()}
+        flat = [weight.detach().flatten() for weight in weights.values()]
+        # One tensor: each costs a file descriptor, and a process can be handed no more than 256.
+        self._flat_N = torch.cat(flat) if flat else torch.empty(0)
+        self._flat_N.share_memory_()  # type: ignore[no-untyped-call]
         self._version = context.Value("q", 0)
 
     def publish(self, weights: Mapping[str, Tensor], version: int) -> None:
@@ -38,8 +41,8 @@ class SharedWeights:
         if not lock.acquire(timeout=PULL_S):
             raise SamplerError(f"a sampler has held the shared weights for {PULL_S:g} s: it died while it pulled them")
         try:
-            for name, weight in weights.items():
-                self._weights[name].copy_(weight)
+            for name, shared in self._views().items():
+                shared.copy_(weights[name])
             self._version.value = version
         finally:
             lock.release()
@@ -56,5 +59,9 @@ class SharedWeights:
         """
         with self._version.get_lock():
             if self._version.value != version:
-                load(self._weights, self._version.value)
+                load(self._views(), self._version.value)
             return int(self._version.value)
+
+    def _views(self) -> dict[str, Tensor]:
+        parts = self._flat_N.split([shape.numel() for shape in self._shapes.values()])
+        return {name: part.view(shape) for (name, shape), part in zip(self._shapes.items(), parts, strict=True)}
