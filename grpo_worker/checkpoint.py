@@ -42,13 +42,11 @@ class RunState:
     Attributes:
         history: For the run's detectors.
         cycle: `grpo_worker.cycle.Cycle.state` of the cycle in hand; None between two cycles.
-        previous_start_N: ``overlap``: θ at the weight sync before the last one, which samples the batch in hand.
         pipeline: `grpo_worker.pipelines.Pipeline.state`.
     """
 
     history: History
     cycle: dict[str, Any] | None
-    previous_start_N: Tensor | None
     pipeline: dict[str, Any]
 
 
@@ -70,7 +68,6 @@ def save_checkpoint(run_dir: Path, learner: Learner, state: RunState) -> Path:
         "learner": learner.state(),
         "history": dataclasses.asdict(state.history),
         "cycle": state.cycle,
-        "previous_start": state.previous_start_N,
         "pipeline": state.pipeline,
     }
     with aside.open("wb") as file:
@@ -99,11 +96,9 @@ def load_checkpoint(path: Path, learner: Learner) -> RunState:
             f"{path} is of another run; delete it to start anew. It differs in " + "; ".join(differences)
         )
     learner.restore(content["learner"])
-    previous_N = content["previous_start"]
     return RunState(
         history=History(**content["history"]),
         cycle=content["cycle"],
-        previous_start_N=None if previous_N is None else previous_N.to(learner.start_N.device),
         pipeline=content["pipeline"],
     )
 

@@ -39,7 +39,6 @@ class Cycle:
 
     sync: int
     learner_step: int
-    start_N: Tensor
     batches: list[BatchMetrics] = field(default_factory=list)
     steps: list[StepMetrics] = field(default_factory=list)
     lags: LagHistogram = field(default_factory=LagHistogram)
@@ -74,6 +73,7 @@ class Cycle:
     def record(self, learner: Learner) -> SyncRecord:
         """The cycle's record; see `SyncRecord` for what each metric means."""
         first = self.steps[0]
+        drift_from_start, drift_in_cycle = learner.drifts()
         means: dict[str, Any] = {name: _average(self.steps, name) for name in _STEP_MEANS}
         means |= {name: _average(self.batches, name) for name in _BATCH_MEANS}
         sums: dict[str, Any] = {name: sum(getattr(batch, name) for batch in self.batches) for name in _BATCH_SUMS}
@@ -84,8 +84,7 @@ class Cycle:
             cosine_update_across=first.cosine_update,
             cosine_gradient_within=_mean([s.cosine_gradient for s in self.steps[1:]]),
             cosine_gradient_across=first.cosine_gradient,
-            drift_from_start=learner.drift_from_start(), drift_in_cycle=learner.distance(self.start_N),
-            path_length=learner.path_length,
+            drift_from_start=drift_from_start, drift_in_cycle=drift_in_cycle, path_length=learner.path_length,
             ratio_max=max(s.ratio_max for s in self.steps), engine_gap=self.engine_gap,
             sync_s=self.sync_s, learner_s=self.learner_s, idle_s=self.idle_s,
             **means, **sums,
@@ -101,11 +100,10 @@ class Cycle:
         }
 
     @classmethod
-    def restored(cls, state: dict[str, Any], device: torch.device) -> Cycle:
+    def restored(cls, state: dict[str, Any]) -> Cycle:
         """The cycle that `state` was taken of."""
         return cls(
             **state | {
-                "start_N": state["start_N"].to(device),
                 "batches": [BatchMetrics(**batch) for batch in state["batches"]],
                 "steps": [StepMetrics(**step) for step in state["steps"]],
                 "lags": LagHistogram(state["lags"]),

@@ -22,6 +22,8 @@ from grpo_worker.policy import FlatParameters, Policy
 
 _PIECE = 2**20  # a CPU adds float32 numbers up in a row: over 1e8 of them a norm would be 2 % too small
 
+_VECTORS = ("cycle_start_N", "previous_cycle_start_N", "previous_gradient_N", "previous_update_N")
+
 
 @dataclass(frozen=True, slots=True)
 class StepMetrics:
@@ -67,6 +69,8 @@ class Learner:
         self.policy, self.config = policy, config
         self.parameters = FlatParameters(policy.model)
         self.start_N = self.parameters.snapshot()
+        self.cycle_start_N = self.start_N
+        self.previous_cycle_start_N: Tensor | None = None
         self.steps = 0
         self.path_length = 0.0
         self.previous_gradient_N: Tensor | None = None
@@ -160,20 +164,23 @@ class Learner:
         """The trainable parameters by name, for a weight sync: live, in the model's dtype."""
         return {name: p.detach() for name, p in self.policy.model.named_parameters() if p.requires_grad}
 
-    def drift_from_start(self) -> float:
-        """‖θ − θ_0‖."""
-        return self.distance(self.start_N)
+    def begin_cycle(self) -> None:
+        """Remember θ as that of a weight sync; ``overlap`` needs the one before too, which samples the next batch."""
+        self.previous_cycle_start_N = self.cycle_start_N if self.config.pipeline == "overlap" else None
+        self.cycle_start_N = self.parameters.snapshot()
 
-    def distance(self, other_N: Tensor) -> float:
-        """‖θ − other‖."""
-        return float(self.norm(self.parameters.theta_N.detach() - other_N))
+    def drifts(self) -> tuple[float, float]:
+        """‖θ − θ_0‖ and ‖θ − θ at the last weight sync‖."""
+        theta_N = self.parameters.theta_N.detach()
+        from_start, in_cycle = _floats([self.norm(theta_N - self.start_N), self.norm(theta_N - self.cycle_start_N)])
+        return from_start, in_cycle
 
     def state(self) -> dict[str, Any]:
         """All that an exact resume needs, for ``torch.save``: live tensors, to be saved before the next step."""
         return {
             "theta": self.parameters.theta_N.detach(), "optimizer": self.optimizer.state_dict(),
             "steps": self.steps, "path_length": self.path_length,
-            "previous_gradient": self.previous_gradient_N, "previous_update": self.previous_update_N,
+            **{name: getattr(self, name) for name in _VECTORS},
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -182,21 +189,20 @@ class Learner:
         self.parameters.assign(state["theta"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps, self.path_length = state["steps"], state["path_length"]
-        self.previous_gradient_N, self.previous_update_N = (
-            None if state[name] is None else state[name].to(device) for name in ("previous_gradient", "previous_update")
-        )
+        for name in _VECTORS:
+            setattr(self, name, None if state[name] is None else state[name].to(device))
 
     @torch.no_grad()
-    def engine_gap(self, version_N: Tensor, batch: RolloutBatch) -> float:
-        """Mean |log-prob of the sampler − of the learner| on the first group, under the weights that sampled it.
+    def engine_gap(self, batch: RolloutBatch) -> float:
+        """Mean |log-prob of the sampler − of the learner| on the first group, under the weights of the previous cycle.
 
         Args:
-            version_N: θ of the version that sampled the batch; θ is put back before this returns.
-            batch: Any rollout batch of that version.
+            batch: A rollout batch which those weights sampled.
         """
+        assert self.previous_cycle_start_N is not None, "only `overlap` consumes such batches"
         group = next(batch.parts(self.config.group_size))
         now_N = self.parameters.snapshot()
-        self.parameters.assign(version_N)
+        self.parameters.assign(self.previous_cycle_start_N)
         logp_BT, _ = self.policy.completion_log_probs(group, self.config.temperature, self.config.group_size)
         self.parameters.assign(now_N)
         kept_BT = group.mask_BT > 0

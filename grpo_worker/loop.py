@@ -106,8 +106,7 @@ def _train(
 ) -> FinishRecord:
     """The loop itself; `run` has put its parts together."""
     history = state.history if state else History()
-    cycle = Cycle.restored(state.cycle, learner.start_N.device) if state and state.cycle else None
-    previous_start_N = state.previous_start_N if state else None
+    cycle = Cycle.restored(state.cycle) if state and state.cycle else None
     saved_at_step, saved_at_s = learner.steps, time.monotonic()
 
     def validate() -> float:
@@ -121,7 +120,8 @@ def _train(
         validate()
     while True:
         if cycle is None:
-            cycle = Cycle(learner.steps // config.steps_per_sync, learner.steps, learner.parameters.snapshot())
+            cycle = Cycle(learner.steps // config.steps_per_sync, learner.steps)
+            learner.begin_cycle()
             with Stopwatch(cycle, "idle_s"):
                 cycle.sync_s = pipeline.sync(learner.weights(), learner.steps)
         with Stopwatch(cycle, "idle_s"):
@@ -130,8 +130,8 @@ def _train(
             minibatch, lag_N = pipeline.minibatch(learner.steps)
             if fetched:
                 cycle.take(fetched, config.group_size, learner.policy.eos_ids)
-            if fetched and previous_start_N is not None:
-                cycle.engine_gap = learner.engine_gap(previous_start_N, minibatch)
+            if fetched and config.pipeline == "overlap":
+                cycle.engine_gap = learner.engine_gap(minibatch)
             cycle.add(learner.step(minibatch), lag_N)
 
         step, ended = learner.steps, False
@@ -142,7 +142,6 @@ def _train(
             emit(record)
             history.sync_steps.append(record.learner_step)
             history.rewards.append(record.reward)
-            previous_start_N = cycle.start_N if config.pipeline == "overlap" else None
             cycle = None
             ended = step == config.horizon or _confirmed(config, history)
         if ended:
@@ -151,7 +150,7 @@ def _train(
         stop = should_stop()
         if run_dir and (stop or _is_due(config, step - saved_at_step, time.monotonic() - saved_at_s)):
             cycle_state = cycle.state() if cycle else None
-            save_checkpoint(run_dir, learner, RunState(history, cycle_state, previous_start_N, pipeline.state()))
+            save_checkpoint(run_dir, learner, RunState(history, cycle_state, pipeline.state()))
             saved_at_step, saved_at_s = step, time.monotonic()
         if stop:
             return FinishRecord("interrupted", step, config.collapse.detector)
