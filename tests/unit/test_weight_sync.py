@@ -32,7 +32,7 @@ class SumSampler(VersionSampler):
 
 
 def test_a_sampler_receives_every_weight_of_a_large_model(tmp_path: Path) -> None:
-    weights = {f"w{i}": torch.full((i % 3, 2), float(i)) for i in range(TENSORS)}
+    weights = {f"w{i}": torch.full((1 + i % 3, 2), float(i)) for i in range(TENSORS)}
     config = tiny_run(pipeline="overlap")
     pool = ProcessPool(SumSampler, config, tmp_path, weights, torch.device("cpu"))
     try:
@@ -43,5 +43,5 @@ def test_a_sampler_receives_every_weight_of_a_large_model(tmp_path: Path) -> Non
     finally:
         pool.close()
     assert sampled is not None
-    assert sampled.completions.logp_BT[0].tolist() == [(i % 3) * 2 * (i + 1.0) for i in range(TENSORS)]
+    assert sampled.completions.logp_BT[0].tolist() == [(1 + i % 3) * 2 * (i + 1.0) for i in range(TENSORS)]
     assert set(sampled.completions.version_BT.flatten().tolist()) == {4}
