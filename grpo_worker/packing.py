@@ -22,24 +22,28 @@ from grpo_worker.objective import log_distribution, token_log_probs
 _TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.3}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PackedRows:
     """The tries of a batch of whole groups, one row a prompt.
 
     Attributes:
-        token_PL: The prompt as in the batch, then the trie's nodes in order of first appearance.
+        token_PL: The prompt as in the batch, then the trie's nodes in order of first appearance, then padding.
+        real_PL: Whether it is a token, not padding.
         position_PL: Position of each token in its own sequence.
         mask_P1LL: Additive mask: 0 where a query may look, the dtype's minimum elsewhere.
         predictor_BT: The node whose logits predict each completion token; 0 on padding.
+        first: Place in a row of node 0.
     """
 
     token_PL: Tensor
+    real_PL: Tensor
     position_PL: Tensor
     mask_P1LL: Tensor
     predictor_BT: Tensor
+    first: int
 
 
-@functools.lru_cache(maxsize=1)  # a replayed batch comes back at each of its k steps
+@functools.lru_cache(maxsize=2)  # a replayed batch comes back at each of its k steps
 @torch.inference_mode(False)  # the reference's rows are the learner's too, and enter its loss
 def pack(batch: RolloutBatch, group_size: int, dtype: torch.dtype) -> PackedRows | None:
     """Merge the equal prefixes of each group of a batch, where that saves more than its longer rows cost.
@@ -73,11 +77,15 @@ def pack(batch: RolloutBatch, group_size: int, dtype: torch.dtype) -> PackedRows
     allowed_PLL[:, width:, width:] = sees_PNN[:, 1:, 1:]
 
     mask_PLL = torch.zeros(allowed_PLL.shape, dtype=dtype, device=device)
+    size_P1 = torch.tensor([[1 + len(trie)] for trie in tries], device=device)
+    is_node_PN = torch.arange(nodes, device=device) < size_P1
     return PackedRows(
         token_PL=torch.cat([prompt_PS, token_PN[:, 1:]], dim=1),
+        real_PL=torch.cat([mask_PS.bool(), is_node_PN[:, 1:]], dim=1),
         position_PL=(allowed_PLL.sum(2) - 1).clamp(min=0),
         mask_P1LL=mask_PLL.masked_fill_(~allowed_PLL, torch.finfo(dtype).min).unsqueeze(1),
         predictor_BT=torch.tensor(predictors, device=device),
+        first=width - 1,
     )
 
 
@@ -103,7 +111,7 @@ def packed_log_probs(
     prompts, length = rows.token_PL.shape
     logits_PNV = model(
         input_ids=rows.token_PL, attention_mask=rows.mask_P1LL, position_ids=rows.position_PL, use_cache=False,
-        logits_to_keep=length - batch.prompt_BS.shape[1] + 1,
+        logits_to_keep=length - rows.first,
     ).logits  # fmt: skip
     all_logp_PNV, entropy_PN = log_distribution(logits_PNV, temperature)
     chosen_BT = rows.predictor_BT * logits_PNV.shape[2] + batch.token_BT
@@ -119,13 +127,8 @@ def is_exact(model: nn.Module) -> bool:
     Some architectures (state spaces, sliding windows, flash-attention builds) ignore such a mask.
     """
     parameter = next(model.parameters())
-    token_BL = torch.tensor([[1, 2, 3, 4, 1], [1, 2, 4, 3, 1]], device=parameter.device)
-    prompt_BS, token_BT = token_BL[:, :2], token_BL[:, 2:]
-    zero_BT = torch.zeros(token_BT.shape, device=parameter.device)
-    batch = RolloutBatch(
-        prompt_BS, torch.ones_like(prompt_BS), token_BT, zero_BT + 1, *[zero_BT] * 3, token_BT, *[zero_BT[:, 0]] * 2
-    )
-    separate, _ = token_log_probs(model(input_ids=token_BL, use_cache=False).logits[:, 1:-1], token_BT, 1.0)
+    batch, token_BL = example(parameter.device)
+    separate, _ = token_log_probs(model(input_ids=token_BL, use_cache=False).logits[:, 1:-1], batch.token_BT, 1.0)
     rows = pack(batch, 2, parameter.dtype)
     assert rows is not None, "so small an example is always packed"
     try:
@@ -133,3 +136,14 @@ def is_exact(model: nn.Module) -> bool:
     except (RuntimeError, ValueError, TypeError):
         return False
     return bool((packed - separate).abs().max() < _TOLERANCE[parameter.dtype])
+
+
+def example(device: torch.device) -> tuple[RolloutBatch, Tensor]:
+    """Two completions of a prompt, to try a model on, and their whole sequences."""
+    token_BL = torch.tensor([[1, 2, 3, 4, 1], [1, 2, 4, 3, 1]], device=device)
+    prompt_BS, token_BT = token_BL[:, :2], token_BL[:, 2:]
+    zero_BT, zero_B = torch.zeros(token_BT.shape, device=device), torch.zeros(len(token_BT), device=device)
+    seen_BS, kept_BT = torch.ones_like(prompt_BS), zero_BT + 1
+    return RolloutBatch(
+        prompt_BS, seen_BS, token_BT, kept_BT, zero_BT, zero_BT, zero_BT, token_BT, zero_B, zero_B
+    ), token_BL  # fmt: skip

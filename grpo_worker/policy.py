@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from grpo_worker import packing
+from grpo_worker import llama, packing
 from grpo_worker.batches import PromptBatch, RolloutBatch, attention_mask, position_ids
 from grpo_worker.config import WorkerConfig
 from grpo_worker.errors import ModelError
@@ -30,11 +30,13 @@ class Policy:
         model: The model, in evaluation mode: no dropout, neither in sampling nor in learning.
         tokenizer: Its tokenizer.
         packs: Whether the completions of a prompt may share one forward (`grpo_worker.packing`).
+        lean: Whether `grpo_worker.llama` computes what the model does.
     """
 
     model: nn.Module
     tokenizer: PreTrainedTokenizerBase
     packs: bool = False
+    lean: bool = False
 
     @property
     def pad_id(self) -> int:
@@ -78,10 +80,14 @@ class Policy:
             temperature: The sampling temperature.
             group_size: G; groups share one forward of their prompt where that pays and the model allows it.
         """
-        if self.packs:
-            rows = packing.pack(batch, group_size, next(self.model.parameters()).dtype)
-            if rows is not None:
-                return packing.packed_log_probs(self.model, batch, rows, temperature)
+        dtype = next(self.model.parameters()).dtype
+        rows = packing.pack(batch, group_size, dtype) if self.packs else None
+        if self.lean and llama.is_plain(self.model):
+            rows = rows or packing.pack(batch, 1, dtype)
+            assert rows is not None, "single rows never grow"
+            return llama.log_probs(self.model, batch, rows, temperature)
+        if rows is not None:
+            return packing.packed_log_probs(self.model, batch, rows, temperature)
         return token_log_probs(self._separate_logits(batch), batch.token_BT, temperature)
 
     def _separate_logits(self, batch: RolloutBatch) -> Tensor:
@@ -205,7 +211,10 @@ def load_policy(config: WorkerConfig, cache_dir: Path, device: torch.device) -> 
     if tokenizer.eos_token_id is None:
         raise ModelError(f"the tokenizer of model {config.model.name!r} has no end-of-sequence token")
     model = model.to(device).eval()
-    return Policy(model, tokenizer, packs=config.pack_groups and packing.is_exact(model))
+    lean = llama.is_exact(model)
+    if lean:
+        llama.side_by_side(model)
+    return Policy(model, tokenizer, packs=config.pack_groups and packing.is_exact(model), lean=lean)
 
 
 def add_adapters(model: nn.Module, config: WorkerConfig) -> None:

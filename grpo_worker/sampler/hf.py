@@ -7,10 +7,12 @@ prefixes of the completions A that have not ended; the other shapes are those of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from grpo_worker import llama
 from grpo_worker.batches import Completions, PromptBatch, attention_mask, position_ids
 from grpo_worker.policy import Policy
 from grpo_worker.sampler import no_pull
@@ -26,12 +28,12 @@ class HfSampler:
 
     def __init__(self, policy: Policy, temperature: float) -> None:
         self._policy, self._temperature, self._version = policy, temperature, 0
-        self._weights = policy.model.requires_grad_(False).state_dict()
+        self._weights = dict(policy.model.requires_grad_(False).named_parameters())
 
     def load(self, weights: Mapping[str, Tensor], version: int) -> None:
         """See `Sampler.load`."""
         for name, weight in weights.items():
-            self._weights[name].copy_(weight)
+            self._weights[name].data.copy_(weight)
         self._version = version
 
     def sample(
@@ -92,20 +94,14 @@ def _fill(
     (batch, length), device = uniform_BT.shape, uniform_BT.device
     eos_ids = torch.tensor(policy.eos_ids, device=device)
     token_RL, mask_RL = prompts.token_PS, prompts.mask_PS
-    version, cache = None, None
+    version, states = None, None
     alive_A = torch.arange(batch, device=device)
     row_A = alive_A // group_size
     for t in range(length):
-        if (now := pull()) != version:
-            version, cache = now, None  # keys and values of other weights
+        if (now := pull()) != version or states is None:
+            version, states = now, _states(policy, prompts.token_PS.shape[1] + length)  # no keys of other weights
             completions.version_BT[:, t:] = version
-        unseen = slice(0 if cache is None else -1, None)
-        output = policy.model(
-            input_ids=token_RL[:, unseen], attention_mask=attention_mask(mask_RL),
-            position_ids=position_ids(mask_RL)[:, unseen], past_key_values=cache, use_cache=True, logits_to_keep=1,
-        )  # fmt: skip
-        cache = output.past_key_values
-        logp_RV = torch.log_softmax(output.logits[:, -1].float() / temperature, dim=-1)
+        logp_RV = torch.log_softmax(states.logits(token_RL, mask_RL).float() / temperature, dim=-1)
         vocabulary = logp_RV.shape[1]
         logp_AV = logp_RV[row_A]
         chosen_A = invert_cdf(logp_AV, uniform_BT[alive_A, t])
@@ -118,9 +114,37 @@ def _fill(
             break
         edge_R, row_A = torch.unique((row_A * vocabulary + chosen_A)[going_A], return_inverse=True)
         parent_R = edge_R // vocabulary
-        cache.reorder_cache(parent_R)
+        states.keep(parent_R)
         token_RL = torch.cat([token_RL[parent_R], (edge_R % vocabulary).unsqueeze(1)], dim=1)
         mask_RL = nn.functional.pad(mask_RL[parent_R], (0, 1), value=1)
+
+
+class _HfStates:
+    """`grpo_worker.llama.States` of any model of transformers."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._cache: Any = None
+
+    def logits(self, token_RL: Tensor, mask_RL: Tensor) -> Tensor:
+        unseen = slice(0 if self._cache is None else -1, None)
+        output = self._model(
+            input_ids=token_RL[:, unseen], attention_mask=attention_mask(mask_RL),
+            position_ids=position_ids(mask_RL)[:, unseen], past_key_values=self._cache, use_cache=True,
+            logits_to_keep=1,
+        )  # fmt: skip
+        self._cache = output.past_key_values
+        logits_RV: Tensor = output.logits[:, -1]
+        return logits_RV
+
+    def keep(self, row_R: Tensor) -> None:
+        self._cache.reorder_cache(row_R)
+
+
+def _states(policy: Policy, capacity: int) -> llama.States | _HfStates:
+    if policy.lean and llama.is_plain(policy.model):
+        return llama.States(policy.model, capacity)
+    return _HfStates(policy.model)
 
 
 def invert_cdf(logp_BV: Tensor, uniform_B: Tensor) -> Tensor:

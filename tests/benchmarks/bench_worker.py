@@ -10,7 +10,6 @@ from the real loop, from one record of a weight sync to the next; only validatio
 from __future__ import annotations
 
 import argparse
-import copy
 import itertools
 import json
 import statistics
@@ -27,14 +26,14 @@ import torch
 from grpo_worker import loop, packing
 from grpo_worker.config import ModelConfig, WorkerConfig
 from grpo_worker.learner import Learner
-from grpo_worker.pipelines import ReusePipeline
+from grpo_worker.pipelines import Pipeline
 from grpo_worker.policy import load_policy
 from grpo_worker.randomness import generator
 from grpo_worker.records import Record, SyncRecord
-from grpo_worker.sampler.hf import HfSampler
+from grpo_worker.sampler.engines import load_sampler
+from grpo_worker.sampler.pool import InlinePool
 from grpo_worker.tasks import load_task
 from grpo_worker.tiny import ensure_tiny_policy
-from grpo_worker.weight_sync import sync_weights
 
 HERE = Path(__file__).parent
 TRL_PYTHON = Path(".venv-trl/bin/python")
@@ -81,11 +80,11 @@ def trl_step_ms(k: int, steps: int, policy: Path, prompts: Path) -> dict[str, fl
 def parts_ms(k: int, cache: Path) -> dict[str, float]:
     """Median CPU time of each part of a rollout cycle of the recipe, each called as the loop calls it."""
     config = quickstart(k, 10_000)
-    task = load_task(config.task)
-    reference, policy = (load_policy(config, cache, torch.device("cpu")) for _ in range(2))
+    task, cpu = load_task(config.task), torch.device("cpu")
+    learner = Learner(load_policy(config, cache, cpu), config)
+    reference, sampler = load_policy(config, cache, cpu), load_sampler(config, cache)
     reference.model.requires_grad_(False)
-    learner, sampler = Learner(policy, config), HfSampler(copy.deepcopy(reference), config.temperature)
-    pipeline = ReusePipeline(config, task, reference, sampler)
+    pipeline = Pipeline(config, task, reference, InlinePool(sampler))
     times_ms: dict[str, list[float]] = {}
 
     def timed(name: str, function: Callable[[], Any]) -> Any:
@@ -98,21 +97,26 @@ def parts_ms(k: int, cache: Path) -> dict[str, float]:
     for sync in range(CYCLES_FOR_PARTS):
         problems = task.train[sync * 16 : sync * 16 + 16]
         uniform = torch.rand(shape, generator=generator("benchmark", sync))
-        timed("weight sync", lambda: sync_weights(policy.model, learner.steps, sampler))
-        batch = timed("rollout batch", partial(pipeline.rollouts, sync))
+        timed("weight sync, rollouts", lambda: pipeline.sync(learner.weights(), learner.steps))
+        timed("score, reference", partial(pipeline.fetch, learner.steps))
+        batch, _ = pipeline.minibatch(learner.steps)
+        timed("- weight sync", lambda: sampler.load(learner.weights(), learner.steps))
         prompts = timed("- encode", partial(reference.encode, problems))
         timed("- sample", partial(sampler.sample, prompts, config.group_size, uniform))
         timed("- decode", partial(reference.decode, batch.token_BT, batch.mask_BT))
         packing.pack.cache_clear()
         timed("- pack", partial(packing.pack, batch, config.group_size, torch.float32))
-        with torch.no_grad():
+        with torch.inference_mode():
             timed("- reference forward", partial(reference.completion_log_probs, batch, 1.0, config.group_size))
-        timed("- forward + backward", partial(learner._backward, batch))
-        timed("learner step", partial(learner.step, batch))
+        for _ in range(k):
+            batch, _ = timed("minibatch, lags", partial(pipeline.minibatch, learner.steps))
+            timed("- forward, loss, backward", partial(learner._backward, batch))
+            timed("learner step", partial(learner.step, batch))
     ms = {name: statistics.median(values[5:]) for name, values in times_ms.items()}
-    ms["- optimizer, diagnostics"] = ms["learner step"] - ms["- forward + backward"]
-    order = ["weight sync", "rollout batch", "- encode", "- sample", "- decode", "- pack", "- reference forward",
-             "learner step", "- forward + backward", "- optimizer, diagnostics"]  # fmt: skip
+    ms["- optimizer, diagnostics"] = ms["learner step"] - ms["- forward, loss, backward"]
+    order = ["weight sync, rollouts", "- weight sync", "- encode", "- sample", "score, reference", "- decode", "- pack",
+             "- reference forward", "minibatch, lags", "learner step", "- forward, loss, backward",
+             "- optimizer, diagnostics"]  # fmt: skip
     return {name: ms[name] for name in order}
 
 
