@@ -97,6 +97,7 @@ def test_an_engine_in_another_process_counts_each_token_to_its_weights(
 
 
 def child_processes() -> list[str]:
-    """This process's children, without the one that Python keeps to clean up after the others."""
+    """The command lines of this process's children that run, but for the one that Python keeps to clean up."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [child for child in children if "resource_tracker" not in Path(f"/proc/{child}/cmdline").read_text()]
+    commands = [Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ") for child in children]  # "" once ended
+    return [command for command in commands if command and "resource_tracker" not in command]
