@@ -239,6 +239,10 @@ class WorkerConfig(Section):
             raise ValueError(
                 f"reuse 'split' has no meaning with pipeline {self.pipeline!r}, which uses each batch once"
             )
+        if self.prompts_per_batch % self.learner_ranks:
+            raise ValueError(
+                f"learner_ranks = {self.learner_ranks} must divide prompts_per_batch = {self.prompts_per_batch}"
+            )
         return self
 
     @property

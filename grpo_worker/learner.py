@@ -58,16 +58,19 @@ class Forward(NamedTuple):
 class Learner:
     """Holds the policy that is trained, its optimizer, and the previous step's gradient and update.
 
-    What a learner sharded over processes must sum over them goes through `norm`, `dot`, `share` and `_backward`.
+    What a learner sharded over processes (`grpo_worker.sharded`) does otherwise goes through ``parameters_type``,
+    `norm`, `dot`, `share`, `_pieces` and `_gathered`.
 
     Args:
         policy: The policy; its parameters become views of one vector.
         config: The run's config.
     """
 
+    parameters_type = FlatParameters
+
     def __init__(self, policy: Policy, config: WorkerConfig) -> None:
         self.policy, self.config = policy, config
-        self.parameters = FlatParameters(policy.model)
+        self.parameters = self.parameters_type(policy.model)
         self.start_N = self.parameters.snapshot()
         self.cycle_start_N = self.start_N
         self.previous_cycle_start_N: Tensor | None = None
@@ -117,23 +120,32 @@ class Learner:
 
     def _backward(self, batch: RolloutBatch) -> Forward:
         """Accumulate the gradient of the loss, in pieces of ``prompts_per_forward`` whose sum is that of the whole."""
-        group_size, prompts = self.config.group_size, self.config.prompts_per_forward
-        pieces = list(batch.parts(prompts * group_size if prompts else len(batch)))
+        pieces = self._pieces(batch)
         clip: Clip | None = None
         done: list[Forward] = []
         for piece in pieces:
-            logp_BT, entropy_BT = self.policy.completion_log_probs(piece, self.config.temperature, group_size)
+            logp_BT, entropy_BT = self._log_probs(piece)
             now_BT, proximal_BT = logp_BT.detach(), piece.proximal_logp_BT
             proximal_BT.copy_(now_BT.where(proximal_BT.isnan(), proximal_BT))
             if clip is None:
-                whole = partial(self._log_probs, pieces) if len(pieces) > 1 else logp_BT.detach
+                whole = partial(self._whole_log_probs, pieces, now_BT)
                 clip = clip_interval(self.config, batch, whole)
             surrogate = CORRECTIONS[self.config.correction](logp_BT, piece, clip)
             loss = self.loss(piece, logp_BT, surrogate) * self.share(piece, batch)
             torch.autograd.backward(loss)
             done.append(Forward(loss.detach(), now_BT, entropy_BT, surrogate.low_BT, surrogate.high_BT))
         losses, *others = zip(*done, strict=True)
-        return Forward(torch.stack(losses).sum(), *map(torch.cat, others))
+        loss = self._gathered(torch.stack(losses).sum().unsqueeze(0)).mean()
+        return Forward(loss, *(self._gathered(torch.cat(parts)) for parts in others))
+
+    def _pieces(self, batch: RolloutBatch) -> list[RolloutBatch]:
+        """The parts of a minibatch that this process passes through the model, one after the other."""
+        prompts = self.config.prompts_per_forward
+        return list(batch.parts(prompts * self.config.group_size if prompts else len(batch)))
+
+    def _gathered(self, value: Tensor) -> Tensor:
+        """Values of all processes, joined along the first axis."""
+        return value
 
     def loss(self, batch: RolloutBatch, logp_BT: Tensor, surrogate: Surrogate) -> Tensor:
         """−J of eq. (3): the surrogate minus β times the KL to the reference policy, aggregated over the tokens."""
@@ -163,6 +175,10 @@ class Learner:
     def weights(self) -> dict[str, Tensor]:
         """The trainable parameters by name, for a weight sync: live, in the model's dtype."""
         return {name: p.detach() for name, p in self.policy.model.named_parameters() if p.requires_grad}
+
+    def sampling_policy(self) -> Policy:
+        """The policy as it is now, to sample from; not to be changed."""
+        return self.policy
 
     def begin_cycle(self) -> None:
         """Remember θ as that of a weight sync; ``overlap`` needs the one before too, which samples the next batch."""
@@ -203,17 +219,18 @@ class Learner:
         group = next(batch.parts(self.config.group_size))
         now_N = self.parameters.snapshot()
         self.parameters.assign(self.previous_cycle_start_N)
-        logp_BT, _ = self.policy.completion_log_probs(group, self.config.temperature, self.config.group_size)
+        logp_BT, _ = self._log_probs(group)
         self.parameters.assign(now_N)
         kept_BT = group.mask_BT > 0
         return float(log_ratio(logp_BT, group.behavior_logp_BT)[kept_BT].abs().mean())
 
+    def _log_probs(self, batch: RolloutBatch) -> tuple[Tensor, Tensor]:
+        return self.policy.completion_log_probs(batch, self.config.temperature, self.config.group_size)
+
     @torch.no_grad()
-    def _log_probs(self, pieces: Sequence[RolloutBatch]) -> Tensor:
-        config = self.config
-        return torch.cat(
-            [self.policy.completion_log_probs(p, config.temperature, config.group_size)[0] for p in pieces]
-        )
+    def _whole_log_probs(self, pieces: Sequence[RolloutBatch], first_BT: Tensor) -> Tensor:
+        """Log-probs of a whole minibatch before its first piece is learned from, given those of that piece."""
+        return self._gathered(torch.cat([first_BT, *(self._log_probs(piece)[0] for piece in pieces[1:])]))
 
     def _regulate_gradient(self, norm: float, gradient_cosine: float | None) -> None:
         """Remember the raw gradient, then apply ``gac`` and the clipping of its norm."""

@@ -16,10 +16,11 @@ saved after any learner step, goes on with the same bits.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -75,21 +76,20 @@ def run(
     """
     started = time.perf_counter()
     torch.set_num_threads(config.threads)
-    device = learner_device(config)
     task = load_task(config.task)
-    learner = Learner(load_policy(config, cache_dir, device), config)
-    samplers = _samplers(config, cache_dir, make_sampler, learner)
-    try:
-        reference = load_policy(config, cache_dir, device)
+    with contextlib.ExitStack() as stack:
+        learner = stack.enter_context(_learner(config, cache_dir))
+        samplers = stack.enter_context(contextlib.closing(_samplers(config, cache_dir, make_sampler, learner)))
+        reference = load_policy(config, cache_dir, learner_device(config))
         reference.model.requires_grad_(False)
         pipeline = Pipeline(config, task, reference, samplers)
         state = _resumed(run_dir, learner, pipeline)
         emit(_start_record(learner, resumed=state is not None, setup_s=time.perf_counter() - started))
-        finish = _train(config, learner, pipeline, _evaluator(config, task, learner), state, emit, run_dir, should_stop)
-    except Diverged as error:
-        finish = FinishRecord("diverged", learner.steps, config.collapse.detector, detail=str(error))
-    finally:
-        samplers.close()
+        evaluate = _evaluator(config, task, learner)
+        try:
+            finish = _train(config, learner, pipeline, evaluate, state, emit, run_dir, should_stop)
+        except Diverged as error:
+            finish = FinishRecord("diverged", learner.steps, config.collapse.detector, detail=str(error))
     emit(finish)
     return finish
 
@@ -156,6 +156,17 @@ def _train(
             return FinishRecord("interrupted", step, config.collapse.detector)
 
 
+@contextlib.contextmanager
+def _learner(config: WorkerConfig, cache_dir: Path) -> Iterator[Learner]:
+    if config.learner_ranks == 1:
+        yield Learner(load_policy(config, cache_dir, learner_device(config)), config)
+        return
+    from grpo_worker.sharded import sharded_learner
+
+    with sharded_learner(config, cache_dir) as learner:
+        yield learner
+
+
 def _samplers(config: WorkerConfig, cache_dir: Path, make_sampler: MakeSampler, learner: Learner) -> SamplerPool:
     if config.samples_in_own_process:
         return ProcessPool(make_sampler, config, cache_dir, learner.weights(), learner.start_N.device)
@@ -180,13 +191,13 @@ def _is_due(config: WorkerConfig, steps: int, seconds: float) -> bool:
 
 def _evaluator(config: WorkerConfig, task: Task, learner: Learner) -> Callable[[], EvalRecord]:
     """Validation of the learner's policy: one sampled completion a held-out prompt, the same uniforms every time."""
-    policy = learner.policy
-    prompts = policy.encode(task.val)
+    prompts = learner.policy.encode(task.val)
     uniform_BT = torch.rand(
         len(task.val), config.max_completion_tokens, generator=generator(config.seed, "validation")
     ).to(prompts.token_PS.device)  # fmt: skip
 
     def evaluate() -> EvalRecord:
+        policy = learner.sampling_policy()
         completions = generate(policy, prompts, 1, uniform_BT, config.temperature, version=0)
         texts = policy.decode(completions.token_BT, completions.mask_BT)
         rewards = [task.verify(text, problem.answer) for text, problem in zip(texts, task.val, strict=True)]
@@ -204,7 +215,7 @@ def _verdict(config: WorkerConfig, learner_steps: int, history: History) -> Fini
     low, high = verdict.collapse.lo, verdict.collapse.hi
     return FinishRecord(
         verdict.state, learner_steps, config.collapse.detector,
-        collapse_step=high, collapse_step_lo=low, collapse_sync=-(-high // config.k),
+        collapse_step=high, collapse_step_lo=low, collapse_sync=-(-high // config.steps_per_sync),
     )  # fmt: skip
 
 

@@ -63,5 +63,5 @@ class SharedWeights:
             return int(self._version.value)
 
     def _views(self) -> dict[str, Tensor]:
-        parts = self._flat_N.split([shape.numel() for shape in self._shapes.values()])
+        parts = torch.split(self._flat_N, [shape.numel() for shape in self._shapes.values()])
         return {name: part.view(shape) for (name, shape), part in zip(self._shapes.items(), parts, strict=True)}

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import threading
 import time
 import traceback
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import multiprocessing
 
 from grpo_worker.batches import PromptBatch
 from grpo_worker.config import WorkerConfig
 from grpo_worker.devices import sampler_device
+from grpo_worker.processes import end_with_parent
 from grpo_worker.sampler import MakeSampler, no_pull
 from grpo_worker.weight_sync import SharedWeights
 
@@ -43,10 +40,7 @@ def serve(
         shared: What the learner publishes.
         free_running: Take new weights whenever there are any, instead of on a message.
     """
-    # A signal to the whole job is the learner's to answer: it saves what is being sampled, then closes the connection.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     torch.set_num_threads(config.threads)
     device = sampler_device(config)
     try:
@@ -82,10 +76,3 @@ def serve(
 def _arrays(completions: Any) -> list[Any]:
     tensors = (completions.token_BT, completions.mask_BT, completions.logp_BT, completions.version_BT)
     return [tensor.cpu().numpy() for tensor in tensors]
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "only a child process serves"
-    wait([parent.sentinel])
-    os._exit(1)
