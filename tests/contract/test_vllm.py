@@ -15,7 +15,7 @@ import torch
 from grpo_worker.errors import SamplerError
 from grpo_worker.sampler.vllm import VllmSampler
 from tests.conftest import tiny_run
-from tests.contract.test_samplers import (
+from tests.contract.engines import (
     VLLM_WARNS,
     Engine,
     check_load_between_tokens,

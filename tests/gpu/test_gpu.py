@@ -18,7 +18,7 @@ from grpo_worker.policy import load_policy
 from grpo_worker.records import FinishRecord, Record, StartRecord, SyncRecord
 from grpo_worker.sampler.hf import HfSampler
 from tests.conftest import tiny_run
-from tests.contract.test_samplers import VLLM_WARNS, initial_weights, log_probs, on_gpu, random_prompts, uniforms
+from tests.contract.engines import VLLM_WARNS, initial_weights, log_probs, on_gpu, random_prompts, uniforms
 
 pytestmark = pytest.mark.gpu
 two_gpus = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
@@ -91,7 +91,7 @@ def test_vllm_samples_on_a_gpu_of_its_own(policy_cache: Path, transfer: str) -> 
 WAITING = """
 import sys, pathlib, time
 from grpo_worker.sampler.vllm import VllmSampler
-from tests.contract.test_samplers import on_gpu
+from tests.contract.engines import on_gpu
 if __name__ == "__main__":
     sampler = VllmSampler(on_gpu(engine="vllm").config(), pathlib.Path(sys.argv[1]))
     print("up", flush=True)
