@@ -87,8 +87,8 @@ class _Layout:
         """The reverse of `grouped`."""
         slots, size = self.cos_SD.shape
         if x_BQD.shape[1] * self.rows == slots:
-            return x_BQD.view(-1, slots, size)
-        x = x_BQD.view(self.key_heads, self.rows, -1, slots // self.rows, size)
+            return x_BQD.reshape(-1, slots, size)
+        x = x_BQD.reshape(self.key_heads, self.rows, -1, slots // self.rows, size)
         return x.transpose(1, 2).reshape(-1, slots, size)
 
 
@@ -104,7 +104,7 @@ def _layout(
         token_S, slot_X = (real_PL.flatten().cumsum(0) - 1).clamp(min=0), real_PL.flatten().nonzero().squeeze(1)
     return _Layout(
         len(position_PL), config.num_key_value_heads, floor, mask_P1LK,
-        token_S, slot_X, cos[position_S], sin[position_S], quarter_DD,
+        token_S, slot_X, cos.index_select(0, position_S), sin.index_select(0, position_S), quarter_DD,
     )  # fmt: skip
 
 
@@ -222,7 +222,7 @@ def _layer_backward(
     grad_y_XE, grad_mlp_norm_E = _norm_backward(grad_normed_XE, mlp_unit_XE, mlp_root_X1, mlp_norm_E, grad_XE)
 
     grad_o, grad_mixed = torch.mm(grad_y_XE.t(), mixed), torch.mm(grad_y_XE, o)
-    grad_grid = grad_mixed.new_zeros(slots, len(o)).index_copy_(0, layout.slot_X, grad_mixed)
+    grad_grid = grad_mixed.new_zeros(slots, grad_mixed.shape[1]).index_copy_(0, layout.slot_X, grad_mixed)
     grad_out_BQD = layout.grouped(grad_grid.view(slots, -1, size).transpose(0, 1).contiguous())
     grads = _attention_backward(layout, grad_out_BQD, q_BQD, k_BKD, v_BKD, weight_BQK)
     grad_HSD = torch.cat([layout.ungrouped(grad) for grad in grads])
@@ -378,11 +378,11 @@ class States:
         """
         layout = self._next_token(mask_RL) if self._seen else self._prompts(mask_RL)
         parameters = _parameters(self._model)
-        x_XE = F.embedding(token_RL[:, self._seen :].reshape(-1)[layout.slot_X], parameters[0])
+        x_XE = F.embedding(token_RL[:, self._seen :].reshape(-1).index_select(0, layout.slot_X), parameters[0])
         for i, weights in enumerate(_layers(parameters)):
             x_XE, _ = _layer(layout, weights, x_XE, functools.partial(self._extended, i))
         self._seen = token_RL.shape[1]
-        last_RE = x_XE[layout.token_S.view(len(token_RL), -1)[:, -1]]
+        last_RE = x_XE.index_select(0, layout.token_S.view(len(token_RL), -1)[:, -1])
         unit_RE, _ = _normalized(last_RE, layout.floor)
         return torch.mm(unit_RE * parameters[-2], parameters[-1].t())
 

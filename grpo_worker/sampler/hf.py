@@ -103,20 +103,21 @@ def _fill(
             completions.version_BT[:, t:] = version
         logp_RV = torch.log_softmax(states.logits(token_RL, mask_RL).float() / temperature, dim=-1)
         vocabulary = logp_RV.shape[1]
-        logp_AV = logp_RV[row_A]
-        chosen_A = invert_cdf(logp_AV, uniform_BT[alive_A, t])
-        completions.token_BT[alive_A, t] = chosen_A
-        completions.logp_BT[alive_A, t] = logp_AV.gather(1, chosen_A.unsqueeze(1)).squeeze(1)
-        completions.mask_BT[alive_A, t] = 1.0
-        going_A = ~torch.isin(chosen_A, eos_ids)
-        alive_A = alive_A[going_A]
-        if t == length - 1 or not len(alive_A):
+        logp_AV = logp_RV.index_select(0, row_A)
+        chosen_A = invert_cdf(logp_AV, uniform_BT[:, t].index_select(0, alive_A))
+        completions.token_BT[:, t].index_copy_(0, alive_A, chosen_A)
+        completions.logp_BT[:, t].index_copy_(0, alive_A, logp_AV.gather(1, chosen_A.unsqueeze(1)).squeeze(1))
+        completions.mask_BT[:, t].index_fill_(0, alive_A, 1.0)
+        going_A = (~torch.isin(chosen_A, eos_ids)).nonzero().squeeze(1)
+        if t == length - 1 or not len(going_A):
             break
-        edge_R, row_A = torch.unique((row_A * vocabulary + chosen_A)[going_A], return_inverse=True)
+        alive_A = alive_A.index_select(0, going_A)
+        edge_A = (row_A * vocabulary + chosen_A).index_select(0, going_A)
+        edge_R, row_A = torch.unique(edge_A, return_inverse=True)
         parent_R = edge_R // vocabulary
         states.keep(parent_R)
-        token_RL = torch.cat([token_RL[parent_R], (edge_R % vocabulary).unsqueeze(1)], dim=1)
-        mask_RL = nn.functional.pad(mask_RL[parent_R], (0, 1), value=1)
+        token_RL = torch.cat([token_RL.index_select(0, parent_R), (edge_R % vocabulary).unsqueeze(1)], dim=1)
+        mask_RL = nn.functional.pad(mask_RL.index_select(0, parent_R), (0, 1), value=1)
 
 
 class _HfStates:
