@@ -43,4 +43,5 @@ def test_a_sweep_of_forty_steps_is_sampled_by_vllm(tmp_path: Path, policy_cache:
         assert len(gaps) > 0
         assert 0 < gaps.min() <= gaps.max() < 1e-4  # an engine of its own, but the learner's policy
         assert of_run["reward"].mean() > 0.2
-    assert set(Path("/dev/shm").iterdir()) <= files_before
+    left = set(Path("/dev/shm").iterdir()) - files_before
+    assert not [file for file in left if not file.name.startswith("PostgreSQL")]  # which other tests may have started
