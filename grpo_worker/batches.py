@@ -65,7 +65,7 @@ class RolloutBatch:
             NaN until then.
         reference_logp_BT: Log-probs under the reference policy.
         version_BT: Version of the behaviour policy of each token.
-        reward_B: Reward of each completion, 0 or 1.
+        reward_B: Reward of each completion, from 0 to 1.
         advantage_B: Group-normalised advantage of each completion.
     """
 

@@ -5,6 +5,7 @@ They stand in a module of their own because the processes that samplers run in i
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -18,39 +19,48 @@ from grpo_worker.batches import Completions, PromptBatch
 from grpo_worker.config import WorkerConfig
 from grpo_worker.randomness import generator
 from grpo_worker.sampler import no_pull
+from grpo_worker.tiny import tiny_tokenizer
 
-PLACES = 4
-"""A version is spelt in base 10 over so many tokens: the tiny policy's vocabulary has the ten digits first."""
+END_PROBABILITY = 0.1
 
 
 class VersionSampler:
-    """Token t of a completion is digit t of the version that sampled it."""
+    """Every token is the last digit of the version in force, unless its uniform, below 0.1, ends the completion."""
 
     def __init__(self, config: WorkerConfig, cache_dir: Path) -> None:
         self._version = 0
 
     def load(self, weights: Mapping[str, Tensor], version: int) -> None:
+        """See `Sampler.load`; the version is all that it remembers."""
         self._version = version
 
     def sample(
         self, prompts: PromptBatch, group_size: int, uniform_BT: Tensor, pull: Callable[[], None] = no_pull
     ) -> Completions:
-        digits = torch.tensor([int(digit) for digit in f"{self._version:0{PLACES}d}"])
-        token_BT = digits.repeat(len(uniform_BT), 1)
+        """See `Sampler.sample`."""
+        tokenizer = tiny_tokenizer()
+        version_BT = torch.zeros_like(uniform_BT, dtype=torch.long)
+        for t in range(uniform_BT.shape[1]):
+            pull()
+            version_BT[:, t] = self._version
+        end_BT = uniform_BT < END_PROBABILITY
+        ended_before_BT = end_BT.cumsum(1) - end_BT.long() > 0
+        mask_BT = (~ended_before_BT).float()
+        token_BT = torch.where(end_BT, tokenizer.eos_token_id, version_BT % 10)
+        logp_BT = torch.where(end_BT, math.log(END_PROBABILITY), math.log(1 - END_PROBABILITY))
         return Completions(
-            token_BT, torch.ones(token_BT.shape), torch.full(token_BT.shape, -0.5),
-            torch.full_like(token_BT, self._version),
-        )  # fmt: skip
+            torch.where(ended_before_BT, tokenizer.pad_token_id, token_BT), mask_BT, logp_BT * mask_BT, version_BT
+        )
 
     def close(self) -> None:
-        pass
+        """See `Sampler.close`."""
 
 
 class LateSampler(VersionSampler):
     """Samples from the version before the one it was given."""
 
     def load(self, weights: Mapping[str, Tensor], version: int) -> None:
-        self._version = max(0, version - 1)
+        super().load(weights, max(0, version - 1))
 
 
 class DyingSampler(VersionSampler):
@@ -66,7 +76,7 @@ class DyingSampler(VersionSampler):
         self._batches += 1
         if self._batches == 3:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().sample(prompts, group_size, uniform_BT)
+        return super().sample(prompts, group_size, uniform_BT, pull)
 
 
 class FailingSampler(VersionSampler):
@@ -89,22 +99,19 @@ class SlowFirstSampler(VersionSampler):
 
 
 class WaitingSampler(VersionSampler):
-    """Waits up to half a second for new weights after the second token. A token is its version's last digit."""
+    """Waits up to half a second for new weights between the second and the third token of every batch."""
 
     def sample(
         self, prompts: PromptBatch, group_size: int, uniform_BT: Tensor, pull: Callable[[], None] = no_pull
     ) -> Completions:
-        version_BT = torch.full(uniform_BT.shape, self._version)
-        deadline = time.monotonic() + 0.5
-        while self._version == int(version_BT[0, 0]) and time.monotonic() < deadline:
-            pull()
-            time.sleep(0.005)
-        version_BT[:, 2:] = self._version
-        return Completions(
-            version_BT % 10, torch.ones(version_BT.shape), torch.full(version_BT.shape, -0.5), version_BT
-        )
+        calls, started = 0, self._version
 
+        def pull_before_the_third() -> None:
+            nonlocal calls
+            calls += 1
+            deadline = time.monotonic() + 0.5
+            while calls == 3 and self._version == started and time.monotonic() < deadline:
+                pull()
+                time.sleep(0.005)
 
-def written_versions(token_BT: Tensor) -> Tensor:
-    """The version that `VersionSampler` wrote into each completion, [B]."""
-    return (token_BT * torch.tensor([10**place for place in reversed(range(PLACES))])).sum(1)
+        return super().sample(prompts, group_size, uniform_BT, pull_before_the_third)

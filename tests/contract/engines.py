@@ -17,7 +17,7 @@ from grpo_worker.policy import Policy, load_policy
 from grpo_worker.sampler import Sampler
 from grpo_worker.sampler.engines import load_sampler
 from tests.conftest import tiny_run
-from tests.version_sampler import VersionSampler
+from tests.fakes import VersionSampler
 
 LENGTH = 12
 Weights = dict[str, Tensor]

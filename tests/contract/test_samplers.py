@@ -29,7 +29,7 @@ from tests.contract.engines import (
     random_prompts,
     uniforms,
 )
-from tests.version_sampler import VersionSampler
+from tests.fakes import VersionSampler
 
 real_engines = pytest.mark.parametrize("engine", REAL)
 engines = pytest.mark.parametrize("engine", [pytest.param(Engine(VersionSampler), id="fake"), *REAL])

@@ -12,7 +12,7 @@ from grpo_worker.batches import Completions, PromptBatch
 from grpo_worker.sampler import no_pull
 from grpo_worker.sampler.pool import ProcessPool, Request
 from tests.conftest import tiny_run
-from tests.version_sampler import VersionSampler
+from tests.fakes import VersionSampler
 
 TENSORS = 300  # more than the 256 file descriptors that a process can be handed as it starts
 
