@@ -388,7 +388,8 @@ class States:
 
     def keep(self, row_R: Tensor) -> None:
         """Go on with these rows."""
-        self._kv = self._kv.index_select(3, row_R)
+        if not torch.equal(row_R, torch.arange(self._kv.shape[3], device=row_R.device)):
+            self._kv = self._kv.index_select(3, row_R)
 
     def _extended(self, layer: int, k_BLD: Tensor, v_BLD: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of a layer: those seen before, then the given ones."""
@@ -424,7 +425,7 @@ def is_exact(model: nn.Module) -> bool:
     named = dict(model.named_parameters())
     if any(name.endswith("bias") or p.dtype != torch.float32 or not p.requires_grad for name, p in named.items()):
         return False
-    if model.config.hidden_act != "silu" or model.config.rope_parameters["rope_type"] not in _ROTATIONS:
+    if model.config.rope_parameters["rope_type"] not in _ROTATIONS:
         return False
     batch, token_BL = example(next(model.parameters()).device)
     rows = pack(batch, 2, torch.float32)

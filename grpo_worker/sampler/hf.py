@@ -153,6 +153,6 @@ def invert_cdf(logp_BV: Tensor, uniform_B: Tensor) -> Tensor:
 
     The cumulative sum is in float64, since over a large vocabulary float32 would lose the rare tokens.
     """
-    cumulative_BV = logp_BV.double().exp().cumsum(dim=-1)
+    cumulative_BV = logp_BV.exp().double().cumsum(dim=-1)
     target_B1 = uniform_B.double().unsqueeze(1) * cumulative_BV[:, -1:]
     return torch.searchsorted(cumulative_BV, target_B1, right=True).squeeze(1).clamp(max=logp_BV.shape[1] - 1)

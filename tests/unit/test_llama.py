@@ -103,6 +103,7 @@ def test_weights_side_by_side_are_not_copied() -> None:
     fused = llama._fused(*weights)
     assert fused.data_ptr() == weights[0].data_ptr()
     assert torch.equal(fused, torch.cat(weights))
+    assert torch.equal(llama._fused(*reversed(weights)), torch.cat(weights[::-1]))
 
 
 def test_its_graph_can_be_used_once() -> None:
