@@ -19,36 +19,20 @@ from grpo_worker.batches import RolloutBatch
 from grpo_worker.config import WorkerConfig
 from grpo_worker.errors import CheckpointError, Diverged
 from grpo_worker.learner import Learner
-from grpo_worker.loop import latest_checkpoint, run
+from grpo_worker.loop import latest_checkpoint
 from grpo_worker.objective import group_advantages
 from grpo_worker.pipelines import Pipeline
 from grpo_worker.policy import load_policy
 from grpo_worker.randomness import generator
-from grpo_worker.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord, from_json
+from grpo_worker.records import EvalRecord, FinishRecord, StartRecord, SyncRecord, from_json
 from grpo_worker.sampler.engines import load_sampler
 from grpo_worker.sampler.hf import HfSampler
 from grpo_worker.sampler.pool import InlinePool
 from grpo_worker.tasks import load_task
 from tests.conftest import tiny_run
+from tests.runs import measured, of_type, records_of
 
 CPU = torch.device("cpu")
-
-
-def records_of(config: WorkerConfig, cache: Path, **options: object) -> list[Record]:
-    records: list[Record] = []
-    run(config, records.append, cache_dir=cache, **options)  # type: ignore[arg-type]
-    return records
-
-
-def measured(records: list[Record]) -> list[Record]:
-    """Records without their timings, which alone may differ between equal runs."""
-    timings = {"rollout_s": 0.0, "learner_s": 0.0, "sync_s": 0.0, "idle_s": 0.0}
-    return [dataclasses.replace(r, **timings) if isinstance(r, SyncRecord) else r
-            for r in records if not isinstance(r, StartRecord)]  # fmt: skip
-
-
-def of_type(records: list[Record], record_type: type) -> list:
-    return [record for record in records if isinstance(record, record_type)]
 
 
 def first_batch(config: WorkerConfig, cache: Path) -> tuple[Pipeline, RolloutBatch]:

@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from grpo_worker.batches import RolloutBatch
-from grpo_worker.config import WorkerConfig
 from grpo_worker.errors import LagError, SamplerError
 from grpo_worker.learner import Learner, StepMetrics
-from grpo_worker.loop import run
 from grpo_worker.pipelines import Pipeline
-from grpo_worker.records import FinishRecord, Record, StartRecord, SyncRecord
+from grpo_worker.records import FinishRecord, Record, StartRecord
 from grpo_worker.sampler.pool import Sampled
 from tests import fakes
 from tests.conftest import tiny_run
+from tests.runs import measured, records_of, stop_after, syncs_of
 
 INLINE, OWN_PROCESS = {"process": False}, {"process": True}
 SMALL = {"prompts_per_batch": 2, "group_size": 2}
-
-
-def records_of(config: WorkerConfig, cache: Path, **options: object) -> list[Record]:
-    records: list[Record] = []
-    run(config, records.append, cache_dir=cache, **options)  # type: ignore[arg-type]
-    return records
-
-
-def measured(records: list[Record]) -> list[Record]:
-    """Records without their timings, which alone may differ between equal runs."""
-    timings = {"rollout_s": 0.0, "learner_s": 0.0, "sync_s": 0.0, "idle_s": 0.0}
-    return [dataclasses.replace(r, **timings) if isinstance(r, SyncRecord) else r
-            for r in records if not isinstance(r, StartRecord)]  # fmt: skip
-
-
-def syncs_of(records: list[Record]) -> list[SyncRecord]:
-    return [record for record in records if isinstance(record, SyncRecord)]
 
 
 @pytest.fixture
@@ -159,16 +139,6 @@ def test_a_sampler_that_dies_ends_the_attempt_with_its_own_error(policy_cache: P
 def test_a_sampler_that_cannot_start_says_why(policy_cache: Path) -> None:
     with pytest.raises(SamplerError, match="the sampler failed: RuntimeError: no such engine here"):
         records_of(tiny_run(pipeline="overlap", **SMALL), policy_cache, make_sampler=fakes.FailingSampler)
-
-
-def stop_after(steps: int) -> Callable[[], bool]:
-    asked: list[None] = []
-
-    def stop() -> bool:
-        asked.append(None)
-        return len(asked) == steps
-
-    return stop
 
 
 @pytest.mark.parametrize("sampler", [INLINE, OWN_PROCESS], ids=["inline", "process"])

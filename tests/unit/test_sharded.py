@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_pipelines import measured, stop_after, syncs_of
 
 from grpo_worker.batches import RolloutBatch
-from grpo_worker.config import WorkerConfig
 from grpo_worker.learner import Forward, Learner
-from grpo_worker.loop import run
-from grpo_worker.records import EvalRecord, FinishRecord, Record, StartRecord
+from grpo_worker.records import EvalRecord, FinishRecord, StartRecord
 from tests.conftest import tiny_run
+from tests.runs import measured, records_of, stop_after, syncs_of
 
 pytestmark = pytest.mark.slow
 
@@ -30,12 +28,6 @@ def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(Learner, "_backward", spying_backward)
     return seen
-
-
-def records_of(config: WorkerConfig, cache: Path, **options: object) -> list[Record]:
-    records: list[Record] = []
-    run(config, records.append, cache_dir=cache, **options)  # type: ignore[arg-type]
-    return records
 
 
 @pytest.mark.parametrize(
