@@ -67,6 +67,14 @@ def test_a_run_trains_in_bfloat16(policy_cache: Path) -> None:
 
 
 @two_gpus
+def test_two_gpus_share_a_learner(policy_cache: Path) -> None:
+    whole, shared = (records_of(policy_cache, learner_ranks=ranks) for ranks in (1, 2))
+    assert_sound(shared, 1e-3)
+    norms = [[r.gradient_norm for r in records if isinstance(r, SyncRecord)] for records in (whole, shared)]
+    assert norms[1] == pytest.approx(norms[0], rel=0.05)
+
+
+@two_gpus
 def test_the_sampler_has_a_gpu_of_its_own(policy_cache: Path) -> None:
     records = records_of(policy_cache, pipeline="overlap", sampler={"device": "cuda:1"})
     assert_sound(records, engine_gap=1e-3, lags=(4, 7))
