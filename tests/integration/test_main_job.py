@@ -84,13 +84,15 @@ def test_the_quickstart_at_forty_steps(ws: Workspace) -> None:
     assert set(pd.read_csv(ws.folder / "data" / "evals.csv")["learner_step"]) == {0, 8, 16, 24, 32, 40}
 
 
+@pytest.mark.parametrize("pipeline", ["reuse", "overlap"])
 def test_a_killed_job_leaves_after_a_relaunch_the_rows_of_an_uninterrupted_run(
-    ws: Workspace, tmp_path_factory: pytest.TempPathFactory, warm_cache: Path
+    ws: Workspace, tmp_path_factory: pytest.TempPathFactory, warm_cache: Path, pipeline: str
 ) -> None:
+    grid = ONE_RUN.replace("steps: 20", f"steps: 19, pipeline: {pipeline}")  # checkpoints within cycles too
     whole = workspace(tmp_path_factory.mktemp("whole"), warm_cache)
-    whole.run("launch", whole.grid(ONE_RUN), "--executor", "local")
+    whole.run("launch", whole.grid(grid), "--executor", "local")
 
-    launch = ws.start("launch", ws.grid(ONE_RUN), "--executor", "local", "--max-parallel", "1")
+    launch = ws.start("launch", ws.grid(grid), "--executor", "local", "--max-parallel", "1")
     wait_for(lambda: syncs_stored(ws) >= 25, "25 weight syncs")
     with ws.store() as store:
         [running] = store.running_attempts(store.sweep_id("one"))
