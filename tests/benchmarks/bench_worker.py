@@ -39,7 +39,6 @@ HERE = Path(__file__).parent
 TRL_PYTHON = Path(".venv-trl/bin/python")
 WARMUP_STEPS = 8
 CYCLES_FOR_PARTS = 40
-PROTOTYPE = "prototype (its minimum, CPU ms): rollout batch 5.0; forward + backward 9.4, packed 5.1; whole step 8-16"
 
 
 def quickstart(k: int, steps: int) -> WorkerConfig:
@@ -47,9 +46,8 @@ def quickstart(k: int, steps: int) -> WorkerConfig:
     return WorkerConfig(model=ModelConfig(), k=k, eta=2.5e-4, seed=0, horizon=steps, eval_every_steps=steps)
 
 
-def our_step_ms(k: int, steps: int, cache: Path) -> dict[str, float]:
-    """Median over rollout cycles of the real loop, per learner step."""
-    cycles, skipped = -(-steps // k), -(-WARMUP_STEPS // k)
+def our_step_ms(config: WorkerConfig, skipped: int, cache: Path) -> dict[str, float]:
+    """Median over rollout cycles of the real loop but the first and the last one, per learner step."""
     wall_s, cpu_s = [], []
 
     def note(record: Record) -> None:
@@ -57,20 +55,19 @@ def our_step_ms(k: int, steps: int, cache: Path) -> dict[str, float]:
             wall_s.append(time.perf_counter())
             cpu_s.append(time.process_time())
 
-    # One cycle more than is timed: the last one holds the final validation.
-    loop.run(quickstart(k, (skipped + cycles + 1) * k), note, cache_dir=cache)
+    loop.run(config, note, cache_dir=cache)
 
     def per_step_ms(times_s: list[float]) -> float:
-        ends = times_s[skipped - 1 : -1]
-        return 1e3 * statistics.median(b - a for a, b in itertools.pairwise(ends)) / k
+        ends = times_s[skipped - 1 : -1]  # the last cycle holds the final validation
+        return 1e3 * statistics.median(b - a for a, b in itertools.pairwise(ends)) / config.k
 
     return {"wall": per_step_ms(wall_s), "cpu": per_step_ms(cpu_s)}
 
 
-def trl_step_ms(k: int, steps: int, policy: Path, prompts: Path) -> dict[str, float]:
+def trl_step_ms(k: int, steps: int, policy: Path, prompts: Path, *more: object) -> dict[str, float]:
     """The same of TRL, in its own environment."""
     command = [TRL_PYTHON, HERE / "trl/step.py", "--policy", policy, "--prompts", prompts, "--k", k, "--steps", steps]
-    output = subprocess.run([*map(str, command)], check=True, capture_output=True, text=True).stdout
+    output = subprocess.run([*map(str, [*command, *more])], check=True, capture_output=True, text=True).stdout
     measured = json.loads(output.splitlines()[-1])
     return {
         "wall": measured["learner_step_ms"], "cpu": measured["learner_step_cpu_ms"], "generate": measured["generate_ms"]
@@ -120,20 +117,78 @@ def parts_ms(k: int, cache: Path) -> dict[str, float]:
     return {name: ms[name] for name in order}
 
 
+def against_floor(config: WorkerConfig, cache: Path, measured_ms: float) -> str:
+    """A step's time in multiples of its arithmetic's: of the tokens as sampled, and with equal prefixes once."""
+    rate, cpu = matmul_rate(), torch.device("cpu")
+    reference, sampler = load_policy(config, cache, cpu), load_sampler(config, cache)
+    pipeline = Pipeline(config, load_task(config.task), reference, InlinePool(sampler))
+    pipeline.sync(dict(reference.model.named_parameters()), 0)
+    pipeline.fetch(0)
+    batch, _ = pipeline.minibatch(0)
+    ms = []
+    for group_size in (1, config.group_size):
+        rows = packing.pack(batch, group_size, torch.float32)
+        assert rows is not None
+        ms.append(1e3 * step_flops(reference.model, rows, config.k) / rate)
+    floors = [f"{floor:.2f} ms ({measured_ms / floor:.1f} x) {what}" for floor, what in zip(
+        ms, ("as sampled", "with equal prefixes once"), strict=True
+    )]  # fmt: skip
+    return f"arithmetic of a step at {rate / 1e9:.0f} GFLOP/s: " + ", ".join(floors)
+
+
+def matmul_rate() -> float:
+    """Float32 operations a second of one thread: the best of some products of 2048 x 2048 matrices."""
+    a, best = torch.randn(2048, 2048), float("inf")
+    for _ in range(10):
+        started = time.perf_counter()
+        torch.mm(a, a)
+        best = min(best, time.perf_counter() - started)
+    return 2 * len(a) ** 3 / best
+
+
+def step_flops(model: Any, rows: packing.PackedRows, k: int) -> float:
+    """Multiplications and additions of a learner step with its share of the rollout batch.
+
+    A forward multiplies each token by each matrix and, in attention, each query by the keys that it sees and their
+    values. Backward is twice that; sampling and the reference are a forward each, once in k steps.
+    """
+    config, real_PL = model.config, rows.real_PL
+    matrices = sum(p.numel() for p in model.model.layers.parameters() if p.dim() == 2)
+    pairs = int((rows.position_PL + 1)[real_PL].sum())
+    predicting = int(real_PL[:, rows.first :].sum())
+    forward = (
+        2 * matrices * int(real_PL.sum())
+        + 4 * config.num_hidden_layers * config.num_attention_heads * config.head_dim * pairs
+        + 2 * model.lm_head.weight.numel() * predicting
+    )
+    return forward * (3 + 2 / k)
+
+
 def compare(ks: list[int], rounds: int, steps: int, cache: Path, policy: Path) -> None:
     """Let both sides take turns and print the medians over the rounds."""
     prompts = cache / "prompts.jsonl"
     problems = load_task(quickstart(2, 8).task).train
     prompts.write_text("".join(json.dumps({"prompt": p.prompt, "answer": p.answer}) + "\n" for p in problems))
-    row = "{:>4} {:>10} {:>10} {:>10} {:>10} {:>11} {:>10} {:>14}"
+    row = "{:>4} {:>10} {:>10} {:>10} {:>10} {:>16} {:>16} {:>14}"
     print(row.format("k", "ours wall", "ours CPU", "TRL wall", "TRL CPU", "ratio wall", "ratio CPU", "TRL generate"))
     for k in ks:
-        turns = [(our_step_ms(k, steps, cache), trl_step_ms(k, steps, policy, prompts)) for _ in range(rounds)]
-        ours, trl = ({name: statistics.median(turn[side][name] for turn in turns) for name in turns[0][side]}
-                     for side in (0, 1))  # fmt: skip
-        figures = [ours["wall"], ours["cpu"], trl["wall"], trl["cpu"], trl["wall"] / ours["wall"],
-                   trl["cpu"] / ours["cpu"], trl["generate"]]  # fmt: skip
-        print(row.format(k, *(f"{x:.1f}" for x in figures)), flush=True)
+        cycles, skipped = -(-steps // k), -(-WARMUP_STEPS // k)
+        config = quickstart(k, (skipped + cycles + 1) * k)
+        turns = [(our_step_ms(config, skipped, cache), trl_step_ms(k, steps, policy, prompts)) for _ in range(rounds)]
+        print(row.format(k, *compared(turns)), flush=True)
+
+
+def compared(turns: list[tuple[dict[str, float], dict[str, float]]]) -> list[str]:
+    """Medians over the turns: ours, TRL's, and the ratio with its range, each in wall and CPU time."""
+    ours, trl = ({name: statistics.median(turn[side][name] for turn in turns) for name in turns[0][side]}
+                 for side in (0, 1))  # fmt: skip
+    ratios = [sorted(b[time] / a[time] for a, b in turns) for time in ("wall", "cpu")]
+    times = [ours["wall"], ours["cpu"], trl["wall"], trl["cpu"]]
+    return [
+        *(f"{ms:.1f}" for ms in times),
+        *(f"{statistics.median(r):.1f} ({r[0]:.1f}-{r[-1]:.1f})" for r in ratios),
+        f"{trl['generate']:.1f}",
+    ]
 
 
 def main() -> None:
@@ -156,7 +211,8 @@ def main() -> None:
         print("\nwhere our time goes, CPU ms, median")
         for name, ms in parts_ms(8, cache).items():
             print(f"  {name:<26}{ms:6.2f}")
-        print(f"\n{PROTOTYPE}")
+        measured = our_step_ms(quickstart(8, 80), 1, cache)["cpu"]
+        print(f"\nk = 8, {measured:.2f} CPU ms; " + against_floor(quickstart(8, 8), cache, measured))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Runs in TRL's own environment, which `setup` makes:
 
-    .venv-trl/bin/python tests/benchmarks/trl/step.py --policy DIR --prompts FILE.jsonl --k 8 --steps 64
+    .venv-trl/bin/python tests/benchmarks/trl/step.py --policy DIR --prompts FILE.jsonl --k 8 --steps 64 \\
+        [--batch-prompts 16 --group 8 --completion-tokens 4 --skipped-steps 8 --chat]
 
 The JSON is the last line of stdout. A learner step's time includes its share of the rollout batch, as TRL spends
 it: generation and scoring once in k steps. The first steps, which warm caches, are left out.
@@ -25,6 +26,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -35,9 +37,6 @@ import trl
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
-
-PROMPTS, GROUP = 16, 8
-WARMUP_STEPS = 8
 
 
 class StepClock(TrainerCallback):
@@ -54,9 +53,10 @@ class StepClock(TrainerCallback):
     on_step_end = on_train_begin
 
 
-def exact_match(completions: list[str], answer: list[str], **_: object) -> list[float]:
+def exact_match(completions: list[Any], answer: list[str], **_: object) -> list[float]:
     """Reward a completion that equals the answer."""
-    return [float(text.strip() == right) for text, right in zip(completions, answer, strict=True)]
+    texts = [text if isinstance(text, str) else text[0]["content"] for text in completions]
+    return [float(text.strip() == str(right)) for text, right in zip(texts, answer, strict=True)]
 
 
 def grpo_config(arguments: argparse.Namespace, scratch: str, steps: int) -> GRPOConfig:
@@ -64,8 +64,10 @@ def grpo_config(arguments: argparse.Namespace, scratch: str, steps: int) -> GRPO
     return GRPOConfig(
         output_dir=scratch, report_to="none", logging_strategy="no", save_strategy="no", disable_tqdm=True,
         use_cpu=True, bf16=False, gradient_checkpointing=False, dataloader_pin_memory=False,
-        max_steps=steps, num_iterations=arguments.k, per_device_train_batch_size=PROMPTS * GROUP,
-        gradient_accumulation_steps=1, num_generations=GROUP, max_completion_length=4, temperature=1.0,
+        max_steps=steps, num_iterations=arguments.k,
+        per_device_train_batch_size=arguments.batch_prompts * arguments.group,
+        gradient_accumulation_steps=1, num_generations=arguments.group,
+        max_completion_length=arguments.completion_tokens, temperature=1.0,
         top_k=0, top_p=1.0, beta=0.0, epsilon=1.0, loss_type="grpo", scale_rewards="group",
         learning_rate=arguments.lr, lr_scheduler_type="constant_with_warmup", warmup_steps=10,
         optim="adamw_torch_fused", weight_decay=0.0, max_grad_norm=1.0, seed=0,
@@ -77,6 +79,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     rows = [json.loads(line) for line in arguments.prompts.read_text(encoding="utf-8").splitlines()]
+    if arguments.chat:
+        rows = [{**row, "prompt": [{"role": "user", "content": row["prompt"]}]} for row in rows]
     model = AutoModelForCausalLM.from_pretrained(arguments.policy, dtype=torch.float32)
     generate, generate_s = model.generate, []
 
@@ -88,7 +92,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
 
     model.generate = timed_generate
     k, clock = arguments.k, StepClock()
-    skipped = math.ceil(WARMUP_STEPS / k)
+    skipped = math.ceil(arguments.skipped_steps / k)
     cycles = math.ceil(arguments.steps / k)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = GRPOTrainer(
@@ -122,6 +126,11 @@ def main() -> None:
     parser.add_argument("--prompts", type=Path, required=True, help="JSON lines of {prompt, answer}")
     parser.add_argument("--k", type=int, required=True, help="learner steps per rollout batch")
     parser.add_argument("--steps", type=int, default=64, help="learner steps to time, rounded up to cycles")
+    parser.add_argument("--skipped-steps", type=int, default=8, help="steps that come before, rounded up to cycles")
+    parser.add_argument("--batch-prompts", type=int, default=16, help="prompts a step")
+    parser.add_argument("--group", type=int, default=8, help="completions a prompt")
+    parser.add_argument("--completion-tokens", type=int, default=4, help="longest completion")
+    parser.add_argument("--chat", action="store_true", help="ask through the chat template")
     parser.add_argument("--lr", type=float, default=2.5e-4)
     print(json.dumps(measure(parser.parse_args())))
 
