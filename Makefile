@@ -39,6 +39,7 @@ check: install-dev
 bench: install-dev
 	tests/benchmarks/trl/setup
 	$(BIN)/python -m tests.benchmarks.bench_worker
+	$(BIN)/python -m tests.benchmarks.bench_smollm2
 	$(BIN)/python -m tests.benchmarks.bench_cli
 	$(BIN)/python -m tests.benchmarks.bench_quickstart
 
