@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, LlamaFor
 
 from grpo_worker import llama, packing
 from grpo_worker.batches import PromptBatch
+from grpo_worker.llama import layers, predictions
 from grpo_worker.policy import FlatParameters, Policy
 from grpo_worker.sampler.hf import HfSampler, generate
 from grpo_worker.tiny import tiny_tokenizer
@@ -75,8 +76,8 @@ def test_it_equals_transformers(name: str, packs: bool, prompt_lengths: list[int
 def test_it_equals_transformers_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = Policy(llama_of(num_key_value_heads=2), tiny_tokenizer(), packs=True, lean=True)
     kept = measured(policy, [2, 9, 3])
-    monkeypatch.setattr(llama, "_KEPT", 0)
-    monkeypatch.setattr(llama, "_CHUNK", 30)
+    monkeypatch.setattr(layers, "KEPT_WEIGHTS", 0)
+    monkeypatch.setattr(predictions, "CHUNK", 30)
     for again, once in zip(measured(policy, [2, 9, 3]), kept, strict=True):
         assert (again - once).abs().max() < 1e-5 * once.abs().max()
 
@@ -100,10 +101,10 @@ def test_weights_side_by_side_are_not_copied() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     attention = model.model.layers[1].self_attn
     weights = [attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight]
-    fused = llama._fused(*weights)
+    fused = layers.fused(*weights)
     assert fused.data_ptr() == weights[0].data_ptr()
     assert torch.equal(fused, torch.cat(weights))
-    assert torch.equal(llama._fused(*reversed(weights)), torch.cat(weights[::-1]))
+    assert torch.equal(layers.fused(*reversed(weights)), torch.cat(weights[::-1]))
 
 
 def test_its_graph_can_be_used_once() -> None:
