@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.db.schema import REVISIONS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -44,7 +46,7 @@ def test_the_wheel_in_an_environment_of_its_own(tmp_path: Path) -> None:
     assert "wrote grid.yaml" in stalesweep("init")
     assert "12 runs in 12 cells, 3,840 learner steps in all." in stalesweep("launch", "grid.yaml", "--dry-run")
     assert [path.name for path in folder.iterdir()] == ["grid.yaml"]
-    assert "schema 0001" in stalesweep("db", "upgrade")
+    assert f"schema {REVISIONS[-1]}" in stalesweep("db", "upgrade")
     where = subprocess.run(
         [python, "-c", "import orchestrator, grpo_worker; print(orchestrator.__file__, grpo_worker.__file__)"],
         cwd=folder, env=variables, capture_output=True, text=True, check=True,
