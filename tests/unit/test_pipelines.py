@@ -141,7 +141,9 @@ def test_a_sampler_that_cannot_start_says_why(policy_cache: Path) -> None:
         records_of(tiny_run(pipeline="overlap", **SMALL), policy_cache, make_sampler=fakes.FailingSampler)
 
 
-@pytest.mark.parametrize("sampler", [INLINE, OWN_PROCESS], ids=["inline", "process"])
+@pytest.mark.parametrize(
+    "sampler", [pytest.param(INLINE, id="inline"), pytest.param(OWN_PROCESS, id="process", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("pipeline", "reuse"), [("reuse", "replay"), ("reuse", "split"), ("overlap", "replay"), ("delay", "replay")]
 )
@@ -210,6 +212,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_sampler_process_ends_with_a_killed_learner(policy_cache: Path, tmp_path: Path) -> None:
     script = tmp_path / "learner.py"
     script.write_text(LEARNER)
