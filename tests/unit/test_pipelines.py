@@ -151,11 +151,11 @@ def test_a_run_stopped_after_any_learner_step_goes_on_with_the_same_bits(
     policy_cache: Path, tmp_path: Path, pipeline: str, reuse: str, sampler: dict[str, bool]
 ) -> None:
     config = tiny_run(
-        k=3, pipeline=pipeline, reuse=reuse, horizon=11, eval_every_steps=4, eta=1e-3, sampler=sampler,
+        k=3, pipeline=pipeline, reuse=reuse, horizon=8, eval_every_steps=4, eta=1e-3, sampler=sampler,
         prompts_per_batch=4, correction="tis",
     )  # fmt: skip
     whole = measured(records_of(config, policy_cache))
-    for steps in range(1, 11):
+    for steps in range(1, 8):
         folder = tmp_path / str(steps)
         first = records_of(config, policy_cache, run_dir=folder, should_stop=stop_after(steps))
         assert first[-1] == FinishRecord("interrupted", steps, "half")
