@@ -28,23 +28,26 @@ def redetect(detector: CollapseConfig, runs: pd.DataFrame, evals: pd.DataFrame, 
     """
     metrics, column = (evals, "val_reward") if detector.detector == "half" else (syncs, "reward")
     series = {run: rows.sort_values("learner_step") for run, rows in metrics.groupby("run")}
+    synced_at = {run: rows["learner_step"] for run, rows in syncs.groupby("run")}
     detect = half if detector.detector == "half" else zero
     found = runs.copy()
     finished = runs[runs["state"].isin(FINISHED) & runs["run"].isin(list(series))]
-    for index, run, k in zip(finished.index, finished["run"], finished["k"], strict=True):
+    for index, run in finished["run"].items():
         steps = [int(step) for step in series[run]["learner_step"]]
         rewards = series[run][column].to_numpy(dtype=float, na_value=float("nan")).tolist()
-        decided = _columns(detect(steps, rewards, detector), int(k), detector.detector)
+        decided = _columns(detect(steps, rewards, detector), synced_at.get(run), detector.detector)
         found.loc[index, list(decided)] = list(decided.values())
     return found
 
 
-def _columns(verdict: Verdict, k: int, detector: str) -> dict[str, Any]:
+def _columns(verdict: Verdict, synced_at: pd.Series | None, detector: str) -> dict[str, Any]:
     collapse = verdict.collapse
+    # The first weight sync at or after T*, counted from 0: as many lie before it.
+    sync = int((synced_at < collapse.hi).sum()) if collapse and synced_at is not None else pd.NA
     return {
         "state": verdict.state,
         "collapse_step": collapse.hi if collapse else pd.NA,
         "collapse_step_lo": collapse.lo if collapse else pd.NA,
-        "collapse_sync": -(-collapse.hi // k) if collapse else pd.NA,
+        "collapse_sync": sync,
         "collapse_detector": detector,
     }
