@@ -35,7 +35,7 @@ def main() -> int:
         nonlocal stop_requested
         stop_requested = True
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):
         signal.signal(number, request_stop)
 
     def emit(record: Record) -> None:

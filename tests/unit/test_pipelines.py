@@ -11,13 +11,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from grpo_worker.batches import RolloutBatch
 from grpo_worker.errors import LagError, SamplerError
 from grpo_worker.learner import Learner, StepMetrics
+from grpo_worker.loop import latest_checkpoint
 from grpo_worker.pipelines import Pipeline
-from grpo_worker.records import FinishRecord, Record, StartRecord
+from grpo_worker.records import FinishRecord, Record, StartRecord, from_json
 from grpo_worker.sampler.pool import Sampled
 from tests import fakes
 from tests.conftest import tiny_run
@@ -257,3 +259,25 @@ def test_the_engine_gap_is_measured_under_the_weights_that_sampled(policy_cache:
         assert all(gap is not None and gap < 1e-5 for gap in gaps[pipeline]), pipeline
     assert gaps["delay"][0] is not None
     assert gaps["delay"][1:] == [None] * 11
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2], ids=lambda number: number.name)
+def test_a_signal_saves_the_run_in_the_midst_of_a_cycle(
+    policy_cache: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    config = tiny_run(k=1000, pipeline="overlap", horizon=1000, checkpoint_every_steps=0, checkpoint_every_s=0)
+    file = tmp_path / "run.yaml"
+    file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    command = [sys.executable, "-m", "grpo_worker", file, "--cache-dir", policy_cache, "--run-dir", tmp_path]
+    with subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        while '"learner_step": 8,' not in worker.stdout.readline():
+            pass
+        worker.send_signal(number)
+        last = worker.stdout.read().splitlines()[-1]
+    finish = from_json(last)
+    assert isinstance(finish, FinishRecord)
+    assert finish.outcome == "interrupted"
+    assert 8 <= finish.learner_steps < 1000
+    assert latest_checkpoint(tmp_path) == (tmp_path / f"checkpoint-{finish.learner_steps:08d}.pt", finish.learner_steps)
