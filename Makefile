@@ -40,6 +40,7 @@ bench: install-dev
 	tests/benchmarks/trl/setup
 	$(BIN)/python -m tests.benchmarks.bench_worker
 	$(BIN)/python -m tests.benchmarks.bench_smollm2
+	$(BIN)/python -m tests.benchmarks.bench_pipelines --k 2 8
 	$(BIN)/python -m tests.benchmarks.bench_cli
 	$(BIN)/python -m tests.benchmarks.bench_quickstart
 
