@@ -4,7 +4,7 @@
     │   learner ── version t ──► sampler ──► P·G rollouts, each token with its log-prob │
     │      ▲                                 │                 and its version          │
     │      │ learner step t                  │ verify → reward → advantage              │
-    │      └── minibatch at a known lag ◄── pipeline ◄──┘  (reuse, overlap, delay, queue)│
+    │      └── minibatch at a known lag ◄── pipeline ◄──┘                               │
     │   every `eval_every_steps` learner steps, whatever k: validate → EvalRecord       │
     │   end of the rollout cycle: SyncRecord                                            │
     └── until the horizon, a confirmed collapse (if asked), or a request to stop ───────┘
@@ -17,7 +17,6 @@ saved after any learner step, goes on with the same bits.
 from __future__ import annotations
 
 import contextlib
-import logging
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -42,8 +41,6 @@ from grpo_worker.sampler.engines import load_sampler
 from grpo_worker.sampler.hf import generate
 from grpo_worker.sampler.pool import InlinePool, ProcessPool, SamplerPool
 from grpo_worker.tasks import Task, load_task
-
-log = logging.getLogger(__name__)
 
 __all__ = ["latest_checkpoint", "run"]
 

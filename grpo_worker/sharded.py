@@ -165,10 +165,8 @@ class ShardedLearner(Learner):
 
     def _backward(self, batch: RolloutBatch) -> Forward:
         forward = super()._backward(batch)
-        known_BT = batch.proximal_logp_BT
-        known_BT.copy_(
-            forward.logp_BT.where(known_BT.isnan(), known_BT)
-        )  # other processes' parts too, for a checkpoint
+        known_BT = batch.proximal_logp_BT  # those of the other processes' parts too, for a checkpoint
+        known_BT.copy_(forward.logp_BT.where(known_BT.isnan(), known_BT))
         return forward
 
     def _pieces(self, batch: RolloutBatch) -> list[RolloutBatch]:

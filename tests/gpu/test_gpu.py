@@ -13,23 +13,20 @@ from typing import Any
 import pytest
 import torch
 
-from grpo_worker.loop import run
 from grpo_worker.policy import load_policy
-from grpo_worker.records import FinishRecord, Record, StartRecord, SyncRecord
+from grpo_worker.records import FinishRecord, Record, StartRecord
 from grpo_worker.sampler.hf import HfSampler
 from tests.conftest import tiny_run
 from tests.contract.engines import VLLM_WARNS, initial_weights, log_probs, on_gpu, random_prompts, uniforms
+from tests.runs import records_of, syncs_of
 
 pytestmark = pytest.mark.gpu
 two_gpus = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 
 
-def records_of(cache: Path, **fields: Any) -> list[Record]:
+def records_on_gpu(cache: Path, **fields: Any) -> list[Record]:
     """The records of 20 learner steps on the GPU."""
-    records: list[Record] = []
-    config = tiny_run(**({"device": "cuda", "horizon": 20, "k": 4, "tiny": {"heads": 1}} | fields))
-    run(config, records.append, cache_dir=cache)
-    return records
+    return records_of(tiny_run(**({"device": "cuda", "horizon": 20, "k": 4, "tiny": {"heads": 1}} | fields)), cache)
 
 
 def assert_sound(records: list[Record], engine_gap: float, lags: tuple[int, int] = (0, 3)) -> None:
@@ -39,7 +36,7 @@ def assert_sound(records: list[Record], engine_gap: float, lags: tuple[int, int]
     assert start.device.startswith("cuda")
     assert isinstance(finish, FinishRecord)
     assert (finish.learner_steps, finish.outcome in ("stable", "degraded")) == (20, True)
-    syncs = [record for record in records if isinstance(record, SyncRecord)]
+    syncs = syncs_of(records)
     assert len(syncs) == 5
     assert (min(s.lag_min for s in syncs[1:]), max(s.lag_max for s in syncs[1:])) == lags
     assert max(s.engine_gap for s in syncs) < engine_gap
@@ -58,25 +55,25 @@ def test_log_probs_on_the_gpu_are_those_on_the_cpu(policy_cache: Path) -> None:
 
 @pytest.mark.parametrize("own_process", [False, True])
 def test_a_run_trains_on_the_gpu(policy_cache: Path, own_process: bool) -> None:
-    records = records_of(policy_cache, sampler={"process": own_process, "device": "cuda"})
+    records = records_on_gpu(policy_cache, sampler={"process": own_process, "device": "cuda"})
     assert_sound(records, engine_gap=1e-3)
 
 
 def test_a_run_trains_in_bfloat16(policy_cache: Path) -> None:
-    assert_sound(records_of(policy_cache, model={"name": "tiny", "dtype": "bfloat16"}), engine_gap=0.05)
+    assert_sound(records_on_gpu(policy_cache, model={"name": "tiny", "dtype": "bfloat16"}), engine_gap=0.05)
 
 
 @two_gpus
 def test_two_gpus_share_a_learner(policy_cache: Path) -> None:
-    whole, shared = (records_of(policy_cache, learner_ranks=ranks) for ranks in (1, 2))
+    whole, shared = (records_on_gpu(policy_cache, learner_ranks=ranks) for ranks in (1, 2))
     assert_sound(shared, 1e-3)
-    norms = [[r.gradient_norm for r in records if isinstance(r, SyncRecord)] for records in (whole, shared)]
+    norms = [[sync.gradient_norm for sync in syncs_of(records)] for records in (whole, shared)]
     assert norms[1] == pytest.approx(norms[0], rel=0.05)
 
 
 @two_gpus
 def test_the_sampler_has_a_gpu_of_its_own(policy_cache: Path) -> None:
-    records = records_of(policy_cache, pipeline="overlap", sampler={"device": "cuda:1"})
+    records = records_on_gpu(policy_cache, pipeline="overlap", sampler={"device": "cuda:1"})
     assert_sound(records, engine_gap=1e-3, lags=(4, 7))
 
 
@@ -85,7 +82,7 @@ def test_the_sampler_has_a_gpu_of_its_own(policy_cache: Path) -> None:
 @pytest.mark.parametrize("transfer", ["ipc", "file"])
 def test_vllm_samples_on_the_learners_gpu(policy_cache: Path, transfer: str, dtype: str, engine_gap: float) -> None:
     sampler = {"engine": "vllm", "weight_transfer": transfer, "device": "cuda"}
-    assert_sound(records_of(policy_cache, model={"name": "tiny", "dtype": dtype}, sampler=sampler), engine_gap)
+    assert_sound(records_on_gpu(policy_cache, model={"name": "tiny", "dtype": dtype}, sampler=sampler), engine_gap)
 
 
 @two_gpus
@@ -93,7 +90,7 @@ def test_vllm_samples_on_the_learners_gpu(policy_cache: Path, transfer: str, dty
 @pytest.mark.parametrize("transfer", ["nccl", "ipc"])
 def test_vllm_samples_on_a_gpu_of_its_own(policy_cache: Path, transfer: str) -> None:
     sampler = {"engine": "vllm", "weight_transfer": transfer, "device": "cuda:1"}
-    assert_sound(records_of(policy_cache, pipeline="overlap", sampler=sampler), engine_gap=1e-3, lags=(4, 7))
+    assert_sound(records_on_gpu(policy_cache, pipeline="overlap", sampler=sampler), engine_gap=1e-3, lags=(4, 7))
 
 
 WAITING = """
