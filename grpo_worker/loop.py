@@ -20,6 +20,7 @@ import contextlib
 import platform
 import time
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import torch
@@ -234,8 +235,11 @@ def _start_record(learner: Learner, *, resumed: bool, setup_s: float) -> StartRe
         "python": platform.python_version(), "torch": torch.__version__, "transformers": transformers.__version__,
         "stalesweep": __version__,
     }  # fmt: skip
+    if learner.config.sampler.engine == "vllm":
+        versions["vllm"] = metadata.version("vllm")  # not imported: it need not be, in this process
     return StartRecord(
         resumed_from_sync=learner.config.last_whole_sync(learner.steps) if resumed else None,
         resumed_from_step=learner.steps if resumed else None,
-        parameters=len(learner.parameters), device=str(learner.start_N.device), versions=versions, setup_s=setup_s,
+        parameters=len(learner.parameters), device=str(learner.start_N.device), versions=versions,
+        threads=torch.get_num_threads(), setup_s=setup_s,
     )  # fmt: skip

@@ -23,7 +23,8 @@ class StartRecord:
         resumed_from_step: Learner steps applied in the loaded checkpoint; None when starting anew.
         parameters: Trainable parameters of the policy.
         device: The device that trains, e.g. ``cpu`` or ``cuda:0``.
-        versions: Versions of python, torch, transformers and the worker.
+        versions: Versions of python, torch, transformers, the worker, and vllm where it samples.
+        threads: CPU threads that torch computes with.
         setup_s: Seconds spent loading (or warming up) the policy and the task.
     """
 
@@ -32,6 +33,7 @@ class StartRecord:
     parameters: int
     device: str
     versions: dict[str, str]
+    threads: int
     setup_s: float
 
 

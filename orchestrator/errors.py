@@ -5,8 +5,9 @@ StalesweepError
 │   ├── GridError        a grid file with mistakes; holds all of them
 │   ├── SweepConflict    the name is taken by a grid with other content
 │   ├── SelectionError   no sweep or run of that name or number
-│   └── StoreError       the database cannot be reached or used
-│       └── SchemaError  its schema is older or newer than this version's
+│   └── StoreError            the database cannot be reached or used
+│       ├── StoreUnavailable  away, full, read-only, locked or at its connection limit: it may serve again later
+│       └── SchemaError       its schema is older or newer than this version's
 ├── NothingToDo          all that was asked for is done already                       exit 3
 └── Fenced               a newer attempt of the run has taken over; this writer must stop
 """
@@ -42,6 +43,10 @@ class SelectionError(UsageError):
 
 class StoreError(UsageError):
     """The database cannot be reached or used."""
+
+
+class StoreUnavailable(StoreError):
+    """The database is away, full, read-only, locked or at its connection limit; trying again later may help."""
 
 
 class SchemaError(StoreError):

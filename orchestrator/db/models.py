@@ -39,6 +39,10 @@ OUTCOMES = (*RESULT_STATES, "diverged", "interrupted", "failed", "lost")
 """How an attempt ended."""
 
 
+SOURCES = ("grid", "import")
+"""Where a sweep's runs come from: trained from a grid file, or read from a file of results."""
+
+
 def _one_of(column: str, values: tuple[str, ...]) -> str:
     return f"{column} IN ({', '.join(map(repr, values))})"
 
@@ -68,15 +72,17 @@ class Base(DeclarativeBase):
 
 
 class Sweep(Base):
-    """One grid file, by content."""
+    """One grid file, by content; or one import, whose ``grid_text`` says what was imported."""
 
     __tablename__ = "sweep"
+    __table_args__ = (CheckConstraint(_one_of("source", SOURCES), name="source"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     digest: Mapped[str]
     grid_text: Mapped[str]
     created_at: Mapped[datetime]
+    source: Mapped[str] = mapped_column(server_default="grid")
 
 
 class Cell(Base):
@@ -135,6 +141,7 @@ class Run(Base):
     code_version: Mapped[str]
     git_commit: Mapped[str | None]
     updated_at: Mapped[datetime]
+    directory: Mapped[str | None]
 
 
 class Attempt(Base):
@@ -169,10 +176,17 @@ class Attempt(Base):
     parameters: Mapped[int | None]
     setup_s: Mapped[float | None]
     code_version: Mapped[str]
+    git_commit: Mapped[str | None]
+    git_dirty: Mapped[bool | None]
+    threads: Mapped[int | None]
+    journal_bytes: Mapped[int] = mapped_column(server_default="0")
 
 
 class SyncMetric(Base):
-    """One weight sync and its rollout cycle: `grpo_worker.records.SyncRecord`, column by column."""
+    """One weight sync and its rollout cycle: `grpo_worker.records.SyncRecord`, column by column.
+
+    Imported runs have what was measured where they were trained, so every metric may be missing.
+    """
 
     __tablename__ = "sync_metric"
     __table_args__ = (
@@ -185,41 +199,41 @@ class SyncMetric(Base):
     sync: Mapped[int] = mapped_column(primary_key=True)
     attempt: Mapped[int]
     learner_step: Mapped[int]
-    reward: Mapped[float]
-    reward_std: Mapped[float]
+    reward: Mapped[float | None]
+    reward_std: Mapped[float | None]
     val_reward: Mapped[float | None]
-    lag_min: Mapped[int]
-    lag_mean: Mapped[float]
-    lag_p99: Mapped[int]
-    lag_max: Mapped[int]
+    lag_min: Mapped[int | None]
+    lag_mean: Mapped[float | None]
+    lag_p99: Mapped[int | None]
+    lag_max: Mapped[int | None]
     cosine_update_within: Mapped[float | None]
     cosine_update_across: Mapped[float | None]
     cosine_gradient_within: Mapped[float | None]
     cosine_gradient_across: Mapped[float | None]
-    gradient_norm: Mapped[float]
-    update_norm: Mapped[float]
-    drift_from_start: Mapped[float]
-    drift_in_cycle: Mapped[float]
-    path_length: Mapped[float]
-    ratio_mean: Mapped[float]
-    ratio_max: Mapped[float]
-    clip_fraction_low: Mapped[float]
-    clip_fraction_high: Mapped[float]
-    kl_behavior: Mapped[float]
-    kl_reference: Mapped[float]
-    ess_token: Mapped[float]
-    ess_sequence: Mapped[float]
-    entropy: Mapped[float]
-    completion_tokens: Mapped[float]
-    truncated_fraction: Mapped[float]
-    zero_std_fraction: Mapped[float]
+    gradient_norm: Mapped[float | None]
+    update_norm: Mapped[float | None]
+    drift_from_start: Mapped[float | None]
+    drift_in_cycle: Mapped[float | None]
+    path_length: Mapped[float | None]
+    ratio_mean: Mapped[float | None]
+    ratio_max: Mapped[float | None]
+    clip_fraction_low: Mapped[float | None]
+    clip_fraction_high: Mapped[float | None]
+    kl_behavior: Mapped[float | None]
+    kl_reference: Mapped[float | None]
+    ess_token: Mapped[float | None]
+    ess_sequence: Mapped[float | None]
+    entropy: Mapped[float | None]
+    completion_tokens: Mapped[float | None]
+    truncated_fraction: Mapped[float | None]
+    zero_std_fraction: Mapped[float | None]
     engine_gap: Mapped[float | None]
-    dropped_groups: Mapped[int]
-    rollout_s: Mapped[float]
-    learner_s: Mapped[float]
-    sync_s: Mapped[float]
-    idle_s: Mapped[float]
-    rollout_tokens: Mapped[int]
+    dropped_groups: Mapped[int | None]
+    rollout_s: Mapped[float | None]
+    learner_s: Mapped[float | None]
+    sync_s: Mapped[float | None]
+    idle_s: Mapped[float | None]
+    rollout_tokens: Mapped[int | None]
 
 
 class Evaluation(Base):
@@ -236,7 +250,7 @@ class Evaluation(Base):
     learner_step: Mapped[int] = mapped_column(primary_key=True)
     attempt: Mapped[int]
     val_reward: Mapped[float]
-    val_n: Mapped[int]
+    val_n: Mapped[int | None]
 
 
 class Fit(Base):

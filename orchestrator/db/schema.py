@@ -12,7 +12,7 @@ from orchestrator.db.session import create_engine_for, describe, transaction
 from orchestrator.errors import SchemaError
 from orchestrator.settings import shipped
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision in migrations/, oldest first. Kept here so that a job need not load Alembic to check."""
 
 VERSION_TABLE = "stalesweep_version"

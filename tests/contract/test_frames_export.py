@@ -48,7 +48,7 @@ def fill(store: Store, grid: Grid) -> None:
     """Two sweeps with a run in each kind of state."""
     runs = store.unfinished_runs(store.register(grid(clip_eps=[0.2])))
     claim = begin(store, runs[0])
-    store.write(claim, StartRecord(None, None, 1, "cpu", {}, 0.1))
+    store.write(claim, StartRecord(None, None, 1, "cpu", {}, 1, 0.1))
     for sync, val_reward in enumerate(VAL_REWARDS):
         store.write(claim, sync_record(sync, val_reward=val_reward, ratio_max=val_reward or 0.0))
         store.write(claim, eval_record(2 * sync, 0.5 if val_reward is None else val_reward))

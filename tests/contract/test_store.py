@@ -264,7 +264,7 @@ def test_resuming_drops_what_lies_past_the_checkpoint(store: Store, run_id: int)
 
 
 def test_a_worker_that_resumed_elsewhere_is_refused(store: Store, run_id: int) -> None:
-    start = StartRecord(None, None, parameters=1, device="cpu", versions={"python": "3.11"}, setup_s=0.5)
+    start = StartRecord(None, None, parameters=1, device="cpu", versions={"python": "3.11"}, threads=1, setup_s=0.5)
     store.write(begin(store, run_id), start)
     assert rows(store, Attempt, "parameters", "device", "setup_s") == [(1, "cpu", 0.5)]
     with store.read() as connection:
@@ -303,7 +303,7 @@ def test_progress(store: Store, run_id: int) -> None:
     claim = begin(store, run_id)
     waiting = store.progress(1)[0]
     assert (waiting.state, waiting.learner_steps, waiting.sync, waiting.steps_per_s) == ("running", 0, None, None)
-    store.write(claim, StartRecord(None, None, 1, "cpu", {}, 0.1))
+    store.write(claim, StartRecord(None, None, 1, "cpu", {}, 1, 0.1))
     store.write(claim, eval_record(0, 0.9))
     store.write(claim, sync_record(0, reward=0.3))
     time.sleep(0.05)

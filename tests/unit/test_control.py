@@ -79,7 +79,7 @@ def test_a_run_line_says_how_it_ended() -> None:
 
 def test_records_survive_a_round_trip() -> None:
     for record in (
-        StartRecord(None, None, 7, "cpu", {"python": "3"}, 0.5),
+        StartRecord(None, None, 7, "cpu", {"python": "3"}, 1, 0.5),
         EvalRecord(8, float("inf"), 256),
         FinishRecord("collapsed", 100, "half", 40, 32, 5),
     ):
