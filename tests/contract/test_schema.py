@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, Table, inspect, select, text, update
+from sqlalchemy.schema import CreateTable
 
 from grpo_worker.records import EvalRecord, SyncRecord
 from orchestrator.db import schema
@@ -28,6 +28,7 @@ from orchestrator.db.session import create_engine_for, describe, transaction
 from orchestrator.db.store import Store
 from orchestrator.errors import SchemaError, StoreError
 from orchestrator.settings import shipped
+from tests.contract.described import described
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,11 @@ def test_columns_are_the_records_fields(model: type[Base], record: type, key: st
     own = [column for column in table.columns if column.name not in ("run_id", "attempt")]
     fields = dataclasses.fields(record)
     assert [column.name for column in own] == [field.name for field in fields]
-    assert [column.nullable for column in own] == ["None" in str(field.type) for field in fields]
+    # An imported run has what was measured where it was trained: only what places a row must be there.
+    placed = {key, "learner_step", *({"val_reward"} if model is Evaluation else ())}
+    assert {column.name for column in own if not column.nullable} == placed
+    whole = ["int" in str(field.type) for field in fields]
+    assert [type(column.type).__name__ == "BigInteger" for column in own] == whole
     is_float = ["float" in str(field.type) for field in fields]
     assert [type(column.type).__name__ == "NanFloat" for column in own] == is_float
     assert [column.name for column in table.primary_key] == ["run_id", key]
@@ -47,22 +52,6 @@ def test_columns_are_the_records_fields(model: type[Base], record: type, key: st
 def test_revisions_are_those_shipped() -> None:
     scripts = ScriptDirectory(str(shipped("migrations")))
     assert tuple(script.revision for script in reversed(list(scripts.walk_revisions()))) == schema.REVISIONS
-
-
-def constraints(connection: Connection) -> set[tuple[str, ...]]:
-    """All that the database itself says of its tables."""
-    if connection.dialect.name == "sqlite":
-        rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
-        tables = {name: sql for name, sql in rows if name != schema.VERSION_TABLE}
-        # A table that was written anew under another name has its name in quotes.
-        return {(name, *sorted(re.split(r",?\s*\n\s*", sql.replace('"', "")))) for name, sql in tables.items()}
-    rows = connection.execute(
-        text(
-            "SELECT conrelid::regclass::text, conname, contype::text, pg_get_constraintdef(oid) "
-            "FROM pg_constraint WHERE conrelid <> 0 AND connamespace = 'public'::regnamespace"
-        )
-    )
-    return {tuple(row) for row in rows if row[0] != schema.VERSION_TABLE}
 
 
 def test_migrations_give_the_schema_of_the_models(url: str, new_database: Callable[[str], str]) -> None:
@@ -77,10 +66,46 @@ def test_migrations_give_the_schema_of_the_models(url: str, new_database: Callab
             options = {"version_table": schema.VERSION_TABLE, "compare_type": True}
             context = MigrationContext.configure(connection, opts=options)
             assert compare_metadata(context, Base.metadata) == []
-            found.append(constraints(connection))
+            found.append(described(connection))
         engine.dispose()
     assert found[0] == found[1]
-    assert any("collapse_step_lo" in part for row in found[0] for part in row)
+
+
+@pytest.mark.parametrize(
+    ("there", "here"),
+    [
+        ("CHECK (fence >= 0)", "CHECK (fence >= 1)"),
+        ("CONSTRAINT ck_run_fence CHECK (fence >= 0), ", ""),
+        ("CONSTRAINT ck_run_fence", "CONSTRAINT other"),
+        ("fence BIGINT", "fence TEXT"),
+        ("fence BIGINT NOT NULL", "fence BIGINT"),
+        ("source TEXT DEFAULT 'grid' NOT NULL", "source TEXT NOT NULL"),
+        ("DEFAULT 'grid'", "DEFAULT 'import'"),
+        ("REFERENCES cell (id)", "REFERENCES sweep (id)"),
+        ("FOREIGN KEY(run_id, attempt) REFERENCES attempt (run_id, number)", "CHECK (1 = 1)"),
+        ("UNIQUE (cell_id, seed)", "UNIQUE (cell_id, seed, horizon)"),
+        ("PRIMARY KEY (run_id, sync)", "PRIMARY KEY (run_id, sync, attempt)"),
+        ("directory TEXT", "directory TEXT, other TEXT"),
+    ],
+)
+def test_the_comparison_sees(there: str, here: str, url: str, new_database: Callable[[str], str]) -> None:
+    """What the models say, with one thing changed, is another schema."""
+    found = []
+    for each, edit in ((url, False), (new_database(url.partition(":")[0]), True)):
+        engine = create_engine_for(each, create=True)
+        with transaction(engine, write=True) as connection:
+            statements = [
+                " ".join(str(CreateTable(table).compile(engine)).split()) for table in Base.metadata.sorted_tables
+            ]
+            if engine.dialect.name == "sqlite":
+                there, here = there.replace("BIGINT", "INTEGER"), here.replace("BIGINT", "INTEGER")
+            edited = [statement.replace(there, here, 1) for statement in statements]
+            assert edited != statements
+            for statement in edited if edit else statements:
+                connection.exec_driver_sql(statement)
+            found.append(described(connection))
+        engine.dispose()
+    assert found[0] != found[1]
 
 
 def test_rows_of_the_first_schema_survive_the_upgrade(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,8 +193,9 @@ def test_missing_older_and_newer_schemas_are_refused_with_what_to_run(
 
     schema.upgrade(url)
     schema.check(url)
-    monkeypatch.setattr(schema, "REVISIONS", ("0001", "0002", "0003"))
-    with pytest.raises(SchemaError, match=r"has schema 0002, .* needs 0003: run `stalesweep db upgrade`"):
+    newest = schema.REVISIONS[-1]
+    monkeypatch.setattr(schema, "REVISIONS", (*schema.REVISIONS, "next"))
+    with pytest.raises(SchemaError, match=rf"has schema {newest}, .* needs next: run `stalesweep db upgrade`"):
         schema.check(url)
     monkeypatch.undo()
 
