@@ -77,7 +77,7 @@ def test_migrations_give_the_schema_of_the_models(url: str, new_database: Callab
         ("CHECK (fence >= 0)", "CHECK (fence >= 1)"),
         ("CONSTRAINT ck_run_fence CHECK (fence >= 0), ", ""),
         ("CONSTRAINT ck_run_fence", "CONSTRAINT other"),
-        ("fence BIGINT", "fence TEXT"),
+        ("threads BIGINT", "threads TEXT"),
         ("fence BIGINT NOT NULL", "fence BIGINT"),
         ("source TEXT DEFAULT 'grid' NOT NULL", "source TEXT NOT NULL"),
         ("DEFAULT 'grid'", "DEFAULT 'import'"),
