@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, inspect, text
 
-from orchestrator.db.session import create_engine_for, describe, transaction
+from orchestrator.db.session import choose_journal_mode, create_engine_for, describe, transaction
 from orchestrator.errors import SchemaError
 from orchestrator.settings import shipped
 
@@ -61,6 +61,12 @@ def upgrade(url: str) -> None:
     """
     engine = create_engine_for(url, create=True)
     try:
+        with transaction(engine, write=False) as connection:
+            found = revision(connection)
+        if found is not None:
+            _refuse_newer(describe(engine.url), found)  # before anything is changed, the journal mode too
+        if engine.dialect.name == "sqlite":
+            choose_journal_mode(engine)
         with transaction(engine, write=True) as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})

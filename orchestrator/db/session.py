@@ -1,31 +1,38 @@
 """Engines and transactions: one way to open a database, one way to read, one way to write.
 
-Every error of the driver leaves here as a `StoreError` whose message says what is wrong and what to do.
+Every error of the driver leaves here as a `StoreError` whose message says what is wrong and what to do
+(`orchestrator.db.failures`), as a `StoreUnavailable` where trying again later may help.
 A message never holds a password, in whatever form the URL carries it.
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from orchestrator.db import failures, sqlite_files
+from orchestrator.db.filesystems import network_filesystem
 from orchestrator.errors import StoreError
-
-BUSY_TIMEOUT_S = 30.0
-"""How long a SQLite writer waits for another one."""
 
 _ALLOWED = "sqlite:///FILE, postgresql://USER@HOST/NAME"
 
 CONNECT_TIMEOUT_S = 10
 """How long to wait for a Postgres server to answer."""
+
+_POSTGRES_OPTIONS = {
+    "connect_timeout": CONNECT_TIMEOUT_S,
+    "application_name": "stalesweep",
+    # A server or network that is gone without a word is noticed within half a minute, not after hours.
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 
 
 def create_engine_for(url: str, *, create: bool = False) -> Engine:
@@ -36,7 +43,7 @@ def create_engine_for(url: str, *, create: bool = False) -> Engine:
 
     Args:
         url: ``sqlite:///FILE`` or ``postgresql://USER@HOST/NAME``.
-        create: Whether to create a missing SQLite file, and to set its journal mode.
+        create: Whether to create a missing SQLite file.
 
     Raises:
         StoreError: The URL cannot be read, or names an unknown database or a driver that is not installed.
@@ -50,7 +57,7 @@ def create_engine_for(url: str, *, create: bool = False) -> Engine:
             pool_size=1,
             max_overflow=0,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "stalesweep"},
+            connect_args={key: value for key, value in _POSTGRES_OPTIONS.items() if key not in parsed.query},
         )
     except ImportError as error:
         raise StoreError("Postgres needs its driver: pip install 'stalesweep[postgres]'") from error
@@ -74,16 +81,38 @@ def transaction(engine: Engine, *, write: bool) -> Iterator[Connection]:
     read before would refuse each other without waiting. A reader sees one state throughout.
 
     Raises:
-        StoreError: The database cannot be reached or refuses.
+        StoreUnavailable: The database cannot be reached or used now; later it may.
+        StoreError: The database refuses what it was asked.
     """
     options: dict[str, Any] = {"stalesweep_write": write}
     if not write and engine.dialect.name == "postgresql":
         options["isolation_level"] = "REPEATABLE READ"
+    with _errors(engine), engine.connect().execution_options(**options) as connection, connection.begin():
+        yield connection
+
+
+def choose_journal_mode(engine: Engine) -> None:
+    """Give a SQLite file the journal that suits where it lies; a lasting property of the file.
+
+    With a write-ahead log, readers and the one writer do not block each other. Its index is memory that processes
+    share, which two hosts cannot: on a network file system the log would be read wrongly and the file damaged. There
+    it is a rollback journal, whose only means is the file's locks.
+
+    Raises:
+        StoreUnavailable: Another process is using the file for too long, or it cannot be written.
+    """
+    mode = "DELETE" if network_filesystem(Path(str(engine.url.database))) else "WAL"
+    with _errors(engine), engine.connect() as connection:
+        connection.connection.driver_connection.execute(f"PRAGMA journal_mode = {mode}")  # type: ignore[union-attr]
+
+
+@contextmanager
+def _errors(engine: Engine) -> Iterator[None]:
     try:
-        with engine.connect().execution_options(**options) as connection, connection.begin():
-            yield connection
+        yield
     except SQLAlchemyError as error:
-        raise StoreError(f"{describe(engine.url)}: {_reason(engine.url, error)}") from error
+        kind, reason = failures.meaning(error)
+        raise kind(f"{describe(engine.url)}: {reason}") from error
 
 
 def _parse(url: str) -> URL:
@@ -105,20 +134,8 @@ def _parse(url: str) -> URL:
 
 
 def _sqlite_engine(url: URL, *, create: bool) -> Engine:
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"file:{quote(str(url.database))}?mode={'rwc' if create else 'rw'}",
-            uri=True,
-            timeout=BUSY_TIMEOUT_S,
-            isolation_level=None,  # the driver must not begin transactions of its own
-            check_same_thread=False,  # the pool hands its connection to one thread at a time
-        )
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        if create:
-            # A lasting property of the file: readers and the one writer then do not block each other.
-            connection.execute("PRAGMA journal_mode = WAL")
-        return connection
+    def connect() -> Any:
+        return sqlite_files.connect(Path(str(url.database)), create=create)
 
     engine = create_engine(url, creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=0)
 
@@ -128,27 +145,3 @@ def _sqlite_engine(url: URL, *, create: bool) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
-
-
-def _reason(url: URL, error: SQLAlchemyError) -> str:
-    message = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
-    if url.get_backend_name() != "sqlite":
-        return message
-    path = Path(str(url.database))
-    if not path.parent.is_dir():
-        return f"there is no folder {path.parent}; create it, or name another file with --db or STALESWEEP_DB"
-    if path.is_dir():
-        return "this is a folder; name a file in it"
-    if "unable to open" in message:
-        if path.exists():
-            return "no permission to open it"
-        if not os.access(path.parent, os.W_OK, effective_ids=True):
-            return f"no permission to create files in {path.parent}"
-        return "there is no such file yet; `stalesweep launch` or `stalesweep db upgrade` creates it"
-    if "not a database" in message or "malformed" in message:
-        return f"not a SQLite database, or a damaged one ({message}); name another file or restore a backup"
-    if "readonly" in message:
-        return "no permission to write to it or to its folder"
-    if "locked" in message:
-        return f"another process has held its lock for {BUSY_TIMEOUT_S:.0f} s; try again when it is done"
-    return message

@@ -252,7 +252,7 @@ def test_unusable_sqlite_files(contact: object, tmp_path: Path) -> None:
     (tmp_path / "notes.db").write_text("not a database, and long enough to look like a header" * 40)
     (tmp_path / "folder.db").mkdir()
     for name, message in {
-        "notes.db": "not a SQLite database, or a damaged one",
+        "notes.db": "this is not a SQLite database; name another file",
         "folder.db": "this is a folder; name a file in it",
         "nowhere/a.db": r"there is no folder .*nowhere; create it, or name another file with --db",
     }.items():
