@@ -104,6 +104,8 @@ def launch(
     upgrade(database_url(db))
     with Store(database_url(db)) as store:
         sweep_id = store.register(sweep, extend=extend)
+        launching.place(store, sweep_id)
+        _collect(store, sweep_id)
         launching.recover(store, sweep_id)
         run_ids = launching.pending_runs(store, sweep_id)
         if len(run_ids) > 100 and sys.stdin.isatty() and not yes:
@@ -112,8 +114,11 @@ def launch(
             pid, log = launching.detach(grid, max_parallel, store.url)
             typer.echo(f"launched in the background as process {pid}; its log: {log}")
             return
+        directories = launching.prepare(store, sweep_id, run_ids)
+        if reason := launching.why_journals_only(store, chosen):
+            typer.echo(f"{reason}: jobs write journals only, and `stalesweep status` brings them in", err=True)
         if chosen == "slurm":
-            for array_id in slurm.submit(store, sweep_id, sweep.name, run_ids):
+            for array_id in slurm.submit(store, sweep_id, sweep.name, directories):
                 typer.echo(f"submitted array {array_id}", err=True)
             if not wait:
                 typer.echo(f"{len(run_ids)} runs submitted; watch them with: stalesweep status {sweep.name} --watch")
@@ -122,9 +127,9 @@ def launch(
             if chosen == "slurm":
                 launching.watch(store, sweep_id, show)
             elif chosen == "debug":
-                launching.run_here(store, run_ids)
+                launching.run_here(store, directories.values())
             else:
-                launching.run_local(store, sweep_id, run_ids, max_parallel or launching.cores(), show)
+                launching.run_local(store, sweep_id, directories, max_parallel or launching.cores(), show)
         _finish(store, sweep, sweep_id)
 
 
@@ -157,6 +162,8 @@ def status(
     _one_of("--format", format, ("table", "json"))
     with _store(db) as store:
         names = sweeps or store.sweep_names()
+        for name in names:
+            _collect(store, store.sweep_id(name))
         if watch:
             for name in names:
                 with show_progress(name) as show:
@@ -191,7 +198,7 @@ def fit_laws(
     with _store(db) as store:
         names = sweeps or store.sweep_names()
         for name in names:
-            store.sweep_id(name)
+            _collect(store, store.sweep_id(name))
         runs = frames.runs(store, names)
         if model is not None:
             runs = runs[runs["model"] == model]
@@ -210,6 +217,15 @@ def fit_laws(
     if out is not None:
         for path in tables.write_all(laws, out):
             typer.echo(f"wrote {path}", err=True)
+
+
+@app.command()
+@exit_codes
+def collect(sweeps: SweepNames = None, db: Database = None) -> None:
+    """Bring what journals hold and the database does not; `status` and `fit-laws` do so too."""
+    with _store(db) as store:
+        for name in sweeps or store.sweep_names():
+            _collect(store, store.sweep_id(name))
 
 
 @app.command()
@@ -300,6 +316,17 @@ def _store(db: str | None) -> Store:
     from orchestrator.settings import database_url
 
     return Store(database_url(db))
+
+
+def _collect(store: Store, sweep_id: int) -> None:
+    from orchestrator.collect import collect
+
+    found = collect(store, sweep_id)
+    if found.records:
+        runs = f"{found.runs} run{'s' if found.runs > 1 else ''}"
+        typer.echo(f"brought {found.records:,} records of {runs} from journals into the database", err=True)
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
 
 
 def _print(content: Any) -> None:

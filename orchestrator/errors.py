@@ -8,8 +8,10 @@ StalesweepError
 │   └── StoreError            the database cannot be reached or used
 │       ├── StoreUnavailable  away, full, read-only, locked or at its connection limit: it may serve again later
 │       └── SchemaError       its schema is older or newer than this version's
+├── JournalError         a run directory cannot be written to: its attempt must stop
 ├── NothingToDo          all that was asked for is done already                       exit 3
-└── Fenced               a newer attempt of the run has taken over; this writer must stop
+├── Fenced               a newer attempt of the run has taken over; this writer must stop
+└── OutOfStep            another process has stored more, or less, of a journal than was thought
 """
 
 
@@ -53,9 +55,25 @@ class SchemaError(StoreError):
     """The database's schema is older or newer than this version's."""
 
 
+class JournalError(StalesweepError):
+    """A run directory cannot be written to; without a journal nothing may be recorded, so the attempt stops."""
+
+
 class NothingToDo(StalesweepError):
     """All that was asked for is done already."""
 
 
 class Fenced(StalesweepError):
     """A newer attempt of the run has taken over, so this one may not write any more."""
+
+
+class OutOfStep(StalesweepError):
+    """Another amount of a journal is stored than was thought: go on from there.
+
+    Args:
+        stored: How much is stored, in bytes.
+    """
+
+    def __init__(self, stored: int) -> None:
+        super().__init__(f"{stored} bytes of the journal are stored")
+        self.stored = stored

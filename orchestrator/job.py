@@ -1,6 +1,6 @@
-"""Inside a job: attempts of runs, one after the other, each record written to the database as it is made.
+"""Inside a job: attempts of runs, one after the other, each record to the journal and on to the database.
 
-A job is handed run numbers and a reference to the database, never a live object. It takes the runs of its share
+A job is handed run directories and a reference to the database, never a live object. It takes the runs of its share
 that nobody else has taken: several jobs may hold the same share, and a run is still trained once.
 """
 
@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,17 @@ from typing import Any
 from sqlalchemy import make_url
 
 from grpo_worker.config import WorkerConfig
-from grpo_worker.records import FinishRecord, Record
-from orchestrator.db.store import AttemptOrigin, Claim, Store
-from orchestrator.errors import Fenced
-from orchestrator.processes import started_at, this_host
-from orchestrator.settings import cache_dir, code_version, database_url, runs_dir
+from orchestrator import rundirs
+from orchestrator.claims import Begun, begin
+from orchestrator.db.filesystems import network_filesystem
+from orchestrator.db.store import Store
+from orchestrator.errors import Fenced, StoreError
+from orchestrator.processes import this_host
+from orchestrator.provenance import checkout
+from orchestrator.recording import Recording
+from orchestrator.settings import cache_dir, database_url, jobs_write
 
 log = logging.getLogger(__name__)
-
-HEARTBEAT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,38 +39,59 @@ class JobSpec:
     """What a job needs; it is pickled, so it holds no password.
 
     Attributes:
-        run_ids: The job's share, in the order to train them.
-        runs_dir: Where run directories lie, absolute.
+        directories: The run directories of the job's share, absolute, in the order to train them.
         cache_dir: Where warmed-up policies are kept, absolute.
         database: URL without a password; None = the environment's ``STALESWEEP_DB``.
         executor: ``local``, ``slurm`` or ``debug``.
+        launched_from: The host that launched it.
+        writes: ``database``, ``journal`` or ``auto``, see `writes_database`.
     """
 
-    run_ids: tuple[int, ...]
-    runs_dir: Path
+    directories: tuple[Path, ...]
     cache_dir: Path
     database: str | None
     executor: str
+    launched_from: str
+    writes: str
 
 
-def job_spec(store: Store, run_ids: Sequence[int], executor: str) -> JobSpec:
+def job_spec(store: Store, directories: Iterable[Path], executor: str) -> JobSpec:
     """Put a job's share together. A URL with a password travels in the environment, never in the pickle."""
     url = make_url(store.url)
     secret = url.password is not None or "password" in url.query
     if secret:
         os.environ["STALESWEEP_DB"] = store.url
     return JobSpec(
-        run_ids=tuple(run_ids),
-        runs_dir=runs_dir().absolute(),
+        directories=tuple(directories),
         cache_dir=cache_dir().absolute(),
         database=None if secret else store.url,
         executor=executor,
+        launched_from=this_host(),
+        writes=jobs_write(),
     )
 
 
-def run_directory(runs_dir: Path, run_id: int) -> Path:
-    """Where a run keeps its checkpoints and its log."""
-    return runs_dir / f"run-{run_id:06d}"
+def journals_only(url: str, writes: str, launched_from: str) -> str | None:
+    """Say why jobs on this host leave the database to the command line, None where they write to it.
+
+    SQLite is for processes of one host that share a local disk. Elsewhere its locks cannot be relied on: jobs write
+    journals, and whoever asks for a status brings them in, as the only writer.
+
+    Args:
+        url: The database's.
+        writes: ``database`` or ``journal`` where the user has decided, else ``auto``.
+        launched_from: The host that launched the jobs.
+    """
+    if writes != "auto":
+        return "STALESWEEP_JOBS_WRITE says so" if writes == "journal" else None
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return None
+    if found := network_filesystem(Path(str(parsed.database))):
+        return f"the SQLite file lies on a network file system ({found})"
+    if this_host() != launched_from:
+        return f"the SQLite file was made on another host, {launched_from}"
+    return None
 
 
 def run_share(spec: JobSpec) -> dict[int, str]:
@@ -82,107 +105,81 @@ def run_share(spec: JobSpec) -> dict[int, str]:
     """
     stop = threading.Event()
     outcomes: dict[int, str] = {}
-    with _stopping_on_signals(stop), Store(database_url(spec.database)) as store:
+    url = database_url(spec.database)
+    store = None if journals_only(url, spec.writes, spec.launched_from) else Store(url, check_schema=False)
+    with _stopping_on_signals(stop), store or contextlib.nullcontext():
         worker = importlib.import_module("grpo_worker.loop")  # takes seconds, in which a signal must not be lost
-        for run_id in spec.run_ids:
+        for directory in spec.directories:
             if stop.is_set():
                 break
-            outcome = attempt(store, spec, run_id, worker, stop)
-            if outcome is not None:
-                outcomes[run_id] = outcome
+            ended = attempt(store, spec, directory, worker, stop)
+            if ended is not None:
+                outcomes[ended[0]] = ended[1]
     return outcomes
 
 
-def attempt(store: Store, spec: JobSpec, run_id: int, worker: Any, stop: threading.Event) -> str | None:
+def attempt(
+    store: Store | None, spec: JobSpec, directory: Path, worker: Any, stop: threading.Event
+) -> tuple[int, str] | None:
     """Make one attempt of a run, unless it is taken or done.
 
     Args:
-        store: The results database.
+        store: The results database; None where jobs write journals only.
         spec: The job's share.
-        run_id: The run.
+        directory: The run's directory.
         worker: The module `grpo_worker.loop`.
         stop: Set when the job is to end.
 
     Returns:
-        How the attempt ended, None when there was nothing to do.
+        The run's number and how the attempt ended, None when there was nothing to do.
     """
-    config: WorkerConfig = store.run_config(run_id)
-    run_dir = run_directory(spec.runs_dir, run_id)
-    found = worker.latest_checkpoint(run_dir)
-    step = found[1] if found else None
-    claim = store.begin_attempt(
-        run_id,
-        origin(spec.executor),
-        resumed_from_sync=None if step is None else config.last_whole_sync(step),
-        resumed_from_step=step,
-        take_over=_restart_count() > 0,
-    )
-    if claim is None:
+    run = rundirs.load(directory)
+    config = run.worker_config()
+    begun = begin(store, spec.executor, directory, run, config, worker.latest_checkpoint, stop)
+    if begun is None:
         return None
-    with _logging_to(run_dir / "log.txt"), _heartbeat(store, claim):
-        log.info("run %d, attempt %d on %s: k = %d, eta = %g, seed %d", run_id, claim.attempt, this_host(),
+    with _logging_to(directory / "log.txt"):
+        log.info("run %d, attempt %d on %s: k = %d, eta = %g, seed %d", run.run_id, begun.claim.attempt, this_host(),
                  config.k, config.eta, config.seed)  # fmt: skip
         try:
-            finish = worker.run(
-                config, _recorder(store, claim), cache_dir=spec.cache_dir, run_dir=run_dir, should_stop=stop.is_set
-            )
+            with Recording(begun.journal, begun.claim, store) as recording:
+                outcome = _train(recording, begun, worker, config, spec.cache_dir, directory, stop)
         except Fenced as error:
             log.warning("%s", error)
-            return "fenced"
-        except Exception as error:
-            log.exception("the attempt failed")
-            store.fail(claim, _one_line(error))
-            return "failed"
-        log.info("ended: %s after %d learner steps", finish.outcome, finish.learner_steps)
-        return str(finish.outcome)
+            outcome = "fenced"
+        except StoreError:
+            log.exception("the database refuses this attempt")
+            outcome = "failed"
+    return run.run_id, outcome
 
 
-def origin(executor: str) -> AttemptOrigin:
-    """Describe this process, as an attempt records it."""
-    environ = os.environ
-    return AttemptOrigin(
-        executor=executor,
-        job_id=environ.get("SLURM_ARRAY_JOB_ID") or environ.get("SLURM_JOB_ID") or environ.get("SUBMITIT_LOCAL_JOB_ID"),
-        task_id=environ.get("SLURM_ARRAY_TASK_ID"),
-        restart_count=_restart_count(),
-        host=this_host(),
-        pid=os.getpid(),
-        process_started_at=started_at(os.getpid()) or 0.0,
-        code_version=code_version(),
-    )
-
-
-def _restart_count() -> int:
-    return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
-
-
-def _recorder(store: Store, claim: Claim) -> Callable[[Record], None]:
-    def emit(record: Record) -> None:
-        if isinstance(record, FinishRecord):
-            store.finish(claim, record)
-        else:
-            store.write(claim, record)
-
-    return emit
-
-
-@contextlib.contextmanager
-def _heartbeat(store: Store, claim: Claim) -> Iterator[None]:
-    """Say every few seconds that the attempt is alive, also while a model loads or a cycle takes long."""
-    over = threading.Event()
-
-    def beat() -> None:
-        with contextlib.suppress(Fenced):  # the next record will meet it too, and end the attempt
-            while not over.wait(HEARTBEAT_S):
-                store.heartbeat(claim)
-
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-    thread.start()
+def _train(
+    recording: Recording,
+    begun: Begun,
+    worker: Any,
+    config: WorkerConfig,
+    cache_dir: Path,
+    directory: Path,
+    stop: threading.Event,
+) -> str:
     try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+        begun.journal.append("begin", begun.first_record)
+        _keep_diff(begun.journal.path.with_suffix(".diff"))
+        finish = worker.run(config, recording.emit, cache_dir=cache_dir, run_dir=directory, should_stop=stop.is_set)
+    except Fenced:
+        raise
+    except Exception as error:
+        log.exception("the attempt failed")
+        recording.fail(_one_line(error))
+        return "failed"
+    log.info("ended: %s after %d learner steps", finish.outcome, finish.learner_steps)
+    return str(finish.outcome)
+
+
+def _keep_diff(path: Path) -> None:
+    code = checkout()
+    if code is not None and code.dirty:
+        path.write_bytes(code.diff)
 
 
 @contextlib.contextmanager

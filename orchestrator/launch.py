@@ -7,28 +7,36 @@ pays for importing torch once a process, not once a run.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import submitit
 
 from orchestrator import slurm
+from orchestrator.collect import collect, collect_run
 from orchestrator.db.store import Claim, RunProgress, Store
-from orchestrator.errors import NothingToDo, UsageError
-from orchestrator.job import JobSpec, job_spec, run_share
+from orchestrator.errors import NothingToDo, StoreUnavailable, UsageError
+from orchestrator.job import JobSpec, job_spec, journals_only, run_share
 from orchestrator.processes import is_alive, this_host
-from orchestrator.settings import runs_dir
+from orchestrator.rundirs import RunFile, name_of
+from orchestrator.rundirs import prepare as write_run_file
+from orchestrator.settings import jobs_write, runs_dir
 
 Executor = Literal["slurm", "local", "debug"]
 
 _POLL_S = 0.2
 _GRACE_S = 30.0
+_OUTAGE_POLL_S = 2.0
+
+log = logging.getLogger(__name__)
 
 
 def choose_executor(wanted: str) -> Executor:
@@ -47,11 +55,41 @@ def choose_executor(wanted: str) -> Executor:
     return wanted  # type: ignore[return-value]  # narrowed above
 
 
+def place(store: Store, sweep_id: int) -> None:
+    """Give the unfinished runs that have no directory one; one that is gone is looked for where it would be now."""
+    wanted = {run.run_id: runs_dir().absolute() / name_of(run.run_id) for run in store.run_folders(sweep_id)}
+    kept = [run.run_id for run in store.run_folders(sweep_id) if run.directory and Path(run.directory).is_dir()]
+    store.set_directories({run_id: str(path) for run_id, path in wanted.items() if run_id not in set(kept)})
+
+
+def prepare(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Path]:
+    """Write what jobs need to know into the directories of runs.
+
+    Returns:
+        The directories by run number, in the order given.
+
+    Raises:
+        UsageError: A directory holds a run of another database, or cannot be written.
+    """
+    configs = store.run_configs(run_ids)
+    folders = {run.run_id: run for run in store.run_folders(sweep_id)}
+    directories = {}
+    for run_id in run_ids:
+        run = folders[run_id]
+        directory = Path(run.directory or runs_dir().absolute() / name_of(run_id))
+        write_run_file(directory, RunFile(run_id, run.sweep, run.config_digest, configs[run_id], run.fence))
+        directories[run_id] = directory
+    return directories
+
+
 def recover(store: Store, sweep_id: int) -> None:
     """Mark the runs of this host whose process is gone as lost, so that they can be launched again."""
     for running in store.running_attempts(sweep_id):
         gone = running.host == this_host() and not is_alive(running.pid, running.process_started_at)
         if gone and running.executor != "slurm":
+            folder = store.run_folder(running.run_id)
+            if folder is not None:
+                collect_run(store, folder, [])  # it may have ended in good order, and not been able to say so
             reason = f"process {running.pid} on {running.host} ended without a word"
             store.lose(Claim(running.run_id, running.attempt), reason)
 
@@ -72,14 +110,22 @@ def pending_runs(store: Store, sweep_id: int) -> list[int]:
     return pending
 
 
+def why_journals_only(store: Store, executor: str) -> str | None:
+    """Say why jobs will leave the database to the command line, None where they write to it."""
+    reason = journals_only(store.url, jobs_write(), this_host())
+    if reason is None and executor == "slurm" and store.url.startswith("sqlite"):
+        return "SQLite serves one host; on others" if jobs_write() == "auto" else None
+    return reason
+
+
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_here(store: Store, run_ids: Sequence[int]) -> None:
+def run_here(store: Store, directories: Iterable[Path]) -> None:
     """Train in this process, one after the other (``--executor debug``)."""
-    run_share(job_spec(store, run_ids, "debug"))
+    run_share(job_spec(store, directories, "debug"))
 
 
 def detach(grid: Path, max_parallel: int | None, url: str) -> tuple[int, Path]:
@@ -102,7 +148,7 @@ def detach(grid: Path, max_parallel: int | None, url: str) -> tuple[int, Path]:
 def run_local(
     store: Store,
     sweep_id: int,
-    run_ids: Sequence[int],
+    directories: Mapping[int, Path],
     max_parallel: int,
     on_poll: Callable[[list[RunProgress]], None],
 ) -> None:
@@ -114,7 +160,7 @@ def run_local(
     Args:
         store: The results database.
         sweep_id: The sweep.
-        run_ids: What to train.
+        directories: What to train: the run directories by run number.
         max_parallel: Processes at a time.
         on_poll: Shown how far every run of the sweep is, a few times a second.
 
@@ -122,16 +168,23 @@ def run_local(
         UsageError: Processes end without taking a run; the message holds the end of their log.
         KeyboardInterrupt: After the processes have ended.
     """
-    spec = job_spec(store, run_ids, "local")
-    ours = set(run_ids)
+    spec = job_spec(store, directories.values(), "local")
+    ours = set(directories)
     jobs: list[submitit.Job[Any]] = []
     fruitless, waiting_before = 0, len(ours)
-    store.set_queued(run_ids)
+    store.set_queued(ours)
+    journals = journals_only(store.url, spec.writes, spec.launched_from) is not None
     try:
         while True:
             ended = [job for job in jobs if job.done()]
-            recover(store, sweep_id)
-            progress = store.progress(sweep_id)
+            try:
+                if journals:
+                    collect(store, sweep_id)
+                recover(store, sweep_id)
+                progress = store.progress(sweep_id)
+            except StoreUnavailable as error:
+                _wait_for_database(store, error)
+                continue
             on_poll(progress)
             waiting = sum(p.state == "queued" for p in progress if p.run_id in ours)
             running = sum(p.state == "running" for p in progress if p.run_id in ours)
@@ -154,17 +207,35 @@ def run_local(
 
 
 def watch(store: Store, sweep_id: int, on_poll: Callable[[list[RunProgress]], None]) -> None:
-    """Show a sweep's progress until no run is waiting or running; changes nothing."""
+    """Show a sweep's progress until no run is waiting or running; all it changes is to bring in journals."""
     while True:
-        progress = store.progress(sweep_id)
+        try:
+            collect(store, sweep_id)
+            progress = store.progress(sweep_id)
+        except StoreUnavailable as error:
+            _wait_for_database(store, error)
+            continue
         on_poll(progress)
         if not any(run.state in ("queued", "running") for run in progress):
             return
         time.sleep(1.0)
 
 
+def _wait_for_database(store: Store, error: StoreUnavailable) -> None:
+    """Ask every few seconds until the database answers: the jobs go on without it, and so does who watches them."""
+    log.warning("%s; the jobs go on, and this waits", error)
+    while True:
+        time.sleep(random.uniform(0.5, 1.5) * _OUTAGE_POLL_S)
+        try:
+            store.check()
+        except StoreUnavailable:
+            continue
+        log.warning("the database answers again")
+        return
+
+
 def _submit_local(spec: JobSpec) -> submitit.Job[Any]:
-    executor = submitit.LocalExecutor(folder=spec.runs_dir / "jobs" / "local")
+    executor = submitit.LocalExecutor(folder=runs_dir().absolute() / "jobs" / "local")
     executor.update_parameters(timeout_min=60 * 24 * 365)
     with _children_ignore_interrupts(), _environment(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1"):
         return executor.submit(run_share, spec)

@@ -7,6 +7,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from orchestrator.errors import UsageError
+
 DEFAULT_DB = "sqlite:///stalesweep.db"
 
 
@@ -25,6 +27,21 @@ def cache_dir() -> Path:
     if chosen := os.environ.get("STALESWEEP_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stalesweep"
+
+
+def jobs_write() -> str:
+    """Choose what jobs write to: ``STALESWEEP_JOBS_WRITE``, else ``auto``.
+
+    Returns:
+        ``database``, ``journal``, or ``auto``: the database, unless it is SQLite where SQLite cannot be relied on.
+
+    Raises:
+        UsageError: The variable says something else.
+    """
+    chosen = os.environ.get("STALESWEEP_JOBS_WRITE") or "auto"
+    if chosen not in ("auto", "database", "journal"):
+        raise UsageError(f"STALESWEEP_JOBS_WRITE: expected auto, database or journal, found {chosen!r}")
+    return chosen
 
 
 def shipped(name: str) -> Path:

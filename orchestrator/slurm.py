@@ -8,7 +8,8 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import submitit
@@ -22,14 +23,14 @@ from orchestrator.settings import runs_dir
 TIMEOUT_S = 20.0
 
 
-def submit(store: Store, sweep_id: int, sweep_name: str, run_ids: Sequence[int]) -> list[str]:
+def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[int, Path]) -> list[str]:
     """Submit one array task a run, in arrays of equal resources within the cluster's MaxArraySize.
 
     Args:
         store: The results database.
         sweep_id: The sweep.
         sweep_name: Its name, which squeue shows.
-        run_ids: What to train.
+        directories: What to train: the run directories by run number.
 
     Returns:
         The ids of the arrays.
@@ -40,10 +41,10 @@ def submit(store: Store, sweep_id: int, sweep_name: str, run_ids: Sequence[int])
     folder = runs_dir().absolute() / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     needs = store.run_resources(sweep_id)
     array_ids = []
-    for resources, chunk in _chunks([(run_id, needs[run_id]) for run_id in run_ids]):
+    for resources, chunk in _chunks([(run_id, needs[run_id]) for run_id in directories]):
         executor = submitit.AutoExecutor(folder=folder, cluster="slurm")
         executor.update_parameters(name=f"stalesweep-{sweep_name}", **parameters(resources))
-        specs = [job_spec(store, [run_id], "slurm") for run_id in chunk]
+        specs = [job_spec(store, [directories[run_id]], "slurm") for run_id in chunk]
         store.set_queued(chunk)  # before the jobs exist, so that one that starts at once is not set back
         try:
             jobs = executor.map_array(run_share, specs)

@@ -56,6 +56,27 @@ class RunningAttempt:
 
 
 @dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A run that is not finished, and what is stored of its journals.
+
+    Attributes:
+        run_id: The run.
+        sweep: Name of its sweep.
+        config_digest: Of its config.
+        directory: Where it keeps its files; None before its first launch.
+        fence: Number of its newest attempt, 0 for none.
+        stored: Bytes of the journal that are stored, by attempt.
+    """
+
+    run_id: int
+    sweep: str
+    config_digest: str
+    directory: str | None
+    fence: int
+    stored: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class RunProgress:
     """How far one run is.
 
@@ -145,6 +166,38 @@ def running_attempts(connection: Connection, sweep_id: int) -> list[RunningAttem
         .order_by(Cell.position, Run.id)
     )
     return [RunningAttempt(*row) for row in rows]
+
+
+def run_folders(connection: Connection, sweep_id: int | None) -> list[RunFolder]:
+    """List the unfinished runs, see `orchestrator.db.store.Store.run_folders`."""
+    return _run_folders(connection, *([] if sweep_id is None else [Cell.sweep_id == sweep_id]))
+
+
+def run_folder(connection: Connection, run_id: int) -> RunFolder | None:
+    """Find one unfinished run, see `orchestrator.db.store.Store.run_folder`."""
+    if connection.scalar(select(Run.id).where(Run.id == run_id)) is None:
+        raise SelectionError(f"no run {run_id}")
+    return next(iter(_run_folders(connection, Run.id == run_id)), None)
+
+
+def _run_folders(connection: Connection, *conditions: ColumnElement[bool]) -> list[RunFolder]:
+    rows = connection.execute(
+        select(
+            *(Run.id, Sweep.name, Run.config_digest, Run.directory, Run.fence),
+            *(Attempt.number, Attempt.journal_bytes),
+        )
+        .join(Cell, Cell.id == Run.cell_id)
+        .join(Sweep)
+        .outerjoin(Attempt, Attempt.run_id == Run.id)
+        .where(Sweep.source == "grid", UNFINISHED, *conditions)
+        .order_by(Sweep.id, Cell.position, Run.id, Attempt.number)
+    )
+    found: dict[int, RunFolder] = {}
+    for run_id, sweep, digest, directory, fence, number, stored in rows:
+        folder = found.setdefault(run_id, RunFolder(run_id, sweep, digest, directory, fence, {}))
+        if number is not None:
+            folder.stored[number] = stored
+    return list(found.values())
 
 
 def progress(connection: Connection, sweep_id: int) -> list[RunProgress]:

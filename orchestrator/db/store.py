@@ -15,19 +15,20 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from grpo_worker.config import WorkerConfig
-from grpo_worker.records import EvalRecord, FinishRecord, StartRecord, SyncRecord
 from orchestrator import grid
 from orchestrator.db import attempts, queries, registration
 from orchestrator.db.attempts import AttemptOrigin, Claim
+from orchestrator.db.ingest import ingest
 from orchestrator.db.models import Cell, Fit, Run
-from orchestrator.db.queries import RunningAttempt, RunProgress
+from orchestrator.db.queries import RunFolder, RunningAttempt, RunProgress
 from orchestrator.db.schema import check_revision
 from orchestrator.db.session import create_engine_for, transaction
 from orchestrator.db.types import now
 from orchestrator.errors import SelectionError, StoreError
+from orchestrator.journal import Chunk
 from orchestrator.settings import code_version
 
-__all__ = ["AttemptOrigin", "Claim", "RunProgress", "RunningAttempt", "Store"]
+__all__ = ["AttemptOrigin", "Claim", "RunFolder", "RunProgress", "RunningAttempt", "Store"]
 
 _RESETTABLE = ("pending", "queued", "lost", "failed", "cancelled")
 
@@ -48,8 +49,7 @@ class Store:
         self._engine = create_engine_for(url)
         if check_schema:
             try:
-                with self.read() as connection:
-                    check_revision(connection)
+                self.check()
             except StoreError:
                 self.close()
                 raise
@@ -59,8 +59,17 @@ class Store:
         """The database's URL, valid in any working directory. Holds the password, if there is one."""
         return self._engine.url.render_as_string(hide_password=False)
 
+    def check(self) -> None:
+        """Make sure that the schema is this version's.
+
+        Raises:
+            SchemaError: It is missing, older or newer.
+        """
+        with self.read() as connection:
+            check_revision(connection)
+
     def close(self) -> None:
-        """Give the connection back."""
+        """Give the connection back; the next call takes one again."""
         self._engine.dispose()
 
     def __enter__(self) -> Self:
@@ -126,6 +135,13 @@ class Store:
         except ValidationError as error:
             raise StoreError(f"run {run_id} has a config that this version cannot use: {error}") from error
 
+    def run_configs(self, run_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+        """Read the configs of runs as they are stored, as JSON, by run number."""
+        with self.read() as connection:
+            wanted = set(run_ids)
+            rows = connection.execute(select(Run.id, Run.config).where(Run.id.between(min(wanted), max(wanted))))
+            return {run_id: config for run_id, config in rows if run_id in wanted}
+
     def run_resources(self, sweep_id: int) -> dict[int, grid.Resources]:
         """Read what each run of a sweep asks of a cluster, by run number."""
         with self.read() as connection:
@@ -142,6 +158,37 @@ class Store:
         with self.read() as connection:
             return queries.progress(connection, sweep_id)
 
+    def run_folders(self, sweep_id: int | None = None) -> list[RunFolder]:
+        """List the runs that are not finished, in order, and how much of their journals is stored.
+
+        Args:
+            sweep_id: Of one sweep; None = of all.
+        """
+        with self.read() as connection:
+            return queries.run_folders(connection, sweep_id)
+
+    def run_folder(self, run_id: int) -> RunFolder | None:
+        """As `run_folders`, of one run; None when it is finished.
+
+        Raises:
+            SelectionError: There is no such run.
+        """
+        with self.read() as connection:
+            return queries.run_folder(connection, run_id)
+
+    def set_directories(self, directories: Mapping[int, str]) -> None:
+        """Store where runs keep their files.
+
+        Args:
+            directories: Absolute paths by run number.
+        """
+        rows = [{"run": run_id, "path": path} for run_id, path in directories.items()]
+        if rows:
+            with self._write() as connection:
+                connection.execute(
+                    update(Run).where(Run.id == bindparam("run")).values(directory=bindparam("path")), rows
+                )
+
     def set_queued(self, run_ids: Iterable[int]) -> None:
         """Mark runs as submitted; those that are running or have a result stay as they are."""
         self._reset(run_ids, "queued")
@@ -154,18 +201,18 @@ class Store:
 
     def begin_attempt(
         self,
-        run_id: int,
+        claim: Claim,
         origin: AttemptOrigin,
         *,
         resumed_from_sync: int | None,
         resumed_from_step: int | None,
         take_over: bool = False,
-    ) -> Claim | None:
+    ) -> bool:
         """Start a new attempt and drop, in the same transaction, what lies past its checkpoint.
 
         Args:
-            run_id: The run.
-            origin: What executes the attempt.
+            claim: The run and the number that the attempt wants, larger than any before.
+            origin: What executes the attempt. The same process may ask again.
             resumed_from_sync: The last weight sync that the checkpoint holds; later ones are dropped, all
                 if None.
             resumed_from_step: Learner steps that the checkpoint holds; evaluations after them are dropped,
@@ -173,7 +220,8 @@ class Store:
             take_over: Whether to fence off an attempt that is still running.
 
         Returns:
-            The claim; None when the run has its result, or is running and not to be taken over.
+            Whether it has begun: not when the run has its result, or is running and not to be taken over, or
+            another attempt came first.
 
         Raises:
             SelectionError: There is no such run.
@@ -181,22 +229,32 @@ class Store:
         with self._write() as connection:
             return attempts.begin(
                 connection,
-                run_id,
+                claim,
                 origin,
                 resumed_from_sync=resumed_from_sync,
                 resumed_from_step=resumed_from_step,
                 take_over=take_over,
             )
 
-    def write(self, claim: Claim, record: StartRecord | EvalRecord | SyncRecord) -> None:
-        """Store one record; a record of the same key takes the place of the stored one.
+    def ingest(self, claim: Claim, chunk: Chunk, *, age_s: float = 0.0, live: bool = True) -> None:
+        """Store consecutive records of an attempt's journal, all or none.
+
+        An attempt that the database has not heard of begins by its journal's first record.
+
+        Args:
+            claim: The attempt.
+            chunk: The records, at least one.
+            age_s: How long ago the last of them was written.
+            live: Whether the attempt itself asks. Anyone may bring the journal of an attempt that a newer one has
+                taken over: what the newer one has not dropped is stored.
 
         Raises:
-            Fenced: A newer attempt has taken over; nothing is stored.
+            Fenced: A newer attempt has taken over from the one that asks, or the attempt was removed.
+            OutOfStep: Not as much of the journal is stored as lies before the chunk; nothing was done.
             StoreError: The worker resumed from another checkpoint than the attempt was begun with.
         """
         with self._write() as connection:
-            attempts.write(connection, claim, record)
+            ingest(connection, claim, chunk, age_s=age_s, live=live)
 
     def heartbeat(self, claim: Claim) -> None:
         """Say that the attempt is alive.
@@ -205,19 +263,10 @@ class Store:
             Fenced: A newer attempt has taken over.
         """
         with self._write() as connection:
-            attempts.hold(connection, claim)
-
-    def finish(self, claim: Claim, record: FinishRecord) -> None:
-        """Store how the attempt ended, and the run's result if it has one.
-
-        Raises:
-            Fenced: A newer attempt has taken over; nothing is stored.
-        """
-        with self._write() as connection:
-            attempts.finish(connection, claim, record)
+            attempts.heartbeat(connection, claim)
 
     def fail(self, claim: Claim, failure: str) -> None:
-        """Store that an exception ended the attempt.
+        """Store that an exception ended the attempt, where its journal cannot say so.
 
         Args:
             claim: The attempt's claim.
@@ -227,7 +276,8 @@ class Store:
             Fenced: A newer attempt has taken over; nothing is stored.
         """
         with self._write() as connection:
-            attempts.end(connection, claim, "failed", {"state": "failed", "failure": failure})
+            attempts.refuse_older(claim, attempts.hold(connection, claim))
+            attempts.fail(connection, claim, failure)
 
     def lose(self, claim: Claim, failure: str) -> None:
         """Store that the attempt's process is gone; nothing if it has ended or is fenced off."""

@@ -68,6 +68,13 @@ class now(FunctionElement[datetime]):
     inherit_cache = True
 
 
+class seconds_ago(FunctionElement[datetime]):
+    """The database's clock, less so many seconds."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
 class seconds_between(FunctionElement[float]):
     """Seconds from one timestamp to another, to the millisecond."""
 
@@ -95,6 +102,18 @@ def _now_sqlite(element: now, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(now, "postgresql")
 def _now_postgresql(element: now, compiler: SQLCompiler, **kw: Any) -> str:
     return "clock_timestamp()"
+
+
+@compiles(seconds_ago, "sqlite")
+def _ago_sqlite(element: seconds_ago, compiler: SQLCompiler, **kw: Any) -> str:
+    (seconds,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"strftime('%Y-%m-%d %H:%M:%f', 'now', printf('-%.3f seconds', {seconds}))"
+
+
+@compiles(seconds_ago, "postgresql")
+def _ago_postgresql(element: seconds_ago, compiler: SQLCompiler, **kw: Any) -> str:
+    (seconds,) = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"clock_timestamp() - make_interval(secs => CAST({seconds} AS double precision))"
 
 
 @compiles(seconds_between, "sqlite")

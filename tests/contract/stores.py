@@ -5,8 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from grpo_worker.records import EvalRecord, SyncRecord
+from sqlalchemy import select
+
+from grpo_worker.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord
+from orchestrator.db.models import Attempt, Run
 from orchestrator.db.store import AttemptOrigin, Claim, Store
+from orchestrator.journal import Chunk
+
+_NAMES = {StartRecord: "start", EvalRecord: "eval", SyncRecord: "sync", FinishRecord: "finish"}
 
 ORIGIN = AttemptOrigin("local", "12", None, 0, "node1", 4242, 1.5, "0.1.0")
 
@@ -14,9 +20,27 @@ ORIGIN = AttemptOrigin("local", "12", None, 0, "node1", 4242, 1.5, "0.1.0")
 def begin(
     store: Store, run_id: int, *, sync: int | None = None, step: int | None = None, take_over: bool = False
 ) -> Claim:
-    claim = store.begin_attempt(run_id, ORIGIN, resumed_from_sync=sync, resumed_from_step=step, take_over=take_over)
-    assert claim is not None
+    """Begin the next attempt of a run."""
+    claim = next_claim(store, run_id)
+    assert store.begin_attempt(claim, ORIGIN, resumed_from_sync=sync, resumed_from_step=step, take_over=take_over)
     return claim
+
+
+def next_claim(store: Store, run_id: int) -> Claim:
+    """What the next attempt of a run has to claim."""
+    steps_per_sync = store.run_config(run_id).steps_per_sync
+    with store.read() as connection:
+        fence = connection.execute(select(Run.fence).where(Run.id == run_id)).scalar_one()
+    return Claim(run_id, fence + 1, steps_per_sync)
+
+
+def write(store: Store, claim: Claim, *records: Record, live: bool = True) -> None:
+    """Store records as if they were the next in the attempt's journal."""
+    with store.read() as connection:
+        its_row = (Attempt.run_id == claim.run_id, Attempt.number == claim.attempt)
+        stored = connection.execute(select(Attempt.journal_bytes).where(*its_row)).scalar_one()
+    entries = [{"record": _NAMES[type(record)], "elapsed_s": 1.0, **dataclasses.asdict(record)} for record in records]
+    store.ingest(claim, Chunk(entries, stored, stored + 1, []), live=live)
 
 
 def sync_record(sync: int, k: int = 2, **values: Any) -> SyncRecord:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from stores import begin, eval_record, sync_record
+from stores import begin, eval_record, sync_record, write
 
 from grpo_worker.records import FinishRecord, StartRecord
 from orchestrator import frames
@@ -48,13 +48,13 @@ def fill(store: Store, grid: Grid) -> None:
     """Two sweeps with a run in each kind of state."""
     runs = store.unfinished_runs(store.register(grid(clip_eps=[0.2])))
     claim = begin(store, runs[0])
-    store.write(claim, StartRecord(None, None, 1, "cpu", {}, 1, 0.1))
+    write(store, claim, StartRecord(None, None, 1, "cpu", {}, 1, 0.1))
     for sync, val_reward in enumerate(VAL_REWARDS):
-        store.write(claim, sync_record(sync, val_reward=val_reward, ratio_max=val_reward or 0.0))
-        store.write(claim, eval_record(2 * sync, 0.5 if val_reward is None else val_reward))
+        write(store, claim, sync_record(sync, val_reward=val_reward, ratio_max=val_reward or 0.0))
+        write(store, claim, eval_record(2 * sync, 0.5 if val_reward is None else val_reward))
     claim = begin(store, runs[0], sync=4, step=10, take_over=True)
-    store.write(claim, sync_record(5))
-    store.finish(claim, FinishRecord("collapsed", 40, "half", 16, 8, 8))
+    write(store, claim, sync_record(5))
+    write(store, claim, FinishRecord("collapsed", 40, "half", 16, 8, 8))
     store.fail(begin(store, runs[1]), 'OSError: no space, "really"\nleft')
     begin(store, runs[2])
     store.register(grid("other"))
@@ -80,7 +80,7 @@ def test_columns_are_the_contracts(store: Store, grid: Grid) -> None:
             types = {name: str(frame[name].dtype) for name in frame.columns}
             expected = {
                 "k": "int64", "eta": "float64", "collapse_step": "Int64", "resumed_from_sync": "Int64",
-                "reward": "float64", "val_reward": "double[pyarrow]" if load is frames.syncs else "float64",
+                "reward": "double[pyarrow]", "val_reward": "double[pyarrow]" if load is frames.syncs else "float64",
                 "started_at": "datetime64[us, UTC]", "wall_s": "float64", "gpu_s": "float64", "runs": "int64",
             }  # fmt: skip
             assert {name: types[name] for name in expected if name in types} == {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import multiprocessing
+import os
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
-from stores import ORIGIN, begin, eval_record, sync_record
+from stores import ORIGIN, begin, eval_record, next_claim, sync_record, write
 
 from grpo_worker.records import FinishRecord, Outcome, StartRecord, SyncRecord
 from orchestrator.db.attempts import Claim
@@ -23,6 +25,8 @@ from orchestrator.errors import Fenced, SelectionError, StoreError, SweepConflic
 from orchestrator.grid import Sweep, load_sweep
 
 Grid = Callable[..., Sweep]
+
+OTHER = dataclasses.replace(ORIGIN, pid=ORIGIN.pid + 1)
 
 FLOATS = (math.nan, math.inf, -math.inf, 5e-324, 1 / 3, 1.7976931348623157e308)
 
@@ -146,7 +150,7 @@ def finish_record(outcome: Outcome, **values: Any) -> FinishRecord:
 
 def test_one_attempt_at_a_time(store: Store, run_id: int) -> None:
     begin(store, run_id)
-    assert store.begin_attempt(run_id, ORIGIN, resumed_from_sync=None, resumed_from_step=None) is None
+    assert not store.begin_attempt(next_claim(store, run_id), OTHER, resumed_from_sync=None, resumed_from_step=None)
     assert begin(store, run_id, take_over=True) == Claim(run_id, 2)
     first, second = rows(store, Attempt, "number", "outcome", "failure")
     assert first == (1, "lost", "attempt 2 took over")
@@ -170,7 +174,7 @@ def test_one_attempt_at_a_time(store: Store, run_id: int) -> None:
 def test_outcomes(
     store: Store, run_id: int, record: FinishRecord, state_after: tuple[str, str | None], finished: bool
 ) -> None:
-    store.finish(begin(store, run_id), record)
+    write(store, begin(store, run_id), record)
     assert state(store, run_id) == state_after
     assert rows(store, Attempt, "outcome", "failure") == [(record.outcome, state_after[1])]
     assert (run_id not in store.unfinished_runs(1)) == finished
@@ -178,8 +182,17 @@ def test_outcomes(
     result = rows(store, Run, "collapse_step", "collapse_step_lo", "collapse_sync", "learner_steps", "id")
     expected = (record.collapse_step, record.collapse_step_lo, record.collapse_sync, 40, run_id)
     assert expected in result
-    again = store.begin_attempt(run_id, ORIGIN, resumed_from_sync=None, resumed_from_step=None, take_over=True)
-    assert (again is None) == finished
+    again = next_claim(store, run_id)
+    assert finished != store.begin_attempt(
+        again, ORIGIN, resumed_from_sync=None, resumed_from_step=None, take_over=True
+    )
+
+
+def test_who_asks_twice_has_begun_once(store: Store, run_id: int) -> None:
+    claim = begin(store, run_id)
+    assert store.begin_attempt(claim, ORIGIN, resumed_from_sync=None, resumed_from_step=None)
+    assert not store.begin_attempt(claim, OTHER, resumed_from_sync=None, resumed_from_step=None, take_over=True)
+    assert rows(store, Attempt, "number") == [(1,)]
 
 
 def test_failed_lost_and_retried(store: Store, run_id: int) -> None:
@@ -206,7 +219,7 @@ def test_losing_does_not_touch_what_has_ended_or_goes_on(store: Store, run_id: i
     new = begin(store, run_id, take_over=True)
     store.lose(old, "gone")
     assert state(store, run_id) == ("running", None)
-    store.finish(new, finish_record("stable"))
+    write(store, new, finish_record("stable"))
     store.lose(new, "gone")
     assert state(store, run_id) == ("stable", None)
 
@@ -215,27 +228,27 @@ def test_running_and_finished_runs_are_not_reset(store: Store, run_id: int) -> N
     claim = begin(store, run_id)
     store.set_queued([run_id])
     assert state(store, run_id) == ("running", None)
-    store.finish(claim, finish_record("stable"))
+    write(store, claim, finish_record("stable"))
     store.set_pending([run_id])
     assert state(store, run_id) == ("stable", None)
 
 
 def test_an_older_attempt_is_refused_and_leaves_no_rows(store: Store, run_id: int) -> None:
     old = begin(store, run_id)
-    store.write(old, sync_record(0))
+    write(store, old, sync_record(0))
     new = begin(store, run_id, take_over=True)
     writes: list[Callable[[], None]] = [
-        lambda: store.write(old, sync_record(1)),
-        lambda: store.write(old, eval_record(2)),
+        lambda: write(store, old, sync_record(1)),
+        lambda: write(store, old, eval_record(2)),
         lambda: store.heartbeat(old),
-        lambda: store.finish(old, finish_record("stable")),
+        lambda: write(store, old, finish_record("stable")),
         lambda: store.fail(old, "error"),
     ]
-    for write in writes:
+    for refused in writes:
         with pytest.raises(Fenced, match=f"attempt 1 of run {run_id} may not write any more"):
-            write()
+            refused()
     assert rows(store, SyncMetric, "sync") == rows(store, Evaluation, "learner_step") == []
-    store.write(new, sync_record(0))
+    write(store, new, sync_record(0))
     assert rows(store, SyncMetric, "sync", "attempt") == [(0, 2)]
     assert state(store, run_id) == ("running", None)
 
@@ -243,10 +256,10 @@ def test_an_older_attempt_is_refused_and_leaves_no_rows(store: Store, run_id: in
 def test_resuming_drops_what_lies_past_the_checkpoint(store: Store, run_id: int) -> None:
     first = begin(store, run_id)
     for sync in range(6):
-        store.write(first, sync_record(sync))
-        store.write(first, eval_record(2 * sync))
+        write(store, first, sync_record(sync))
+        write(store, first, eval_record(2 * sync))
     other = begin(store, run_id + 1)
-    store.write(other, sync_record(9))
+    write(store, other, sync_record(9))
 
     second = begin(store, run_id, sync=3, step=8, take_over=True)
     assert rows(store, SyncMetric, "run_id", "sync") == [
@@ -255,7 +268,7 @@ def test_resuming_drops_what_lies_past_the_checkpoint(store: Store, run_id: int)
     ]
     assert rows(store, Evaluation, "learner_step") == [(0,), (2,), (4,), (6,), (8,)]
     assert store.progress(1)[0].learner_steps == 8
-    store.write(second, sync_record(4))
+    write(store, second, sync_record(4))
     assert rows(store, SyncMetric, "sync", "attempt")[3:5] == [(3, 1), (4, 2)]
 
     begin(store, run_id, take_over=True)
@@ -265,7 +278,7 @@ def test_resuming_drops_what_lies_past_the_checkpoint(store: Store, run_id: int)
 
 def test_a_worker_that_resumed_elsewhere_is_refused(store: Store, run_id: int) -> None:
     start = StartRecord(None, None, parameters=1, device="cpu", versions={"python": "3.11"}, threads=1, setup_s=0.5)
-    store.write(begin(store, run_id), start)
+    write(store, begin(store, run_id), start)
     assert rows(store, Attempt, "parameters", "device", "setup_s") == [(1, "cpu", 0.5)]
     with store.read() as connection:
         assert connection.scalar(select(Attempt.versions)) == {"python": "3.11"}
@@ -273,15 +286,15 @@ def test_a_worker_that_resumed_elsewhere_is_refused(store: Store, run_id: int) -
     with pytest.raises(
         StoreError, match="begun to resume from learner step 8, but its worker resumed from learner step None"
     ):
-        store.write(claim, start)
-    store.write(claim, dataclasses.replace(start, resumed_from_step=8))
+        write(store, claim, start)
+    write(store, claim, dataclasses.replace(start, resumed_from_step=8))
 
 
 def test_writing_again_replaces(store: Store, run_id: int) -> None:
     claim = begin(store, run_id)
     for reward in (0.1, 0.2):
-        store.write(claim, sync_record(0, reward=reward))
-        store.write(claim, eval_record(0, reward))
+        write(store, claim, sync_record(0, reward=reward))
+        write(store, claim, eval_record(0, reward))
     assert rows(store, SyncMetric, "sync", "reward") == [(0, 0.2)]
     assert rows(store, Evaluation, "learner_step", "val_reward") == [(0, 0.2)]
 
@@ -290,7 +303,7 @@ def test_writing_again_replaces(store: Store, run_id: int) -> None:
 def test_every_float_comes_back_as_it_was(store: Store, run_id: int, value: float | None) -> None:
     claim = begin(store, run_id)
     record = sync_record(0, val_reward=value, reward=0.0 if value is None else value)
-    store.write(claim, record)
+    write(store, claim, record)
     with store.read() as connection:
         columns = [getattr(SyncMetric, field.name) for field in dataclasses.fields(SyncRecord)]
         stored = SyncRecord(*connection.execute(select(*columns)).one())
@@ -303,13 +316,13 @@ def test_progress(store: Store, run_id: int) -> None:
     claim = begin(store, run_id)
     waiting = store.progress(1)[0]
     assert (waiting.state, waiting.learner_steps, waiting.sync, waiting.steps_per_s) == ("running", 0, None, None)
-    store.write(claim, StartRecord(None, None, 1, "cpu", {}, 1, 0.1))
-    store.write(claim, eval_record(0, 0.9))
-    store.write(claim, sync_record(0, reward=0.3))
+    write(store, claim, StartRecord(None, None, 1, "cpu", {}, 1, 0.1))
+    write(store, claim, eval_record(0, 0.9))
+    write(store, claim, sync_record(0, reward=0.3))
     time.sleep(0.05)
-    store.write(claim, sync_record(1, reward=0.4))
-    store.write(claim, eval_record(4, 0.8))
-    store.write(claim, sync_record(0, reward=0.3))
+    write(store, claim, sync_record(1, reward=0.4))
+    write(store, claim, eval_record(4, 0.8))
+    write(store, claim, sync_record(0, reward=0.3))
     seen = store.progress(1)[0]
     assert (seen.sync, seen.reward, seen.val_reward, seen.learner_steps) == (1, 0.4, 0.8, 4)
     assert isinstance(seen.steps_per_s, float)
@@ -326,7 +339,7 @@ def test_progress(store: Store, run_id: int) -> None:
 def test_the_last_cycle_ends_at_the_horizon(store: Store, grid: Grid) -> None:
     run = store.unfinished_runs(store.register(grid(k=[32])))[0]
     claim = begin(store, run)
-    store.write(claim, sync_record(1, k=32))
+    write(store, claim, sync_record(1, k=32))
     assert store.progress(1)[0].learner_steps == 40
 
 
@@ -339,9 +352,9 @@ def test_what_cannot_be_is_refused(store: Store, run_id: int) -> None:
         finish_record("collapsed", collapse_step=8, collapse_step_lo=8),
     ):
         with pytest.raises(StoreError, match=r"(?i)check"):
-            store.finish(claim, record)
+            write(store, claim, record)
     with pytest.raises(StoreError, match=r"(?i)null"):
-        store.write(claim, sync_record(0, reward=None))
+        write(store, claim, dataclasses.replace(eval_record(0), val_reward=None))  # type: ignore[arg-type]
     engine = create_engine_for(store.url)
     with pytest.raises(StoreError, match=r"(?i)foreign key"), transaction(engine, write=True) as connection:
         connection.execute(text("DELETE FROM run"))
@@ -355,7 +368,7 @@ def write_syncs(url: str, run_id: int, count: int) -> None:
     with Store(url) as store:
         claim = begin(store, run_id)
         for sync in range(count):
-            store.write(claim, sync_record(sync, reward=run_id + sync))
+            write(store, claim, sync_record(sync, reward=run_id + sync))
 
 
 def test_writers_at_once(url: str, store: Store, grid: Grid) -> None:
@@ -374,7 +387,8 @@ def test_writers_at_once(url: str, store: Store, grid: Grid) -> None:
 
 def begin_once(url: str, run_id: int) -> bool:
     with Store(url) as store:
-        return store.begin_attempt(run_id, ORIGIN, resumed_from_sync=None, resumed_from_step=None) is not None
+        own = dataclasses.replace(ORIGIN, pid=os.getpid(), process_started_at=random.random())
+        return store.begin_attempt(Claim(run_id, 1), own, resumed_from_sync=None, resumed_from_step=None)
 
 
 def register(url: str, sweep: Sweep) -> int:

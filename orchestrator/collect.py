@@ -1,0 +1,134 @@
+"""Journals → database, for records that jobs could not bring: they were killed, or the database was away.
+
+It changes no state that an attempt has not written itself. Several may collect at once, while jobs write.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator import journal, rundirs
+from orchestrator.db.store import Claim, RunFolder, Store
+from orchestrator.errors import Fenced, OutOfStep, StalesweepError, StoreUnavailable
+
+
+@dataclass(slots=True)
+class Collected:
+    """What was brought into the database, and what was not.
+
+    Attributes:
+        records: How many records were stored.
+        runs: Of how many runs.
+        notes: A line for each thing that people should know of, e.g. a damaged line or a database that refuses.
+    """
+
+    records: int = 0
+    runs: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def collect(store: Store, sweep_id: int | None = None) -> Collected:
+    """Bring what journals hold and the database does not.
+
+    Args:
+        store: The database.
+        sweep_id: Of one sweep; None = of all.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    collected = Collected()
+    waiting = [run for run in store.run_folders(sweep_id) if _new_journals(run)]
+    for place, run in enumerate(waiting):
+        try:
+            brought = collect_run(store, run, collected.notes)
+        except StoreUnavailable as error:
+            left = len(waiting) - place
+            runs = f"{left} run{'s' if left > 1 else ''}"
+            collected.notes.append(f"the journals of {runs} hold records that the database does not have yet: {error}")
+            break
+        except (OSError, StalesweepError) as error:
+            collected.notes.append(f"run {run.run_id}: {error}")
+            continue
+        collected.records += brought
+        collected.runs += brought > 0
+    return collected
+
+
+def collect_run(store: Store, run: RunFolder, notes: list[str]) -> int:
+    """Bring what the journals of one run hold, oldest attempt first.
+
+    Args:
+        store: The database.
+        run: The run, and what is stored of its journals.
+        notes: Takes a line for each thing that people should know of.
+
+    Returns:
+        How many records were stored.
+
+    Raises:
+        StoreUnavailable: The database cannot take them now.
+        StoreError: It refuses them.
+        OSError: A journal cannot be read.
+    """
+    new = _new_journals(run)
+    if not new:
+        return 0
+    folder = rundirs.load(new[0][1].parent)
+    if (folder.sweep, folder.config_digest) != (run.sweep, run.config_digest):
+        notes.append(f"{new[0][1].parent} belongs to a run of another database; left alone")
+        return 0
+    steps_per_sync = folder.worker_config().steps_per_sync
+    records = 0
+    for number, path in new:
+        try:
+            records += _bring(store, run, Claim(run.run_id, number, steps_per_sync), path, notes)
+        except Fenced:
+            continue  # an attempt that was removed
+    return records
+
+
+def _new_journals(run: RunFolder) -> list[tuple[int, Path]]:
+    if run.directory is None:
+        return []
+    directory = Path(run.directory)
+    known = [n for n in journal.numbers(directory) if n in run.stored or n > run.fence]
+    paths = [(number, journal.path_of(directory, number)) for number in known]
+    return [(number, path) for number, path in paths if path.stat().st_size > run.stored.get(number, 0)]
+
+
+def _bring(store: Store, run: RunFolder, claim: Claim, path: Path, notes: list[str]) -> int:
+    newest = journal.last(path)
+    if newest is None:
+        return 0
+    written_s = _age_s(path)
+    at = run.stored.get(claim.attempt, 0)
+    records = 0
+    while (chunk := journal.read(path, at)).entries:
+        if claim.attempt > run.fence and at == 0 and chunk.entries[0]["record"] != "begin":
+            notes.append(f"{path}: its first line is damaged, so it cannot be said whose it is; left out")
+            return 0
+        age_s = written_s + newest["elapsed_s"] - chunk.entries[-1]["elapsed_s"]
+        try:
+            store.ingest(claim, chunk, age_s=max(0.0, age_s), live=False)
+        except OutOfStep as other:
+            at = other.stored
+            continue
+        notes += chunk.damage
+        records += len(chunk.entries)
+        at = chunk.end
+    return records
+
+
+def _age_s(path: Path) -> float:
+    """Seconds since a file was written to, by the clock of whoever keeps the file: hosts' clocks differ."""
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            now = os.fstat(probe.fileno()).st_mtime
+    except OSError:
+        now = time.time()
+    return max(0.0, now - path.stat().st_mtime)

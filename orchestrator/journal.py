@@ -1,0 +1,246 @@
+"""The journal: one append-only file per attempt, written and flushed to disk before the database is tried.
+
+A line holds one record: the CRC-32 of its body as eight hex digits, a space, and the body, a JSON object.
+``record`` names its kind: ``begin`` (whose attempt, resumed from where), the worker's ``start``, ``eval``, ``sync`` and
+``finish`` (`grpo_worker.records`), ``fail`` (an exception's last word), and ``beat`` (nothing but: alive).
+``elapsed_s`` is the time since the attempt began, by a clock that nobody sets: what an absent database is told
+later does not depend on the wall clock of any host. To read one: ``cut -c10- attempt-0001.journal | jq``.
+
+A writer that dies may leave a torn last line; readers leave it out, `mend` cuts it off. A damaged line before that is
+left out as well, and reported with its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic_core import from_json
+
+from orchestrator.errors import JournalError
+
+_NAME = re.compile(r"attempt-(\d{4,})\.journal")
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive records of a journal.
+
+    Attributes:
+        entries: The records, oldest first; each with ``record`` and ``elapsed_s`` beside its own fields.
+        start: Where in the file they begin, in bytes.
+        end: Where the next record begins.
+        damage: Of each line that was left out, its place and what is wrong.
+    """
+
+    entries: list[dict[str, Any]]
+    start: int
+    end: int
+    damage: list[str]
+
+
+class Journal:
+    """An attempt's journal, open for appending. Threads take turns.
+
+    Attributes:
+        path: The file.
+        number: The attempt.
+    """
+
+    def __init__(self, path: Path, number: int) -> None:
+        self.path = path
+        self.number = number
+        self._lock = threading.Lock()
+        self._began = time.monotonic()
+        self._end = 0
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+
+    @classmethod
+    def reserve(cls, directory: Path, after: int) -> Self:
+        """Create the journal of the next attempt: of those who try at once, each gets a number of its own.
+
+        Args:
+            directory: The run directory.
+            after: The number must be larger.
+
+        Raises:
+            JournalError: The directory cannot be written to.
+        """
+        while True:
+            number = max([after, *numbers(directory)]) + 1
+            path = path_of(directory, number)
+            try:
+                directory.mkdir(parents=True, exist_ok=True)
+                return cls(path, number)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise _unwritable(path, error) from error
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the attempt began."""
+        return time.monotonic() - self._began
+
+    def append(self, record: str, values: Mapping[str, Any] | None = None) -> None:
+        """Add a record; it is on disk when this returns.
+
+        Raises:
+            JournalError: It could not be written, e.g. for want of space; the file is as it was.
+        """
+        with self._lock:
+            content = {"record": record, "elapsed_s": round(self.elapsed_s, 3), **(values or {})}
+            body = json.dumps(content, separators=(",", ":")).encode()
+            line = b"%08x %s\n" % (zlib.crc32(body), body)
+            try:
+                if os.write(self._file, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(self._file)
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._file, self._end)
+                raise _unwritable(self.path, error) from error
+            self._end += len(line)
+
+    def overtaken(self) -> bool:
+        """Whether a later attempt of the run has begun."""
+        directory = self.path.parent
+        later = [path_of(directory, number) for number in numbers(directory) if number > self.number]
+        return any(path.exists() and path.stat().st_size > 0 for path in later)  # an empty one is reserved only
+
+    def read(self, start: int) -> Chunk:
+        """Read records that this process has appended, see `read`."""
+        return read(self.path, start)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def discard(self) -> None:
+        """Close and remove the file of an attempt that did not begin."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+
+def path_of(directory: Path, number: int) -> Path:
+    """The journal of an attempt."""
+    return directory / f"attempt-{number:04d}.journal"
+
+
+def numbers(directory: Path) -> list[int]:
+    """The attempts that have a journal in a run directory, in order; none where there is no directory."""
+    try:
+        names = [path.name for path in directory.iterdir()]
+    except FileNotFoundError:
+        return []
+    return sorted(int(found[1]) for name in names if (found := _NAME.fullmatch(name)))
+
+
+def read(path: Path, start: int = 0, limit: int = 10_000) -> Chunk:
+    """Read records from a place in a journal on.
+
+    What stands after the last good line is left for later: it may still be being written.
+
+    Args:
+        path: The journal.
+        start: Where to begin, in bytes: 0 or the `Chunk.end` of an earlier read.
+        limit: Read about so many records at most.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    entries: list[dict[str, Any]] = []
+    damage: list[str] = []
+    bad: list[str] = []
+    end = start
+    for line, line_end in _lines(path, start):
+        entry = _decoded(line)
+        if entry is None:
+            bad.append(f"{path}, line {_line_number(path, line_end)}: damaged, left out")
+            continue
+        entries.append(entry)
+        damage += bad
+        bad.clear()
+        end = line_end
+        if len(entries) >= limit:
+            break
+    return Chunk(entries, start, end, damage)
+
+
+def last(path: Path) -> dict[str, Any] | None:
+    """Read the last good record of a journal; None where there is none.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _BLOCK))
+        lines = file.read().split(b"\n")[:-1]
+    return next((entry for line in reversed(lines) if (entry := _decoded(line + b"\n")) is not None), None)
+
+
+def mend(directory: Path) -> None:
+    """Cut torn last lines off the journals of attempts that are over.
+
+    Raises:
+        JournalError: A file cannot be written.
+    """
+    for number in numbers(directory):
+        path = path_of(directory, number)
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                tail = min(size, _BLOCK)
+                file.seek(size - tail)
+                whole = size - tail + file.read().rfind(b"\n") + 1
+            if whole < size:
+                os.truncate(path, whole)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+
+def _lines(path: Path, start: int) -> Iterator[tuple[bytes, int]]:
+    with path.open("rb", buffering=_BLOCK) as file:
+        file.seek(start)
+        end = start
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            end += len(line)
+            yield line, end
+
+
+def _decoded(line: bytes) -> dict[str, Any] | None:
+    body = line[9:-1]
+    try:
+        if int(line[:8], 16) != zlib.crc32(body):
+            return None
+        entry: dict[str, Any] = from_json(body)
+    except ValueError:
+        return None
+    return entry
+
+
+def _line_number(path: Path, line_end: int) -> int:
+    with path.open("rb") as file:
+        return file.read(line_end).count(b"\n")
+
+
+def _unwritable(path: Path, error: OSError) -> JournalError:
+    reason = error.strerror or str(error)
+    return JournalError(
+        f"cannot write {path}: {reason}; what is on disk stays valid: make room or give the right back, then "
+        "`stalesweep launch` again"
+    )

@@ -1,0 +1,100 @@
+"""Run directories: one folder a run, which says whose it is and holds what must survive the database.
+
+run-000007/
+    run.json               the run, its sweep and its config: a job reads them here
+    attempt-0001.journal   what attempt 1 has recorded (`orchestrator.journal`)
+    attempt-0001.diff      how its code differed from the commit, where it did
+    checkpoint-00000640.pt
+    log.txt
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from grpo_worker.config import WorkerConfig
+from orchestrator.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """What ``run.json`` says.
+
+    Attributes:
+        run_id: The run's number in its database.
+        sweep: Name of its sweep.
+        config_digest: Of its config; with the sweep's name, its identity in any database.
+        config: The worker's config, as JSON.
+        fence: Attempts up to this number were over when the run was last submitted.
+    """
+
+    run_id: int
+    sweep: str
+    config_digest: str
+    config: dict[str, Any]
+    fence: int
+
+    def worker_config(self) -> WorkerConfig:
+        """Validate the config.
+
+        Raises:
+            UsageError: It does not fit this version's fields.
+        """
+        try:
+            return WorkerConfig.model_validate(self.config)
+        except ValidationError as error:
+            raise UsageError(f"run {self.run_id} has a config that this version cannot use: {error}") from error
+
+
+def name_of(run_id: int) -> str:
+    """How the directory of a run is called."""
+    return f"run-{run_id:06d}"
+
+
+def prepare(directory: Path, run: RunFile) -> None:
+    """Create a run's directory, or refresh its ``run.json``.
+
+    Raises:
+        UsageError: It holds another run, or cannot be written.
+    """
+    path = directory / "run.json"
+    if path.exists():
+        found = load(directory)
+        if (found.sweep, found.config_digest) != (run.sweep, run.config_digest):
+            raise UsageError(
+                f"{directory} holds a run of sweep {found.sweep!r} from another database: remove the folder, or "
+                "set STALESWEEP_RUNS to another one"
+            )
+    content = {
+        "run": run.run_id, "sweep": run.sweep, "config_digest": run.config_digest, "fence": run.fence,
+        "config": run.config,
+    }  # fmt: skip
+    aside = directory / f"run.json.{os.getpid()}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        aside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        aside.rename(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def load(directory: Path) -> RunFile:
+    """Read a run directory's ``run.json``.
+
+    Raises:
+        UsageError: It is missing or damaged.
+    """
+    path = directory / "run.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return RunFile(found["run"], found["sweep"], found["config_digest"], found["config"], found["fence"])
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is damaged; `stalesweep launch` writes it anew when it is removed") from error
