@@ -7,6 +7,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+# Whatever the user's own git is set to.
+_APPLICABLE = (
+    "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative", "--src-prefix=a/", "--dst-prefix=b/",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
@@ -22,27 +27,38 @@ class Checkout:
     dirty: bool
     diff: bytes
 
+    def __str__(self) -> str:
+        return f"{self.commit}+dirty" if self.dirty else self.commit
+
 
 @functools.cache
 def checkout() -> Checkout | None:
-    """Read the package's own checkout, once a process.
+    """Read the package's own checkout, once a process, see `read_checkout`."""
+    return read_checkout(Path(__file__).parent)
+
+
+def read_checkout(package: Path) -> Checkout | None:
+    """Read the checkout that tracks a package.
+
+    Args:
+        package: The package's folder.
 
     Returns:
-        None when no checkout tracks the package (an environment inside someone's project is not that project) or
-        git does not answer in time.
+        None when no checkout tracks it (an environment inside someone's project is not that project) or git does not
+        answer in time.
     """
-    if _git("ls-files", "--error-unmatch", ".") is None:
+    if _git(package, "ls-files", "--error-unmatch", ".") is None:
         return None
-    commit = _git("rev-parse", "HEAD")
-    diff = _git("diff", "--binary", "HEAD")
+    commit = _git(package, "rev-parse", "HEAD")
+    diff = _git(package, "diff", *_APPLICABLE, "HEAD")
     if commit is None or diff is None:
         return None
     return Checkout(commit.decode().strip(), bool(diff), diff)
 
 
-def _git(*arguments: str) -> bytes | None:
+def _git(folder: Path, *arguments: str) -> bytes | None:
     # Without the option, looking for changes would take the index lock away from the user's own git.
-    command = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent), *arguments]
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
         return subprocess.run(command, capture_output=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):

@@ -1,9 +1,8 @@
-"""Where things are: the database, run folders, caches, shipped files, and which code this is."""
+"""Where things are: the database, run folders, caches, shipped files, and which version this is."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from importlib import metadata
 from pathlib import Path
 
@@ -64,28 +63,3 @@ def code_version() -> str:
         return metadata.version("stalesweep")
     except metadata.PackageNotFoundError:
         return "unknown"
-
-
-def git_commit(path: Path) -> str | None:
-    """Read the commit of the checkout that tracks a folder.
-
-    Args:
-        path: The folder, e.g. the package's own.
-
-    Returns:
-        The full hash, with ``+dirty`` after it when tracked files differ; None when no checkout tracks the
-        folder (an environment inside someone's project is not that project) or git does not answer in 5 s.
-    """
-    if _git(path, "ls-files", "--error-unmatch", ".") is None:
-        return None
-    return _git(path, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+dirty")
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    # Without the option, looking for changes would take the index lock away from the user's own git.
-    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

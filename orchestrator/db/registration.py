@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -17,7 +16,8 @@ from orchestrator.db.types import now
 from orchestrator.errors import SweepConflict
 from orchestrator.grid import Cell as GridCell
 from orchestrator.grid import Sweep as GridSweep
-from orchestrator.settings import code_version, git_commit
+from orchestrator.provenance import checkout
+from orchestrator.settings import code_version
 
 CellKey = tuple[str, int, float, str]
 
@@ -111,7 +111,8 @@ def _insert_runs(connection: Connection, sweep_id: int, cells: dict[CellKey, int
     stored = {(cell_id, seed) for cell_id, seed in connection.execute(in_sweep)}
     rows = list(_new_runs(cells, stored, sweep))
     if rows:
-        code = {"code_version": code_version(), "git_commit": git_commit(Path(__file__).parent)}
+        tree = checkout()
+        code = {"code_version": code_version(), "git_commit": str(tree) if tree else None}
         new = {"state": "pending", "learner_steps": 0, "fence": 0, "updated_at": now()}
         connection.execute(insert(Run).values(**new, **code), rows)
 
