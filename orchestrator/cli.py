@@ -252,10 +252,9 @@ def export(
 def doctor(db: Database = None) -> None:
     """Check packages, database, folders, Slurm and torch."""
     from orchestrator.doctor import examine
-    from orchestrator.settings import database_url
 
     bad = False
-    for finding in examine(database_url(db)):
+    for finding in examine(db):
         mark = {True: "ok", False: "BAD", None: "-"}[finding.good]
         typer.echo(f"{mark:>3}  {finding.name:16} {finding.detail}")
         bad |= finding.good is False

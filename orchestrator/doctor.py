@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from sqlalchemy import make_url
-
 from orchestrator.db import schema
+from orchestrator.db.filesystems import network_filesystem
 from orchestrator.db.session import describe
-from orchestrator.errors import StoreError
-from orchestrator.settings import cache_dir, code_version, runs_dir
+from orchestrator.errors import UsageError
+from orchestrator.settings import cache_dir, code_version, database_url, runs_dir
+from orchestrator.urls import parse
 
 _TIMEOUT_S = 60.0
 _PACKAGES = ("torch", "transformers", "submitit", "sqlalchemy", "pandas", "optuna", "typer", "psycopg", "vllm")
@@ -39,16 +39,17 @@ class Finding:
     detail: str
 
 
-def examine(url: str) -> Iterator[Finding]:
+def examine(option: str | None) -> Iterator[Finding]:
     """Look at the environment piece by piece; slow ones last.
 
     Args:
-        url: The database's URL; never printed with a password.
+        option: The database's URL as the command was given it, None = as the settings say. Never printed with a
+            password.
     """
     yield Finding("stalesweep", True, f"{code_version()} on Python {platform.python_version()}")
     for package in _PACKAGES:
         yield _package(package)
-    yield _database(url)
+    yield _database(option)
     yield _folder("run directories", runs_dir())
     yield _folder("policy cache", cache_dir())
     yield _slurm()
@@ -63,21 +64,21 @@ def _package(name: str) -> Finding:
         return Finding(name, None if optional else False, f"not installed; {optional or 'reinstall stalesweep'}")
 
 
-def _database(url: str) -> Finding:
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite" and parsed.database and not Path(parsed.database).exists():
-        return Finding("database", None, f"{describe(parsed)}: not there yet, `stalesweep launch` creates it")
+def _database(option: str | None) -> Finding:
     try:
+        url = database_url(option)
+        parsed = parse(url)
+        if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
+            return Finding("database", None, f"{describe(parsed)}: not there yet, `stalesweep launch` creates it")
         revision = schema.current(url)
-    except StoreError as error:
-        return Finding("database", False, str(error))
-    if revision is None:
-        return Finding("database", None, f"{describe(parsed)}: empty, `stalesweep launch` will set it up")
-    try:
+        if revision is None:
+            return Finding("database", None, f"{describe(parsed)}: empty, `stalesweep launch` will set it up")
         schema.check(url)
-    except StoreError as error:
+    except UsageError as error:
         return Finding("database", False, str(error))
-    return Finding("database", True, f"{describe(parsed)}, schema {revision}")
+    shared = network_filesystem(Path(str(parsed.database))) if parsed.get_backend_name() == "sqlite" else None
+    where = f", on a network file system ({shared}): jobs write journals only" if shared else ""
+    return Finding("database", True, f"{describe(parsed)}, schema {revision}{where}")
 
 
 def _folder(name: str, path: Path) -> Finding:

@@ -12,8 +12,28 @@ DEFAULT_DB = "sqlite:///stalesweep.db"
 
 
 def database_url(option: str | None) -> str:
-    """Choose the database: the command's option, else ``STALESWEEP_DB``, else a file in this folder."""
-    return option or os.environ.get("STALESWEEP_DB") or DEFAULT_DB
+    """Choose the database: the option, else ``STALESWEEP_DB``, else ``STALESWEEP_DB_FILE``'s, else a file here.
+
+    Raises:
+        UsageError: The option holds a password, or the file cannot be used.
+    """
+    from orchestrator import urls  # loads SQLAlchemy, which most of what needs a setting does not
+
+    if option:
+        if urls.split(urls.parse(option))[1]:
+            raise UsageError(
+                "--db: everybody on this machine can read a password in the arguments of a command. Keep it in "
+                "~/.pgpass, or write the URL into a file that only you can read and name it in STALESWEEP_DB_FILE"
+            )
+        return option
+    if url := os.environ.get("STALESWEEP_DB"):
+        return url
+    if named := os.environ.get("STALESWEEP_DB_FILE"):
+        path = Path(named).expanduser().absolute()
+        url = urls.read(path)
+        urls.warn_of_readers(path, url)
+        return url
+    return DEFAULT_DB
 
 
 def runs_dir() -> Path:

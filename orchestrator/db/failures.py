@@ -83,11 +83,11 @@ _SQLITE = {
 """By extended result code, or by the primary one, its lowest byte."""
 
 
-def meaning(error: SQLAlchemyError) -> tuple[type[StoreError], str]:
+def meaning(error: SQLAlchemyError | sqlite3.Error) -> tuple[type[StoreError], str]:
     """Say what an error means.
 
     Args:
-        error: As SQLAlchemy raised it.
+        error: As SQLAlchemy or SQLite's driver raised it.
 
     Returns:
         `StoreUnavailable` where trying again later may help, else `StoreError`; and what is wrong and what to do,
@@ -95,10 +95,12 @@ def meaning(error: SQLAlchemyError) -> tuple[type[StoreError], str]:
     """
     if isinstance(error, PoolTimeout):
         return StoreUnavailable, "this process waits too long for its own connection: the database is slow"
-    if not isinstance(error, DBAPIError) or error.orig is None:
-        return StoreError, _one_line(error)
-    words = _one_line(error.orig)
-    advice = _sqlite(error.orig) if isinstance(error.orig, sqlite3.Error) else _postgres(error, words)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    words = _one_line(cause or error)
+    if isinstance(cause, sqlite3.Error):
+        advice = _sqlite(cause)
+    else:
+        advice = _postgres(error, words) if isinstance(error, DBAPIError) else None
     return (StoreUnavailable, f"{advice} ({words})") if advice else (StoreError, words)
 
 

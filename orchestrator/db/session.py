@@ -7,19 +7,19 @@ A message never holds a password, in whatever form the URL carries it.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 
 from orchestrator.db import failures, sqlite_files
 from orchestrator.db.filesystems import network_filesystem
 from orchestrator.errors import StoreError
-
-_ALLOWED = "sqlite:///FILE, postgresql://USER@HOST/NAME"
+from orchestrator.urls import parse, split
 
 CONNECT_TIMEOUT_S = 10
 """How long to wait for a Postgres server to answer."""
@@ -38,8 +38,8 @@ _POSTGRES_OPTIONS = {
 def create_engine_for(url: str, *, create: bool = False) -> Engine:
     """Open a database lazily: nothing is contacted before the first transaction.
 
-    The pool holds one connection, since hundreds of jobs share a server's limit. A SQLite path is made
-    absolute, so that the engine's URL means the same in another working directory.
+    The pool holds one connection, since hundreds of jobs share a server's limit. The engine's own URL holds no
+    secret, so that nothing that prints it shows one.
 
     Args:
         url: ``sqlite:///FILE`` or ``postgresql://USER@HOST/NAME``.
@@ -48,16 +48,13 @@ def create_engine_for(url: str, *, create: bool = False) -> Engine:
     Raises:
         StoreError: The URL cannot be read, or names an unknown database or a driver that is not installed.
     """
-    parsed = _parse(url)
-    if parsed.get_backend_name() == "sqlite":
-        return _sqlite_engine(parsed, create=create)
+    plain, secrets = split(parse(url))
+    if plain.get_backend_name() == "sqlite":
+        return _sqlite_engine(plain, create=create)
+    options = {key: value for key, value in _POSTGRES_OPTIONS.items() if key not in plain.query}
     try:
         return create_engine(
-            parsed,
-            pool_size=1,
-            max_overflow=0,
-            pool_pre_ping=True,
-            connect_args={key: value for key, value in _POSTGRES_OPTIONS.items() if key not in parsed.query},
+            plain, pool_size=1, max_overflow=0, pool_pre_ping=True, connect_args={**options, **secrets}
         )
     except ImportError as error:
         raise StoreError("Postgres needs its driver: pip install 'stalesweep[postgres]'") from error
@@ -67,6 +64,8 @@ def describe(url: URL) -> str:
     """Name a database in a message: never its password, nor query parameters, which may hold one too."""
     if url.get_backend_name() == "sqlite":
         return f"SQLite file {url.database}"
+    if not url.host and "service" in url.query:
+        return f"Postgres service {url.query['service']!r}"
     host = url.host or url.query.get("host") or "local socket"
     user = f"{url.username}@" if url.username else ""
     port = f":{url.port}" if url.port else ""
@@ -103,34 +102,17 @@ def choose_journal_mode(engine: Engine) -> None:
     """
     mode = "DELETE" if network_filesystem(Path(str(engine.url.database))) else "WAL"
     with _errors(engine), engine.connect() as connection:
-        connection.connection.driver_connection.execute(f"PRAGMA journal_mode = {mode}")  # type: ignore[union-attr]
+        driver: Any = connection.connection.driver_connection  # outside of any transaction
+        driver.execute(f"PRAGMA journal_mode = {mode}")
 
 
 @contextmanager
 def _errors(engine: Engine) -> Iterator[None]:
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         kind, reason = failures.meaning(error)
         raise kind(f"{describe(engine.url)}: {reason}") from error
-
-
-def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url.replace("postgres://", "postgresql://", 1))
-    except (ArgumentError, ValueError):
-        # The URL itself stays out of the message and the chain: nobody knows where in it a password stands.
-        raise StoreError(f"the database URL cannot be read; allowed: {_ALLOWED}") from None
-    file = parsed.database
-    match parsed.get_backend_name():
-        case "postgresql":
-            return parsed.set(drivername="postgresql+psycopg")
-        case "sqlite" if not file or file == ":memory:" or parsed.query:
-            raise StoreError("a SQLite database must be a file that several processes can share: sqlite:///FILE")
-        case "sqlite":
-            return parsed.set(drivername="sqlite", database=str(Path(str(file)).expanduser().resolve()))
-        case other:
-            raise StoreError(f"no database of kind {other!r}; allowed: {_ALLOWED}")
 
 
 def _sqlite_engine(url: URL, *, create: bool) -> Engine:

@@ -27,6 +27,7 @@ from orchestrator.db.types import now
 from orchestrator.errors import SelectionError, StoreError
 from orchestrator.journal import Chunk
 from orchestrator.settings import code_version
+from orchestrator.urls import absolute
 
 __all__ = ["AttemptOrigin", "Claim", "RunFolder", "RunProgress", "RunningAttempt", "Store"]
 
@@ -46,6 +47,7 @@ class Store:
     """
 
     def __init__(self, url: str, *, check_schema: bool = True) -> None:
+        self._url = absolute(url)
         self._engine = create_engine_for(url)
         if check_schema:
             try:
@@ -57,7 +59,7 @@ class Store:
     @property
     def url(self) -> str:
         """The database's URL, valid in any working directory. Holds the password, if there is one."""
-        return self._engine.url.render_as_string(hide_password=False)
+        return self._url
 
     def check(self) -> None:
         """Make sure that the schema is this version's.

@@ -1,0 +1,168 @@
+"""Database URLs and the secrets in them: read a URL, tell its secret apart, hand a database to other processes.
+
+A password is never in a process's arguments, a job's script or pickle, a message or a log. A URL that holds one goes
+to jobs as the path of a file that only its owner can read. That file lies in the user's home, as ``~/.pgpass`` does,
+and not in the run folder, which people copy and publish.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from orchestrator.errors import StoreError, StoreUnavailable, UsageError
+
+log = logging.getLogger(__name__)
+
+ALLOWED = "sqlite:///FILE, postgresql://USER@HOST/NAME"
+
+_FILE = "file:"
+
+
+def parse(url: str) -> URL:
+    """Read a database URL. A SQLite path is made absolute, so that it means the same in another folder.
+
+    Raises:
+        StoreError: It cannot be read, or names an unknown kind of database. The message never holds the URL, nor does
+            its chain: nobody knows where in such a URL a password stands.
+    """
+    try:
+        parsed = make_url(url.strip().replace("postgres://", "postgresql://", 1))
+    except (ArgumentError, ValueError):
+        raise StoreError(f"the database URL cannot be read; allowed: {ALLOWED}") from None
+    if "@" in f"{parsed.host}{parsed.database}" and parsed.get_backend_name() != "sqlite":
+        raise StoreError(
+            "the database URL cannot be read: it has more than one @. In a user name or password write @ as %40, "
+            "/ as %2F, : as %3A and % as %25"
+        )
+    file = parsed.database
+    match parsed.get_backend_name():
+        case "postgresql":
+            return parsed.set(drivername="postgresql+psycopg")
+        case "sqlite" if not file or file == ":memory:" or parsed.query:
+            raise StoreError("a SQLite database must be a file that several processes can share: sqlite:///FILE")
+        case "sqlite":
+            return parsed.set(drivername="sqlite", database=str(Path(str(file)).expanduser().resolve()))
+        case other:
+            raise StoreError(f"no database of kind {other!r}; allowed: {ALLOWED}")
+
+
+def absolute(url: str) -> str:
+    """A URL that means the same in any folder; it holds the password, if there is one."""
+    return parse(url).render_as_string(hide_password=False)
+
+
+def split(url: URL) -> tuple[URL, dict[str, str]]:
+    """Take the secrets out of a URL.
+
+    Returns:
+        The URL without them, and what to hand the driver as arguments instead.
+    """
+    last = {key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()}
+    secrets = {key: value for key, value in last.items() if _is_secret(key, value)}
+    if url.password is not None:
+        secrets["password"] = str(url.password)
+    return url.set(password=None).difference_update_query(secrets), secrets
+
+
+@contextmanager
+def handed_over(url: str) -> Iterator[str]:
+    """Hand a database to the processes and jobs that are started meanwhile.
+
+    Their environment names the database too, without a password of ours: schedulers keep a copy of it.
+
+    Args:
+        url: The database's URL.
+
+    Yields:
+        A reference for `resolve`: the URL, or where it holds a secret, the path of the file that holds it.
+    """
+    plain, secrets = split(parse(url))
+    path = _file_of(url, plain) if secrets else None
+    before = {name: os.environ.pop(name, None) for name in ("STALESWEEP_DB", "STALESWEEP_DB_FILE")}
+    reference = f"{_FILE}{path}" if path else absolute(url)
+    os.environ["STALESWEEP_DB_FILE" if path else "STALESWEEP_DB"] = reference.removeprefix(_FILE)
+    try:
+        yield reference
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def resolve(reference: str) -> str:
+    """Read the URL that a reference stands for.
+
+    Raises:
+        StoreUnavailable: Its file cannot be read.
+    """
+    if not reference.startswith(_FILE):
+        return reference
+    try:
+        return read(Path(reference.removeprefix(_FILE)))
+    except UsageError as error:
+        raise StoreUnavailable(f"the database's URL is not to be had on this host: {error}") from error
+
+
+def read(path: Path) -> str:
+    """Read a file that holds a URL.
+
+    Raises:
+        UsageError: It cannot be read, or holds something else than one line.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise UsageError(f"the database's URL cannot be read from {path}: {reason}") from None
+    if len(lines) != 1:
+        raise UsageError(
+            f"{path} must hold the database's URL on one line, and nothing else; it holds {len(lines)} words"
+        )
+    return lines[0]
+
+
+def warn_of_readers(path: Path, url: str) -> None:
+    """Warn where others may read a file that holds a password."""
+    if split(parse(url))[1] and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        log.warning("others can read the password in %s: chmod 600 %s", path, path)
+
+
+def _is_secret(key: str, value: str) -> bool:
+    if key == "options":  # settings of the session, which are shown nowhere either
+        return re.search("pass|secret|token", value, re.IGNORECASE) is not None
+    return "password" in key or "secret" in key or key.startswith("scram_")
+
+
+def _file_of(url: str, plain: URL) -> Path:
+    """The file that holds the URL: the user's own, else ours."""
+    if named := os.environ.get("STALESWEEP_DB_FILE"):
+        own = Path(named).expanduser().resolve()
+        if own.is_file() and absolute(read(own)) == absolute(url):
+            return own
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "stalesweep" / "databases"
+    # Named without the secret: a launch with a new password renews what queued jobs will read.
+    path = home / f"{hashlib.sha256(str(plain).encode()).hexdigest()[:16]}.url"
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor, aside = tempfile.mkstemp(dir=home)  # only its owner can read it, from its first byte on
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(absolute(url) + "\n")
+        Path(aside).replace(path)
+    except OSError as error:
+        raise UsageError(
+            f"cannot hand the database's password to jobs in {home}: {error.strerror}; write the URL into a file that "
+            "only you can read and name it in STALESWEEP_DB_FILE, or keep the password in ~/.pgpass"
+        ) from None
+    return path
