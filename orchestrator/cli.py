@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 
+from orchestrator.cli_import import import_file
 from orchestrator.errors import GridError, NothingToDo, StalesweepError
 
 if TYPE_CHECKING:
@@ -245,6 +246,9 @@ def export(
             store.sweep_id(name)
         for path in write(store, sweeps, out, format):  # type: ignore[arg-type]  # checked above
             typer.echo(str(path))
+
+
+app.command("import")(exit_codes(import_file))
 
 
 @app.command()

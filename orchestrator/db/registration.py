@@ -33,8 +33,12 @@ def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
     ).scalar()
     # Holds off a second `register` of the same sweep until this one is committed.
     stored = connection.execute(
-        select(Sweep.id, Sweep.digest, Sweep.grid_text).where(Sweep.name == sweep.name).with_for_update()
+        select(Sweep.id, Sweep.digest, Sweep.grid_text, Sweep.source).where(Sweep.name == sweep.name).with_for_update()
     ).one()
+    if stored.source != "grid":
+        raise SweepConflict(
+            f"sweep {sweep.name!r} holds imported runs, which cannot be trained: give this grid another name"
+        )
     if stored.digest != sweep.digest:
         difference = _difference(stored.grid_text, sweep)
         if not extend:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from grpo_worker.config import WorkerConfig
 from orchestrator import grid
-from orchestrator.db import attempts, queries, registration
+from orchestrator.db import attempts, imports, queries, registration
 from orchestrator.db.attempts import AttemptOrigin, Claim
 from orchestrator.db.ingest import ingest
 from orchestrator.db.models import Cell, Fit, Run
@@ -102,6 +102,22 @@ class Store:
         with self._write() as connection:
             return registration.register(connection, sweep, extend=extend)
 
+    def import_sweep(self, sweep: imports.ImportedSweep) -> int:
+        """Store runs made elsewhere, with what they measured: all or nothing.
+
+        Args:
+            sweep: The runs, checked.
+
+        Returns:
+            The sweep's id.
+
+        Raises:
+            NothingToDo: The same was imported under this name before.
+            SweepConflict: The name stands for something else.
+        """
+        with self._write() as connection:
+            return imports.import_sweep(connection, sweep)
+
     def sweep_names(self) -> list[str]:
         """List the sweeps, oldest first."""
         with self.read() as connection:
@@ -126,12 +142,14 @@ class Store:
 
         Raises:
             SelectionError: There is no such run.
+            UsageError: The run was imported, so it has none.
             StoreError: The stored config does not fit this version's fields.
         """
         with self.read() as connection:
             config = connection.scalar(select(Run.config).where(Run.id == run_id))
         if config is None:
             raise SelectionError(f"no run {run_id}")
+        imports.refuse_imported(run_id, config)
         try:
             return WorkerConfig.model_validate(config)
         except ValidationError as error:

@@ -1,0 +1,113 @@
+"""``stalesweep import``: parse, read the file, store it, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.importing.mapping import Options
+    from orchestrator.importing.read import Import
+
+DETECTORS = ("half", "zero")
+
+
+def import_file(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="CSV, Parquet, JSON, trainer_state.json; a folder of an export or TRL."),
+    ],
+    sweep: Annotated[str, typer.Option("--sweep", metavar="NAME", help="Name to store the runs under.")],
+    map: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="OURS=THEIRS", help="Which column of the file is which of ours."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="COLUMN=VALUE", help="A column that is the same for all runs.")
+    ] = None,
+    skip: Annotated[list[str] | None, typer.Option("--skip", metavar="THEIRS", help="A column to leave out.")] = None,
+    format: Annotated[str, typer.Option(help="auto, runs, syncs, trl or wandb (any log by steps).")] = "auto",
+    runs: Annotated[
+        Path | None, typer.Option("--runs", metavar="RUNS.csv", help="What each named run is: run,model,k,eta,seed,...")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="As --set model=...")] = None,
+    k: Annotated[str | None, typer.Option("--k", metavar="K", help="As --set k=...")] = None,
+    eta: Annotated[str | None, typer.Option(metavar="ETA", help="As --set eta=...")] = None,
+    seed: Annotated[str | None, typer.Option(metavar="SEED", help="As --set seed=...")] = None,
+    horizon: Annotated[str | None, typer.Option(metavar="T", help="As --set horizon=...")] = None,
+    detector: Annotated[
+        str | None, typer.Option(help="half or zero: how collapse is found in logs; default: what they allow.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be imported, write nothing.")] = False,
+    db: Annotated[str | None, typer.Option("--db", metavar="URL", help="Database; default as everywhere.")] = None,
+) -> None:
+    """Bring in runs made elsewhere, for `fit-laws`: tables, exports, logs of TRL and Weights & Biases."""
+    from orchestrator.importing.mapping import Options
+    from orchestrator.importing.read import FORMATS, read_import
+
+    _one_of("--format", format, FORMATS)
+    if detector is not None:
+        _one_of("--detector", detector, DETECTORS)
+    constants = {"model": model, "k": k, "eta": eta, "seed": seed, "horizon": horizon}
+    values = _pairs("--set", set_ or []) | {name: value for name, value in constants.items() if value is not None}
+    options = Options(format, _pairs("--map", map or []), values, tuple(skip or ()), detector, runs)
+    _check_name(sweep)
+    found = read_import(source, options)
+    typer.echo(_summary(found))
+    if dry_run:
+        typer.echo("Nothing was written.")
+        return
+    _save(found, sweep, options, db)
+    typer.echo(f"stored as sweep {sweep!r}; fit it with: stalesweep fit-laws {sweep}")
+
+
+def _pairs(option: str, written: list[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for pair in written:
+        ours, equals, theirs = pair.partition("=")
+        if not (ours and equals and theirs):
+            raise UsageError(f"{option} {pair}: write two names with = between them, as in {option} k=8")
+        if ours in pairs:
+            raise UsageError(f"{option} {pair}: {ours} is given twice")
+        pairs[ours] = theirs
+    return pairs
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{option}: expected {', '.join(allowed[:-1])} or {allowed[-1]}, found {value!r}")
+
+
+def _check_name(name: str) -> None:
+    import re
+
+    from orchestrator.gridfields import Names
+
+    info = Names.model_fields["sweep"]
+    pattern = next(one.pattern for one in info.metadata if hasattr(one, "pattern"))
+    if not re.fullmatch(pattern, name):
+        raise UsageError(f"--sweep: cannot be used (found {name!r}; allowed: {info.description})")
+
+
+def _summary(found: Import) -> str:
+    cells = len({run.cell for run in found.runs})
+    collapsed = sum(run.state == "collapsed" for run in found.runs)
+    counts = f"{len(found.runs):,} runs in {cells:,} cells, {collapsed:,} of them collapsed"
+    rows = f"{found.syncs[1]:,} weight syncs, {found.evals[1]:,} validations"
+    return "\n".join([f"{found.source} ({found.format}): {counts}; {rows}", *(f"  {note}" for note in found.notes)])
+
+
+def _save(found: Import, name: str, options: Options, db: str | None) -> None:
+    from orchestrator.db.schema import upgrade
+    from orchestrator.db.store import Store
+    from orchestrator.settings import database_url
+
+    url = database_url(db)
+    if done := upgrade(url):
+        typer.echo(str(done), err=True)
+    with Store(url) as store:
+        store.import_sweep(found.sweep(name, options))
