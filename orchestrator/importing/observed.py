@@ -9,7 +9,7 @@ from typing import Any
 from grpo_worker.collapse import Verdict, half, zero
 from grpo_worker.config import CollapseConfig
 from orchestrator.importing.runs import Runs, axis_values
-from orchestrator.importing.values import Mistakes, whole
+from orchestrator.importing.values import Mistakes, text, whole
 
 CONFIG = CollapseConfig()
 
@@ -130,6 +130,8 @@ def _is_decidable(run: Observed, detector: str, mistakes: Mistakes) -> bool:
     if detector == "half" and not _suits_half(run):
         mistakes.note(run.place, f"{_why_not_half([run])}; use --detector zero")
     elif detector == "zero" and not len(run.rewards):
+        if text(run.facts.get("k")) is None:
+            return False  # which is noted, and without k no row can be given its weight sync
         mistakes.note(run.place, "has no training reward to find a collapse by; name its column with --map reward=...")
     else:
         return True

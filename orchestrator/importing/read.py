@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from orchestrator.db.imports import Batches, ImportedRun, ImportedSweep
 from orchestrator.errors import GridError
 from orchestrator.importing import folder, logs
 from orchestrator.importing.mapping import LABEL, METRICS, Mapped, Options, map_columns
-from orchestrator.importing.observed import runs_of
+from orchestrator.importing.observed import Observed, runs_of
 from orchestrator.importing.runs import AXIS, READ, Runs, axis_values
 from orchestrator.importing.spool import Spool
 from orchestrator.importing.syncs import KNOWN, Keys, evals_of, read_syncs, with_learner_steps
@@ -201,51 +201,44 @@ def _read_syncs(found: Import, paths: list[Path], options: Options) -> None:
 
 
 def _read_trl(found: Import, paths: list[Path], options: Options) -> None:
-    states = logs.find_trainer_states(found.source)
     mistakes = Mistakes(found.source)
-    keys, rows = _keys(options, mistakes), dict[int, logs.Log]()
-    for name, path in states.items():
+    keys, rows, notes = _keys(options, mistakes), dict[int, logs.Log](), dict[str, list[str]]()
+    for name, path in logs.find_trainer_states(found.source).items():
         table, state = logs.trainer_log(path)
         label = name if name is not None or keys.named is None else found.source.resolve().name
-        mapped = map_columns(table.columns, ["step", *METRICS, *logs.USUAL], options, mistakes, usual=logs.USUAL)
-        found.notes += _described(mapped, options, where=label)
-        before = len(keys.runs)
+        mapped = map_columns(table.columns, ["step", *METRICS], options, mistakes, usual=logs.USUAL)
+        told = notes.setdefault(str(label), _described(mapped, options))
         if "step" not in mapped.used:
             mistakes.note(str(path), "its log has no step")
             continue
+        before = len(keys.runs)
         logs.read_log(table, mapped, keys, rows, label)
         for run in keys.runs[before:]:
-            run.last_step = checked(whole, state["global_step"], mistakes, str(path), "global_step")
-            if run.facts.get("horizon") in (None, ""):
-                run.facts["horizon"] = state["max_steps"]
-                found.notes.append(f"{_in(label)}horizon = {state['max_steps']} (max_steps)")
-            _check_k(run.facts, table, mapped, state, mistakes, found.notes, _in(label))
-    spool, notes = logs.gather(rows, mistakes)
-    found.notes += notes
+            told += _complete(run, table, mapped, state, mistakes)
+    spool, more = logs.gather(rows, mistakes)
+    found.notes += [*_gathered(notes), *more]
     _finish(found, keys, spool, options)
 
 
-def _check_k(
-    facts: dict[str, Any],
-    table: Table,
-    mapped: Mapped,
-    state: Mapping[str, Any],
-    mistakes: Mistakes,
-    notes: list[str],
-    where: str,
-) -> None:
-    """TRL logs a reward when it samples, so that a log of every step shows k."""
-    spacing = None
-    if state["logging_steps"] == 1 and "reward" in mapped.used:
+def _complete(
+    run: Observed, table: Table, mapped: Mapped, state: Mapping[str, Any], mistakes: Mistakes
+) -> Iterator[str]:
+    """Take from a trainer's state what its log does not say, and tell what was taken."""
+    run.last_step = checked(whole, state["global_step"], mistakes, run.place, "global_step")
+    if text(run.facts.get("horizon")) is None:
+        run.facts["horizon"] = state["max_steps"]
+        yield f"horizon = {state['max_steps']} (max_steps)"
+    every, given = state["logging_steps"], text(run.facts.get("k"))
+    if every == 1 and "reward" in mapped.used:
+        # TRL logs a reward when it samples, so a log of every step shows k.
         spacing = logs.reward_spacing(table, mapped.used["step"], mapped.used["reward"])
-    given = text(facts.get("k"))
-    if given is None and spacing is not None:
-        facts["k"] = spacing
-        notes.append(f"{where}k = {spacing} (rewards are logged every {spacing} steps, whenever TRL samples)")
-    elif given is not None and spacing is not None and given != str(spacing):
-        mistakes.note(
-            where.removesuffix(": "), f"k is given as {given}, but the log has a reward every {spacing} steps"
-        )
+        if given is None and spacing is not None:
+            run.facts["k"] = spacing
+            yield f"k = {spacing} (rewards are logged every {spacing} steps, whenever TRL samples)"
+        elif spacing is not None and given != str(spacing):
+            mistakes.note(run.place, f"k is given as {given}, but the log has a reward every {spacing} steps")
+    elif given is not None and given.isdigit() and isinstance(every, int) and every > int(given):
+        yield f"logged every {every} steps only: each value is a mean over several weight syncs, and T* is as coarse"
 
 
 def _read_wandb(found: Import, paths: list[Path], options: Options) -> None:
@@ -323,24 +316,29 @@ def _sentences(mistakes: Mistakes) -> list[str]:
     return []
 
 
-def _described(mapped: Mapped, options: Options, *, where: str | None = None) -> list[str]:
-    renamed = [
-        f"{_in(where)}{ours} = {theirs}"
+def _described(mapped: Mapped, options: Options) -> list[str]:
+    columns = [
+        ours if theirs == ours else f"{ours} = {theirs}"
         for ours, theirs in mapped.used.items()
-        if ours not in (theirs, f"axes.{theirs}")
+        if not ours.startswith(AXIS)
     ]
-    axes = [ours.removeprefix(AXIS) for ours in mapped.used if ours.startswith(AXIS)]
-    notes = [*renamed, *([f"{_in(where)}further axes: {', '.join(axes)}"] if axes else [])]
-    notes += [f"{_in(where)}{name} = {value} (given)" for name, value in options.values.items()]
+    notes = [f"columns: {', '.join(columns)}"]
+    if axes := [theirs for ours, theirs in mapped.used.items() if ours.startswith(AXIS)]:
+        notes.append(f"further axes: {', '.join(axes)}")
+    if options.values:
+        notes.append(f"given: {', '.join(f'{name} = {value}' for name, value in options.values.items())}")
     if mapped.left_out:
-        notes.append(
-            f"{_in(where)}left out: {', '.join(name or '(a column without a name)' for name in mapped.left_out)}"
-        )
+        notes.append(f"left out: {', '.join(name or '(a column without a name)' for name in mapped.left_out)}")
     return notes
 
 
-def _in(where: str | None) -> str:
-    return f"{where}: " if where is not None else ""
+def _gathered(notes: Mapping[str, list[str]]) -> list[str]:
+    """What holds for every run once; what does not, with the runs' names."""
+    runs_of_note: dict[str, list[str]] = {}
+    for name, of_run in notes.items():
+        for note in of_run:
+            runs_of_note.setdefault(note, []).append(name)
+    return [note if len(names) == len(notes) else f"{', '.join(names)}: {note}" for note, names in runs_of_note.items()]
 
 
 def _sha256(path: Path) -> str:
