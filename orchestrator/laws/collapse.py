@@ -24,10 +24,10 @@ def redetect(detector: CollapseConfig, runs: pd.DataFrame, evals: pd.DataFrame, 
         syncs: The export's ``syncs``.
 
     Returns:
-        A copy of ``runs``. A run without stored metrics (imported with its collapse step) stays as it is.
+        A copy of ``runs``. A run without such metrics (imported with its collapse step) stays as it is.
     """
     metrics, column = (evals, "val_reward") if detector.detector == "half" else (syncs, "reward")
-    series = {run: rows.sort_values("learner_step") for run, rows in metrics.groupby("run")}
+    series = {run: rows.sort_values("learner_step") for run, rows in _measured(metrics, column).groupby("run")}
     synced_at = {run: rows["learner_step"] for run, rows in syncs.groupby("run")}
     detect = half if detector.detector == "half" else zero
     found = runs.copy()
@@ -38,6 +38,12 @@ def redetect(detector: CollapseConfig, runs: pd.DataFrame, evals: pd.DataFrame, 
         decided = _columns(detect(steps, rewards, detector), synced_at.get(run), detector.detector)
         found.loc[index, list(decided)] = list(decided.values())
     return found
+
+
+def _measured(metrics: pd.DataFrame, column: str) -> pd.DataFrame:
+    # Imported runs may lack a reward here and there. NaN, in contrast, was measured, and counts as below.
+    is_nullable = isinstance(metrics[column].dtype, pd.ArrowDtype)
+    return metrics[metrics[column].notna()] if is_nullable else metrics
 
 
 def _columns(verdict: Verdict, synced_at: pd.Series | None, detector: str) -> dict[str, Any]:
