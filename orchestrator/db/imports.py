@@ -54,7 +54,7 @@ class ImportedRun:
         code_version: What trained it; None = not known.
         config_digest: Digest of its config; None = not known.
         label: What the file calls it, if anything.
-        attempts: Its attempts; none = one is made up, by the import.
+        attempts: Its attempts; None = not known, and one is made up: the import.
     """
 
     model: str
@@ -75,7 +75,7 @@ class ImportedRun:
     code_version: str | None = None
     config_digest: str | None = None
     label: str | None = None
-    attempts: tuple[ImportedAttempt, ...] = ()
+    attempts: tuple[ImportedAttempt, ...] | None = None
 
     @property
     def cell(self) -> tuple[str, int, float, str]:
@@ -194,7 +194,9 @@ def _insert_runs(
 
 
 def _fence(run: ImportedRun) -> int:
-    return max((attempt.attempt for attempt in run.attempts), default=1)
+    if run.attempts is None:
+        return 1
+    return max((attempt.attempt for attempt in run.attempts), default=0)
 
 
 def _insert_attempts(connection: Connection, runs: Sequence[ImportedRun], run_ids: Sequence[int]) -> None:
@@ -202,14 +204,15 @@ def _insert_attempts(connection: Connection, runs: Sequence[ImportedRun], run_id
     rows = []
     for run, run_id in zip(runs, run_ids, strict=True):
         common = {"run_id": run_id, "code_version": run.code_version or code_version(), "process_started_at": 0.0}
-        if not run.attempts:
+        if run.attempts is None:
             rows.append(common | _made_up(run, imported_at))
-        for attempt in run.attempts:
+        for attempt in run.attempts or ():
             values = {name: getattr(attempt, name) for name in ImportedAttempt.__slots__ if name != "attempt"}
             rows.append(
                 {**common, **values, "number": attempt.attempt, "pid": 0, "heartbeat_at": _last_seen(run, attempt)}
             )
-    connection.execute(insert(Attempt), rows)
+    if rows:
+        connection.execute(insert(Attempt), rows)
 
 
 def _made_up(run: ImportedRun, imported_at: datetime) -> dict[str, Any]:
@@ -225,7 +228,7 @@ def _last_seen(run: ImportedRun, attempt: ImportedAttempt) -> datetime:
     """An open attempt was last heard of when the run's time was used up."""
     if attempt.ended_at is not None:
         return attempt.ended_at
-    others = [one for one in run.attempts if one.ended_at is not None]
+    others = [one for one in run.attempts or () if one.ended_at is not None]
     spent = sum((one.ended_at - one.started_at).total_seconds() for one in others if one.ended_at is not None)
     return attempt.started_at + timedelta(seconds=max(0.0, run.wall_s - spent))
 

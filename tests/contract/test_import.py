@@ -1,0 +1,278 @@
+"""Import: what comes in goes out again to the last bit, on both databases; a name stands for one import."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import func, select, update
+from stores import begin, eval_record, sync_record, write
+
+from grpo_worker.config import CollapseConfig
+from grpo_worker.records import FinishRecord, StartRecord
+from orchestrator import frames
+from orchestrator.db import schema
+from orchestrator.db.models import Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.db.store import Store
+from orchestrator.errors import GridError, NothingToDo, SweepConflict, UsageError
+from orchestrator.export import export
+from orchestrator.grid import Sweep as Grid
+from orchestrator.importing.mapping import Options
+from orchestrator.importing.read import read_import
+from orchestrator.laws.collapse import redetect
+from orchestrator.laws.fit import fit_laws
+from orchestrator.track import sweep_status
+
+MakeGrid = Callable[..., Grid]
+VALUES = (None, math.nan, math.inf, -math.inf, 5e-324, 1 / 3, 1.7976931348623157e308)
+TRL = Path(__file__).parents[1] / "data" / "trl"
+
+
+def bring(store: Store, source: Path, name: str, options: Options | None = None) -> int:
+    options = options or Options()
+    return store.import_sweep(read_import(source, options).sweep(name, options))
+
+
+def fill(store: Store, grid: MakeGrid) -> None:
+    """A sweep with runs in five states, one of them with two attempts and every kind of float."""
+    store.register(grid(clip_eps=[0.2]))
+    # Cells and runs that come later lie between the first: run numbers do not follow the grid's order.
+    runs = store.unfinished_runs(store.register(grid(clip_eps=[0.2], k=[2, 4, 8], seed=[0, 1, 2]), extend=True))
+    claim = begin(store, runs[0])
+    write(store, claim, StartRecord(None, None, 1, "cpu", {}, 1, 0.1))
+    for sync, value in enumerate(VALUES):
+        write(store, claim, sync_record(sync, val_reward=value, ratio_max=value or 0.0, lag_max=10**15 + sync))
+        write(store, claim, eval_record(2 * sync, 0.5 if value is None else value))
+    claim = begin(store, runs[0], sync=5, step=12, take_over=True)
+    write(store, claim, sync_record(6, reward=0.1 + 0.2))
+    write(store, claim, FinishRecord("collapsed", 40, "half", 16, 8, 8))
+    store.fail(begin(store, runs[1]), 'OSError: no space, "really"\nleft')
+    begin(store, runs[2])
+    claim = begin(store, runs[3])
+    write(store, claim, StartRecord(None, None, 1, "cpu", {}, 1, 0.1))
+    write(store, claim, FinishRecord("stable", 40, "half"))
+    spend_time(store)
+
+
+def spend_time(store: Store) -> None:
+    """Let every attempt have begun some time ago, so that sums of times are no round numbers."""
+    with store._write() as connection:
+        for run_id, number, started_at in connection.execute(
+            select(Attempt.run_id, Attempt.number, Attempt.started_at)
+        ):
+            earlier = started_at - timedelta(seconds=0.1 * number + 1.003 * run_id)
+            this_one = (Attempt.run_id == run_id, Attempt.number == number)
+            connection.execute(update(Attempt).where(*this_one).values(started_at=earlier))
+
+
+def table(folder: Path, name: str) -> pa.Table:
+    (path,) = folder.glob(f"{name}.*")
+    if path.suffix == ".parquet":
+        return pq.read_table(path)
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    return pa.table({name: [row[place] for row in rows] for place, name in enumerate(header)})
+
+
+def rows(folder: Path, name: str) -> list[str]:
+    """Every value of a file as written, run numbers replaced by their places and without names of sweeps."""
+    places = {number: place for place, number in enumerate(sorted(table(folder, "runs")["run"].to_pylist(), key=int))}
+    found = table(folder, name)
+    columns = {column: found[column].to_pylist() for column in found.schema.names if column != "sweep"}
+    columns["run"] = [places[number] for number in columns["run"]]
+    return [repr(row) for row in zip(*columns.values(), strict=True)]
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_an_export_comes_back_equal(
+    store: Store, grid: MakeGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: Any
+) -> None:
+    monkeypatch.setattr("orchestrator.importing.tables.BATCH_ROWS", 2)
+    monkeypatch.setattr(frames, "BATCH_ROWS", 3)
+    fill(store, grid)
+    export(store, None, tmp_path / "first", format)
+    bring(store, tmp_path / "first", "again")
+    export(store, ["again"], tmp_path / "second", format)
+    for name in ("runs", "attempts", "syncs", "evals"):
+        assert rows(tmp_path / "first", name) == rows(tmp_path / "second", name)
+    assert len(rows(tmp_path / "first", "runs")) == 9
+    assert len(rows(tmp_path / "first", "syncs")) == 7
+    bring(store, tmp_path / "second", "thrice")
+    assert redone(store, "thrice") == redone(store, "demo")
+
+
+def redone(store: Store, sweep: str) -> str:
+    laws = fit_laws(frames.runs(store, [sweep])).to_json()
+    for left in laws["left_out"]:
+        del left["run"]
+    return repr(laws)
+
+
+def test_an_export_moves_between_databases(new_database: Callable[[str], str], grid: MakeGrid, tmp_path: Path) -> None:
+    stores = []
+    for kind in ("sqlite", "postgresql"):
+        url = new_database(kind)
+        schema.upgrade(url)
+        stores.append(Store(url))
+    with stores[0] as one, stores[1] as other:
+        fill(one, grid)
+        export(one, None, tmp_path / "one", "parquet")
+        bring(other, tmp_path / "one", "there")
+        export(other, None, tmp_path / "other", "parquet")
+        bring(one, tmp_path / "other", "back")
+        export(one, ["back"], tmp_path / "back", "parquet")
+    for name in ("runs", "attempts", "syncs", "evals"):
+        assert rows(tmp_path / "one", name) == rows(tmp_path / "other", name) == rows(tmp_path / "back", name)
+
+
+def test_the_runs_file_of_an_export_alone(store: Store, grid: MakeGrid, tmp_path: Path) -> None:
+    fill(store, grid)
+    export(store, None, tmp_path / "first", "csv")
+    bring(store, tmp_path / "first" / "runs.csv", "again")
+    export(store, ["again"], tmp_path / "second", "csv")
+    first, second = (table(tmp_path / name, "runs").to_pandas() for name in ("first", "second"))
+    # Times of several attempts have become that of one, to the millisecond.
+    times = ["gpu_s", "wall_s"]
+    pd.testing.assert_frame_equal(first[times].astype(float), second[times].astype(float), atol=1e-9)
+    inherent = ["run", "sweep", *times]
+    pd.testing.assert_frame_equal(first.drop(columns=inherent), second.drop(columns=inherent))
+    attempts = frames.attempts(store, ["again"])
+    assert set(attempts["executor"]) == {"import"}
+    assert len(attempts) == 9
+
+
+RUNS = """\
+model,k,eta,seed,horizon,collapse_step
+big/model-1B,2,1e-3,0,480,96
+big/model-1B,2,1e-3,1,480,
+big/model-1B,8,1e-3,0,480,40
+big/model-1B,8,0.0005,0,480,
+"""
+
+
+def counts(store: Store) -> list[int]:
+    tables: tuple[type[Base], ...] = (Sweep, Cell, Run, Attempt, SyncMetric, Evaluation)
+    with store.read() as connection:
+        return [connection.execute(select(func.count()).select_from(one)).scalar_one() for one in tables]
+
+
+@pytest.fixture
+def runs_file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.csv"
+    path.write_text(RUNS)
+    return path
+
+
+def test_a_table_of_runs_is_fitted_and_shown(store: Store, runs_file: Path) -> None:
+    bring(store, runs_file, "mine")
+    runs = frames.runs(store, ["mine"])
+    assert runs["state"].tolist() == ["collapsed", "stable", "collapsed", "stable"]
+    assert set(runs["collapse_detector"]) == {"imported"}
+    (model,) = fit_laws(runs).models.values()
+    first = model.cells[0]
+    assert (first.k, first.n_runs, first.n_collapsed, first.collapse_sync) == (2, 2, 1, 48)
+    assert first.collapse_step is not None
+    assert (first.collapse_step.lo, first.collapse_step.hi) == (94, 96)
+    status = sweep_status("mine", store.progress(store.sweep_id("mine")))
+    assert status.states == {"collapsed": 2, "stable": 2}
+    assert not status.failures
+    assert not status.silent
+    assert store.unfinished_runs(store.sweep_id("mine")) == []
+
+
+def test_a_name_stands_for_one_import(store: Store, runs_file: Path, grid: MakeGrid) -> None:
+    bring(store, runs_file, "mine")
+    before = counts(store)
+    with pytest.raises(NothingToDo, match="holds this import already"):
+        bring(store, runs_file, "mine")
+    other = runs_file.with_name("renamed.csv")
+    other.write_text(RUNS)
+    with pytest.raises(NothingToDo):
+        bring(store, other, "mine")
+    other.write_text(RUNS.replace(",96", ",98"))
+    with pytest.raises(SweepConflict, match=r"(?s)another name with --sweep.*sha256"):
+        bring(store, other, "mine")
+    with pytest.raises(SweepConflict, match="holds another import"):
+        bring(store, runs_file, "mine", Options(values={"axes.lr_decay": "true"}))
+    store.register(grid())
+    with pytest.raises(SweepConflict, match="is a grid's"):
+        bring(store, runs_file, "demo")
+    assert [after - stored for after, stored in zip(counts(store), before, strict=True)] == [1, 2, 4, 0, 0, 0]
+
+
+def test_imported_runs_are_not_trained(store: Store, runs_file: Path, grid: MakeGrid) -> None:
+    bring(store, runs_file, "mine")
+    for extend in (False, True):
+        with pytest.raises(SweepConflict, match="'mine' holds imported runs, which cannot be trained"):
+            store.register(grid("mine"), extend=extend)
+    with pytest.raises(UsageError, match="run 1 was imported, so there is no config"):
+        store.run_config(1)
+
+
+def test_nothing_of_a_refused_import_is_stored(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "twice.csv"
+    path.write_text("model,k,eta,seed,sync,reward\n" + "m,2,1,0,0,1\n" * 2)
+    with pytest.raises(GridError):
+        bring(store, path, "mine")
+    path.write_text("model,k,eta,seed,sync,reward\nm,2,1,0,0,1\nm,2,1,0,1,1\n")
+    sweep = read_import(path, Options()).sweep("mine", Options())
+
+    def dies() -> Any:
+        yield from sweep.syncs()
+        raise OSError("the disk is gone")
+
+    broken = type(sweep)(sweep.name, sweep.digest, sweep.text, sweep.runs, sweep.order, dies, sweep.evals)
+    with pytest.raises(OSError, match="the disk is gone"):
+        store.import_sweep(broken)
+    assert counts(store) == [0] * 6
+    store.import_sweep(sweep)
+    assert counts(store) == [1, 1, 1, 1, 2, 0]
+
+
+def test_weight_syncs_give_runs_and_metrics(store: Store, tmp_path: Path) -> None:
+    lines = ["model,k,eta,seed,horizon,sync,reward,val_reward,ratio_max,lag_max,note"]
+    for seed, rewards in enumerate(([0.5, 0.4, "", "NaN", 0, 0], [0.5, 0.6, 0.5, 0.6, 0.5, 0.6])):
+        lines += [f"m,4,1e-3,{seed},24,{sync},{reward},,inf,7.0,x" for sync, reward in enumerate(rewards)]
+    path = tmp_path / "syncs.csv"
+    path.write_text("\n".join(lines))
+    bring(store, path, "mine")
+    runs, syncs = frames.runs(store), frames.syncs(store)
+    assert runs["state"].tolist() == ["collapsed", "stable"]
+    assert runs.iloc[0][["collapse_step_lo", "collapse_step", "collapse_sync"]].tolist() == [4, 12, 3]
+    assert runs["learner_steps"].tolist() == [24, 24]
+    assert syncs["learner_step"].tolist() == [0, 4, 8, 12, 16, 20] * 2
+    assert [repr(value) for value in syncs["reward"][:4]] == ["0.5", "0.4", "<NA>", "nan"]
+    assert set(syncs["lag_max"]) == {7}
+    assert set(map(repr, syncs["ratio_max"])) == {"inf"}
+    assert syncs["entropy"].isna().all()
+    # The reward that is missing is not taken for one that broke down.
+    again = redetect(CollapseConfig(detector="zero"), runs, frames.evals(store), syncs)
+    assert again["collapse_step"].tolist() == runs["collapse_step"].tolist()
+    assert again["collapse_sync"].tolist() == runs["collapse_sync"].tolist()
+
+
+def test_logs_of_real_trl_runs(store: Store, tmp_path: Path) -> None:
+    known = tmp_path / "known.csv"
+    known.write_text("run,eta,k\nk4-lr3e-3,3e-3,\nk4-lr1e-4,1e-4,4\nk2-lr3e-3-every4,3e-3,2\n")
+    bring(store, TRL, "trl", Options(values={"model": "tiny", "seed": "0"}, runs_file=known))
+    runs = frames.runs(store).sort_values(["k", "eta"])
+    assert runs["k"].tolist() == [2, 4, 4]
+    assert runs["state"].tolist() == ["collapsed", "stable", "collapsed"]
+    assert runs["collapse_step"].tolist() == [16, None, 16] or runs["collapse_step"].isna().tolist()[1]
+    assert set(runs["horizon"]) == {48}
+    of_run = frames.syncs(store).groupby("run")
+    collapsed = of_run.get_group(runs.iloc[2]["run"])
+    assert collapsed["sync"].tolist() == list(range(12))
+    assert collapsed["learner_step"].tolist() == list(range(0, 48, 4))
+    assert collapsed["reward"].tolist()[:3] == [0.515625, 0.484375, 0.25]
+    evals = frames.evals(store)
+    assert evals["learner_step"].tolist() == [0, 8, 16, 24, 32, 40, 48] * 3
+    assert evals["val_n"].isna().all()
