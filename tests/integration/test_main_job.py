@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -45,7 +46,7 @@ def syncs_stored(ws: Workspace) -> int:
     path = ws.folder / "stalesweep.db"
     if not path.exists():
         return 0
-    with sqlite3.connect(path, timeout=30) as connection:
+    with closing(sqlite3.connect(path, timeout=30)) as connection:
         try:
             return int(connection.execute("select count(*) from sync_metric").fetchone()[0])
         except sqlite3.OperationalError:
