@@ -102,7 +102,8 @@ def launch(
         arrays = slurm.planned_arrays(sweep) if chosen == "slurm" else []
         _print(plan_view(sweep, chosen, arrays))
         return
-    upgrade(database_url(db))
+    if done := upgrade(database_url(db)):
+        typer.echo(str(done), err=True)
     with Store(database_url(db)) as store:
         sweep_id = store.register(sweep, extend=extend)
         launching.place(store, sweep_id)
@@ -289,8 +290,8 @@ def db_upgrade(db: Database = None) -> None:
     from orchestrator.db import schema
     from orchestrator.settings import database_url
 
-    schema.upgrade(database_url(db))
-    typer.echo(f"schema {schema.current(database_url(db))}")
+    done = schema.upgrade(database_url(db))
+    typer.echo(str(done) if done else f"schema {schema.REVISIONS[-1]}: up to date")
 
 
 @db_app.command("current")
@@ -300,7 +301,10 @@ def db_current(db: Database = None) -> None:
     from orchestrator.db import schema
     from orchestrator.settings import database_url
 
-    typer.echo(schema.current(database_url(db)) or "none: the database is empty")
+    found = schema.current(database_url(db))
+    typer.echo(found or "none: the database is empty")
+    if found not in (None, *schema.REVISIONS):
+        schema.check(database_url(db))
 
 
 @db_app.command("check")

@@ -6,8 +6,12 @@ Alembic's default name.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from sqlalchemy import Connection, inspect, text
 
+from orchestrator.db import sqlite_files
 from orchestrator.db.session import choose_journal_mode, create_engine_for, describe, transaction
 from orchestrator.errors import SchemaError
 from orchestrator.settings import shipped
@@ -49,11 +53,40 @@ def check(url: str) -> None:
         engine.dispose()
 
 
-def upgrade(url: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """What an upgrade did.
+
+    Attributes:
+        where: The database, as messages name it.
+        before: The schema's revision that was found; None in a new database.
+        backup: The copy of a SQLite file as it was before.
+    """
+
+    where: str
+    before: str | None
+    backup: Path | None
+
+    def __str__(self) -> str:
+        """One line for people."""
+        if self.before is None:
+            return f"{self.where}: created schema {REVISIONS[-1]}"
+        kept = "" if self.backup is None else (
+            f"; as it was before it is kept as {self.backup.name} beside it (to go back: with no stalesweep running, "
+            "delete the file, its -wal and its -shm, and rename the backup)"
+        )  # fmt: skip
+        return f"{self.where}: schema {self.before} upgraded to {REVISIONS[-1]}{kept}"
+
+
+def upgrade(url: str) -> Upgrade | None:
     """Create the schema or bring it up to date; what is up to date stays untouched.
 
     All in one transaction, which one process at a time can enter: it fails as a whole or not at all, and
-    of many that arrive together one migrates.
+    of many that arrive together one migrates. A SQLite file that holds an older schema is copied before, under the
+    same lock.
+
+    Returns:
+        What was done, None where there was nothing to do.
 
     Raises:
         SchemaError: The schema is newer than this version's.
@@ -67,15 +100,21 @@ def upgrade(url: str) -> None:
             _refuse_newer(describe(engine.url), found)  # before anything is changed, the journal mode too
         if engine.dialect.name == "sqlite":
             choose_journal_mode(engine)
+        if found == REVISIONS[-1]:
+            return None
         with transaction(engine, write=True) as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             found = revision(connection)
             if found == REVISIONS[-1]:
-                return
+                return None
             if found is not None:
                 _refuse_newer(describe(engine.url), found)
+            kept = None
+            if found is not None and connection.dialect.name == "sqlite":
+                kept = sqlite_files.backup(Path(str(engine.url.database)), found)
             _migrate(connection)
+        return Upgrade(describe(engine.url), found, kept)
     finally:
         engine.dispose()
 

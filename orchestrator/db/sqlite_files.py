@@ -1,4 +1,4 @@
-"""SQLite files: what to look at before SQLite opens one, how to open it, and a copy of it.
+"""SQLite files: what to look at before SQLite opens one, how to open it, and a backup of it.
 
 SQLite opens a file of which it can write nothing, or which ends in the middle of a page, and complains much later or
 never; and it names every reason that a file cannot be opened with the same three words.
@@ -6,7 +6,10 @@ never; and it names every reason that a file cannot be opened with the same thre
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import NoReturn
@@ -14,8 +17,6 @@ from urllib.parse import quote
 
 from orchestrator.db.failures import BUSY_TIMEOUT_S
 from orchestrator.errors import StoreUnavailable
-
-_MAGIC = b"SQLite format 3\0"
 
 
 def connect(path: Path, *, create: bool) -> sqlite3.Connection:
@@ -37,12 +38,70 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
         check_same_thread=False,  # the pool hands its connection to one thread at a time
     )
     try:
+        _refuse_a_cut_file(path, connection)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = NORMAL")
-    except sqlite3.Error:
+    except BaseException:
         connection.close()
         raise
     return connection
+
+
+def backup(path: Path, revision: str) -> Path:
+    """Copy a database beside itself; complete, also while other processes have it open.
+
+    Whoever calls holds the write lock, so that nothing is written after the copy. The copy is read through a
+    connection of its own: SQLite copies nothing from one that is writing.
+
+    Args:
+        path: The database's file.
+        revision: Of its schema, for the copy's name.
+
+    Returns:
+        The copy: ``FILE.schema-REVISION.backup``, with a number behind it where there is one already.
+
+    Raises:
+        StoreUnavailable: There is no room for it, or it cannot be written. No part of it is left.
+    """
+    files = (path, path.with_name(f"{path.name}-wal"))
+    size, free = sum(file.stat().st_size for file in files if file.exists()), shutil.disk_usage(path.parent).free
+    # Besides the copy, a migration may write every table anew: in the journal, and then in the file.
+    if free < 3 * size:
+        _refuse(path, f"an upgrade needs {3 * size / 1e6:,.0f} MB of free space in {path.parent}, for a backup and for "
+                f"tables written anew; there are {free / 1e6:,.0f} MB: make room there")  # fmt: skip
+    aside = path.with_name(f"{path.name}.schema-{revision}.partial")
+    try:
+        _copy(path, aside)
+        shutil.copymode(path, aside)
+        target = _unused(path.with_name(f"{path.name}.schema-{revision}.backup"))
+        aside.rename(target)
+        _synchronise(path.parent)
+    except (OSError, sqlite3.Error) as error:
+        aside.unlink(missing_ok=True)
+        raise StoreUnavailable(f"SQLite file {path}: no backup can be written before the upgrade, so there was none: "
+                               f"{error}") from error  # fmt: skip
+    return target
+
+
+def _copy(path: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)  # of an upgrade that was killed
+    target.touch(mode=0o600)
+    with contextlib.closing(connect(path, create=False)) as source, contextlib.closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)
+    _synchronise(target)
+
+
+def _synchronise(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unused(path: Path) -> Path:
+    numbered = (path.with_name(f"{path.name}.{number}") for number in itertools.count(2))
+    return next(name for name in itertools.chain([path], numbered) if not name.exists())
 
 
 def _examine(path: Path, *, create: bool) -> None:
@@ -51,20 +110,12 @@ def _examine(path: Path, *, create: bool) -> None:
         _refuse(path, f"there is no folder {folder}; create it, or name another file with --db or STALESWEEP_DB")
     if path.is_dir():
         _refuse(path, "this is a folder; name a file in it")
-    try:
-        with path.open("rb") as file:
-            header, size = file.read(100), os.fstat(file.fileno()).st_size
-    except PermissionError:
-        _refuse(path, "no permission to open it; its owner can give it to you (chmod), or name another file")
-    except FileNotFoundError:
+    # Never open the file here: closing it would drop the locks of every SQLite connection in this process.
+    if not path.exists():
         if not create:
             _refuse(path, "there is no such file yet; `stalesweep launch` or `stalesweep db upgrade` creates it")
-        header, size = b"", 0
-    if header and not header.startswith(_MAGIC):
-        _refuse(path, "this is not a SQLite database; name another file")
-    # SQLite writes whole pages and takes what is missing of the last one for zeros.
-    if header and (len(header) < 100 or size % _page_bytes(header)):
-        _refuse(path, f"the file was cut off, it ends after {size:,} bytes in the midst of a page; restore a backup")
+    elif not os.access(path, os.R_OK, effective_ids=True):
+        _refuse(path, "no permission to open it; its owner can give it to you (chmod), or name another file")
     _examine_rights(path)
 
 
@@ -83,9 +134,13 @@ def _examine_rights(path: Path) -> None:
                 "to a folder of your own, or name another file")  # fmt: skip
 
 
-def _page_bytes(header: bytes) -> int:
-    size = int.from_bytes(header[16:18], "big")
-    return 65536 if size == 1 else size or 1
+def _refuse_a_cut_file(path: Path, connection: sqlite3.Connection) -> None:
+    # SQLite writes whole pages and takes what is missing of the last one for zeros.
+    connection.execute("PRAGMA schema_version")  # reads the header, and refuses what is not a database
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    size = path.stat().st_size
+    if size % page_bytes:
+        _refuse(path, f"the file was cut off, it ends after {size:,} bytes in the midst of a page; restore a backup")
 
 
 def _refuse(path: Path, reason: str) -> NoReturn:
