@@ -9,7 +9,7 @@ from typing import Any
 from grpo_worker.collapse import Verdict, half, zero
 from grpo_worker.config import CollapseConfig
 from orchestrator.importing.runs import Runs, axis_values
-from orchestrator.importing.values import Mistakes, text, whole
+from orchestrator.importing.values import Mistakes, whole
 
 CONFIG = CollapseConfig()
 
@@ -71,15 +71,15 @@ def runs_of(observed: Sequence[Observed], asked: str | None, mistakes: Mistakes)
     if derived:
         why = "" if asked or detector == "half" else f" ({_why_not_half(derived)})"
         notes.append(f"collapse: found by the detector '{detector}'{why}")
-    if not all(map(_horizon, observed)):
+    if any(_horizon(run) is None for run in observed):
         notes.append("horizon: the last learner step that each run's log reaches")
     _type_axes(observed)
     for run in observed:
-        run.facts["horizon"] = _horizon(run) or run.trained
-        if run.facts.get("learner_steps") in (None, ""):
-            run.facts["learner_steps"] = (
-                min(run.trained, run.facts["horizon"]) if isinstance(run.facts["horizon"], int) else None
-            )
+        if mistakes.count and _given(run, "k") and not run.trained:
+            continue  # nothing of its log could be read
+        horizon = run.facts["horizon"] = run.trained if (given := _horizon(run)) is None else given
+        if not _given(run, "learner_steps"):
+            run.facts["learner_steps"] = min(run.trained, horizon) if isinstance(horizon, int) else None
         _refuse_beyond_horizon(run, mistakes)
         if not _says_how_it_ended(run) and _is_decidable(run, detector, mistakes):
             run.facts |= _result(run, detector)
@@ -88,7 +88,11 @@ def runs_of(observed: Sequence[Observed], asked: str | None, mistakes: Mistakes)
 
 
 def _says_how_it_ended(run: Observed) -> bool:
-    return any(run.facts.get(name) not in (None, "") for name in GIVEN)
+    return any(_given(run, name) for name in GIVEN)
+
+
+def _given(run: Observed, name: str) -> bool:
+    return run.facts.get(name) not in (None, "")
 
 
 def _horizon(run: Observed) -> Any:
@@ -130,9 +134,11 @@ def _is_decidable(run: Observed, detector: str, mistakes: Mistakes) -> bool:
     if detector == "half" and not _suits_half(run):
         mistakes.note(run.place, f"{_why_not_half([run])}; use --detector zero")
     elif detector == "zero" and not len(run.rewards):
-        if text(run.facts.get("k")) is None:
-            return False  # which is noted, and without k no row can be given its weight sync
-        mistakes.note(run.place, "has no training reward to find a collapse by; name its column with --map reward=...")
+        # Without k no reward belongs to a weight sync; after a mistake it may be there, but could not be read.
+        if _given(run, "k") and not mistakes.count:
+            mistakes.note(
+                run.place, "has no training reward to find a collapse by; name its column with --map reward=..."
+            )
     else:
         return True
     return False
