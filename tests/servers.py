@@ -23,6 +23,10 @@ class Server:
         self.data = data
         self._user = "embedded_postgres" if os.geteuid() == 0 else None
 
+    @property
+    def running(self) -> bool:
+        return (self.data / "postmaster.pid").exists()
+
     def url(self, user: str = "me", password: str | None = None, database: str = "postgres") -> str:
         """As a user of stalesweep writes it."""
         secret = "" if password is None else f":{quote(password, safe='')}"
@@ -67,5 +71,6 @@ def own_server(**settings: object) -> Iterator[Server]:
             server.execute(f"CREATE ROLE me LOGIN PASSWORD '{PASSWORD}'", "GRANT ALL ON SCHEMA public TO me")
             yield server
         finally:
-            server.stop("immediate")
+            if server.running:
+                server.stop("immediate")
             first.cleanup()
