@@ -126,6 +126,7 @@ def _refuse_constant(name: str) -> Any:
 def _completed(values: dict[str, Any]) -> dict[str, Any]:
     state = values["state"] or ("stable" if values["collapse_step"] is None else "collapsed")
     known = values["collapse_step"] or (values["horizon"] if state in RESULT_STATES else 0)
+    known = min(max(known, 0), max(values["horizon"], 0))
     steps = known if values["learner_steps"] is None else values["learner_steps"]
     detector = values["collapse_detector"] or (IMPORTED if state in RESULT_STATES else None)
     times = {"wall_s": values["wall_s"] or 0.0, "gpu_s": values["gpu_s"] or 0.0}
