@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 
+from orchestrator import cli_runs
 from orchestrator.cli_import import import_file
 from orchestrator.errors import GridError, NothingToDo, StalesweepError
 
@@ -250,6 +251,9 @@ def export(
 
 
 app.command("import")(exit_codes(import_file))
+app.command()(exit_codes(cli_runs.show))
+app.command()(exit_codes(cli_runs.rm))
+app.command()(exit_codes(cli_runs.gc))
 
 
 @app.command()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,15 +42,20 @@ def collect(store: Store, sweep_id: int | None = None) -> Collected:
     Raises:
         StoreError: The database cannot be read.
     """
+    return collect_runs(store, store.run_folders(sweep_id))
+
+
+def collect_runs(store: Store, runs: Iterable[RunFolder]) -> Collected:
+    """Bring what the journals of some runs hold and the database does not."""
     collected = Collected()
-    waiting = [run for run in store.run_folders(sweep_id) if _new_journals(run)]
+    waiting = [run for run in runs if _new_journals(run)]
     for place, run in enumerate(waiting):
         try:
             brought = collect_run(store, run, collected.notes)
         except StoreUnavailable as error:
             left = len(waiting) - place
-            runs = f"{left} run{'s' if left > 1 else ''}"
-            collected.notes.append(f"the journals of {runs} hold records that the database does not have yet: {error}")
+            whose = f"{left} run{'s' if left > 1 else ''}"
+            collected.notes.append(f"the journals of {whose} hold records that the database does not have yet: {error}")
             break
         except (OSError, StalesweepError) as error:
             collected.notes.append(f"run {run.run_id}: {error}")

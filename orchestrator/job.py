@@ -133,6 +133,9 @@ def attempt(
     Returns:
         The run's number and how the attempt ended, None when there was nothing to do.
     """
+    if not directory.exists():
+        log.warning("%s is gone: its run was removed", directory)
+        return None
     run = rundirs.load(directory)
     config = run.worker_config()
     begun = begin(store, spec.executor, directory, run, config, worker.latest_checkpoint, stop)

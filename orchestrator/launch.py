@@ -57,13 +57,14 @@ def choose_executor(wanted: str) -> Executor:
 
 def place(store: Store, sweep_id: int) -> None:
     """Give the unfinished runs that have no directory one; one that is gone is looked for where it would be now."""
-    wanted = {run.run_id: runs_dir().absolute() / name_of(run.run_id) for run in store.run_folders(sweep_id)}
-    kept = [run.run_id for run in store.run_folders(sweep_id) if run.directory and Path(run.directory).is_dir()]
-    store.set_directories({run_id: str(path) for run_id, path in wanted.items() if run_id not in set(kept)})
+    here = runs_dir().absolute()
+    gone = [run for run in store.run_folders(sweep_id) if not (run.directory and Path(run.directory).is_dir())]
+    names = {run.run_id: Path(run.directory).name if run.directory else name_of(run.run_id) for run in gone}
+    store.set_directories({run_id: str(here / name) for run_id, name in names.items()})
 
 
 def prepare(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Path]:
-    """Write what jobs need to know into the directories of runs.
+    """Make runs pending, and write what jobs need to know into their directories.
 
     Returns:
         The directories by run number, in the order given.
@@ -79,6 +80,7 @@ def prepare(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Pa
         directory = Path(run.directory or runs_dir().absolute() / name_of(run_id))
         write_run_file(directory, RunFile(run_id, run.sweep, run.config_digest, configs[run_id], run.fence))
         directories[run_id] = directory
+    store.set_pending(run_ids)
     return directories
 
 

@@ -88,7 +88,8 @@ class Recording:
         if self._error is not None:
             raise self._error
         if self._journal.overtaken():
-            raise Fenced(f"attempt {self._claim.attempt} of run {self._claim.run_id} ends: a newer one took over")
+            attempt = f"attempt {self._claim.attempt} of run {self._claim.run_id}"
+            raise Fenced(f"{attempt} ends: a newer one took over, or the run was removed")
         self._journal.append(_NAMES[type(record)], dataclasses.asdict(record))
         self._wake.set()
 

@@ -6,12 +6,18 @@ run-000007/
     attempt-0001.diff      how its code differed from the commit, where it did
     checkpoint-00000640.pt
     log.txt
+
+A run that was removed begins anew in ``run-000007-after-3``, where 3 is its fence: older attempts do not know it.
+``run-000007.removed`` is on its way out.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +26,9 @@ from pydantic import ValidationError
 
 from grpo_worker.config import WorkerConfig
 from orchestrator.errors import UsageError
+
+_DIRECTORY = re.compile(r"run-(\d{6,})(?:-after-(\d+))?(\.removed)?")
+_REMOVED = ".removed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +61,69 @@ class RunFile:
             raise UsageError(f"run {self.run_id} has a config that this version cannot use: {error}") from error
 
 
-def name_of(run_id: int) -> str:
-    """How the directory of a run is called."""
-    return f"run-{run_id:06d}"
+def name_of(run_id: int, after: int = 0) -> str:
+    """How the directory of a run is called.
+
+    Args:
+        run_id: The run.
+        after: Its fence when it was last removed.
+    """
+    return f"run-{run_id:06d}" + (f"-after-{after}" if after else "")
+
+
+def all_in(folder: Path) -> dict[int, list[Path]]:
+    """Find the run directories in a folder by the run's number, those that are on their way out included."""
+    found: dict[int, list[Path]] = {}
+    with contextlib.suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            if match := _DIRECTORY.fullmatch(path.name):
+                found.setdefault(int(match[1]), []).append(path)
+    return {run_id: sorted(paths) for run_id, paths in found.items()}
+
+
+def life(directory: Path) -> int:
+    """The fence that a run directory began after: 0 before any removal, −1 for one that is on its way out."""
+    match = _DIRECTORY.fullmatch(directory.name)
+    if match is None or match[3]:
+        return -1
+    return int(match[2] or 0)
+
+
+def belongs_to(directory: Path, sweep: str, config_digest: str) -> bool:
+    """Whether a directory is that of a run; one that is on its way out is nobody's any more."""
+    if directory.suffix == _REMOVED:
+        return True
+    try:
+        found = load(directory)
+    except UsageError:
+        return False
+    return (found.sweep, found.config_digest) == (sweep, config_digest)
+
+
+def discard(directory: Path) -> None:
+    """Remove a run directory: by its name at once, then file by file.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    aside = directory
+    if directory.suffix != _REMOVED:
+        aside = directory.with_name(directory.name + _REMOVED)
+        _remove_tree(aside)
+        directory.rename(aside)
+    _remove_tree(aside)
+
+
+def size(directory: Path) -> int:
+    """Bytes of the files in a directory; 0 where there is none."""
+    total = 0
+    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                total += size(Path(entry.path))
+            else:
+                total += entry.stat(follow_symlinks=False).st_size
+    return total
 
 
 def prepare(directory: Path, run: RunFile) -> None:
@@ -98,3 +167,8 @@ def load(directory: Path) -> RunFile:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} is damaged; `stalesweep launch` writes it anew when it is removed") from error
+
+
+def _remove_tree(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # two may remove it at once
+        shutil.rmtree(path)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from grpo_worker.config import WorkerConfig
 from orchestrator import grid
-from orchestrator.db import attempts, imports, queries, registration
+from orchestrator.db import attempts, imports, queries, registration, removal
 from orchestrator.db.attempts import AttemptOrigin, Claim
 from orchestrator.db.ingest import ingest
 from orchestrator.db.models import Cell, Fit, Run
@@ -216,6 +216,20 @@ class Store:
     def set_pending(self, run_ids: Iterable[int]) -> None:
         """Mark runs as to be submitted; those that are running or have a result stay as they are."""
         self._reset(run_ids, "pending")
+
+    def remove_runs(self, leaving: Iterable[removal.Leaving]) -> list[int]:
+        """Delete what runs have measured, and their attempts; they stay, ``cancelled``, to be trained anew.
+
+        Returns:
+            The runs that are running: they stay as they are.
+        """
+        with self._write() as connection:
+            return removal.remove(connection, leaving)
+
+    def remove_imports(self, sweep_ids: Iterable[int]) -> list[str]:
+        """Delete those of some sweeps that are imports and whose runs were all removed; returns their names."""
+        with self._write() as connection:
+            return removal.remove_imports(connection, sweep_ids)
 
     # Attempts
 

@@ -1,0 +1,228 @@
+"""Commands on runs that a user names: ``show``, ``rm``, ``gc``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.errors import NothingToDo, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.cleaning import Waste
+    from orchestrator.db.selection import SelectedRun
+    from orchestrator.db.store import Store
+
+ASK_ABOVE = 10
+"""Commands ask before they touch more runs than this."""
+
+Database = Annotated[str | None, typer.Option("--db", metavar="URL", help="Database; default as everywhere.")]
+States = Annotated[
+    list[str] | None, typer.Option("--state", "-s", metavar="STATE", help="Only runs in this state; may be repeated.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def show(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Numbers of runs; a sweep stands for its runs.")],
+    state: States = None,
+    format: Annotated[str, typer.Option(help="table or json.")] = "table",
+    db: Database = None,
+) -> None:
+    """Show all that is known of runs: result, config, code, machine, files and every attempt."""
+    from orchestrator.details import as_json, run_details
+
+    if format not in ("table", "json"):
+        raise UsageError(f"--format: expected table or json, found {format!r}")
+    with _open(db) as store:
+        chosen = selected(store, runs, state)
+        bring_in(store, chosen)
+        found = [run_details(store, run.run_id) for run in chosen]
+    if format == "json":
+        typer.echo(json.dumps(as_json(found), indent=2, allow_nan=False))
+    else:
+        _print_pages(found)
+
+
+def rm(
+    sel: Annotated[list[str], typer.Argument(metavar="SEL...", help="Sweeps, or numbers of runs.")],
+    state: States = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would go, remove nothing.")] = False,
+    yes: Yes = False,
+    db: Database = None,
+) -> None:
+    """Remove what runs have measured, their attempts and their files; their configs stay, to be launched again."""
+    from orchestrator import removal
+
+    with _open(db) as store:
+        chosen = selected(store, sel, state)
+        bring_in(store, chosen)
+        _recover(store, chosen)
+        plan = removal.plan(store, selected(store, sel, state))
+        _print_notes(plan.notes)
+        typer.echo("\n".join(removal.summary(plan)))
+        if dry_run:
+            typer.echo("Nothing was removed.")
+            return
+        confirm(f"Remove {_count(len(plan.runs), 'run')}?", yes=yes)
+        with _progress(len(plan.runs)) as advance:
+            gone = removal.carry_out(store, plan, advance)
+        typer.echo(f"removed {_count(len(plan.runs), 'run')}")
+        for name in gone:
+            typer.echo(f"sweep {name} was an import and is gone altogether: its file can be imported again")
+        _print_free_space(store)
+
+
+def gc(
+    sel: Annotated[list[str] | None, typer.Argument(metavar="[SEL]...", help="Sweeps or runs; default all.")] = None,
+    state: States = None,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Nothing but checkpoints.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="Whole run directories, journals and logs included.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would go, remove nothing.")] = False,
+    yes: Yes = False,
+    db: Database = None,
+) -> None:
+    """Free the disk of what finished runs do not need: checkpoints and job files; with --all, their directories."""
+    from orchestrator import cleaning
+
+    if checkpoints and all:
+        raise UsageError("--checkpoints and --all: choose one")
+    notes: list[str] = []
+    with _open(db) as store:
+        bring_in(store, selected(store, sel or [], state))
+        runs = selected(store, sel or [], state)
+        waste = list(cleaning.find(store, runs, notes, checkpoints_only=checkpoints, directories=all))
+    _print_notes(notes)
+    if not waste:
+        raise NothingToDo("nothing to free")
+    _print_waste(waste)
+    if dry_run:
+        typer.echo("Nothing was removed.")
+        return
+    confirm("Remove these files?", yes=yes or len(waste) <= ASK_ABOVE)
+    if stuck := cleaning.remove(waste):
+        raise UsageError("\n".join(["these could not be removed, all others are gone:", *stuck]))
+
+
+def selected(store: Store, words: Sequence[str], states: Sequence[str] | None) -> list[SelectedRun]:
+    """Find the runs that are asked for, see `orchestrator.db.selection.select_runs`.
+
+    Raises:
+        NothingToDo: There is none.
+    """
+    from orchestrator.db.selection import select_runs
+
+    with store.read() as connection:
+        runs = select_runs(connection, words, states or ())
+    if not runs:
+        raise NothingToDo(f"no run in state {' or '.join(states)}" if states else "the database holds no run yet")
+    return runs
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask, unless the user has said yes beforehand.
+
+    Raises:
+        UsageError: There is nobody to ask.
+        NothingToDo: The user says no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question} This is not a terminal, so nobody can be asked: say --yes")
+    if not typer.confirm(question):
+        raise NothingToDo("nothing was done")
+
+
+def bring_in(store: Store, runs: Iterable[SelectedRun]) -> None:
+    """Bring what the journals of unfinished runs hold and the database does not, and say so."""
+    from orchestrator.collect import collect_runs
+
+    wanted = {run.run_id for run in runs if not run.finished}
+    sweeps = {run.sweep_id for run in runs if not run.finished}
+    folders = [folder for sweep_id in sorted(sweeps) for folder in store.run_folders(sweep_id)]
+    found = collect_runs(store, [folder for folder in folders if folder.run_id in wanted])
+    if found.records:
+        typer.echo(f"brought {found.records:,} records of {_count(found.runs, 'run')} from journals", err=True)
+    _print_notes(found.notes)
+
+
+def _open(db: str | None) -> Store:
+    from orchestrator.db.store import Store
+    from orchestrator.settings import database_url
+
+    return Store(database_url(db))
+
+
+def _recover(store: Store, runs: Iterable[SelectedRun]) -> None:
+    from orchestrator.launch import recover
+
+    for sweep_id in sorted({run.sweep_id for run in runs if run.state == "running"}):
+        recover(store, sweep_id)
+
+
+def _print_pages(found: Iterable[dict[str, Any]]) -> None:
+    import shutil
+
+    from rich.console import Console
+
+    from orchestrator.report.run_page import run_page
+
+    width = shutil.get_terminal_size((100, 24)).columns
+    console = Console(width=width, highlight=False)
+    for place, details in enumerate(found):
+        if place:
+            console.print()
+        console.print(run_page(details, width), soft_wrap=True)
+
+
+def _print_waste(waste: Iterable[Waste]) -> None:
+    from collections import Counter
+
+    from orchestrator.report.run_page import size
+
+    counts, sizes = Counter[str](), Counter[str]()
+    for one in waste:
+        counts[one.kind] += 1
+        sizes[one.kind] += one.size
+    for kind, count in counts.items():
+        typer.echo(f"{kind:16} {count:>8,} {size(sizes[kind]):>12}")
+    typer.echo(f"{'in all':16} {counts.total():>8,} {size(sizes.total()):>12}")
+
+
+def _print_free_space(store: Store) -> None:
+    from orchestrator.db.removal import free_bytes
+    from orchestrator.report.run_page import size
+
+    with store.read() as connection:
+        free = free_bytes(connection)
+        file = connection.engine.url.database
+    if free > 1_000_000:
+        typer.echo(
+            f"{size(free)} of {file} are free now, and new rows use them; to make the file smaller, while no job "
+            f"runs: sqlite3 {file} VACUUM",
+            err=True,
+        )
+
+
+def _print_notes(notes: Iterable[str]) -> None:
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("removing", total=total)
+        yield lambda done: bar.advance(task, done)

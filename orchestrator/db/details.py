@@ -1,0 +1,72 @@
+"""All that the database holds of one run, but its metrics."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, Double, and_, cast, func, inspect, select
+
+from orchestrator.db.models import Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.db.types import now, seconds_between
+from orchestrator.errors import SelectionError
+
+_HEARD_OF = func.coalesce(Attempt.ended_at, Attempt.heartbeat_at)
+
+
+def run(connection: Connection, run_id: int) -> dict[str, Any]:
+    """Read a run with its cell and sweep: the columns of ``run``, and beside them what stands in other tables.
+
+    Raises:
+        SelectionError: There is no such run.
+    """
+    columns = inspect(Run).columns
+    row = connection.execute(
+        select(
+            *columns,
+            *(Sweep.name.label("sweep"), Sweep.source, Sweep.grid_text, Cell.model, Cell.k, Cell.eta, Cell.axes),
+        )
+        .join(Cell, Cell.id == Run.cell_id)
+        .join(Sweep)
+        .where(Run.id == run_id)
+    ).mappings()
+    found = row.one_or_none()
+    if found is None:
+        raise SelectionError(f"no run {run_id}")
+    latest = connection.execute(
+        select(SyncMetric.sync, SyncMetric.reward)
+        .where(SyncMetric.run_id == run_id)
+        .order_by(SyncMetric.sync.desc())
+        .limit(1)
+    ).one_or_none()
+    val_reward = connection.scalar(
+        select(Evaluation.val_reward)
+        .where(Evaluation.run_id == run_id)
+        .order_by(Evaluation.learner_step.desc())
+        .limit(1)
+    )
+    sync, reward = latest or (None, None)
+    measured = {"sync": sync, "reward": reward, "val_reward": val_reward}
+    return {**found, "axes": json.loads(found["axes"]), **measured}
+
+
+def attempts(connection: Connection, run_id: int) -> list[dict[str, Any]]:
+    """Read a run's attempts, oldest first: the columns of ``attempt``, how long they took, and what they stored."""
+    syncs, evaluations = (
+        select(func.count())
+        .where(and_(table.run_id == Attempt.run_id, table.attempt == Attempt.number))
+        .scalar_subquery()
+        for table in (SyncMetric, Evaluation)
+    )
+    rows = connection.execute(
+        select(
+            *inspect(Attempt).columns,
+            cast(seconds_between(Attempt.started_at, _HEARD_OF), Double).label("duration_s"),
+            cast(seconds_between(Attempt.heartbeat_at, now()), Double).label("heartbeat_age_s"),
+            syncs.label("syncs"),
+            evaluations.label("evaluations"),
+        )
+        .where(Attempt.run_id == run_id)
+        .order_by(Attempt.number)
+    ).mappings()
+    return [dict(row) for row in rows]

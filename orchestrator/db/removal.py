@@ -1,0 +1,140 @@
+"""Removing runs: their attempts and what these measured go, the run and its config stay, to be trained again.
+
+A removed run is ``cancelled``, and its fence lies above every attempt that there was: whoever still writes for one of
+them is refused. Its next attempt works in a directory of another name, so that no file of an old one is taken for its.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, func, not_, select, update
+
+from orchestrator.db.models import Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.db.types import now
+from orchestrator.rundirs import name_of
+
+T = TypeVar("T")
+
+REMOVED = "removed by `stalesweep rm`"
+"""The failure of a run that was removed."""
+
+BATCH = 200
+"""Runs that are removed at a time, so that nobody waits long for the database."""
+
+_IS_REMOVED: ColumnElement[bool] = and_(Run.state == "cancelled", func.coalesce(Run.failure, "") == REMOVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A run that is to be removed.
+
+    Attributes:
+        run_id: The run.
+        folder: Where its directory lies; None for an imported run, which has none.
+        newest: The largest number of a journal there, 0 for none.
+    """
+
+    run_id: int
+    folder: Path | None
+    newest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """How many rows runs have."""
+
+    attempts: int
+    syncs: int
+    evaluations: int
+
+
+def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Split runs into lots that one statement can hold."""
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]
+
+
+def count(connection: Connection, run_ids: Sequence[int]) -> Rows:
+    """Count the rows of runs."""
+    totals = [0, 0, 0]
+    for batch in batches(run_ids):
+        for place, of_run in enumerate((Attempt.run_id, SyncMetric.run_id, Evaluation.run_id)):
+            totals[place] += connection.scalar(select(func.count()).where(of_run.in_(batch))) or 0
+    return Rows(*totals)
+
+
+def remove(connection: Connection, leaving: Iterable[Leaving]) -> list[int]:
+    """Remove runs, see `orchestrator.db.store.Store.remove_runs`."""
+    by_id = {run.run_id: run for run in leaving}
+    rows = connection.execute(
+        select(Run.id, Run.state, Run.fence, _IS_REMOVED.label("is_removed"))
+        .where(Run.id.in_(by_id))
+        .order_by(Run.id)
+        .with_for_update()
+    ).all()
+    going = [row for row in rows if row.state != "running" and not row.is_removed]
+    if going:
+        for table in (SyncMetric, Evaluation, Attempt):
+            connection.execute(delete(table).where(table.run_id.in_([row.id for row in going])))
+        results = ("collapse_step", "collapse_step_lo", "collapse_sync", "collapse_detector")
+        cleared: dict[str, Any] = {**dict.fromkeys(results), "learner_steps": 0, "updated_at": now()}
+        connection.execute(
+            update(Run)
+            .where(Run.id == bindparam("run"))
+            .values(
+                **cleared,
+                state="cancelled",
+                failure=REMOVED,
+                fence=bindparam("next_fence"),
+                directory=bindparam("next_directory"),
+            ),
+            [_next_life(by_id[row.id], row.fence) for row in going],
+        )
+    return [row.id for row in rows if row.state == "running"]
+
+
+def remove_imports(connection: Connection, sweep_ids: Iterable[int]) -> list[str]:
+    """Remove emptied imports, see `orchestrator.db.store.Store.remove_imports`."""
+    names = []
+    for sweep_id in sweep_ids:
+        cells = select(Cell.id).where(Cell.sweep_id == sweep_id)
+        left = exists().where(Run.cell_id.in_(cells), not_(_IS_REMOVED))
+        empty = select(Sweep.name).where(Sweep.id == sweep_id, Sweep.source == "import", ~left)
+        name = connection.scalar(empty.with_for_update())
+        if name is not None:
+            connection.execute(delete(Run).where(Run.cell_id.in_(cells)))
+            connection.execute(delete(Cell).where(Cell.sweep_id == sweep_id))
+            connection.execute(delete(Sweep).where(Sweep.id == sweep_id))
+            names.append(name)
+    return names
+
+
+def stored_journals(connection: Connection, run_ids: Sequence[int]) -> dict[int, dict[int, int]]:
+    """Say how many bytes of each attempt's journal are stored, by run and attempt."""
+    found: dict[int, dict[int, int]] = {}
+    for batch in batches(run_ids):
+        rows = connection.execute(
+            select(Attempt.run_id, Attempt.number, Attempt.journal_bytes).where(Attempt.run_id.in_(batch))
+        )
+        for run_id, number, stored in rows:
+            found.setdefault(run_id, {})[number] = stored
+    return found
+
+
+def free_bytes(connection: Connection) -> int:
+    """Bytes of a SQLite file that hold nothing; Postgres frees space by itself."""
+    if connection.dialect.name != "sqlite":
+        return 0
+    pages: int = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+    size: int = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+    return pages * size
+
+
+def _next_life(run: Leaving, fence: int) -> dict[str, Any]:
+    fence = max(fence, run.newest) + 1
+    directory = None if run.folder is None else str(run.folder / name_of(run.run_id, after=fence))
+    return {"run": run.run_id, "next_fence": fence, "next_directory": directory}

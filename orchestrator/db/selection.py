@@ -1,0 +1,114 @@
+"""Which runs a command acts on: names of sweeps, numbers of runs, states. The one place that reads ``SEL``."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, or_, select
+
+from orchestrator.db import queries
+from orchestrator.db.models import RUN_STATES, Cell, Run, Sweep
+from orchestrator.db.queries import UNFINISHED
+from orchestrator.errors import SelectionError
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedRun:
+    """A run that was asked for.
+
+    Attributes:
+        run_id: The run.
+        sweep_id: Its sweep.
+        sweep: Name of its sweep.
+        source: Where its sweep comes from, ``grid`` or ``import``.
+        state: One of `orchestrator.db.models.RUN_STATES`.
+        failure: Why it has no result.
+        finished: Whether it has nothing to do any more.
+        config_digest: Of its config.
+        directory: Where it keeps its files; None before its first launch.
+    """
+
+    run_id: int
+    sweep_id: int
+    sweep: str
+    source: str
+    state: str
+    failure: str | None
+    finished: bool
+    config_digest: str
+    directory: str | None
+
+
+def select_runs(connection: Connection, words: Sequence[str], states: Iterable[str] = ()) -> list[SelectedRun]:
+    """Find the runs that a user names.
+
+    Args:
+        connection: From `orchestrator.db.store.Store.read`.
+        words: Names of sweeps and numbers of runs. Where a number is a name too, ``run:7`` and ``sweep:7`` tell them
+            apart. None at all = every run.
+        states: Only runs in one of these states; none = in any.
+
+    Returns:
+        The runs, each once, in the order of their sweeps and grids.
+
+    Raises:
+        SelectionError: A name, number or state is not there; the message names all that are not, with the nearest.
+    """
+    states = list(states)
+    mistakes = [_unknown_state(state) for state in states if state not in RUN_STATES]
+    sweep_ids, run_ids = set[int](), set[int]()
+    for word in words:
+        try:
+            _resolve(connection, word, sweep_ids, run_ids)
+        except SelectionError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise SelectionError("\n".join(mistakes))
+    query = (
+        select(
+            *(Run.id, Sweep.id, Sweep.name, Sweep.source, Run.state, Run.failure, ~UNFINISHED),
+            *(Run.config_digest, Run.directory),
+        )
+        .join(Cell, Cell.id == Run.cell_id)
+        .join(Sweep)
+        .order_by(Sweep.id, Cell.position, Run.id)
+    )
+    if words:
+        query = query.where(or_(Sweep.id.in_(sweep_ids), Run.id.in_(run_ids)))
+    if states:
+        query = query.where(Run.state.in_(states))
+    return [SelectedRun(*row) for row in connection.execute(query)]
+
+
+def _resolve(connection: Connection, word: str, sweep_ids: set[int], run_ids: set[int]) -> None:
+    kind, _, name = word.rpartition(":")
+    if kind not in ("", "run", "sweep"):
+        raise SelectionError(f"{word!r}: write a sweep's name, a run's number, run:NUMBER or sweep:NAME")
+    is_sweep = kind != "run" and connection.scalar(select(Sweep.id).where(Sweep.name == name)) is not None
+    is_run = kind != "sweep" and name.isdecimal() and _is_run(connection, int(name))
+    if is_run and is_sweep:
+        raise SelectionError(f"{word!r} is a run and the name of a sweep: write run:{name} or sweep:{name}")
+    if is_run:
+        run_ids.add(int(name))
+    elif not is_sweep and (kind == "run" or (name.isdecimal() and not kind)):
+        raise SelectionError(_unknown_run(connection, name))
+    else:
+        sweep_ids.add(queries.sweep_id(connection, name))
+
+
+def _is_run(connection: Connection, number: int) -> bool:
+    return number < 2**63 and connection.scalar(select(Run.id).where(Run.id == number)) is not None
+
+
+def _unknown_run(connection: Connection, found: str) -> str:
+    first, last = connection.execute(select(func.min(Run.id), func.max(Run.id))).one()
+    hint = "the database holds none yet" if first is None else f"they are numbered from {first} to {last}"
+    return f"no run {found}; {hint}"
+
+
+def _unknown_state(state: str) -> str:
+    near = difflib.get_close_matches(state, RUN_STATES, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(RUN_STATES)}"
+    return f"--state: no state {state!r}; {hint}"

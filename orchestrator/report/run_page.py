@@ -1,0 +1,213 @@
+"""One run, for people: what it is, how it went, with which config, what lies in its directory, each attempt."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import yaml
+from rich.text import Text
+
+_STYLES = {"collapsed": "red", "degraded": "yellow", "stable": "green", "failed": "magenta", "lost": "magenta"}
+_LABEL = 13
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)\.pt")
+_JOURNAL = re.compile(r"attempt-(\d+)\.(journal|diff)")
+
+Lines = list[tuple[str, str]]
+"""A label and what stands beside it; None of them is left out."""
+
+
+def run_page(details: dict[str, Any], width: int) -> Text:
+    """Lay a run's details out.
+
+    Args:
+        details: From `orchestrator.details.run_details`.
+        width: Columns to stay within; paths and other long words may be longer.
+    """
+    axes = "".join(f", {name} = {value}" for name, value in details["axes"].items())
+    point = f"{details['model']}, k = {details['k']}, η = {details['eta']:g}{axes}, seed {details['seed']}"
+    page = Text()
+    page.append(f"run {details['run']}", style="bold")
+    page.append(f" · sweep {details['sweep']} · {point}\n\n")
+    _append(page, _summary(details), width, style=_STYLES.get(details["state"], ""))
+    for heading, block in _blocks(details):
+        page.append(f"\n{heading}\n", style="bold")
+        text = yaml.safe_dump(
+            block, sort_keys=False, allow_unicode=True, default_flow_style=None, width=max(40, width - 2)
+        )
+        page.append(textwrap.indent(text, "  "))
+    page.append("\ndirectory\n", style="bold")
+    page.append("".join(f"  {line}\n" for line in _directory(details)))
+    for attempt in details["attempts"]:
+        page.append(f"\nattempt {attempt['number']}\n", style="bold")
+        _append(page, _attempt(attempt), width)
+    if not details["attempts"]:
+        page.append("\nno attempt yet\n", style="bold")
+    page.rstrip()
+    return page
+
+
+def size(count: int) -> str:
+    """A number of bytes, for people."""
+    for unit, power in (("GB", 3), ("MB", 2), ("kB", 1)):
+        if count >= 1000**power:
+            return f"{count / 1000**power:,.1f} {unit}"
+    return f"{count} bytes" if count != 1 else "1 byte"
+
+
+def _append(page: Text, lines: Lines, width: int, style: str = "") -> None:
+    for place, (label, value) in enumerate(lines):
+        folded = textwrap.wrap(value, max(40, width - _LABEL - 2), break_long_words=False, break_on_hyphens=False)
+        page.append(f"  {label:{_LABEL}}", style="dim")
+        page.append(f"\n{'':{_LABEL + 2}}".join(folded) + "\n", style=style if place == 0 else "")
+
+
+def _summary(run: dict[str, Any]) -> Lines:
+    code = _code(run["code_version"], run["git_commit"])
+    reached = f"{run['learner_steps']:,} of {run['horizon']:,} learner steps"
+    if run["sync"] is not None:
+        reached += f"; weight sync {run['sync']}: reward {_number(run['reward'])}"
+    if run["val_reward"] is not None:
+        reached += f"; validation reward {_number(run['val_reward'])}"
+    count = len(run["attempts"])
+    lines = [("state", _state(run)), ("progress", reached)]
+    if count:
+        gpus = run["resources"].get("gpus", 0)
+        lines.append(("time", f"{_duration(run['wall_s'])} in {count} attempt{'s' if count > 1 else ''}, {gpus} GPUs"))
+    registered = "read by" if run["source"] == "import" else "registered by"
+    return [*lines, ("code", f"{registered} {code}"), ("changed", _time(run["updated_at"]))]
+
+
+def _state(run: dict[str, Any]) -> str:
+    detector = f" (detector {run['collapse_detector']})" if run["collapse_detector"] else ""
+    match run["state"]:
+        case "collapsed":
+            alive = "" if run["collapse_step_lo"] is None else f", last seen alive at {run['collapse_step_lo']}"
+            sync = "" if run["collapse_sync"] is None else f", weight sync {run['collapse_sync']}"
+            return f"collapsed at learner step T* = {run['collapse_step']}{alive}{sync}{detector}"
+        case "stable" | "degraded":
+            return f"{run['state']}: no collapse within {run['horizon']:,} learner steps{detector}"
+        case state:
+            return f"{state}: {run['failure']}" if run["failure"] else str(state)
+
+
+def _blocks(run: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    if run["imported"] is not None:
+        yield "imported from", run["imported"]
+        yield "known in the place of a config", run["config"]
+    else:
+        yield f"config (digest {run['config_digest']})", run["config"]
+    yield "resources", run["resources"]
+
+
+def _directory(run: dict[str, Any]) -> Iterable[str]:
+    directory = run["directory"]
+    if directory["path"] is None:
+        yield "none: it was trained elsewhere" if run["source"] == "import" else "none before its first launch"
+        return
+    if not directory["exists"]:
+        yield f"{directory['path']} (not there)"
+        return
+    yield f"{directory['path']}, {size(directory['bytes'])}"
+    longest = max(map(len, directory["files"]), default=0)
+    known = {attempt["number"]: attempt for attempt in run["attempts"]}
+    for name, count in directory["files"].items():
+        meaning = _meaning(name, count, known)
+        yield f"  {name:{longest}}  {size(count):>10}{f'  {meaning}' if meaning else ''}"
+
+
+def _meaning(name: str, count: int, attempts: dict[int, dict[str, Any]]) -> str:
+    if found := _CHECKPOINT.fullmatch(name):
+        return f"checkpoint after {int(found[1]):,} learner steps"
+    if found := _JOURNAL.fullmatch(name):
+        attempt = attempts.get(int(found[1]))
+        if found[2] == "diff":
+            return "how the code differed from its commit"
+        return (
+            _not_stored(count, attempt["journal"]["stored_bytes"]) if attempt else "of an attempt not in the database"
+        )
+    return {"run.json": "the run and its config", "log.txt": "log of all attempts"}.get(name, "")
+
+
+def _not_stored(count: int, stored: int) -> str:
+    return f"{size(count - stored)} not in the database yet" if count > stored else "all in the database"
+
+
+def _attempt(attempt: dict[str, Any]) -> Lines:
+    job = "" if attempt["job_id"] is None else f", job {_job(attempt)}"
+    again = f", requeued {attempt['restart_count']} times" if attempt["restart_count"] else ""
+    process = f" as process {attempt['pid']}" if attempt["pid"] else ""
+    lines = [("executor", f"{attempt['executor']}{job}{again}, on {attempt['host']}{process}")]
+    lines.append(("began", f"{_time(attempt['started_at'])}, {_origin(attempt)}"))
+    if attempt["ended_at"] is not None:
+        failure = f": {attempt['failure']}" if attempt["failure"] else ""
+        took = f"after {_duration(attempt['duration_s'])}, {attempt['outcome']}{failure}"
+        lines.append(("ended", f"{_time(attempt['ended_at'])}, {took}"))
+    else:
+        lines.append(("last heard", f"{_duration(attempt['heartbeat_age_s'])} ago; it has not ended"))
+    lines.append(("stored", _stored(attempt)))
+    dirty = {None: "", False: ", tree clean", True: ", tree dirty"}[attempt["git_dirty"]]
+    lines.append(("code", _code(attempt["code_version"], attempt["git_commit"]) + dirty))
+    if attempt["diff"]:
+        lines.append(("", f"its changes: {attempt['diff']}"))
+    if machine := _machine(attempt):
+        lines.append(("machine", machine))
+    return lines
+
+
+def _job(attempt: dict[str, Any]) -> str:
+    return "_".join(str(part) for part in (attempt["job_id"], attempt["task_id"]) if part is not None)
+
+
+def _origin(attempt: dict[str, Any]) -> str:
+    if attempt["resumed_from_step"] is not None:
+        sync = attempt["resumed_from_sync"]
+        whole = "" if sync is None else f" (whole up to weight sync {sync})"
+        return f"from the checkpoint of learner step {attempt['resumed_from_step']:,}{whole}"
+    if attempt["resumed_from_sync"] is not None:
+        return f"from weight sync {attempt['resumed_from_sync']}"
+    return "from the start"
+
+
+def _stored(attempt: dict[str, Any]) -> str:
+    rows = f"{attempt['syncs']:,} weight syncs, {attempt['evaluations']:,} evaluations"
+    journal = attempt["journal"]
+    if journal["bytes"] is None:
+        return f"{rows}; no journal is there" if journal["stored_bytes"] else rows
+    return (
+        f"{rows}; of its journal of {size(journal['bytes'])}, {_not_stored(journal['bytes'], journal['stored_bytes'])}"
+    )
+
+
+def _machine(attempt: dict[str, Any]) -> str:
+    facts = [f"{name} {version}" for name, version in (attempt["versions"] or {}).items() if version is not None]
+    if attempt["device"] is not None:
+        facts.append(attempt["device"])
+    if attempt["threads"] is not None:
+        facts.append(f"{attempt['threads']} thread{'s' if attempt['threads'] != 1 else ''}")
+    if attempt["parameters"] is not None:
+        facts.append(f"{attempt['parameters']:,} parameters")
+    if attempt["setup_s"] is not None:
+        facts.append(f"set up in {_duration(attempt['setup_s'])}")
+    return ", ".join(facts)
+
+
+def _code(version: str, commit: str | None) -> str:
+    commit, plus, _ = (commit or "").partition("+")
+    known = f"commit {commit}" if commit else "no commit known"
+    return f"version {version}, {known}{', tree dirty' if plus else ''}"
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"
