@@ -18,13 +18,13 @@ from typing import Any
 
 from grpo_worker.config import WorkerConfig
 from orchestrator import journal
-from orchestrator.collect import collect_run
-from orchestrator.db.store import AttemptOrigin, Claim, Store
-from orchestrator.errors import StoreUnavailable
+from orchestrator.collect import collect_run, refill
+from orchestrator.db.store import AttemptOrigin, Claim, RunFolder, Store
+from orchestrator.errors import SchemaError, StoreError, StoreUnavailable
 from orchestrator.journal import Journal
 from orchestrator.processes import started_at, this_host
 from orchestrator.provenance import checkout
-from orchestrator.recording import PATIENCE_S
+from orchestrator.recording import Pace
 from orchestrator.rundirs import RunFile
 from orchestrator.settings import code_version
 
@@ -56,6 +56,7 @@ def begin(
     config: WorkerConfig,
     latest_checkpoint: LatestCheckpoint,
     stop: threading.Event,
+    pace: Pace,
 ) -> Begun | None:
     """Begin an attempt of a run, unless it is taken or done.
 
@@ -70,6 +71,7 @@ def begin(
         config: The run's config.
         latest_checkpoint: Finds the checkpoint that the attempt will resume from.
         stop: Ends the waiting for a database.
+        pace: Says how long to wait.
 
     Returns:
         The attempt; None when there is nothing to do.
@@ -78,17 +80,16 @@ def begin(
         JournalError: The run directory cannot be written to.
         StoreError: The database cannot be used, and not for being away.
     """
-    journal.mend(directory)
-    own = origin(executor)
-    give_up_at = time.monotonic() + PATIENCE_S
+    asking = _Asking(origin(executor), directory, run, config, latest_checkpoint)
+    give_up_at = time.monotonic() + pace.patience_s
     while store is not None and time.monotonic() < give_up_at:
         try:
-            return _ask_database(store, own, directory, run, config, latest_checkpoint)
+            return asking.database(store)
         except StoreUnavailable as error:
             log.warning("run %d has to wait: %s", run.run_id, error)
-        if stop.wait(random.uniform(0.5, 3.0)):
+        if stop.wait(random.uniform(0.1, 1.0) * pace.longest_pause_s / 5):
             return None
-    return _ask_directory(own, directory, run, config, latest_checkpoint)
+    return asking.directory_alone()
 
 
 def origin(executor: str) -> AttemptOrigin:
@@ -109,67 +110,102 @@ def origin(executor: str) -> AttemptOrigin:
     )
 
 
-def _ask_database(
-    store: Store,
-    own: AttemptOrigin,
-    directory: Path,
-    run: RunFile,
-    config: WorkerConfig,
-    latest_checkpoint: LatestCheckpoint,
-) -> Begun | None:
-    store.check()
-    folder = store.run_folder(run.run_id)
-    if folder is None:
-        return None
-    # What earlier attempts could not bring must be there before this one drops what it does not resume from.
-    notes: list[str] = []
-    collect_run(store, folder, notes)
-    for note in notes:
-        log.warning("%s", note)
-    reserved = Journal.reserve(directory, max(run.fence, folder.fence))
-    begun = _begun(reserved, own, run, config, latest_checkpoint(directory))
-    granted = False
-    try:
+class _Asking:
+    """What one process asks for until it is answered: always the same attempt, since an answer may have been lost."""
+
+    def __init__(
+        self,
+        own: AttemptOrigin,
+        directory: Path,
+        run: RunFile,
+        config: WorkerConfig,
+        latest_checkpoint: LatestCheckpoint,
+    ) -> None:
+        self._own, self._directory, self._run, self._config = own, directory, run, config
+        self._latest_checkpoint = latest_checkpoint
+        self._take_over = own.restart_count > 0
+        self._wanted: Begun | None = None
+
+    def database(self, store: Store) -> Begun | None:
+        store.check()
+        folder = store.run_folder(self._run.run_id)
+        if folder is None:
+            self._give_up()
+            return None
+        if (folder.sweep, folder.config_digest) != (self._run.sweep, self._run.config_digest):
+            raise StoreError(
+                f"run {self._run.run_id} of this database is another one than {self._directory} is for: was the "
+                "database replaced? `stalesweep launch` registers its runs anew"
+            )
+        checkpoint = self._latest_checkpoint(self._directory)
+        self._bring_what_earlier_ones_left(store, folder, checkpoint)
+        wanted = self._wanted = self._wanted or self._reserve(max(self._run.fence, folder.fence), checkpoint)
         granted = store.begin_attempt(
-            begun.claim,
-            own,
-            resumed_from_sync=begun.first_record["resumed_from_sync"],
-            resumed_from_step=begun.first_record["resumed_from_step"],
-            take_over=own.restart_count > 0,
+            wanted.claim,
+            self._own,
+            resumed_from_sync=wanted.first_record["resumed_from_sync"],
+            resumed_from_step=wanted.first_record["resumed_from_step"],
+            take_over=self._take_over,
         )
-    finally:
         if not granted:
-            reserved.discard()
-    return begun if granted else None
+            self._give_up()
+            return None
+        return wanted
+
+    def directory_alone(self) -> Begun | None:
+        wanted = self._wanted or self._reserve(self._run.fence, self._latest_checkpoint(self._directory))
+        self._wanted = wanted
+        if not self._is_free(wanted.journal):
+            self._give_up()
+            return None
+        return wanted
+
+    def _bring_what_earlier_ones_left(
+        self, store: Store, folder: RunFolder, checkpoint: tuple[Path, int] | None
+    ) -> None:
+        # All that the checkpoint holds must be there before the attempt drops what it does not resume from. It was in
+        # the journals before the checkpoint was saved, so the checkpoint is looked for first.
+        notes: list[str] = []
+        try:
+            collect_run(store, folder, notes)
+            if checkpoint is not None:
+                refill(store, folder, checkpoint[1], notes)
+        except (OSError, StoreError) as error:
+            if isinstance(error, StoreUnavailable | SchemaError):
+                raise
+            notes.append(str(error))  # a run must not stand still for what an older attempt has left
+        for note in notes:
+            log.warning("%s", note)
+
+    def _reserve(self, after: int, checkpoint: tuple[Path, int] | None) -> Begun:
+        reserved = Journal.reserve(self._directory, after)
+        run, config = self._run, self._config
+        step = checkpoint[1] if checkpoint else None
+        first_record = {
+            "run": run.run_id, "sweep": run.sweep, "config_digest": run.config_digest, "attempt": reserved.number,
+            "resumed_from_sync": None if step is None else config.last_whole_sync(step), "resumed_from_step": step,
+            "origin": dataclasses.asdict(self._own),
+        }  # fmt: skip
+        claim = Claim(run.run_id, reserved.number, config.steps_per_sync, run.config_digest)
+        return Begun(reserved, claim, first_record)
+
+    def _is_free(self, mine: Journal) -> bool:
+        """Whether nobody else has the run since it was submitted, as far as its directory tells."""
+        others = [n for n in journal.numbers(self._directory) if self._run.fence < n != mine.number]
+        # Of those who ask at once the first one has it: the number that it reserved is the smallest.
+        if mine.overtaken() or (min(others, default=mine.number) < mine.number and not self._take_over):
+            return False
+        ends = [_end_of(journal.path_of(self._directory, number)) for number in others]
+        return not any(end and end["record"] == "finish" and end["outcome"] != "interrupted" for end in ends)
+
+    def _give_up(self) -> None:
+        if self._wanted is not None:
+            self._wanted.journal.discard()
+        self._wanted = None
 
 
-def _ask_directory(
-    own: AttemptOrigin, directory: Path, run: RunFile, config: WorkerConfig, latest_checkpoint: LatestCheckpoint
-) -> Begun | None:
-    reserved = Journal.reserve(directory, run.fence)
-    begun = _begun(reserved, own, run, config, latest_checkpoint(directory))
-    if not _is_free(directory, run.fence, reserved.number, take_over=own.restart_count > 0):
-        reserved.discard()
+def _end_of(path: Path) -> dict[str, Any] | None:
+    try:
+        return journal.last(path)
+    except FileNotFoundError:  # reserved by another process, which has given up meanwhile
         return None
-    return begun
-
-
-def _is_free(directory: Path, fence: int, own: int, *, take_over: bool) -> bool:
-    """Whether nobody else has the run since it was submitted, as far as its directory tells."""
-    others = [number for number in journal.numbers(directory) if number > fence and number != own]
-    if any(number > own for number in others) or (others and not take_over):
-        return False
-    ends = [journal.last(journal.path_of(directory, number)) for number in others]
-    return not any(end and end["record"] == "finish" and end["outcome"] != "interrupted" for end in ends)
-
-
-def _begun(
-    reserved: Journal, own: AttemptOrigin, run: RunFile, config: WorkerConfig, checkpoint: tuple[Path, int] | None
-) -> Begun:
-    step = checkpoint[1] if checkpoint else None
-    first_record = {
-        "run": run.run_id, "sweep": run.sweep, "config_digest": run.config_digest, "attempt": reserved.number,
-        "resumed_from_sync": None if step is None else config.last_whole_sync(step), "resumed_from_step": step,
-        "origin": dataclasses.asdict(own),
-    }  # fmt: skip
-    return Begun(reserved, Claim(run.run_id, reserved.number, config.steps_per_sync), first_record)

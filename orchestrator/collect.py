@@ -5,16 +5,21 @@ It changes no state that an attempt has not written itself. Several may collect 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from orchestrator import journal, rundirs
-from orchestrator.db.store import Claim, RunFolder, Store
-from orchestrator.errors import Fenced, OutOfStep, StalesweepError, StoreUnavailable
+from orchestrator.db.store import AttemptOrigin, Claim, RunFolder, Store
+from orchestrator.errors import Fenced, OutOfStep, SchemaError, StalesweepError, StoreError, StoreUnavailable
+from orchestrator.processes import this_host
+
+Entry = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -48,7 +53,7 @@ def collect(store: Store, sweep_id: int | None = None) -> Collected:
 def collect_runs(store: Store, runs: Iterable[RunFolder]) -> Collected:
     """Bring what the journals of some runs hold and the database does not."""
     collected = Collected()
-    waiting = [run for run in runs if _new_journals(run)]
+    waiting = [run for run in runs if _has_news(run, collected.notes)]
     for place, run in enumerate(waiting):
         try:
             brought = collect_run(store, run, collected.notes)
@@ -78,8 +83,8 @@ def collect_run(store: Store, run: RunFolder, notes: list[str]) -> int:
 
     Raises:
         StoreUnavailable: The database cannot take them now.
-        StoreError: It refuses them.
-        OSError: A journal cannot be read.
+        UsageError: The directory's ``run.json`` cannot be read.
+        OSError: The directory cannot be read.
     """
     new = _new_journals(run)
     if not new:
@@ -91,11 +96,56 @@ def collect_run(store: Store, run: RunFolder, notes: list[str]) -> int:
     steps_per_sync = folder.worker_config().steps_per_sync
     records = 0
     for number, path in new:
+        starts: list[Entry] = []
         try:
-            records += _bring(store, run, Claim(run.run_id, number, steps_per_sync), path, notes)
+            records += _bring(store, run, Claim(run.run_id, number, steps_per_sync), path, starts, notes)
+            if starts and starts[-1]["resumed_from_step"] is not None and number >= max(run.stored, default=0):
+                refill(store, run, starts[-1]["resumed_from_step"], notes)
         except Fenced:
             continue  # an attempt that was removed
+        except (StoreUnavailable, SchemaError):
+            raise
+        except (OSError, StoreError) as error:
+            notes.append(f"{path}: {error}")  # later attempts must not wait for what an older one has left
     return records
+
+
+def refill(store: Store, run: RunFolder, learner_steps: int, notes: list[str]) -> None:
+    """Bring back what ought to be stored up to a checkpoint, and is not, see `orchestrator.db.refill`.
+
+    Args:
+        store: The database.
+        run: The run.
+        learner_steps: What the checkpoint holds.
+        notes: Takes a line where something cannot be brought back.
+    """
+    directory = Path(run.directory or "")
+    config = rundirs.load(directory).worker_config()
+    last_sync = config.last_whole_sync(learner_steps)
+    syncs = 0 if last_sync is None else last_sync + 1
+    wanted = {"syncs": syncs, "evals": learner_steps // config.eval_every_steps + 1, "learner_steps": learner_steps}
+    if not store.lacks(run.run_id, **wanted):
+        return
+    for number in journal.numbers(directory):
+        at = 0
+        while (chunk := journal.read(journal.path_of(directory, number), at)).entries:
+            found = [e for e in chunk.entries if e["record"] == "sync" and e["sync"] < syncs]
+            evals = [e for e in chunk.entries if e["record"] == "eval" and e["learner_step"] <= learner_steps]
+            store.refill(Claim(run.run_id, number), found, evals)
+            at = chunk.end
+    if store.lacks(run.run_id, **wanted):
+        notes.append(
+            f"run {run.run_id}: some of what it measured up to learner step {learner_steps}, where it goes on, is "
+            f"neither in the database nor in {directory}; remove the checkpoint there to train it anew"
+        )
+
+
+def _has_news(run: RunFolder, notes: list[str]) -> bool:
+    try:
+        return bool(_new_journals(run))
+    except OSError as error:
+        notes.append(f"run {run.run_id}: {error}")
+        return False
 
 
 def _new_journals(run: RunFolder) -> list[tuple[int, Path]]:
@@ -104,10 +154,10 @@ def _new_journals(run: RunFolder) -> list[tuple[int, Path]]:
     directory = Path(run.directory)
     known = [n for n in journal.numbers(directory) if n in run.stored or n > run.fence]
     paths = [(number, journal.path_of(directory, number)) for number in known]
-    return [(number, path) for number, path in paths if path.stat().st_size > run.stored.get(number, 0)]
+    return [(number, path) for number, path in paths if journal.size_of(path) > run.stored.get(number, 0)]
 
 
-def _bring(store: Store, run: RunFolder, claim: Claim, path: Path, notes: list[str]) -> int:
+def _bring(store: Store, run: RunFolder, claim: Claim, path: Path, starts: list[Entry], notes: list[str]) -> int:
     newest = journal.last(path)
     if newest is None:
         return 0
@@ -116,8 +166,11 @@ def _bring(store: Store, run: RunFolder, claim: Claim, path: Path, notes: list[s
     records = 0
     while (chunk := journal.read(path, at)).entries:
         if claim.attempt > run.fence and at == 0 and chunk.entries[0]["record"] != "begin":
-            notes.append(f"{path}: its first line is damaged, so it cannot be said whose it is; left out")
-            return 0
+            begin = _begin_of(chunk.entries)
+            if begin is None:
+                notes.append(f"{path}: its first line is damaged, and nothing follows that was measured; left out")
+                return 0
+            chunk = dataclasses.replace(chunk, entries=[begin, *chunk.entries])
         age_s = written_s + newest["elapsed_s"] - chunk.entries[-1]["elapsed_s"]
         try:
             store.ingest(claim, chunk, age_s=max(0.0, age_s), live=False)
@@ -125,9 +178,20 @@ def _bring(store: Store, run: RunFolder, claim: Claim, path: Path, notes: list[s
             at = other.stored
             continue
         notes += chunk.damage
+        starts += [entry for entry in chunk.entries if entry["record"] == "start"]
         records += len(chunk.entries)
         at = chunk.end
+    notes += chunk.tail
     return records
+
+
+def _begin_of(entries: list[Entry]) -> Entry | None:
+    """What a lost first line said, as far as others tell; the process, which nobody knows, counts as gone."""
+    start = next((entry for entry in entries if entry["record"] == "start"), None)
+    if start is None:
+        return None
+    nobody = AttemptOrigin("unknown", None, None, 0, this_host(), 0, 0.0, "unknown")
+    return {**start, "record": "begin", "origin": dataclasses.asdict(nobody)}
 
 
 def _age_s(path: Path) -> float:

@@ -11,6 +11,7 @@ StalesweepError
 ├── JournalError         a run directory cannot be written to: its attempt must stop
 ├── NothingToDo          all that was asked for is done already                       exit 3
 ├── Fenced               a newer attempt of the run has taken over; this writer must stop
+├── Unheard              the database does not know an attempt, or not as it is
 └── OutOfStep            another process has stored more, or less, of a journal than was thought
 """
 
@@ -65,6 +66,14 @@ class NothingToDo(StalesweepError):
 
 class Fenced(StalesweepError):
     """A newer attempt of the run has taken over, so this one may not write any more."""
+
+
+class Unheard(StalesweepError):
+    """The database does not know an attempt, or not as it is: the run's journals, brought in order, tell it.
+
+    It was away when the attempt began, or is an older state of itself; or the worker resumed from another checkpoint
+    than was there when the attempt began.
+    """
 
 
 class OutOfStep(StalesweepError):

@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 import traceback
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +22,15 @@ from typing import Any
 from sqlalchemy import make_url
 
 from grpo_worker.config import WorkerConfig
-from orchestrator import rundirs
+from orchestrator import journal, rundirs
 from orchestrator.claims import Begun, begin
+from orchestrator.collect import collect_run
 from orchestrator.db.filesystems import network_filesystem
 from orchestrator.db.store import Store
-from orchestrator.errors import Fenced, StoreError
+from orchestrator.errors import Fenced, JournalError, StoreError, UsageError
 from orchestrator.processes import this_host
 from orchestrator.provenance import checkout
-from orchestrator.recording import Recording
+from orchestrator.recording import ORDINARY, Pace, Recording
 from orchestrator.settings import cache_dir, database_url, jobs_write
 
 log = logging.getLogger(__name__)
@@ -94,11 +96,15 @@ def journals_only(url: str, writes: str, launched_from: str) -> str | None:
     return None
 
 
-def run_share(spec: JobSpec) -> dict[int, str]:
+def run_share(spec: JobSpec, pace: Pace = ORDINARY) -> dict[int, str]:
     """Train the runs of a share that are not taken; the entry point of every job.
 
     A run that fails is recorded, and the next one begins. On SIGTERM, SIGINT or SIGUSR2 the run in hand saves a
     checkpoint after its learner step and the job ends; the run is pending again.
+
+    Args:
+        spec: The share.
+        pace: How attempts deal with the database's time.
 
     Returns:
         The outcome of each run that this job has attempted.
@@ -112,14 +118,25 @@ def run_share(spec: JobSpec) -> dict[int, str]:
         for directory in spec.directories:
             if stop.is_set():
                 break
-            ended = attempt(store, spec, directory, worker, stop)
+            try:
+                ended = attempt(store, spec, directory, worker, stop, pace)
+            except (JournalError, UsageError) as error:
+                if isinstance(error, StoreError):
+                    raise
+                log.error("%s: not trained: %s", directory.name, error)
+                continue
             if ended is not None:
                 outcomes[ended[0]] = ended[1]
     return outcomes
 
 
 def attempt(
-    store: Store | None, spec: JobSpec, directory: Path, worker: Any, stop: threading.Event
+    store: Store | None,
+    spec: JobSpec,
+    directory: Path,
+    worker: Any,
+    stop: threading.Event,
+    pace: Pace = ORDINARY,
 ) -> tuple[int, str] | None:
     """Make one attempt of a run, unless it is taken or done.
 
@@ -129,23 +146,38 @@ def attempt(
         directory: The run's directory.
         worker: The module `grpo_worker.loop`.
         stop: Set when the job is to end.
+        pace: How it deals with the database's time.
 
     Returns:
         The run's number and how the attempt ended, None when there was nothing to do.
+
+    Raises:
+        JournalError: The run directory cannot be written to.
+        UsageError: Its ``run.json`` cannot be used.
+        StoreError: The database cannot be used, and not for being away.
     """
     if not directory.exists():
         log.warning("%s is gone: its run was removed", directory)
         return None
     run = rundirs.load(directory)
     config = run.worker_config()
-    begun = begin(store, spec.executor, directory, run, config, worker.latest_checkpoint, stop)
+    begun = begin(store, spec.executor, directory, run, config, worker.latest_checkpoint, stop, pace)
     if begun is None:
         return None
+
+    def introduce() -> None:
+        folder = store.run_folder(run.run_id) if store else None
+        notes: list[str] = []
+        if store and folder:
+            collect_run(store, folder, notes)
+        for note in notes:
+            log.warning("%s", note)
+
     with _logging_to(directory / "log.txt"):
         log.info("run %d, attempt %d on %s: k = %d, eta = %g, seed %d", run.run_id, begun.claim.attempt, this_host(),
                  config.k, config.eta, config.seed)  # fmt: skip
         try:
-            with Recording(begun.journal, begun.claim, store) as recording:
+            with Recording(begun.journal, begun.claim, store, introduce, pace) as recording:
                 outcome = _train(recording, begun, worker, config, spec.cache_dir, directory, stop)
         except Fenced as error:
             log.warning("%s", error)
@@ -165,10 +197,16 @@ def _train(
     directory: Path,
     stop: threading.Event,
 ) -> str:
+
+    def should_stop() -> bool:
+        recording.refuse_older()  # it is asked before a checkpoint is saved, which a newer attempt must be spared
+        return stop.is_set()
+
     try:
         begun.journal.append("begin", begun.first_record)
+        journal.mend(directory, before=begun.claim.attempt)
         _keep_diff(begun.journal.path.with_suffix(".diff"))
-        finish = worker.run(config, recording.emit, cache_dir=cache_dir, run_dir=directory, should_stop=stop.is_set)
+        finish = worker.run(config, recording.emit, cache_dir=cache_dir, run_dir=directory, should_stop=should_stop)
     except Fenced:
         raise
     except Exception as error:
@@ -215,8 +253,11 @@ def _logging_to(path: Path) -> Iterator[None]:
     finally:
         root.setLevel(level)
         root.removeHandler(handler)
-        handler.close()
+        with contextlib.suppress(OSError):  # of a full disk, where the last lines do not fit
+            handler.close()
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join("".join(traceback.format_exception_only(error)).split())
+    text = " ".join("".join(traceback.format_exception_only(error)).split())
+    # What a database may refuse to store: zero bytes, and the halves of characters that stand for undecodable bytes.
+    return "".join("?" if unicodedata.category(character) in ("Cc", "Cs") else character for character in text)

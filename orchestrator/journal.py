@@ -6,8 +6,8 @@ A line holds one record: the CRC-32 of its body as eight hex digits, a space, an
 ``elapsed_s`` is the time since the attempt began, by a clock that nobody sets: what an absent database is told
 later does not depend on the wall clock of any host. To read one: ``cut -c10- attempt-0001.journal | jq``.
 
-A writer that dies may leave a torn last line; readers leave it out, `mend` cuts it off. A damaged line before that is
-left out as well, and reported with its place.
+A writer that dies may leave a torn last line; readers leave it out, `mend` cuts it off. A damaged line is left out as
+well, and reported with its place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +29,7 @@ from pydantic_core import from_json, to_json
 from orchestrator.errors import JournalError
 
 _NAME = re.compile(r"attempt-(\d{4,})\.journal")
+_HEAD = re.compile(rb'[0-9a-f]{8} \{"record":')
 _BLOCK = 1 << 20
 
 
@@ -41,12 +42,14 @@ class Chunk:
         start: Where in the file they begin, in bytes.
         end: Where the next record begins.
         damage: Of each line that was left out, its place and what is wrong.
+        tail: The same of lines at the end that no good one follows; they lie past `end`.
     """
 
     entries: list[dict[str, Any]]
     start: int
     end: int
     damage: list[str]
+    tail: list[str] = field(default_factory=list)
 
 
 class Journal:
@@ -63,7 +66,9 @@ class Journal:
         self._lock = threading.Lock()
         self._began = time.monotonic()
         self._end = 0
+        self._uncut = False
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        _flush_folder(path.parent)
 
     @classmethod
     def reserve(cls, directory: Path, after: int) -> Self:
@@ -103,30 +108,39 @@ class Journal:
             body = to_json(content, inf_nan_mode="constants")
             line = b"%08x %s\n" % (zlib.crc32(body), body)
             try:
+                if self._uncut:
+                    self._cut()
                 if os.write(self._file, line) < len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(self._file)
             except OSError as error:
+                self._uncut = True
                 with contextlib.suppress(OSError):
-                    os.ftruncate(self._file, self._end)
+                    self._cut()
                 raise _unwritable(self.path, error) from error
             self._end += len(line)
+
+    def _cut(self) -> None:
+        os.ftruncate(self._file, self._end)
+        self._uncut = False
 
     def overtaken(self) -> bool:
         """Whether a later attempt of the run has begun, or the run was removed with its directory."""
         directory = self.path.parent
         found = numbers(directory)
         later = [path_of(directory, number) for number in found if number > self.number]
-        begun = any(path.exists() and path.stat().st_size > 0 for path in later)  # an empty one is reserved only
+        begun = any(size_of(path) > 0 for path in later)  # an empty one is reserved only
         return begun or self.number not in found
 
     def read(self, start: int) -> Chunk:
-        """Read records that this process has appended, see `read`."""
-        return read(self.path, start)
+        """Read records that this process has appended, and that are on disk; see `read`."""
+        return read(self.path, start, until=self._end)
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._file)
+        with self._lock:
+            os.close(self._file)
+            self._file = -1  # the number may soon be another file's
 
     def discard(self) -> None:
         """Close and remove the file of an attempt that did not begin."""
@@ -148,7 +162,15 @@ def numbers(directory: Path) -> list[int]:
     return sorted(int(found[1]) for name in names if (found := _NAME.fullmatch(name)))
 
 
-def read(path: Path, start: int = 0, limit: int = 10_000) -> Chunk:
+def size_of(path: Path) -> int:
+    """Bytes of a journal; 0 where there is none any more."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def read(path: Path, start: int = 0, limit: int = 10_000, until: int | None = None) -> Chunk:
     """Read records from a place in a journal on.
 
     What stands after the last good line is left for later: it may still be being written.
@@ -157,6 +179,7 @@ def read(path: Path, start: int = 0, limit: int = 10_000) -> Chunk:
         path: The journal.
         start: Where to begin, in bytes: 0 or the `Chunk.end` of an earlier read.
         limit: Read about so many records at most.
+        until: Where to end, in bytes; None = at the end of the file.
 
     Raises:
         OSError: The file cannot be read.
@@ -166,9 +189,13 @@ def read(path: Path, start: int = 0, limit: int = 10_000) -> Chunk:
     bad: list[str] = []
     end = start
     for line, line_end in _lines(path, start):
+        if until is not None and line_end > until:
+            break
         entry = _decoded(line)
         if entry is None:
             bad.append(f"{path}, line {_line_number(path, line_end)}: damaged, left out")
+            entry = _behind_damage(line)
+        if entry is None:
             continue
         entries.append(entry)
         damage += bad
@@ -176,7 +203,7 @@ def read(path: Path, start: int = 0, limit: int = 10_000) -> Chunk:
         end = line_end
         if len(entries) >= limit:
             break
-    return Chunk(entries, start, end, damage)
+    return Chunk(entries, start, end, damage, bad)
 
 
 def last(path: Path) -> dict[str, Any] | None:
@@ -192,8 +219,12 @@ def last(path: Path) -> dict[str, Any] | None:
     return next((entry for line in reversed(lines) if (entry := _decoded(line + b"\n")) is not None), None)
 
 
-def mend(directory: Path) -> None:
+def mend(directory: Path, before: int) -> None:
     """Cut torn last lines off the journals of attempts that are over.
+
+    Args:
+        directory: The run directory.
+        before: The attempt that has the run now: those before it may not write any more.
 
     Raises:
         JournalError: A file cannot be written.
@@ -201,15 +232,23 @@ def mend(directory: Path) -> None:
     for number in numbers(directory):
         path = path_of(directory, number)
         try:
-            with path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                tail = min(size, _BLOCK)
-                file.seek(size - tail)
-                whole = size - tail + file.read().rfind(b"\n") + 1
-            if whole < size:
+            if number < before and (whole := _whole(path)) < size_of(path):
                 os.truncate(path, whole)
         except OSError as error:
             raise _unwritable(path, error) from error
+
+
+def _whole(path: Path) -> int:
+    """Where the last whole line of a file ends."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - _BLOCK)
+            file.seek(start)
+            if (found := file.read(end - start).rfind(b"\n")) >= 0:
+                return start + found + 1
+            end = start
+    return 0
 
 
 def _lines(path: Path, start: int) -> Iterator[tuple[bytes, int]]:
@@ -225,18 +264,34 @@ def _lines(path: Path, start: int) -> Iterator[tuple[bytes, int]]:
 
 def _decoded(line: bytes) -> dict[str, Any] | None:
     body = line[9:-1]
+    if line[:9] != b"%08x " % zlib.crc32(body):
+        return None
     try:
-        if int(line[:8], 16) != zlib.crc32(body):
-            return None
         entry: dict[str, Any] = from_json(body)
     except ValueError:
         return None
     return entry
 
 
+def _behind_damage(line: bytes) -> dict[str, Any] | None:
+    """The record at the end of a line that is two, because the first one's line break is damaged."""
+    heads = [found.start() for found in _HEAD.finditer(line)]
+    return next((entry for head in heads if (entry := _decoded(line[head:])) is not None), None)
+
+
 def _line_number(path: Path, line_end: int) -> int:
     with path.open("rb") as file:
         return file.read(line_end).count(b"\n")
+
+
+def _flush_folder(directory: Path) -> None:
+    """Flush the name of a new file to disk too; some file systems do that by themselves, and refuse to be asked."""
+    with contextlib.suppress(OSError):
+        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _unwritable(path: Path, error: OSError) -> JournalError:

@@ -20,10 +20,10 @@ from typing import Any, Literal
 
 import submitit
 
-from orchestrator import slurm
+from orchestrator import journal, slurm
 from orchestrator.collect import collect, collect_run
-from orchestrator.db.store import Claim, RunProgress, Store
-from orchestrator.errors import NothingToDo, StoreUnavailable, UsageError
+from orchestrator.db.store import Claim, RunFolder, RunProgress, Store
+from orchestrator.errors import NothingToDo, SchemaError, StoreUnavailable, UsageError
 from orchestrator.job import JobSpec, job_spec, journals_only, run_share
 from orchestrator.processes import is_alive, this_host
 from orchestrator.rundirs import RunFile, name_of
@@ -78,7 +78,11 @@ def prepare(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Pa
     for run_id in run_ids:
         run = folders[run_id]
         directory = Path(run.directory or runs_dir().absolute() / name_of(run_id))
-        write_run_file(directory, RunFile(run_id, run.sweep, run.config_digest, configs[run_id], run.fence))
+        # A journal without a record is of a process that was killed before it began, and may take no other's place.
+        unheard = [number for number in journal.numbers(directory) if number > run.fence]
+        empty = [number for number in unheard if journal.last(journal.path_of(directory, number)) is None]
+        fence = max([run.fence, *empty])
+        write_run_file(directory, RunFile(run_id, run.sweep, run.config_digest, configs[run_id], fence))
         directories[run_id] = directory
     store.set_pending(run_ids)
     return directories
@@ -91,9 +95,21 @@ def recover(store: Store, sweep_id: int) -> None:
         if gone and running.executor != "slurm":
             folder = store.run_folder(running.run_id)
             if folder is not None:
-                collect_run(store, folder, [])  # it may have ended in good order, and not been able to say so
+                _hear_out(store, folder)
             reason = f"process {running.pid} on {running.host} ended without a word"
             store.lose(Claim(running.run_id, running.attempt), reason)
+
+
+def _hear_out(store: Store, folder: RunFolder) -> None:
+    """Bring the journals of a run whose process is gone: it may have ended in good order, and not been able to say so.
+
+    What cannot be brought is named by whoever collects next.
+    """
+    try:
+        collect_run(store, folder, [])
+    except (OSError, UsageError) as error:
+        if isinstance(error, StoreUnavailable | SchemaError):
+            raise
 
 
 def pending_runs(store: Store, sweep_id: int) -> list[int]:

@@ -11,6 +11,8 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -21,21 +23,37 @@ from orchestrator.errors import (
     JournalError,
     OutOfStep,
     SchemaError,
-    StalesweepError,
     StoreError,
     StoreUnavailable,
+    Unheard,
 )
-from orchestrator.journal import Journal
+from orchestrator.journal import Chunk, Journal
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S = 20.0
-PATIENCE_S = 30.0
-"""How long the end of an attempt waits for an absent database before it leaves the rest to others."""
 
-_IDLE_S = 1.0  # without a record for so long, the connection is given back until the next
-_HOLD_S = 15.0  # a busy connection too, now and then: at a server's limit others wait for it
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 15.0
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How an attempt deals with the database's time.
+
+    Attributes:
+        heartbeat_s: Without a record for so long, it says that it is alive.
+        patience_s: How long its beginning, and its end, wait for a database that is away.
+        idle_s: Without a record for so long, it gives its connection back until the next.
+        hold_s: A busy connection too, after so long: at a server's limit others wait for it.
+        longest_pause_s: Between two questions whether the database is back.
+    """
+
+    heartbeat_s: float = 20.0
+    patience_s: float = 30.0
+    idle_s: float = 1.0
+    hold_s: float = 15.0
+    longest_pause_s: float = 15.0
+
+
+ORDINARY = Pace()
+
+_FIRST_PAUSE_S = 0.1
 
 _NAMES = {StartRecord: "start", EvalRecord: "eval", SyncRecord: "sync", FinishRecord: "finish"}
 
@@ -47,15 +65,26 @@ class Recording:
         journal: The attempt's journal; closed at the end.
         claim: The attempt.
         store: The database; None where jobs write journals only.
+        introduce: Brings the journals of the run, oldest first, to a database that has not heard of the attempt: it
+            was away when the attempt began, or is an older state of itself.
+        pace: How it deals with the database's time.
     """
 
-    def __init__(self, journal: Journal, claim: Claim, store: Store | None) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        claim: Claim,
+        store: Store | None,
+        introduce: Callable[[], None],
+        pace: Pace = ORDINARY,
+    ) -> None:
         self._journal, self._claim, self._store = journal, claim, store
+        self._introduce, self._pace = introduce, pace
         self._stored = 0
         self._spoke = self._connected = time.monotonic()
-        self._fresh = True
+        self._fresh, self._introduced = True, False
         self._refused = 0
-        self._error: StalesweepError | None = None
+        self._error: Exception | None = None
         self._wake, self._over, self._given_up = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._serve, name="recording", daemon=True)
 
@@ -68,10 +97,10 @@ class Recording:
     ) -> None:
         self._over.set()
         self._wake.set()
-        self._thread.join(PATIENCE_S)
+        self._thread.join(self._pace.patience_s)
         if self._thread.is_alive():
             self._given_up.set()
-            self._thread.join()
+            self._thread.join(self._pace.patience_s)  # not for ever: a server may be silent without being gone
             log.warning("the database does not have all records yet; `stalesweep status` brings them from the journal")
         self._journal.close()
         if self._error is not None and error is None:
@@ -85,13 +114,17 @@ class Recording:
             JournalError: The run directory cannot be written to.
             StoreError: The database refuses the attempt's records, and not for being away.
         """
+        self.refuse_older()
+        self._journal.append(_NAMES[type(record)], dataclasses.asdict(record))
+        self._wake.set()
+
+    def refuse_older(self) -> None:
+        """Raise what `emit` would raise, e.g. before a checkpoint is saved that a newer attempt does not know of."""
         if self._error is not None:
             raise self._error
         if self._journal.overtaken():
             attempt = f"attempt {self._claim.attempt} of run {self._claim.run_id}"
             raise Fenced(f"{attempt} ends: a newer one took over, or the run was removed")
-        self._journal.append(_NAMES[type(record)], dataclasses.asdict(record))
-        self._wake.set()
 
     def fail(self, failure: str) -> None:
         """Record that an exception ended the attempt.
@@ -109,7 +142,7 @@ class Recording:
         if self._store is not None:
             try:
                 self._store.fail(self._claim, failure)
-            except StoreError as error:
+            except (StoreError, Unheard) as error:
                 log.error("the failure is not stored: %s", error)
 
     def _serve(self) -> None:
@@ -127,8 +160,8 @@ class Recording:
                 if last:
                     return
                 self._rest()
-        except StalesweepError as error:
-            self._error = error
+        except Exception as error:  # noqa: BLE001
+            self._error = error  # raised where the next record is emitted, or at the end
         finally:
             self._disconnect()
 
@@ -137,47 +170,66 @@ class Recording:
             self._beat()
             return
         if self._fresh:
-            self._store.check()
+            self._store.check(self._claim)
             self._fresh, self._connected = False, time.monotonic()
-        while (chunk := self._journal.read(self._stored)).entries:
+        while (chunk := self._journal.read(self._stored)).entries and not self._must_let_go():
             for damage in chunk.damage:
                 log.error("%s", damage)
+            self._ingest(self._store, chunk)
+        if time.monotonic() - self._spoke > self._pace.heartbeat_s:
             try:
-                age_s = self._journal.elapsed_s - chunk.entries[-1]["elapsed_s"]
-                self._store.ingest(self._claim, chunk, age_s=max(0.0, age_s))
-            except OutOfStep as other:
-                self._stored = other.stored
-                continue
-            self._stored, self._spoke = chunk.end, time.monotonic()
-        if time.monotonic() - self._spoke > HEARTBEAT_S:
-            self._store.heartbeat(self._claim)
+                self._store.heartbeat(self._claim)
+            except Unheard:
+                self._stored = 0  # its first record introduces it
             self._spoke = time.monotonic()
         if self._refused:
             log.info("the database answers again")
             self._refused = 0
 
+    def _ingest(self, store: Store, chunk: Chunk) -> None:
+        try:
+            age_s = self._journal.elapsed_s - chunk.entries[-1]["elapsed_s"]
+            store.ingest(self._claim, chunk, age_s=max(0.0, age_s))
+            self._stored, self._spoke = chunk.end, time.monotonic()
+        except OutOfStep as other:
+            self._stored = other.stored
+        except Unheard as error:
+            self._stored, self._introduced = 0, not self._introduced
+            if not self._introduced:
+                raise StoreUnavailable(str(error)) from error
+            self._introduce()
+            return
+        self._introduced = False
+
     def _beat(self) -> None:
         # With no database to tell, the journal shows that the attempt is alive.
-        if time.monotonic() - self._spoke > HEARTBEAT_S:
-            self._journal.append("beat")
+        if time.monotonic() - self._spoke > self._pace.heartbeat_s:
             self._spoke = time.monotonic()
+            try:
+                self._journal.append("beat")
+            except JournalError as error:
+                log.warning("%s", error)  # not what training should end for; the next record may find space
 
     def _pause(self, error: StoreError) -> float:
         if not self._refused:
             log.warning("%s; training goes on, and the journal keeps what it measures", error)
         self._disconnect()
         self._refused += 1
-        longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._refused, 16))
+        longest = min(self._pace.longest_pause_s, _FIRST_PAUSE_S * 2.0 ** min(self._refused, 16))
         return random.uniform(0.5, 1.0) * longest
 
     def _rest(self) -> None:
-        if time.monotonic() - self._connected > _HOLD_S:
+        if self._must_let_go():
             self._disconnect()
-            self._over.wait(random.uniform(0.0, _IDLE_S))
-        if not self._wake.wait(_IDLE_S):
+            self._over.wait(random.uniform(0.0, self._pace.idle_s))
+            return
+        if not self._wake.wait(self._pace.idle_s):
             self._disconnect()
-            self._wake.wait(HEARTBEAT_S)
+            self._wake.wait(self._pace.heartbeat_s)
         self._wake.clear()
+
+    def _must_let_go(self) -> bool:
+        return time.monotonic() - self._connected > self._pace.hold_s and not self._over.is_set()
 
     def _disconnect(self) -> None:
         if self._store is not None:

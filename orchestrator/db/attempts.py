@@ -17,7 +17,7 @@ from sqlalchemy import Connection, case, delete, insert, select, update
 from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.db.queries import DIVERGED, UNFINISHED
 from orchestrator.db.types import now, seconds_ago
-from orchestrator.errors import Fenced, SelectionError
+from orchestrator.errors import Fenced, SelectionError, StoreUnavailable, Unheard
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,14 @@ class Claim:
         run_id: The run.
         attempt: Its attempt's number, from 1: the fencing number.
         steps_per_sync: Learner steps of the run's rollout cycles.
+        config_digest: Of the run's config; None = not known. Tells the run from another one of its number, in
+            another database.
     """
 
     run_id: int
     attempt: int
     steps_per_sync: int = field(default=1, compare=False)
+    config_digest: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ def hold(connection: Connection, claim: Claim, **run: Any) -> bool:
 
 def heartbeat(connection: Connection, claim: Claim) -> None:
     """Say that the attempt is alive, see `orchestrator.db.store.Store.heartbeat`."""
-    refuse_older(claim, hold(connection, claim))
+    refuse_older(connection, claim, hold(connection, claim))
     change(connection, claim, heartbeat_at=now())
 
 
@@ -142,14 +145,44 @@ def change(connection: Connection, claim: Claim, **values: Any) -> bool:
     return changed.rowcount > 0
 
 
-def refuse_older(claim: Claim, newest: bool) -> None:
+def refuse_older(connection: Connection, claim: Claim, newest: bool) -> None:
     """Refuse an attempt that is not its run's newest.
 
     Raises:
         Fenced: It is not.
+        Unheard: It is newer than any that the database has heard of.
     """
     if not newest:
+        if claim.attempt > fence(connection, claim):
+            raise Unheard(f"the database has not heard of attempt {claim.attempt} of run {claim.run_id}")
         raise Fenced(f"attempt {claim.attempt} of run {claim.run_id} may not write any more: a newer one took over")
+
+
+def fence(connection: Connection, claim: Claim) -> int:
+    """Lock the run and read its fence; without a run there is none to pass."""
+    found = connection.scalar(select(Run.fence).where(Run.id == claim.run_id).with_for_update())
+    return claim.attempt if found is None else found
+
+
+def recognise(connection: Connection, claim: Claim) -> None:
+    """Make sure that the claim's run is the one that has its number here.
+
+    Raises:
+        StoreUnavailable: It is not: the database was replaced.
+    """
+    digest = connection.scalar(select(Run.config_digest).where(Run.id == claim.run_id))
+    if digest != (claim.config_digest or digest) or digest is None:
+        raise StoreUnavailable(
+            f"the database's run {claim.run_id} is not the one that is trained here: was the database replaced? Put it "
+            "back, or `stalesweep launch` into the new one"
+        )
+
+
+def resume_from(connection: Connection, claim: Claim, resumed: Mapping[str, Any], *, drop: bool) -> None:
+    """Correct from where an attempt resumed: an older process saved, or removed, a checkpoint after it began."""
+    change(connection, claim, **{name: resumed[name] for name in ("resumed_from_sync", "resumed_from_step")})
+    if drop:
+        _drop_rows(connection, claim.run_id, resumed["resumed_from_sync"], resumed["resumed_from_step"])
 
 
 def finish(connection: Connection, claim: Claim, result: Mapping[str, Any], *, ago_s: float = 0.0) -> None:

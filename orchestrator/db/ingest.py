@@ -17,7 +17,7 @@ from orchestrator.db import attempts
 from orchestrator.db.attempts import Claim
 from orchestrator.db.models import Attempt, Base, Evaluation, Run, SyncMetric
 from orchestrator.db.types import greatest, least, now, seconds_ago
-from orchestrator.errors import Fenced, OutOfStep, StoreError
+from orchestrator.errors import Fenced, OutOfStep, Unheard
 from orchestrator.journal import Chunk
 
 _START = ("versions", "device", "parameters", "threads", "setup_s")
@@ -36,19 +36,19 @@ def ingest(connection: Connection, claim: Claim, chunk: Chunk, *, age_s: float, 
 
     syncs, evals = by_record.get("sync", []), by_record.get("eval", [])
     newest = attempts.hold(connection, claim, **_learner_steps(claim, syncs, evals))
-    if not newest and _begins(connection, claim, by_record.get("begin", [])):
+    if not newest and not live and _begins(connection, claim, by_record.get("begin", [])):
         attempts.start(connection, claim, _origin(by_record["begin"][0]), ago_s=ago_s(by_record["begin"][0]))
         newest = attempts.hold(connection, claim, **_learner_steps(claim, syncs, evals))
     if live:
-        attempts.refuse_older(claim, newest)
+        attempts.refuse_older(connection, claim, newest)
     _move_on(connection, claim, chunk, 0.0 if live else age_s)
+    for entry in by_record.get("start", []):
+        _check_start(connection, claim, entry, live=live, newest=newest)
+        attempts.change(connection, claim, ready_at=seconds_ago(ago_s(entry)), **{name: entry[name] for name in _START})
     if not newest:
         syncs, evals = _not_dropped(connection, claim, syncs, evals)
     _upsert(connection, SyncMetric, claim, syncs)
     _upsert(connection, Evaluation, claim, evals)
-    for entry in by_record.get("start", []):
-        _check_start(connection, claim, entry)
-        attempts.change(connection, claim, ready_at=seconds_ago(ago_s(entry)), **{name: entry[name] for name in _START})
     if newest:
         for entry in by_record.get("finish", []):
             attempts.finish(connection, claim, entry, ago_s=ago_s(entry))
@@ -102,16 +102,19 @@ def _not_dropped(
     return [entry for entry in syncs if entry["sync"] <= sync], [e for e in evals if e["learner_step"] <= step]
 
 
-def _check_start(connection: Connection, claim: Claim, entry: dict[str, Any]) -> None:
-    # Its rows were kept up to one checkpoint; going on from another would leave a gap or count steps twice.
+def _check_start(connection: Connection, claim: Claim, entry: dict[str, Any], *, live: bool, newest: bool) -> None:
+    # Rows were kept up to one checkpoint; going on from another would leave a gap or count steps twice.
     begun = connection.scalar(
         select(Attempt.resumed_from_step).where(Attempt.run_id == claim.run_id, Attempt.number == claim.attempt)
     )
-    if entry["resumed_from_step"] != begun:
-        raise StoreError(
+    if entry["resumed_from_step"] == begun:
+        return
+    if live:
+        raise Unheard(
             f"attempt {claim.attempt} of run {claim.run_id} was begun to resume from learner step {begun}, but its "
             f"worker resumed from learner step {entry['resumed_from_step']}"
         )
+    attempts.resume_from(connection, claim, entry, drop=newest)
 
 
 def _upsert(connection: Connection, table: type[Base], claim: Claim, entries: Iterable[dict[str, Any]]) -> None:

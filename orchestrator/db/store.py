@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from grpo_worker.config import WorkerConfig
 from orchestrator import grid
-from orchestrator.db import attempts, imports, queries, registration, removal
+from orchestrator.db import attempts, imports, queries, refill, registration, removal
 from orchestrator.db.attempts import AttemptOrigin, Claim
 from orchestrator.db.ingest import ingest
 from orchestrator.db.models import Cell, Fit, Run
@@ -61,14 +61,20 @@ class Store:
         """The database's URL, valid in any working directory. Holds the password, if there is one."""
         return self._url
 
-    def check(self) -> None:
+    def check(self, claim: Claim | None = None) -> None:
         """Make sure that the schema is this version's.
 
+        Args:
+            claim: Make sure as well that its run is the one that has its number here.
+
         Raises:
-            SchemaError: It is missing, older or newer.
+            SchemaError: The schema is missing, older or newer.
+            StoreUnavailable: It is another run.
         """
         with self.read() as connection:
             check_revision(connection)
+            if claim is not None:
+                attempts.recognise(connection, claim)
 
     def close(self) -> None:
         """Give the connection back; the next call takes one again."""
@@ -273,7 +279,7 @@ class Store:
     def ingest(self, claim: Claim, chunk: Chunk, *, age_s: float = 0.0, live: bool = True) -> None:
         """Store consecutive records of an attempt's journal, all or none.
 
-        An attempt that the database has not heard of begins by its journal's first record.
+        An attempt that the database has not heard of begins by its journal's first record, where another one brings it.
 
         Args:
             claim: The attempt.
@@ -285,16 +291,28 @@ class Store:
         Raises:
             Fenced: A newer attempt has taken over from the one that asks, or the attempt was removed.
             OutOfStep: Not as much of the journal is stored as lies before the chunk; nothing was done.
-            StoreError: The worker resumed from another checkpoint than the attempt was begun with.
+            Unheard: The attempt itself asks, and is newer than any that the database has heard of; or its worker
+                resumed from another checkpoint than it was begun with.
         """
         with self._write() as connection:
             ingest(connection, claim, chunk, age_s=age_s, live=live)
+
+    def lacks(self, run_id: int, *, syncs: int, evals: int, learner_steps: int) -> bool:
+        """Whether not all rows of a run are stored up to a place: so many syncs, and so many evaluations by a step."""
+        with self.read() as connection:
+            return refill.lacks(connection, run_id, syncs=syncs, evals=evals, learner_steps=learner_steps)
+
+    def refill(self, claim: Claim, syncs: list[dict[str, Any]], evals: list[dict[str, Any]]) -> None:
+        """Store those records of an attempt that are missing; nothing where the database does not know the attempt."""
+        with self._write() as connection:
+            refill.refill(connection, claim, syncs, evals)
 
     def heartbeat(self, claim: Claim) -> None:
         """Say that the attempt is alive.
 
         Raises:
             Fenced: A newer attempt has taken over.
+            Unheard: The database has not heard of the attempt.
         """
         with self._write() as connection:
             attempts.heartbeat(connection, claim)
@@ -308,9 +326,10 @@ class Store:
 
         Raises:
             Fenced: A newer attempt has taken over; nothing is stored.
+            Unheard: The database has not heard of the attempt.
         """
         with self._write() as connection:
-            attempts.refuse_older(claim, attempts.hold(connection, claim))
+            attempts.refuse_older(connection, claim, attempts.hold(connection, claim))
             attempts.fail(connection, claim, failure)
 
     def lose(self, claim: Claim, failure: str) -> None:

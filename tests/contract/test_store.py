@@ -21,7 +21,7 @@ from orchestrator.db.attempts import Claim
 from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.db.session import create_engine_for, transaction
 from orchestrator.db.store import Store
-from orchestrator.errors import Fenced, SelectionError, StoreError, SweepConflict
+from orchestrator.errors import Fenced, SelectionError, StoreError, SweepConflict, Unheard
 from orchestrator.grid import Sweep, load_sweep
 
 Grid = Callable[..., Sweep]
@@ -284,7 +284,7 @@ def test_a_worker_that_resumed_elsewhere_is_refused(store: Store, run_id: int) -
         assert connection.scalar(select(Attempt.versions)) == {"python": "3.11"}
     claim = begin(store, run_id, sync=3, step=8, take_over=True)
     with pytest.raises(
-        StoreError, match="begun to resume from learner step 8, but its worker resumed from learner step None"
+        Unheard, match="begun to resume from learner step 8, but its worker resumed from learner step None"
     ):
         write(store, claim, start)
     write(store, claim, dataclasses.replace(start, resumed_from_step=8))
