@@ -208,9 +208,9 @@ def _insert_attempts(connection: Connection, runs: Sequence[ImportedRun], run_id
             rows.append(common | _made_up(run, imported_at))
         for attempt in run.attempts or ():
             values = {name: getattr(attempt, name) for name in ImportedAttempt.__slots__ if name != "attempt"}
-            rows.append(
-                {**common, **values, "number": attempt.attempt, "pid": 0, "heartbeat_at": _last_seen(run, attempt)}
-            )
+            last_seen = _last_seen(run, attempt)
+            end = {"ended_at": last_seen, "outcome": attempt.outcome or "lost", "heartbeat_at": last_seen}
+            rows.append({**common, **values, **end, "number": attempt.attempt, "pid": 0})
     if rows:
         connection.execute(insert(Attempt), rows)
 
@@ -225,7 +225,7 @@ def _made_up(run: ImportedRun, imported_at: datetime) -> dict[str, Any]:
 
 
 def _last_seen(run: ImportedRun, attempt: ImportedAttempt) -> datetime:
-    """An open attempt was last heard of when the run's time was used up."""
+    """When an attempt ended; one that had not was last heard of when the run's time was used up."""
     if attempt.ended_at is not None:
         return attempt.ended_at
     others = [one for one in run.attempts or () if one.ended_at is not None]

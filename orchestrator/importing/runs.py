@@ -27,6 +27,9 @@ NEEDED = ("model", "k", "eta", "seed", "horizon")
 AXIS = "axes."
 """Before the name of a further axis."""
 
+WAS_RUNNING = "was running when it was exported"
+"""Why such a run is lost."""
+
 IMPORTED = "imported"
 """The detector of a collapse step that the file gives."""
 
@@ -94,6 +97,7 @@ def _checked_run(facts: Mapping[str, Any], mistakes: Mistakes, place: str, label
         mistakes.note(place, what)
     if mistakes.count > before:
         return None
+    _settle(values)
     wall_s, gpu_s = values.pop("wall_s"), values.pop("gpu_s")
     gpus = round(gpu_s / wall_s) if wall_s else 0
     return ImportedRun(**values, axes=axes, wall_s=wall_s, gpus=gpus, label=label)
@@ -131,6 +135,14 @@ def _completed(values: dict[str, Any]) -> dict[str, Any]:
     detector = values["collapse_detector"] or (IMPORTED if state in RESULT_STATES else None)
     times = {"wall_s": values["wall_s"] or 0.0, "gpu_s": values["gpu_s"] or 0.0}
     return {**values, **times, "state": state, "learner_steps": steps, "collapse_detector": detector}
+
+
+def _settle(values: dict[str, Any]) -> None:
+    """Nothing works on an imported run, whatever went on when it was exported."""
+    if values["state"] == "running":
+        values |= {"state": "lost", "failure": WAS_RUNNING}
+    elif values["state"] == "queued":
+        values["state"] = "pending"
 
 
 def _contradictions(values: Mapping[str, Any]) -> list[str]:

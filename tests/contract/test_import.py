@@ -45,7 +45,7 @@ def bring(store: Store, source: Path, name: str, options: Options | None = None)
 
 
 def fill(store: Store, grid: MakeGrid) -> None:
-    """A sweep with runs in five states, one of them with two attempts and every kind of float."""
+    """A sweep with runs in four states, one of them with two attempts and every kind of float."""
     store.register(grid(clip_eps=[0.2]))
     # Cells and runs that come later lie between the first: run numbers do not follow the grid's order.
     runs = store.unfinished_runs(store.register(grid(clip_eps=[0.2], k=[2, 4, 8], seed=[0, 1, 2]), extend=True))
@@ -58,7 +58,6 @@ def fill(store: Store, grid: MakeGrid) -> None:
     write(store, claim, sync_record(6, reward=0.1 + 0.2))
     write(store, claim, FinishRecord("collapsed", 40, "half", 16, 8, 8))
     store.fail(begin(store, runs[1]), 'OSError: no space, "really"\nleft')
-    begin(store, runs[2])
     claim = begin(store, runs[3])
     write(store, claim, StartRecord(None, None, 1, "cpu", {}, 1, 0.1))
     write(store, claim, FinishRecord("stable", 40, "half"))
@@ -117,6 +116,24 @@ def redone(store: Store, sweep: str) -> str:
     for left in laws["left_out"]:
         del left["run"]
     return repr(laws)
+
+
+def test_what_ran_when_it_was_exported_does_not_run_here(store: Store, grid: MakeGrid, tmp_path: Path) -> None:
+    runs = store.unfinished_runs(store.register(grid()))
+    begin(store, runs[0])
+    store.set_queued(runs[1:2])
+    spend_time(store)
+    export(store, None, tmp_path / "first", "csv")
+    bring(store, tmp_path / "first", "again")
+    first, again = frames.runs(store, ["demo"]), frames.runs(store, ["again"])
+    assert again["state"].tolist() == ["lost", "pending", "pending", "pending"]
+    assert again["failure"].tolist()[0] == "was running when it was exported"
+    (attempt,) = frames.attempts(store, ["again"]).itertuples()
+    assert attempt.outcome == "lost"
+    assert again["wall_s"].tolist() == first["wall_s"].tolist()
+    assert again["wall_s"][0] > 1
+    assert store.running_attempts(store.sweep_id("again")) == []
+    assert not sweep_status("again", store.progress(store.sweep_id("again"))).silent
 
 
 def test_an_export_moves_between_databases(new_database: Callable[[str], str], grid: MakeGrid, tmp_path: Path) -> None:
