@@ -46,8 +46,9 @@ def import_file(
     db: Annotated[str | None, typer.Option("--db", metavar="URL", help="Database; default as everywhere.")] = None,
 ) -> None:
     """Bring in runs made elsewhere, for `fit-laws`: tables, exports, logs of TRL and Weights & Biases."""
+    from orchestrator.importing.forms import FORMATS
     from orchestrator.importing.mapping import Options
-    from orchestrator.importing.read import FORMATS, read_import
+    from orchestrator.importing.read import read_import
 
     _one_of("--format", format, FORMATS)
     if detector is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from grpo_worker.config import content_digest
 from orchestrator.db.imports import Batches, ImportedRun, ImportedSweep
 from orchestrator.errors import GridError
 from orchestrator.importing import folder, logs
+from orchestrator.importing.forms import described, find_form, gathered, sha256
 from orchestrator.importing.mapping import LABEL, METRICS, Mapped, Options, map_columns
 from orchestrator.importing.observed import Observed, runs_of
 from orchestrator.importing.runs import AXIS, READ, Runs, axis_values
@@ -20,8 +20,6 @@ from orchestrator.importing.spool import Spool
 from orchestrator.importing.syncs import KNOWN, Keys, evals_of, read_syncs, with_learner_steps
 from orchestrator.importing.tables import Table, open_table
 from orchestrator.importing.values import Mistakes, checked, text, whole
-
-FORMATS = ("auto", "runs", "syncs", "trl", "wandb")
 
 
 @dataclass(slots=True)
@@ -79,50 +77,15 @@ def read_import(source: Path, options: Options) -> Import:
     if not source.exists():
         raise GridError([f"{source}: there is no such file or folder"])
     format, paths = find_form(source, options)
-    files = {str(path.relative_to(source) if source.is_dir() else path.name): _sha256(path) for path in paths}
+    files = {str(path.relative_to(source) if source.is_dir() else path.name): sha256(path) for path in paths}
     if options.runs_file is not None:
-        files[options.runs_file.name] = _sha256(options.runs_file)
+        files[options.runs_file.name] = sha256(options.runs_file)
     found = Import(source, format, files)
     readers: dict[str, Callable[[Import, list[Path], Options], None]] = {
         "runs": _read_runs, "syncs": _read_syncs, "trl": _read_trl, "wandb": _read_wandb, "export": _read_export,
     }  # fmt: skip
     readers[format](found, paths, options)
     return found
-
-
-def find_form(source: Path, options: Options) -> tuple[str, list[Path]]:
-    """Tell which form a file has, and list the files to read.
-
-    Raises:
-        GridError: It has none that is known.
-    """
-    if source.is_dir():
-        tables = folder.files_of(source)
-        if "runs" in tables:
-            return "export", list(tables.values())
-        states = logs.find_trainer_states(source)
-        if states:
-            return "trl", list(states.values())
-        raise GridError([f"{source}: holds neither an export (runs.csv or runs.parquet) nor a trainer_state.json"])
-    if options.format != "auto":
-        return options.format, [source]
-    if source.suffix == ".json" and source.name.endswith("trainer_state.json"):
-        return "trl", [source]
-    columns = {*open_table(source).columns, *options.columns}
-    if "sync" in columns:
-        return "syncs", [source]
-    if "collapse_step" in columns:
-        return "runs", [source]
-    steps = {"step", *logs.USUAL["step"]}
-    if columns & steps or logs.panel_names(list(columns)):
-        return "wandb", [source]
-    raise GridError(
-        [
-            f"{source}: is none of the forms that can be imported: one row per run needs a column collapse_step, one "
-            f"per weight sync a column sync, one per logged step a column step or {', '.join(logs.USUAL['step'])} "
-            f"(found: {', '.join(sorted(columns)[:30])}); name yours with --map OURS=THEIRS"
-        ]
-    )
 
 
 def _read_runs(found: Import, paths: list[Path], options: Options) -> None:
@@ -138,7 +101,7 @@ def _runs_of_table(
     mapped = map_columns(table.columns, [LABEL, "sweep", *READ], options, mistakes, rest_are_axes=True)
     if "collapse_step" not in mapped.used:
         mistakes.note("row 1", "has no column collapse_step; give it one, empty where a run did not collapse")
-    notes += _described(mapped, options)
+    notes += described(mapped, options)
     records = list(table.records(mistakes))
     runs = Runs(mistakes)
     for row, facts, label in _facts_of(records, mapped, options):
@@ -191,7 +154,7 @@ def _keys(options: Options, mistakes: Mistakes) -> Keys:
 def _read_syncs(found: Import, paths: list[Path], options: Options) -> None:
     table, mistakes = open_table(paths[0]), Mistakes(paths[0])
     mapped = map_columns(table.columns, KNOWN, options, mistakes)
-    found.notes += _described(mapped, options)
+    found.notes += described(mapped, options)
     if "sync" not in mapped.used:
         mistakes.note("row 1", "has no column sync, the number of the weight sync, counted from 0")
         mistakes.raise_all()
@@ -207,7 +170,7 @@ def _read_trl(found: Import, paths: list[Path], options: Options) -> None:
         table, state = logs.trainer_log(path)
         label = name if name is not None or keys.named is None else found.source.resolve().name
         mapped = map_columns(table.columns, ["step", *METRICS], options, mistakes, usual=logs.USUAL)
-        told = notes.setdefault(str(label), _described(mapped, options))
+        told = notes.setdefault(str(label), described(mapped, options))
         if "step" not in mapped.used:
             mistakes.note(str(path), "its log has no step")
             continue
@@ -216,7 +179,7 @@ def _read_trl(found: Import, paths: list[Path], options: Options) -> None:
         for run in keys.runs[before:]:
             told += _complete(run, table, mapped, state, mistakes)
     spool, more = logs.gather(rows, mistakes)
-    found.notes += [*_gathered(notes), *more]
+    found.notes += [*gathered(notes), *more]
     _finish(found, keys, spool, options)
 
 
@@ -253,7 +216,7 @@ def _read_wandb(found: Import, paths: list[Path], options: Options) -> None:
     else:
         columns = list(table.columns)
     mapped = map_columns(columns, known, options, mistakes, usual=usual)
-    found.notes += _described(mapped, options)
+    found.notes += described(mapped, options)
     if mapped.used.get("step") not in table.columns:
         mistakes.note(
             "row 1", f"has no column of learner steps (found: {', '.join(columns[:30])}); use --map step=THEIRS"
@@ -314,36 +277,3 @@ def _sentences(mistakes: Mistakes) -> list[str]:
     except GridError as error:
         return error.mistakes
     return []
-
-
-def _described(mapped: Mapped, options: Options) -> list[str]:
-    columns = [
-        ours if theirs == ours else f"{ours} = {theirs}"
-        for ours, theirs in mapped.used.items()
-        if not ours.startswith(AXIS)
-    ]
-    notes = [f"columns: {', '.join(columns)}"]
-    if axes := [theirs for ours, theirs in mapped.used.items() if ours.startswith(AXIS)]:
-        notes.append(f"further axes: {', '.join(axes)}")
-    if options.values:
-        notes.append(f"given: {', '.join(f'{name} = {value}' for name, value in options.values.items())}")
-    if mapped.left_out:
-        notes.append(f"left out: {', '.join(name or '(a column without a name)' for name in mapped.left_out)}")
-    return notes
-
-
-def _gathered(notes: Mapping[str, list[str]]) -> list[str]:
-    """What holds for every run once; what does not, with the runs' names."""
-    runs_of_note: dict[str, list[str]] = {}
-    for name, of_run in notes.items():
-        for note in of_run:
-            runs_of_note.setdefault(note, []).append(name)
-    return [note if len(names) == len(notes) else f"{', '.join(names)}: {note}" for note, names in runs_of_note.items()]
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise GridError([f"{path}: cannot be read: {error.strerror}"]) from error
