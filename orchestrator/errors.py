@@ -2,7 +2,7 @@
 
 StalesweepError
 ├── UsageError           what was asked cannot be done as asked                       exit 2
-│   ├── GridError        a grid file with mistakes; holds all of them
+│   ├── GridError        a grid file, or a file to import, with mistakes; holds all of them
 │   ├── SweepConflict    the name is taken by a grid with other content
 │   ├── SelectionError   no sweep or run of that name or number
 │   └── StoreError            the database cannot be reached or used
@@ -25,7 +25,7 @@ class UsageError(StalesweepError):
 
 
 class GridError(UsageError):
-    """A grid file has mistakes.
+    """A grid file, or a file to import, has mistakes.
 
     Args:
         mistakes: One complete sentence each: file, line, key path, value seen, values allowed.
