@@ -112,6 +112,7 @@ def test_further_columns_are_axes_of_one_type_each(tmp_path: Path) -> None:
         "nothing": None,
     }
     assert "left out: (a column without a name)" in found.notes
+    assert found.runs[0].axes == json.dumps(axes[0], sort_keys=True)  # as a grid's axes are stored
     kept = read(tmp_path / "runs.csv", content, skip=["kind", "nothing"]).runs[0]
     assert json.loads(kept.axes).keys() == {"clip_eps", "nodes", "fast", "half"}
 
