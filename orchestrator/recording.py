@@ -123,8 +123,7 @@ class Recording:
         if self._error is not None:
             raise self._error
         if self._journal.overtaken():
-            attempt = f"attempt {self._claim.attempt} of run {self._claim.run_id}"
-            raise Fenced(f"{attempt} ends: a newer one took over, or the run was removed")
+            raise self._overtaken()
 
     def fail(self, failure: str) -> None:
         """Record that an exception ended the attempt.
@@ -161,9 +160,14 @@ class Recording:
                     return
                 self._rest()
         except Exception as error:  # noqa: BLE001
-            self._error = error  # raised where the next record is emitted, or at the end
+            # Raised where the next record is emitted, or at the end.
+            self._error = self._overtaken() if self._journal.overtaken() else error
         finally:
             self._disconnect()
+
+    def _overtaken(self) -> Fenced:
+        attempt = f"attempt {self._claim.attempt} of run {self._claim.run_id}"
+        return Fenced(f"{attempt} ends: a newer one took over, or the run was removed")
 
     def _bring(self) -> None:
         if self._store is None:

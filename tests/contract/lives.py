@@ -1,0 +1,63 @@
+"""Runs that have lived: with a directory, journals and rows, made by the code that jobs use."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from stores import eval_record, sync_record
+
+from grpo_worker.records import FinishRecord, Outcome, Record, StartRecord
+from orchestrator import rundirs
+from orchestrator.claims import Begun, begin
+from orchestrator.db.selection import SelectedRun, select_runs
+from orchestrator.db.store import Store
+from orchestrator.launch import place, prepare
+from orchestrator.recording import ORDINARY, Recording
+
+START = StartRecord(None, None, 21_536, "cpu", {"python": "3.11", "torch": "2.9"}, 1, 1.5)
+
+
+def launched(store: Store, sweep_id: int) -> dict[int, Path]:
+    """Prepare the unfinished runs of a sweep as `launch` does; returns their directories."""
+    place(store, sweep_id)
+    return prepare(store, sweep_id, store.unfinished_runs(sweep_id))
+
+
+def begun(store: Store | None, directory: Path) -> Begun:
+    """Begin the next attempt of a run, with the first line of its journal."""
+    run = rundirs.load(directory)
+    found = begin(store, "local", directory, run, run.worker_config(), lambda _: None, threading.Event(), ORDINARY)
+    assert found is not None
+    found.journal.append("begin", found.first_record)
+    return found
+
+
+def trained(store: Store, directory: Path, outcome: Outcome = "stable", detail: str | None = None) -> None:
+    """Train a run to an end, with a checkpoint, a log and what a killed save leaves."""
+    attempt = begun(store, directory)
+    records: Iterable[Record] = [
+        START, eval_record(0), sync_record(0), sync_record(1), eval_record(40), ended(outcome, detail),
+    ]  # fmt: skip
+    with recording_of(attempt, store) as recording:
+        for record in records:
+            recording.emit(record)
+    (directory / "checkpoint-00000040.pt").write_bytes(bytes(1000))
+    (directory / "checkpoint-00000042.partial").write_bytes(bytes(500))
+    (directory / "log.txt").write_text("trained")
+
+
+def recording_of(attempt: Begun, store: Store | None) -> Recording:
+    return Recording(attempt.journal, attempt.claim, store, lambda: None)
+
+
+def ended(outcome: Outcome, detail: str | None = None) -> FinishRecord:
+    if outcome == "collapsed":
+        return FinishRecord(outcome, 40, "half", collapse_step=24, collapse_step_lo=16, collapse_sync=12)
+    return FinishRecord(outcome, 40, "half", detail=detail)
+
+
+def select(store: Store, *words: str, states: Iterable[str] = ()) -> list[SelectedRun]:
+    with store.read() as connection:
+        return select_runs(connection, words, states)
