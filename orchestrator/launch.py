@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -253,10 +254,17 @@ def _wait_for_database(store: Store, error: StoreUnavailable) -> None:
 
 
 def _submit_local(spec: JobSpec) -> submitit.Job[Any]:
-    executor = submitit.LocalExecutor(folder=runs_dir().absolute() / "jobs" / "local")
+    executor = submitit.LocalExecutor(folder=runs_dir().absolute() / "jobs" / "local", python=_python())
     executor.update_parameters(timeout_min=60 * 24 * 365)
     with _children_ignore_interrupts(), _environment(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1"):
         return executor.submit(run_share, spec)
+
+
+def _python() -> str:
+    """The interpreter of local jobs, which sees the GPUs that this process does: submitit would hide them all."""
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+    change = ["-u", "CUDA_VISIBLE_DEVICES"] if gpus is None else [f"CUDA_VISIBLE_DEVICES={gpus}"]
+    return shlex.join(["env", *change, sys.executable])
 
 
 @contextlib.contextmanager

@@ -18,6 +18,9 @@ fixed: {horizon: 8}
 """
 
 REWARDS = """
+import os, pathlib
+pathlib.Path("gpus").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+
 def closeness(completion, answer):
     return 1 / (1 + abs(int(completion) - int(answer))) if completion.isdigit() else 0
 
@@ -26,12 +29,16 @@ def wrong(completion, answer):
 """
 
 
-def test_jobs_find_the_verifier_in_the_working_directory(ws: Workspace) -> None:
+@pytest.mark.parametrize("gpus", [None, "3,1"])
+def test_jobs_find_the_verifier_in_the_working_directory_and_the_gpus(ws: Workspace, gpus: str | None) -> None:
+    ws.environment.pop("CUDA_VISIBLE_DEVICES", None)
+    ws.environment.update({"CUDA_VISIBLE_DEVICES": gpus} if gpus else {})
     (ws.folder / "my_rewards.py").write_text(REWARDS)
     launched = ws.run("launch", ws.grid(GRID), "--executor", "local")
     assert launched.returncode == 1
     message = "TaskError: task.verifier 'my_rewards:wrong' must return True, False or a number from 0 to 1; it returned"
     assert message in " ".join(launched.stdout.split())
+    assert (ws.folder / "gpus").read_text() == ws.environment.get("CUDA_VISIBLE_DEVICES", "all")
     status = json.loads(ws.run("status", "--format", "json").stdout)
     assert status[0]["runs"] == {"stable": 1, "failed": 1}
     ws.run("export", "--out", "data", "--format", "csv")
