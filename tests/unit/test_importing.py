@@ -132,7 +132,21 @@ def test_columns_by_other_names(tmp_path: Path) -> None:
     assert "--set horizn: no such column of ours (did you mean 'horizon'?" in unknown[0]
 
 
-def test_parquet_as_pandas_writes_it(tmp_path: Path) -> None:
+def test_a_named_column_comes_before_one_of_the_same_name(tmp_path: Path) -> None:
+    content = "model,k,eta,seed,sync,reward,score\nm,2,1,0,0,0.1,0.9\n"
+    found = read(tmp_path / "syncs.csv", content, columns={"reward": "score"})
+    assert [row["reward"] for row in rows(found)] == [0.9]
+    assert "left out: reward" in found.notes
+
+
+def test_learner_steps_of_the_file_are_kept(tmp_path: Path) -> None:
+    content = "model,k,eta,seed,sync,learner_step,reward\n" + "m,4,1,0,0,0,1\nm,4,1,0,1,3,1\nm,4,1,0,2,,1\n"
+    found = read(tmp_path / "syncs.csv", content)
+    assert [row["learner_step"] for row in rows(found)] == [0, 3, 8]
+
+
+def test_parquet_as_pandas_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.importing.tables.BATCH_ROWS", 1)
     frame = pd.DataFrame({
         "model": pd.Categorical(["m", "m"]), "k": [2.0, 2.0], "eta": [1e-3, 1e-3], "seed": [0, 1],
         "horizon": [480, 480], "collapse_step": [96.0, None], "clip_eps": [0.2, 0.2],
@@ -145,7 +159,8 @@ def test_parquet_as_pandas_writes_it(tmp_path: Path) -> None:
     pq.write_table(pa.table({**frame.to_dict("list"), "k": [0, 2], "eta": [True, False]}), tmp_path / "bad.parquet")
     with pytest.raises(GridError) as refused:
         read_import(tmp_path / "bad.parquet", Options())
-    assert "row 1: eta must be a number (found True)" in refused.value.mistakes[0]
+    for row, (one, value) in enumerate(zip(refused.value.mistakes, ("True", "False"), strict=True), start=1):
+        assert f"row {row}: eta must be a number (found {value})" in one
 
 
 def test_numbers_keep_their_bits_and_missing_is_not_nan(tmp_path: Path) -> None:
@@ -249,7 +264,9 @@ def test_a_real_trl_log_shows_k_and_horizon(tmp_path: Path) -> None:
         {"run": 0, "attempt": 1, "learner_step": entry["step"], "val_reward": entry["eval_reward"]}
         for entry in history if "eval_reward" in entry
     ]  # fmt: skip
-    assert [row["val_reward"] for row in rows(found)][:4] == [None, 0.328125, None, 0.234375]
+    vals = [row["val_reward"] for row in rows(found)]
+    assert vals[:4] == [None, 0.328125, None, 0.234375]
+    assert vals[-1] == 0.0  # validated after the very last step
 
 
 def test_trl_by_the_paper_s_definition(tmp_path: Path) -> None:
