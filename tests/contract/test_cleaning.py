@@ -1,0 +1,196 @@
+"""``gc``: files of finished runs go, those of others never, and the database says the same as before."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from lives import START, begun, launched, recording_of, select, trained
+from stores import sync_record
+from submitit.core.utils import DelayedSubmission
+
+from orchestrator import cleaning, frames, removal, rundirs
+from orchestrator.db.store import Store
+from orchestrator.grid import Sweep
+from orchestrator.job import job_spec, run_share
+
+Grid = Callable[..., Sweep]
+
+
+@pytest.fixture(autouse=True)
+def runs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STALESWEEP_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def directories(store: Store, grid: Grid) -> dict[int, Path]:
+    """Of four runs: stable, diverged, failed with a checkpoint, and one that waits."""
+    found = launched(store, store.register(grid()))
+    trained(store, found[1])
+    trained(store, found[2], "diverged", "loss is nan")
+    attempt = begun(store, found[3])
+    with recording_of(attempt, store) as recording:
+        recording.emit(START)
+        recording.emit(sync_record(0))
+        recording.fail("ValueError: broken")
+    (found[3] / "checkpoint-00000008.pt").write_bytes(bytes(1000))
+    return found
+
+
+def find(store: Store, *words: str, only: bool = False, whole: bool = False) -> tuple[list[cleaning.Waste], list[str]]:
+    notes: list[str] = []
+    runs = select(store, *words)
+    return list(cleaning.find(store, runs, notes, checkpoints_only=only, directories=whole)), notes
+
+
+def tables(store: Store) -> dict[str, pd.DataFrame]:
+    return {name: getattr(frames, name)(store) for name in ("runs", "attempts", "syncs", "evals")}
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir() if path.suffix != ".diff")
+
+
+def test_checkpoints_of_finished_runs_go_and_the_archive_stays(store: Store, directories: dict[int, Path]) -> None:
+    before, unfinished = tables(store), names(directories[3])
+    waste, notes = find(store)
+    assert notes == []
+    assert {one.kind for one in waste} == {"checkpoints"}
+    assert sum(one.size for one in waste) == 2 * 1500
+    assert len(names(directories[1])) == 5, "finding is not removing"
+    assert cleaning.remove(waste) == []
+    for run_id in (1, 2):
+        assert names(directories[run_id]) == ["attempt-0001.journal", "log.txt", "run.json"]
+    assert "checkpoint-00000008.pt" in unfinished == names(directories[3])
+    after = tables(store)
+    assert all(before[name].equals(after[name]) for name in before)
+    assert find(store) == ([], [])
+
+
+def test_whole_directories_go_on_request(store: Store, directories: dict[int, Path]) -> None:
+    before = tables(store)
+    waste, _ = find(store, whole=True)
+    assert [(one.kind, one.path) for one in waste] == [
+        ("run directories", directories[1]), ("run directories", directories[2]),
+    ]  # fmt: skip
+    assert sum(one.size for one in waste) == rundirs.size(directories[1]) + rundirs.size(directories[2])
+    assert cleaning.remove(waste) == []
+    assert not directories[1].exists()
+    assert names(directories[1].parent) == ["run-000003", "run-000004"]
+    after = tables(store)
+    assert all(before[name].equals(after[name]) for name in before)
+    assert find(store, whole=True) == ([], []), "directories that are gone already are no trouble"
+
+
+def test_a_directory_whose_journal_is_not_all_stored_stays(store: Store, directories: dict[int, Path]) -> None:
+    with (directories[1] / "attempt-0001.journal").open("ab") as journal:
+        journal.write(b"torn line")
+    waste, notes = find(store, whole=True)
+    assert notes == [f"{directories[1]} stays: 9 bytes of attempt-0001.journal are not in the database"]
+    assert [one.kind for one in waste] == ["checkpoints", "checkpoints", "run directories"]
+    cleaning.remove(waste)
+    assert names(directories[1]) == ["attempt-0001.journal", "log.txt", "run.json"]
+    (directories[1] / "attempt-0002.journal").write_bytes(b"of an attempt that nobody has heard of\n")
+    assert "bytes of attempt-000" in find(store, whole=True)[1][0]
+
+
+def test_only_what_is_selected(store: Store, directories: dict[int, Path]) -> None:
+    cleaning.remove(find(store, "2", "3")[0])
+    assert "checkpoint-00000040.pt" in names(directories[1])
+    assert "checkpoint-00000040.pt" not in names(directories[2])
+
+
+def test_what_a_killed_removal_left(
+    store: Store, directories: dict[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(rundirs, "discard", lambda _: None)
+        removal.carry_out(store, removal.plan(store, select(store, "1", "3")), lambda _: None)
+    directories[3].rename(directories[3].with_name("run-000003.removed"))
+    later = directories[1].with_name("run-000001-after-9")  # of a newer database than the one that is asked
+    later.mkdir()
+    (later / "run.json").write_text((directories[1] / "run.json").read_text())
+    assert find(store, only=True)[0] == [one for one in find(store)[0] if one.kind == "checkpoints"]
+    waste = [one for one in find(store)[0] if one.kind == "left over by rm"]
+    assert [one.path.name for one in waste] == ["run-000001", "run-000003.removed"]
+    cleaning.remove(waste)
+    assert names(later.parent) == ["run-000001-after-9", "run-000002", "run-000004"]
+
+
+def test_what_cannot_be_removed_is_named(
+    store: Store, directories: dict[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waste, _ = find(store, "1", "2")
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".pt":
+            raise PermissionError(13, "Permission denied")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert cleaning.remove(waste) == [f"{directories[i]}/checkpoint-00000040.pt: Permission denied" for i in (1, 2)]
+    assert names(directories[1]) == ["attempt-0001.journal", "checkpoint-00000040.pt", "log.txt", "run.json"]
+
+
+# Job files
+
+
+def submitted(store: Store, folder: Path, job_id: str, *directories: Path, over: bool = True) -> None:
+    """What submitit keeps of a job."""
+    folder.mkdir(parents=True, exist_ok=True)
+    DelayedSubmission(run_share, job_spec(store, directories, "slurm")).dump(folder / f"{job_id}_submitted.pkl")
+    (folder / f"{job_id}_0_log.out").write_text("trained")
+    (folder / f"{job_id.partition('_')[0]}_submission.sh").write_text("#!/bin/bash\n")
+    if over:
+        (folder / f"{job_id}_0_result.pkl").write_bytes(b"")
+
+
+def jobs(store: Store, *words: str) -> set[str]:
+    return {one.path.name for one in find(store, *words)[0] if one.kind == "job files"}
+
+
+def test_files_of_jobs_whose_runs_are_all_finished(
+    store: Store, directories: dict[int, Path], runs_folder: Path
+) -> None:
+    local = runs_folder / "jobs" / "local"
+    submitted(store, local, "101", directories[1], directories[2])
+    submitted(store, local, "102", directories[1], directories[3])
+    submitted(store, local, "103", directories[1], over=False)
+    submitted(store, local, "104", directories[1])
+    (local / "104_submitted.pkl").write_bytes(b"not a pickle")
+    own = {"101_submitted.pkl", "101_0_log.out", "101_0_result.pkl", "101_submission.sh"}
+    assert jobs(store) == own
+    assert jobs(store, "1") == set(), "run 2 was not selected"
+    week = time.time() - 8 * 24 * 3600
+    for path in local.glob("103_*"):
+        os.utime(path, (week, week))
+    assert jobs(store) == own | {"103_submitted.pkl", "103_0_log.out", "103_submission.sh"}
+    assert cleaning.remove(find(store)[0]) == []
+    assert {path.name.partition("_")[0] for path in local.iterdir()} == {"102", "104"}
+
+
+def test_an_arrays_folder_goes_with_its_last_task(
+    store: Store, directories: dict[int, Path], runs_folder: Path
+) -> None:
+    folder = runs_folder / "jobs" / "20260101-000000-abc"
+    for task in (0, 1, 2):
+        submitted(store, folder, f"77_{task}", directories[task + 1])
+    assert jobs(store) == {f"77_{task}_{name}" for task in (0, 1) for name in
+                           ("submitted.pkl", "0_log.out", "0_result.pkl")}  # fmt: skip
+    cleaning.remove(find(store)[0])
+    launched(store, 1)
+    trained(store, directories[3])
+    cleaning.remove(find(store)[0])
+    assert not folder.exists()
+
+
+def test_waste_is_described(store: Store, directories: dict[int, Path]) -> None:
+    (first, *_), _ = find(store, "1")
+    assert dataclasses.astuple(first) == ("checkpoints", directories[1] / "checkpoint-00000040.pt", 1000)
