@@ -208,6 +208,16 @@ def test_a_table_of_runs_is_fitted_and_shown(store: Store, runs_file: Path) -> N
     assert store.unfinished_runs(store.sweep_id("mine")) == []
 
 
+def test_what_a_run_cost_is_kept(store: Store, runs_file: Path) -> None:
+    header, *lines = RUNS.splitlines()
+    lines = [f"{line},{seconds},{4 * seconds}" for line, seconds in zip(lines, (12.5, 0.001, 0, 86400), strict=True)]
+    runs_file.write_text("\n".join([f"{header},wall_s,gpu_s", *lines]))
+    bring(store, runs_file, "mine")
+    runs = frames.runs(store)
+    assert runs["wall_s"].tolist() == [12.5, 0.001, 0, 86400]
+    assert runs["gpu_s"].tolist() == [50, 0.004, 0, 345600]
+
+
 def test_a_name_stands_for_one_import(store: Store, runs_file: Path, grid: MakeGrid) -> None:
     bring(store, runs_file, "mine")
     before = counts(store)
