@@ -103,7 +103,7 @@ def gc(
     if dry_run:
         typer.echo("Nothing was removed.")
         return
-    confirm("Remove these files?", yes=yes or len(waste) <= ASK_ABOVE)
+    confirm(f"Remove these {_count(len(waste), 'file')}?", yes=yes or len(waste) <= ASK_ABOVE)
     if stuck := cleaning.remove(waste):
         raise UsageError("\n".join(["these could not be removed, all others are gone:", *stuck]))
 
@@ -132,7 +132,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not _is_terminal():
         raise UsageError(f"{question} This is not a terminal, so nobody can be asked: say --yes")
     if not typer.confirm(question):
         raise NothingToDo("nothing was done")
@@ -149,6 +149,10 @@ def bring_in(store: Store, runs: Iterable[SelectedRun]) -> None:
     if found.records:
         typer.echo(f"brought {found.records:,} records of {_count(found.runs, 'run')} from journals", err=True)
     _print_notes(found.notes)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _open(db: str | None) -> Store:

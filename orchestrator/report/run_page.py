@@ -35,10 +35,8 @@ def run_page(details: dict[str, Any], width: int) -> Text:
     _append(page, _summary(details), width, style=_STYLES.get(details["state"], ""))
     for heading, block in _blocks(details):
         page.append(f"\n{heading}\n", style="bold")
-        text = yaml.safe_dump(
-            block, sort_keys=False, allow_unicode=True, default_flow_style=None, width=max(40, width - 2)
-        )
-        page.append(textwrap.indent(text, "  "))
+        for name, value in block.items():
+            page.append("\n".join(_folded(f"{name}: {_flow(value)}", width, "  ", "      ")) + "\n")
     page.append("\ndirectory\n", style="bold")
     page.append("".join(f"  {line}\n" for line in _directory(details)))
     for attempt in details["attempts"]:
@@ -60,9 +58,26 @@ def size(count: int) -> str:
 
 def _append(page: Text, lines: Lines, width: int, style: str = "") -> None:
     for place, (label, value) in enumerate(lines):
-        folded = textwrap.wrap(value, max(40, width - _LABEL - 2), break_long_words=False, break_on_hyphens=False)
+        indent = " " * (_LABEL + 2)
+        folded = "\n".join(_folded(value, width, indent, indent)).removeprefix(indent)
         page.append(f"  {label:{_LABEL}}", style="dim")
-        page.append(f"\n{'':{_LABEL + 2}}".join(folded) + "\n", style=style if place == 0 else "")
+        page.append(f"{folded}\n", style=style if place == 0 else "")
+
+
+def _folded(text: str, width: int, first: str, others: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        max(60, width),
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _flow(value: Any) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**9)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def _summary(run: dict[str, Any]) -> Lines:
@@ -137,6 +152,8 @@ def _not_stored(count: int, stored: int) -> str:
 
 
 def _attempt(attempt: dict[str, Any]) -> Lines:
+    if attempt["executor"] == "import":
+        return [("imported", f"{_time(attempt['heartbeat_at'])} on {attempt['host']}"), ("stored", _stored(attempt))]
     job = "" if attempt["job_id"] is None else f", job {_job(attempt)}"
     again = f", requeued {attempt['restart_count']} times" if attempt["restart_count"] else ""
     process = f" as process {attempt['pid']}" if attempt["pid"] else ""
