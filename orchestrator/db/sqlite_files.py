@@ -67,8 +67,8 @@ def backup(path: Path, revision: str) -> Path:
     size, free = sum(file.stat().st_size for file in files if file.exists()), shutil.disk_usage(path.parent).free
     # Besides the copy, a migration may write every table anew: in the journal, and then in the file.
     if free < 3 * size:
-        _refuse(path, f"an upgrade needs {3 * size / 1e6:,.0f} MB of free space in {path.parent}, for a backup and for "
-                f"tables written anew; there are {free / 1e6:,.0f} MB: make room there")  # fmt: skip
+        _refuse(path, f"an upgrade needs {3 * size / 1e6:,.1f} MB of free space in {path.parent}, for a backup and for "
+                f"tables written anew; there are {free / 1e6:,.1f} MB: make room there")  # fmt: skip
     aside = path.with_name(f"{path.name}.schema-{revision}.partial")
     try:
         _copy(path, aside)
