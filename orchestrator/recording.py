@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from grpo_worker.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord
 from orchestrator.db.store import Claim, Store
@@ -115,7 +115,7 @@ class Recording:
             StoreError: The database refuses the attempt's records, and not for being away.
         """
         self.refuse_older()
-        self._journal.append(_NAMES[type(record)], dataclasses.asdict(record))
+        self._journal.append(*as_entry(record))
         self._wake.set()
 
     def refuse_older(self) -> None:
@@ -239,3 +239,9 @@ class Recording:
         if self._store is not None:
             self._store.close()
         self._fresh = True
+
+
+def as_entry(record: Record) -> tuple[str, dict[str, Any]]:
+    """What the journal is to hold of a record: its kind and its fields."""
+    # Not `asdict`, which copies every value deeply: half of the time that a record took from training.
+    return _NAMES[type(record)], {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}

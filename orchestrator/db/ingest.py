@@ -6,21 +6,48 @@ records: the attempt itself brings them as they come, and whoever asks for a sta
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, func, inspect, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, func, select
 
-from orchestrator.db import attempts
+from orchestrator.db import attempts, prepared
 from orchestrator.db.attempts import Claim
-from orchestrator.db.models import Attempt, Base, Evaluation, Run, SyncMetric
-from orchestrator.db.types import greatest, least, now, seconds_ago
+from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
+from orchestrator.db.sqlite_lock import begin_writing
+from orchestrator.db.types import seconds_ago
 from orchestrator.errors import Fenced, OutOfStep, Unheard
 from orchestrator.journal import Chunk
 
 _START = ("versions", "device", "parameters", "threads", "setup_s")
+
+
+def add_one(connection: Any, kind: str, claim: Claim, chunk: Chunk) -> bool:
+    """Store one weight sync of the newest attempt, where that is all there is to store, in the least possible time.
+
+    Args:
+        connection: The driver's, see `orchestrator.db.session.driver_connection`.
+        kind: The database's, ``sqlite`` or ``postgresql``.
+        claim: The attempt.
+        chunk: What its journal holds next.
+
+    Returns:
+        Whether it is stored. If not, nothing is, and `ingest` does it or says why not.
+    """
+    entry = chunk.entries[0]
+    if len(chunk.entries) > 1 or entry["record"] != "sync":
+        return False
+    values = {**entry, **_place(claim, chunk, 0.0), "reached": _reached(claim, [entry], [])}
+    if kind == "postgresql":
+        add = prepared.add_sync()
+        return bool(connection.execute(add.sql, prepared.row(add, kind, values)).rowcount)
+    upsert = prepared.upsert(SyncMetric, kind)
+    row = prepared.row(upsert, kind, values)
+    begin_writing(connection)
+    stored = all(step(kind).changes(connection.execute, values) for step in (prepared.hold, prepared.move))
+    if stored:
+        connection.execute(upsert.sql, row)
+    connection.execute("COMMIT" if stored else "ROLLBACK")
+    return stored
 
 
 def ingest(connection: Connection, claim: Claim, chunk: Chunk, *, age_s: float, live: bool) -> None:
@@ -35,10 +62,10 @@ def ingest(connection: Connection, claim: Claim, chunk: Chunk, *, age_s: float, 
         return age_s + max(0.0, last_s - elapsed_s)
 
     syncs, evals = by_record.get("sync", []), by_record.get("eval", [])
-    newest = attempts.hold(connection, claim, **_learner_steps(claim, syncs, evals))
+    newest = _hold(connection, claim, syncs, evals)
     if not newest and not live and _begins(connection, claim, by_record.get("begin", [])):
         attempts.start(connection, claim, _origin(by_record["begin"][0]), ago_s=ago_s(by_record["begin"][0]))
-        newest = attempts.hold(connection, claim, **_learner_steps(claim, syncs, evals))
+        newest = _hold(connection, claim, syncs, evals)
     if live:
         attempts.refuse_older(connection, claim, newest)
     _move_on(connection, claim, chunk, 0.0 if live else age_s)
@@ -47,8 +74,9 @@ def ingest(connection: Connection, claim: Claim, chunk: Chunk, *, age_s: float, 
         attempts.change(connection, claim, ready_at=seconds_ago(ago_s(entry)), **{name: entry[name] for name in _START})
     if not newest:
         syncs, evals = _not_dropped(connection, claim, syncs, evals)
-    _upsert(connection, SyncMetric, claim, syncs)
-    _upsert(connection, Evaluation, claim, evals)
+    keys = {"run_id": claim.run_id, "attempt": claim.attempt}
+    prepared.upsert_all(connection, SyncMetric, keys, syncs)
+    prepared.upsert_all(connection, Evaluation, keys, evals)
     if newest:
         for entry in by_record.get("finish", []):
             attempts.finish(connection, claim, entry, ago_s=ago_s(entry))
@@ -56,12 +84,21 @@ def ingest(connection: Connection, claim: Claim, chunk: Chunk, *, age_s: float, 
             attempts.fail(connection, claim, entry["failure"], ago_s=ago_s(entry))
 
 
-def _learner_steps(claim: Claim, syncs: list[dict[str, Any]], evals: list[dict[str, Any]]) -> dict[str, Any]:
-    reached = [entry["learner_step"] + claim.steps_per_sync for entry in syncs]
+def _hold(connection: Connection, claim: Claim, syncs: list[dict[str, Any]], evals: list[dict[str, Any]]) -> bool:
+    values = {"run_id": claim.run_id, "attempt": claim.attempt, "reached": _reached(claim, syncs, evals)}
+    return prepared.hold(connection.dialect.name).changes(connection.exec_driver_sql, values)
+
+
+def _reached(claim: Claim, syncs: list[dict[str, Any]], evals: list[dict[str, Any]]) -> int:
+    reached: list[int] = [entry["learner_step"] + claim.steps_per_sync for entry in syncs]
     reached += [entry["learner_step"] for entry in evals]
-    if not reached:
-        return {}
-    return {"learner_steps": greatest(Run.learner_steps, least(max(reached), Run.horizon))}
+    return max(reached, default=0)
+
+
+def _place(claim: Claim, chunk: Chunk, age_s: float) -> dict[str, Any]:
+    return {
+        "run_id": claim.run_id, "attempt": claim.attempt, "start": chunk.start, "end": chunk.end, "age_s": age_s,
+    }  # fmt: skip
 
 
 def _begins(connection: Connection, claim: Claim, begin: list[dict[str, Any]]) -> bool:
@@ -75,14 +112,10 @@ def _origin(begin: dict[str, Any]) -> dict[str, Any]:
 
 
 def _move_on(connection: Connection, claim: Claim, chunk: Chunk, age_s: float) -> None:
-    its_row = (Attempt.run_id == claim.run_id, Attempt.number == claim.attempt)
-    moved = connection.execute(
-        update(Attempt)
-        .where(*its_row, Attempt.journal_bytes == chunk.start)
-        .values(journal_bytes=chunk.end, heartbeat_at=now() if age_s == 0.0 else seconds_ago(age_s))
-    )
-    if moved.rowcount:
+    move = prepared.move(connection.dialect.name)
+    if move.changes(connection.exec_driver_sql, _place(claim, chunk, age_s)):
         return
+    its_row = (Attempt.run_id == claim.run_id, Attempt.number == claim.attempt)
     stored = connection.scalar(select(Attempt.journal_bytes).where(*its_row))
     if stored is None:
         raise Fenced(f"attempt {claim.attempt} of run {claim.run_id} is not known any more: a newer one took over")
@@ -115,27 +148,3 @@ def _check_start(connection: Connection, claim: Claim, entry: dict[str, Any], *,
             f"worker resumed from learner step {entry['resumed_from_step']}"
         )
     attempts.resume_from(connection, claim, entry, drop=newest)
-
-
-def _upsert(connection: Connection, table: type[Base], claim: Claim, entries: Iterable[dict[str, Any]]) -> None:
-    columns = _metrics(table)
-    rows = []
-    for entry in entries:
-        row = {name: entry.get(name) for name in columns}
-        row["run_id"], row["attempt"] = claim.run_id, claim.attempt
-        rows.append(row)
-    if rows:
-        connection.execute(_upsert_into(table, connection.dialect.name), rows)
-
-
-@functools.cache
-def _metrics(table: type[Base]) -> tuple[str, ...]:
-    return tuple(column.name for column in inspect(table).columns if column.name not in ("run_id", "attempt"))
-
-
-@functools.cache
-def _upsert_into(table: type[Base], dialect: str) -> Any:
-    statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
-    keys = [column.name for column in inspect(table).primary_key]
-    replaced = {column.name: column for column in statement.excluded if column.name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=replaced)

@@ -18,11 +18,11 @@ from grpo_worker.config import WorkerConfig
 from orchestrator import grid
 from orchestrator.db import attempts, imports, queries, refill, registration, removal
 from orchestrator.db.attempts import AttemptOrigin, Claim
-from orchestrator.db.ingest import ingest
+from orchestrator.db.ingest import add_one, ingest
 from orchestrator.db.models import Cell, Fit, Run
 from orchestrator.db.queries import RunFolder, RunningAttempt, RunProgress
 from orchestrator.db.schema import check_revision
-from orchestrator.db.session import create_engine_for, transaction
+from orchestrator.db.session import create_engine_for, driver_connection, transaction
 from orchestrator.db.types import now
 from orchestrator.errors import SelectionError, StoreError
 from orchestrator.journal import Chunk
@@ -294,6 +294,10 @@ class Store:
             Unheard: The attempt itself asks, and is newer than any that the database has heard of; or its worker
                 resumed from another checkpoint than it was begun with.
         """
+        if live:
+            with driver_connection(self._engine) as driver:
+                if add_one(driver, self._engine.dialect.name, claim, chunk):
+                    return
         with self._write() as connection:
             ingest(connection, claim, chunk, age_s=age_s, live=live)
 
