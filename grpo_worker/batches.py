@@ -83,6 +83,12 @@ class RolloutBatch:
     def __len__(self) -> int:
         return len(self.token_BT)
 
+    def to(self, device: torch.device) -> RolloutBatch:
+        """The batch on a device; itself where it is there already."""
+        if self.token_BT.device == device:
+            return self
+        return RolloutBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
     def parts(self, size: int) -> Iterator[RolloutBatch]:
         """The batch in parts of at most ``size`` sequences, as views; the batch itself where it is one part."""
         if len(self) <= size:

@@ -1,4 +1,4 @@
-"""Which device trains and which samples."""
+"""Which device trains and which samples, how torch uses it, and when it has done its work."""
 
 from __future__ import annotations
 
@@ -22,3 +22,23 @@ def sampler_device(config: WorkerConfig) -> torch.device:
     if device.type == "cuda" and config.samples_in_own_process and torch.cuda.device_count() > config.learner_ranks:
         return torch.device("cuda", config.learner_ranks)
     return device
+
+
+def prepare(config: WorkerConfig) -> None:
+    """Set up torch in a process of a run.
+
+    On GPUs torch's first choice for attention in 16 bits is cuDNN's, which compiles a kernel for every new shape: in
+    sampling that is every token of every batch.
+    """
+    torch.set_num_threads(config.threads)
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def finish(device: torch.device) -> None:
+    """Wait until a GPU has done all that this process gave it to do; a CPU always has.
+
+    A GPU keeps the work of one process in order, not that of two: what another process is to read must be there before
+    that process is told.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

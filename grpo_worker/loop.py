@@ -30,7 +30,7 @@ from grpo_worker import __version__, collapse
 from grpo_worker.checkpoint import History, RunState, latest_checkpoint, load_checkpoint, save_checkpoint
 from grpo_worker.config import WorkerConfig
 from grpo_worker.cycle import Cycle, Stopwatch
-from grpo_worker.devices import learner_device
+from grpo_worker.devices import learner_device, prepare
 from grpo_worker.errors import Diverged
 from grpo_worker.learner import Learner
 from grpo_worker.pipelines import Pipeline
@@ -73,7 +73,7 @@ def run(
             rollout engine failed.
     """
     started = time.perf_counter()
-    torch.set_num_threads(config.threads)
+    prepare(config)
     task = load_task(config.task)
     with contextlib.ExitStack() as stack:
         learner = stack.enter_context(_learner(config, cache_dir))

@@ -37,6 +37,7 @@ from torch import Tensor
 
 from grpo_worker.batches import Completions, PromptBatch, RolloutBatch
 from grpo_worker.config import WorkerConfig
+from grpo_worker.devices import finish
 from grpo_worker.errors import LagError
 from grpo_worker.objective import group_advantages
 from grpo_worker.policy import Policy
@@ -141,7 +142,7 @@ class Pipeline:
         self._version, self._ordered, self._dropped = state["version"], state["ordered"], state["dropped"]
         device = next(self._reference.model.parameters()).device
         if state["batch"]:
-            self._batch = RolloutBatch(*(tensor.to(device) for tensor in state["batch"]))
+            self._batch = RolloutBatch(*state["batch"]).to(device)
         for ticket, tensors, seconds in state["arrived"]:
             self._arrived.append(Sampled(ticket, Completions(*(tensor.to(device) for tensor in tensors)), seconds))
         for ticket in state["outstanding"]:
@@ -212,6 +213,7 @@ class Pipeline:
         for part in batch.parts(size):
             logp_BT, _ = self._reference.completion_log_probs(part, config.temperature, config.group_size)
             part.reference_logp_BT.copy_(logp_BT)
+        finish(batch.reference_logp_BT.device)  # its time is the rollouts', not the learner's
 
 
 def lead(config: WorkerConfig) -> int:

@@ -22,7 +22,7 @@ from torch.distributed.fsdp import fully_shard
 
 from grpo_worker.batches import RolloutBatch
 from grpo_worker.config import WorkerConfig
-from grpo_worker.devices import learner_device
+from grpo_worker.devices import learner_device, prepare
 from grpo_worker.errors import Diverged
 from grpo_worker.learner import Forward, Learner
 from grpo_worker.policy import FlatParameters, Policy, load_policy, model_folder
@@ -213,7 +213,7 @@ def sharded_learner(config: WorkerConfig, cache_dir: Path) -> Iterator[ShardedLe
 def _follow(config: WorkerConfig, cache_dir: Path, rank: int, folder: str) -> None:
     """The body of every process but the first: call what the first one announces."""
     end_with_parent()
-    torch.set_num_threads(config.threads)
+    prepare(config)
     with _joined(config, rank, folder):
         learner = ShardedLearner(_policy(config, cache_dir, rank), config, cache_dir)
         while True:
@@ -222,8 +222,10 @@ def _follow(config: WorkerConfig, cache_dir: Path, rank: int, folder: str) -> No
             name, arguments = announced[0]
             if name == "close":
                 return
+            device = learner.start_N.device  # a batch comes from the first process's
+            mine = [argument.to(device) if isinstance(argument, RolloutBatch) else argument for argument in arguments]
             with suppress(Diverged):  # the first process has met it too, and ends the run
-                getattr(learner, name)(*arguments)
+                getattr(learner, name)(*mine)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from multiprocessing.context import ForkServerContext
 import torch
 from torch import Tensor
 
+from grpo_worker.devices import finish
 from grpo_worker.errors import SamplerError
 
 PULL_S = 120.0
@@ -43,6 +44,7 @@ class SharedWeights:
         try:
             for name, shared in self._views().items():
                 shared.copy_(weights[name])
+            finish(self._flat_N.device)
             self._version.value = version
         finally:
             lock.release()
@@ -60,7 +62,15 @@ class SharedWeights:
         with self._version.get_lock():
             if self._version.value != version:
                 load(self._views(), self._version.value)
+                finish(self._flat_N.device)
             return int(self._version.value)
+
+    def close(self) -> None:
+        """Let go of the memory: a GPU's is freed once every process that mapped it has, and this one last."""
+        is_cuda = self._flat_N.is_cuda
+        self._flat_N = torch.empty(0)
+        if is_cuda:
+            torch.cuda.ipc_collect()  # type: ignore[no-untyped-call]
 
     def _views(self) -> dict[str, Tensor]:
         parts = torch.split(self._flat_N, [shape.numel() for shape in self._shapes.values()])

@@ -68,7 +68,8 @@ def _attention(layout: Layout, q_BQD: Tensor, k_BKD: Tensor, v_BKD: Tensor) -> t
         q, k, v = (x.view(layout.key_heads, layout.rows, *x.shape[1:]) for x in (q_BQD, k_BKD, v_BKD))
         if mask_P1LK is not None:
             mask_P1LK = mask_P1LK.expand(-1, q.shape[2] // mask_P1LK.shape[2], -1, -1).flatten(1, 2)
-        return F.scaled_dot_product_attention(q, k, v, mask_P1LK, scale=1.0).view(q_BQD.shape), None
+        # On a GPU the result lies in memory in another order.
+        return F.scaled_dot_product_attention(q, k, v, mask_P1LK, scale=1.0).reshape(q_BQD.shape), None
     score_BQK = torch.bmm(q_BQD, k_BKD.transpose(1, 2))
     if mask_P1LK is not None:
         score_BQK.view(layout.key_heads, layout.rows, -1, *mask_P1LK.shape[2:]).add_(mask_P1LK)

@@ -177,6 +177,7 @@ class ProcessPool:
             if process.is_alive():
                 process.kill()
                 process.join()
+        self._shared.close()
 
     def _send(self, index: int, message: tuple[str, Any]) -> None:
         try:

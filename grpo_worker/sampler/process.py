@@ -13,7 +13,7 @@ import torch
 
 from grpo_worker.batches import PromptBatch
 from grpo_worker.config import WorkerConfig
-from grpo_worker.devices import sampler_device
+from grpo_worker.devices import prepare, sampler_device
 from grpo_worker.processes import end_with_parent
 from grpo_worker.sampler import MakeSampler, no_pull
 from grpo_worker.weight_sync import SharedWeights
@@ -41,7 +41,7 @@ def serve(
         free_running: Take new weights whenever there are any, instead of on a message.
     """
     end_with_parent()
-    torch.set_num_threads(config.threads)
+    prepare(config)
     device = sampler_device(config)
     try:
         sampler = make_sampler(config, cache_dir)
@@ -51,7 +51,7 @@ def serve(
             nonlocal version
             version = shared.pull(sampler.load, version)
 
-        with contextlib.closing(sampler):
+        with contextlib.closing(shared), contextlib.closing(sampler):
             while (message := connection.recv())[0] != "close":
                 kind, content = message
                 if kind == "load":

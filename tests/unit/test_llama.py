@@ -50,10 +50,11 @@ def llama_of(**fields: object) -> LlamaForCausalLM:
 
 def measured(policy: Policy, prompt_lengths: list[int]) -> tuple[torch.Tensor, ...]:
     """Log-probs, entropies and all gradients of a batch with many shared prefixes, weighted unevenly."""
-    batch = batch_of(prompt_lengths, 4, 5)
+    device = next(policy.model.parameters()).device
+    batch = batch_of(prompt_lengths, 4, 5).to(device)
     policy.model.zero_grad()
     logp, entropy = policy.completion_log_probs(batch, 0.8, group_size=4)
-    weight = torch.linspace(-1, 2, logp.numel()).view_as(logp) * batch.mask_BT
+    weight = torch.linspace(-1, 2, logp.numel(), device=device).view_as(logp) * batch.mask_BT
     (logp * weight).sum().backward()
     gradients = [p.grad.flatten() for p in policy.model.parameters() if p.grad is not None]
     return logp.detach() * batch.mask_BT, entropy * batch.mask_BT, torch.cat(gradients)
