@@ -21,6 +21,7 @@ from grpo_worker.optimizers import make_optimizer, warmed_up
 from grpo_worker.policy import FlatParameters, Policy
 
 _PIECE = 2**20  # a CPU adds float32 numbers up in a row: over 1e8 of them a norm would be 2 % too small
+_GPU_PIECE = 2**30  # a GPU adds them up in a tree; its dot product takes no more than 2³¹
 
 _VECTORS = ("cycle_start_N", "previous_cycle_start_N", "previous_gradient_N", "previous_update_N")
 
@@ -163,13 +164,13 @@ class Learner:
 
     def norm(self, vector_N: Tensor) -> Tensor:
         """Euclidean norm of a vector over all parameters, in float32."""
-        pieces = [torch.linalg.vector_norm(piece, dtype=torch.float32) for piece in torch.split(vector_N, _PIECE)]
+        pieces = [torch.linalg.vector_norm(piece, dtype=torch.float32) for piece in _split(vector_N)]
         norm: Tensor = torch.linalg.vector_norm(torch.stack(pieces))
         return norm
 
     def dot(self, a_N: Tensor, b_N: Tensor) -> Tensor:
         """Dot product of two vectors over all parameters, in float32."""
-        pieces = zip(torch.split(a_N.float(), _PIECE), torch.split(b_N.float(), _PIECE), strict=True)
+        pieces = zip(_split(a_N.float()), _split(b_N.float()), strict=True)
         return torch.stack([torch.dot(a, b) for a, b in pieces]).sum()
 
     def weights(self) -> dict[str, Tensor]:
@@ -254,6 +255,12 @@ class Learner:
     def _require_finite(self, value: float, what: str) -> None:
         if not math.isfinite(value):
             raise Diverged(what, self.steps)
+
+
+def _split(vector_N: Tensor) -> Sequence[Tensor]:
+    """A vector in pieces, each short enough to be added up without loss."""
+    parts: Sequence[Tensor] = torch.split(vector_N, _GPU_PIECE if vector_N.is_cuda else _PIECE)
+    return parts
 
 
 def _floats(values: Sequence[Tensor]) -> list[float]:

@@ -57,7 +57,11 @@ def make_optimizer(
         return torch.optim.SGD([theta_N], lr=config.eta, weight_decay=o.weight_decay)
     if o.name == "normalized_sgd":
         return NormalizedSGD(theta_N, config.eta, o.weight_decay, norm)
-    return torch.optim.AdamW([theta_N], lr=config.eta, betas=(o.beta1, o.beta2), eps=o.eps, weight_decay=o.weight_decay)
+    # One kernel, without temporaries. On a CPU that gains nothing and gives other bits.
+    fused = True if theta_N.is_cuda else None
+    return torch.optim.AdamW(
+        [theta_N], lr=config.eta, betas=(o.beta1, o.beta2), eps=o.eps, weight_decay=o.weight_decay, fused=fused
+    )
 
 
 def warmed_up(config: WorkerConfig, steps: int) -> float:

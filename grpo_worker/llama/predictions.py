@@ -21,6 +21,8 @@ VECTOR = 16
 """Torch's softmax on a CPU takes seven times as long on rows that do not fill a vector."""
 CHUNK = 2**20
 """Logits that are exponentiated at once, so that the passes over them stay in the processor's cache."""
+GPU_CHUNK = 2**27
+"""A GPU has no such cache, and calling its kernels is what costs; this bounds the memory beside the logits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,8 +120,8 @@ class _LogProbs(torch.autograd.Function):
 
 def _exponentiated(logit_NV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Replace logits by e = exp(logit − top), in place; returns top, Σe and Σe·log e of each row."""
-    parts = []
-    for part_NV in torch.split(logit_NV, max(1, CHUNK // logit_NV.shape[1])):
+    parts, chunk = [], GPU_CHUNK if logit_NV.is_cuda else CHUNK
+    for part_NV in torch.split(logit_NV, max(1, chunk // logit_NV.shape[1])):
         top_N1 = part_NV.amax(-1, keepdim=True)
         shifted_NV = part_NV - top_N1
         torch.exp(shifted_NV, out=part_NV)
