@@ -49,9 +49,11 @@ class Engine:
 
 
 def on_gpu(gpus: int = 1, **sampler: Any) -> Engine:
-    """An engine on a GPU, where sums are taken in an order that depends on the batch."""
+    """An engine on a GPU. `hf` is as exact there as on a CPU (measured); for vLLM the tolerances are estimates."""
     fields = {"device": "cuda", "sampler": sampler}
-    return Engine(load_sampler, fields, tolerance=5e-3, same_tokens=0.9, lockstep=sampler["engine"] == "hf", gpus=gpus)
+    if sampler["engine"] == "hf":
+        return Engine(fields=fields, gpus=gpus)
+    return Engine(fields=fields, tolerance=5e-3, same_tokens=0.9, lockstep=False, gpus=gpus)
 
 
 VLLM_WARNS = pytest.mark.filterwarnings("default")  # of its own code

@@ -210,4 +210,4 @@ def test_adapters_are_sampled_with_their_base(engine: Engine, start: Start, poli
     expected = log_probs(policy, weights, prompts, made, 1.0)
     torch.testing.assert_close(made.logp_BT, expected, rtol=0, atol=engine.tolerance)
     frozen = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    assert (made.logp_BT - log_probs(policy, frozen, prompts, made, 1.0)).abs().mean() > 100 * engine.tolerance
+    assert (made.logp_BT - log_probs(policy, frozen, prompts, made, 1.0)).abs().mean() > 0.1
