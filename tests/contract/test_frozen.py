@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, MetaData, select
+from typer.testing import CliRunner, Result
 
+from orchestrator.cli import app
 from orchestrator.db import schema
 from orchestrator.db.models import Base, SyncMetric
 from orchestrator.db.session import create_engine_for, transaction
@@ -112,9 +114,13 @@ def test_an_upgraded_database_is_used(old: str, tmp_path: Path, policy_cache: Pa
     """Fitted, exported and trained on as if this version had made it."""
     ws = workspace(tmp_path, policy_cache, old)
     revision = schema.current(old)
+
+    def stalesweep(*arguments: str) -> Result:
+        return CliRunner().invoke(app, arguments, env=ws.environment)
+
     if revision != schema.REVISIONS[-1]:
-        refused = ws.run("status")
-        assert refused.returncode == 2
+        refused = stalesweep("status")
+        assert refused.exit_code == 2
         assert f"has schema {revision}, this stalesweep needs {schema.REVISIONS[-1]}" in refused.stderr
 
     launched = ws.run("launch", str(frozen.FOLDER / "finished.yaml"), "--executor", "local")
@@ -124,16 +130,16 @@ def test_an_upgraded_database_is_used(old: str, tmp_path: Path, policy_cache: Pa
         revision != schema.REVISIONS[-1]
     )
 
-    status = json.loads(ws.run("status", "--format", "json").stdout)
+    status = json.loads(stalesweep("status", "--format", "json").stdout)
     assert [one["sweep"] for one in status] == ["finished", "unfinished"]
-    laws = ws.run("fit-laws", "finished", "--format", "json")
-    assert laws.returncode == 0, laws.stderr
+    laws = stalesweep("fit-laws", "finished", "--format", "json")
+    assert laws.exit_code == 0, laws.output
     assert json.loads(laws.stdout)["runs"] == 4
 
     resumed = ws.run("launch", str(frozen.FOLDER / "unfinished.yaml"), "--executor", "debug")
     assert resumed.returncode == 0, resumed.stderr
-    exported = ws.run("export", "--out", str(tmp_path / "out"), "--format", "csv")
-    assert exported.returncode == 0, exported.stderr
+    exported = stalesweep("export", "--out", str(tmp_path / "out"), "--format", "csv")
+    assert exported.exit_code == 0, exported.output
     with (tmp_path / "out" / "syncs.csv").open() as file:
         syncs = list(csv.DictReader(file))
     [unusual] = [row for row in syncs if (row["run"], row["sync"]) == ("1", "1")]
