@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
-import os
 import signal
 import threading
 import traceback
@@ -31,7 +30,8 @@ from orchestrator.errors import Fenced, JournalError, StoreError, UsageError
 from orchestrator.processes import this_host
 from orchestrator.provenance import checkout
 from orchestrator.recording import ORDINARY, Pace, Recording
-from orchestrator.settings import cache_dir, database_url, jobs_write
+from orchestrator.settings import cache_dir, jobs_write
+from orchestrator.urls import resolve
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class JobSpec:
     Attributes:
         directories: The run directories of the job's share, absolute, in the order to train them.
         cache_dir: Where warmed-up policies are kept, absolute.
-        database: URL without a password; None = the environment's ``STALESWEEP_DB``.
+        database: What `orchestrator.urls.handed_over` gave.
         executor: ``local``, ``slurm`` or ``debug``.
         launched_from: The host that launched it.
         writes: ``database``, ``journal`` or ``auto``, see `writes_database`.
@@ -51,22 +51,18 @@ class JobSpec:
 
     directories: tuple[Path, ...]
     cache_dir: Path
-    database: str | None
+    database: str
     executor: str
     launched_from: str
     writes: str
 
 
-def job_spec(store: Store, directories: Iterable[Path], executor: str) -> JobSpec:
-    """Put a job's share together. A URL with a password travels in the environment, never in the pickle."""
-    url = make_url(store.url)
-    secret = url.password is not None or "password" in url.query
-    if secret:
-        os.environ["STALESWEEP_DB"] = store.url
+def job_spec(database: str, directories: Iterable[Path], executor: str) -> JobSpec:
+    """Put a job's share together, within `orchestrator.urls.handed_over`."""
     return JobSpec(
         directories=tuple(directories),
         cache_dir=cache_dir().absolute(),
-        database=None if secret else store.url,
+        database=database,
         executor=executor,
         launched_from=this_host(),
         writes=jobs_write(),
@@ -111,7 +107,7 @@ def run_share(spec: JobSpec, pace: Pace = ORDINARY) -> dict[int, str]:
     """
     stop = threading.Event()
     outcomes: dict[int, str] = {}
-    url = database_url(spec.database)
+    url = resolve(spec.database)
     store = None if journals_only(url, spec.writes, spec.launched_from) else Store(url, check_schema=False)
     with _stopping_on_signals(stop), store or contextlib.nullcontext():
         worker = importlib.import_module("grpo_worker.loop")  # takes seconds, in which a signal must not be lost

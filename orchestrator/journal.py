@@ -93,6 +93,11 @@ class Journal:
                 raise _unwritable(path, error) from error
 
     @property
+    def empty(self) -> bool:
+        """Whether no record has been appended yet."""
+        return self._end == 0
+
+    @property
     def elapsed_s(self) -> float:
         """Seconds since the attempt began."""
         return time.monotonic() - self._began

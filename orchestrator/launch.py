@@ -30,6 +30,7 @@ from orchestrator.processes import is_alive, this_host
 from orchestrator.rundirs import RunFile, name_of
 from orchestrator.rundirs import prepare as write_run_file
 from orchestrator.settings import jobs_write, runs_dir
+from orchestrator.urls import handed_over
 
 Executor = Literal["slurm", "local", "debug"]
 
@@ -144,7 +145,8 @@ def cores() -> int:
 
 def run_here(store: Store, directories: Iterable[Path]) -> None:
     """Train in this process, one after the other (``--executor debug``)."""
-    run_share(job_spec(store, directories, "debug"))
+    with handed_over(store.url) as database:
+        run_share(job_spec(database, directories, "debug"))
 
 
 def detach(grid: Path, max_parallel: int | None, url: str) -> tuple[int, Path]:
@@ -157,7 +159,7 @@ def detach(grid: Path, max_parallel: int | None, url: str) -> tuple[int, Path]:
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "orchestrator.cli", "launch", str(grid), "--executor", "local", "--yes"]
     command += ["--max-parallel", str(max_parallel)] if max_parallel else []
-    with log.open("ab") as output, _environment(STALESWEEP_DB=url):
+    with log.open("ab") as output, handed_over(url):
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
@@ -187,22 +189,36 @@ def run_local(
         UsageError: Processes end without taking a run; the message holds the end of their log.
         KeyboardInterrupt: After the processes have ended.
     """
-    spec = job_spec(store, directories.values(), "local")
-    ours = set(directories)
+    with handed_over(store.url) as database:
+        spec = job_spec(database, directories.values(), "local")
+        _run_local(store, sweep_id, set(directories), spec, max_parallel, on_poll)
+
+
+def _run_local(
+    store: Store,
+    sweep_id: int,
+    ours: set[int],
+    spec: JobSpec,
+    max_parallel: int,
+    on_poll: Callable[[list[RunProgress]], None],
+) -> None:
     jobs: list[submitit.Job[Any]] = []
     fruitless, waiting_before = 0, len(ours)
     store.set_queued(ours)
     journals = journals_only(store.url, spec.writes, spec.launched_from) is not None
+    behind, noted = journals, set[str]()
     try:
         while True:
             ended = [job for job in jobs if job.done()]
             try:
-                if journals:
-                    collect(store, sweep_id)
+                if behind:
+                    _collect(store, sweep_id, noted)
                 recover(store, sweep_id)
                 progress = store.progress(sweep_id)
+                behind = journals
             except StoreUnavailable as error:
                 _wait_for_database(store, error)
+                behind = True  # jobs may have ended without being able to say so
                 continue
             on_poll(progress)
             waiting = sum(p.state == "queued" for p in progress if p.run_id in ours)
@@ -219,17 +235,28 @@ def run_local(
             time.sleep(_POLL_S)
     except BaseException:
         _end(jobs)
-        recover(store, sweep_id)
-        unfinished = [p.run_id for p in store.progress(sweep_id) if p.run_id in ours and p.state in ("queued", "lost")]
-        store.set_pending(unfinished)  # a failed run keeps its state and its reason
+        with contextlib.suppress(StoreUnavailable):  # then the next launch finds out
+            recover(store, sweep_id)
+            left = [p.run_id for p in store.progress(sweep_id) if p.run_id in ours and p.state in ("queued", "lost")]
+            store.set_pending(left)  # a failed run keeps its state and its reason
         raise
+
+
+def _collect(store: Store, sweep_id: int, noted: set[str]) -> None:
+    """Bring in journals; what people should know of is logged once."""
+    notes = collect(store, sweep_id).notes
+    for note in notes:
+        if note not in noted:
+            log.warning("%s", note)
+    noted.update(notes)
 
 
 def watch(store: Store, sweep_id: int, on_poll: Callable[[list[RunProgress]], None]) -> None:
     """Show a sweep's progress until no run is waiting or running; all it changes is to bring in journals."""
+    noted = set[str]()
     while True:
         try:
-            collect(store, sweep_id)
+            _collect(store, sweep_id, noted)
             progress = store.progress(sweep_id)
         except StoreUnavailable as error:
             _wait_for_database(store, error)

@@ -206,8 +206,8 @@ class Recording:
         self._introduced = False
 
     def _beat(self) -> None:
-        # With no database to tell, the journal shows that the attempt is alive.
-        if time.monotonic() - self._spoke > self._pace.heartbeat_s:
+        # With no database to tell, the journal shows that the attempt is alive; but its first record says whose it is.
+        if time.monotonic() - self._spoke > self._pace.heartbeat_s and not self._journal.empty:
             self._spoke = time.monotonic()
             try:
                 self._journal.append("beat")

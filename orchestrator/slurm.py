@@ -19,6 +19,7 @@ from orchestrator.db.store import Store
 from orchestrator.errors import UsageError
 from orchestrator.job import job_spec, run_share
 from orchestrator.settings import runs_dir
+from orchestrator.urls import handed_over
 
 TIMEOUT_S = 20.0
 
@@ -44,10 +45,11 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
     for resources, chunk in _chunks([(run_id, needs[run_id]) for run_id in directories]):
         executor = submitit.AutoExecutor(folder=folder, cluster="slurm")
         executor.update_parameters(name=f"stalesweep-{sweep_name}", **parameters(resources))
-        specs = [job_spec(store, [directories[run_id]], "slurm") for run_id in chunk]
         store.set_queued(chunk)  # before the jobs exist, so that one that starts at once is not set back
         try:
-            jobs = executor.map_array(run_share, specs)
+            with handed_over(store.url) as database:
+                specs = [job_spec(database, [directories[run_id]], "slurm") for run_id in chunk]
+                jobs = executor.map_array(run_share, specs)
         except (submitit.core.utils.FailedJobError, subprocess.SubprocessError, OSError) as error:
             store.set_pending(chunk)
             raise UsageError(f"Slurm refused the submission: {str(error).strip().splitlines()[-1]}") from error

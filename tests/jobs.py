@@ -67,7 +67,7 @@ class Jobs:
         """As `stalesweep launch` before it starts jobs; what can be brought to the database is there then."""
         with Store(self.url) as store:
             found = collect(store, self.sweep_id)
-            assert found.notes == []
+            assert found.notes == [], found.notes
             launch.recover(store, self.sweep_id)
             unfinished = store.unfinished_runs(self.sweep_id)
             wanted = [run_id for run_id in run_ids if run_id in unfinished]

@@ -47,7 +47,8 @@ class Killing:
             if not killed:
                 break
             self.before[said] += 1
-        assert self.jobs.collect().notes == []
+        found = self.jobs.collect()
+        assert found.notes == [], found.notes
         self.jobs.check(self.run_id)
         return first
 
@@ -82,7 +83,8 @@ def collectors(jobs: Jobs) -> Counter[str]:
             break
         before[said] += 1
         kill_at += 1
-    assert jobs.collect().notes == []
+    found = jobs.collect()
+    assert found.notes == [], found.notes
     for run_id in range(1, len(jobs.sweep.runs) + 1):
         jobs.check(run_id)
     return before

@@ -145,7 +145,7 @@ def test_what_cannot_be_removed_is_named(
 def submitted(store: Store, folder: Path, job_id: str, *directories: Path, over: bool = True) -> None:
     """What submitit keeps of a job."""
     folder.mkdir(parents=True, exist_ok=True)
-    DelayedSubmission(run_share, job_spec(store, directories, "slurm")).dump(folder / f"{job_id}_submitted.pkl")
+    DelayedSubmission(run_share, job_spec(store.url, directories, "slurm")).dump(folder / f"{job_id}_submitted.pkl")
     (folder / f"{job_id}_0_log.out").write_text("trained")
     (folder / f"{job_id.partition('_')[0]}_submission.sh").write_text("#!/bin/bash\n")
     if over:

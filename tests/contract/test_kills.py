@@ -1,4 +1,4 @@
-"""kill -9 at every operation of an attempt: after the run is launched again its rows are those of an uninterrupted one."""
+"""kill -9 at every operation of an attempt: launched again, its rows are those of a run that was never interrupted."""
 
 from __future__ import annotations
 
