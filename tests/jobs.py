@@ -5,6 +5,8 @@ Imports neither pytest nor torch, so that a process made for it forks in millise
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 import os
 import sys
@@ -59,13 +61,14 @@ class Jobs:
     def register(self) -> None:
         """Create the database, and the runs in it."""
         schema.upgrade(self.url)
-        with Store(self.url) as store:
+        self._store = Store(self.url)
+        with self._store as store:
             self.sweep_id = store.register(self.sweep)
             launch.place(store, self.sweep_id)
 
     def submit(self, *run_ids: int) -> list[Path]:
         """As `stalesweep launch` before it starts jobs; what can be brought to the database is there then."""
-        with Store(self.url) as store:
+        with self._store as store:
             found = collect(store, self.sweep_id)
             assert found.notes == [], found.notes
             launch.recover(store, self.sweep_id)
@@ -88,12 +91,12 @@ class Jobs:
         return run_share(self.spec(list(directories), url), pace)
 
     def collect(self) -> Collected:
-        with Store(self.url) as store:
+        with self._store as store:
             return collect(store, self.sweep_id)
 
     def rows(self, run_id: int) -> dict[str, Any]:
         """All of a run that must not depend on how often it was interrupted."""
-        with Store(self.url) as store, store.read() as connection:
+        with self._store as store, store.read() as connection:
             return {
                 "run": _all(connection, Run, run_id, "state learner_steps collapse_step collapse_step_lo "
                             "collapse_sync collapse_detector failure"),
@@ -102,7 +105,7 @@ class Jobs:
             }  # fmt: skip
 
     def attempts(self, run_id: int) -> list[Any]:
-        with Store(self.url) as store, store.read() as connection:
+        with self._store as store, store.read() as connection:
             return list(connection.execute(select(Attempt.__table__).where(Attempt.run_id == run_id)).mappings())
 
     def directory(self, run_id: int) -> Path:
@@ -133,10 +136,9 @@ def _bits(value: object) -> object:
     return value.hex() if isinstance(value, float) and not math.isnan(value) else value
 
 
+@functools.cache
 def expected(horizon: int) -> dict[str, Any]:
     """The rows of an uninterrupted run, from the fake worker itself."""
-    import dataclasses
-
     columns = [c.name for c in SyncMetric.__table__.columns if c.name not in ("run_id", "attempt")]
     syncs = [dataclasses.asdict(fake_worker.sync(number, 2)) for number in range(-(-horizon // 2))]
     evals = [fake_worker.evaluation(step) for step in range(horizon + 1) if step % 4 == 0 or step == horizon]

@@ -40,7 +40,7 @@ def test_attempts(url: str, tmp_path: Path) -> None:
 def test_attempts_while_the_database_is_away(url: str, tmp_path: Path) -> None:
     before = kills("outages", url, tmp_path)
     assert sum(before.values()) >= 100
-    assert all(before[what] >= 5 for what in WRITES)
+    assert all(before[what] >= 1 for what in WRITES)
 
 
 @pytest.mark.slow
