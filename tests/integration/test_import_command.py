@@ -55,9 +55,9 @@ def test_an_exported_sweep_is_fitted_alike(bare: Workspace) -> None:
         assert bare.run("export", name, "--out", f"out-{name}", "--format", format).returncode == 0
         imported = bare.run("import", f"out-{name}", "--sweep", {"mine": "again", "again": "thrice"}[name])
         assert imported.returncode == 0, imported.stderr
-    for format in ("table", "json"):
-        said = [bare.run("fit-laws", name, "--format", format).stdout for name in ("mine", "thrice")]
-        assert said[0] == said[1] != ""
+    said = [bare.run("fit-laws", name).stdout for name in ("mine", "thrice")]
+    assert said[0] == said[1]
+    assert "15 cells, 69 finished runs" in said[0]
 
 
 @pytest.mark.slow
