@@ -64,7 +64,7 @@ def exit_codes(command: Callable[P, R]) -> Callable[P, R]:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(USAGE) from error
         except KeyboardInterrupt as error:
-            typer.echo("interrupted; `stalesweep launch` again finishes what is missing", err=True)
+            typer.echo("interrupted; the same command again finishes what is missing", err=True)
             raise typer.Exit(INTERRUPTED) from error
 
     return wrapped
