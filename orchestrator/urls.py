@@ -49,7 +49,7 @@ def parse(url: str) -> URL:
     match parsed.get_backend_name():
         case "postgresql":
             return parsed.set(drivername="postgresql+psycopg")
-        case "sqlite" if not file or file == ":memory:" or parsed.query:
+        case "sqlite" if not file or file == ":memory:" or parsed.query or parsed.host or parsed.username:
             raise StoreError("a SQLite database must be a file that several processes can share: sqlite:///FILE")
         case "sqlite":
             return parsed.set(drivername="sqlite", database=str(Path(str(file)).expanduser().resolve()))
@@ -72,7 +72,8 @@ def split(url: URL) -> tuple[URL, dict[str, str]]:
     secrets = {key: value for key, value in last.items() if _is_secret(key, value)}
     if url.password is not None:
         secrets["password"] = str(url.password)
-    return url.set(password=None).difference_update_query(secrets), secrets
+    # Not `set`, which takes None for "as it is".
+    return url._replace(password=None).difference_update_query(secrets), secrets
 
 
 @contextmanager
@@ -127,9 +128,7 @@ def read(path: Path) -> str:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise UsageError(f"the database's URL cannot be read from {path}: {reason}") from None
     if len(lines) != 1:
-        raise UsageError(
-            f"{path} must hold the database's URL on one line, and nothing else; it holds {len(lines)} words"
-        )
+        raise UsageError(f"{path} must hold the database's URL on one line and nothing else; it has {len(lines)} lines")
     return lines[0]
 
 
