@@ -82,7 +82,10 @@ def _database(option: str | None) -> Finding:
 
 
 def _folder(name: str, path: Path) -> Finding:
-    existing = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+    try:
+        existing = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+    except PermissionError as error:
+        return Finding(name, False, f"{path}: {error.filename} cannot be entered")
     if not os.access(existing, os.W_OK):
         return Finding(name, False, f"{path}: {existing} is not writable")
     free_gb = shutil.disk_usage(existing).free / 1e9
