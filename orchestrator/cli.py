@@ -157,8 +157,6 @@ def status(
     """Show what runs, collapsed or failed, and how long it will take."""
     import json
 
-    from orchestrator.launch import watch as watch_sweep
-    from orchestrator.report.live import show_progress
     from orchestrator.report.progress import progress_view
     from orchestrator.track import sweep_status
 
@@ -168,9 +166,7 @@ def status(
         for name in names:
             _collect(store, store.sweep_id(name))
         if watch:
-            for name in names:
-                with show_progress(name) as show:
-                    watch_sweep(store, store.sweep_id(name), show)
+            _watch(store, names)
         found = [sweep_status(name, store.progress(store.sweep_id(name))) for name in names]
     if not found:
         raise NothingToDo("the database holds no sweep yet; `stalesweep launch GRID.yaml` starts one")
@@ -181,6 +177,15 @@ def status(
             _print(progress_view(one))
     if any(one.failures for one in found):
         raise typer.Exit(SOME_FAILED)
+
+
+def _watch(store: Store, names: list[str]) -> None:
+    from orchestrator.launch import watch
+    from orchestrator.report.live import show_progress
+
+    for name in names:
+        with show_progress(name) as show:
+            watch(store, store.sweep_id(name), show)
 
 
 @app.command("fit-laws")

@@ -9,10 +9,8 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from sqlalchemy import Connection, bindparam, insert, select
 
 from grpo_worker.config import content_digest
@@ -21,10 +19,13 @@ from orchestrator.db.types import now
 from orchestrator.errors import NothingToDo, SweepConflict, UsageError
 from orchestrator.settings import code_version
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 SOURCE = "import"
 """What `orchestrator.db.models.Sweep.source` says of an import."""
 
-Batches = Callable[[], Iterator[pa.RecordBatch]]
+Batches = Callable[[], Iterator["pa.RecordBatch"]]
 """Rows with ``run`` (place in the sweep's runs), ``attempt`` and columns of a table; can be read again."""
 
 
@@ -251,6 +252,9 @@ def _insert_rows(connection: Connection, table: type[Base], batches: Batches, ru
 
 def _values(column: pa.Array, *, nan_as_text: bool) -> list[Any]:
     values: list[Any] = column.to_pylist()
+    import pyarrow as pa
+    import pyarrow.compute as pc  # a quarter of a second that every command would take
+
     if nan_as_text and pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
         # As `orchestrator.db.types.NanFloat` stores it.
         return ["NaN" if value is not None and math.isnan(value) else value for value in values]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -202,24 +203,26 @@ def _run_folders(connection: Connection, *conditions: ColumnElement[bool]) -> li
 
 def progress(connection: Connection, sweep_id: int) -> list[RunProgress]:
     """Say how far every run is, in grid order: one query, three index look-ups a run."""
-    rows = connection.execute(
+    rows: Any = connection.execute(  # in the order of the fields of `RunProgress`
         select(
-            Run.id.label("run_id"),
+            Run.id,
             *(Cell.position, Cell.model, Cell.k, Cell.eta, Cell.axes),
-            *(Run.seed, Run.state, Run.horizon, Run.learner_steps, Run.collapse_step, Run.failure),
-            _latest(SyncMetric.sync, SyncMetric.run_id, SyncMetric.sync).label("sync"),
-            _latest(SyncMetric.reward, SyncMetric.run_id, SyncMetric.sync).label("reward"),
-            _latest(Evaluation.val_reward, Evaluation.run_id, Evaluation.learner_step).label("val_reward"),
-            seconds_between(Attempt.started_at, now()).label("started_age_s"),
-            seconds_between(Attempt.heartbeat_at, now()).label("heartbeat_age_s"),
-            _RATE.label("steps_per_s"),
+            *(Run.seed, Run.state, Run.horizon, Run.learner_steps),
+            _latest(SyncMetric.sync, SyncMetric.run_id, SyncMetric.sync),
+            _latest(SyncMetric.reward, SyncMetric.run_id, SyncMetric.sync),
+            _latest(Evaluation.val_reward, Evaluation.run_id, Evaluation.learner_step),
+            *(Run.collapse_step, Run.failure),
+            seconds_between(Attempt.started_at, now()),
+            seconds_between(Attempt.heartbeat_at, now()),
+            _RATE,
         )
         .join(Cell)
         .outerjoin(Attempt, and_(Attempt.run_id == Run.id, Attempt.number == Run.fence))
         .where(Cell.sweep_id == sweep_id)
         .order_by(Cell.position, Run.id)
-    ).mappings()
-    return [RunProgress(**{**row, "axes": json.loads(row["axes"])}) for row in rows]
+    )
+    axes = functools.cache(json.loads)  # one text a cell
+    return [RunProgress(*(*row[:5], axes(row[5]), *row[6:])) for row in rows]
 
 
 def _latest(

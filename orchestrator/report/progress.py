@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +14,11 @@ from rich.text import Text
 from orchestrator.db.models import RESULT_STATES
 from orchestrator.db.store import RunProgress
 from orchestrator.grid import Sweep
+from orchestrator.report.columns import GAP, blocks
 from orchestrator.track import CellStatus, SweepStatus
+
+_LISTED = 20
+"""So many failed runs, and silent ones, are named."""
 
 _STYLES = {"collapsed": "red", "degraded": "yellow", "stable": "green", "failed": "magenta", "lost": "magenta"}
 
@@ -27,19 +31,25 @@ def progress_view(status: SweepStatus) -> RenderableType:
         extra = "".join(f" · {name} = {value}" for name, value in cell.axes.items())
         groups.setdefault(f"{cell.model}{extra}", []).append(cell)
     for heading, cells in groups.items():
-        parts += [Text(f"{status.name} · {heading}", style="bold"), _table(cells)]
+        parts += [Text(f"{status.name} · {heading}", style="bold"), _PhaseTable(cells)]
     parts.append(_bar(status))
-    parts += [
-        Text(f"run {run.run_id} ({run_label(run)}) {run.state}: {run.failure}", style="magenta")
-        for run in status.failures
-    ]
-    parts += [
-        Text(
-            f"run {run.run_id} ({run_label(run)}) has not been heard of for {run.heartbeat_age_s:.0f} s", style="yellow"
-        )
+    failed = [f"run {run.run_id} ({run_label(run)}) {run.state}: {run.failure}" for run in status.failures]
+    silent = [
+        f"run {run.run_id} ({run_label(run)}) has not been heard of for {run.heartbeat_age_s:.0f} s"
         for run in status.silent
     ]
+    parts += [Text(line, style="magenta") for line in _first(failed)]
+    parts += [Text(line, style="yellow") for line in _first(silent)]
     return Group(*parts)
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    more = len(lines) - _LISTED
+    return (
+        [*lines[:_LISTED], f"and {more:,} more: `stalesweep status --format json` lists all"]
+        if more > 0
+        else list(lines)
+    )
 
 
 def run_label(run: RunProgress) -> str:
@@ -102,17 +112,28 @@ def plan_view(sweep: Sweep, executor: str, arrays: Sequence[str]) -> RenderableT
     return Group(table, *(Text(line) for line in lines))
 
 
-def _table(cells: Sequence[CellStatus]) -> Table:
-    etas = sorted({cell.eta for cell in cells})
-    by_place = {(cell.k, cell.eta): cell for cell in cells}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("k", justify="right")
-    for eta in etas:
-        table.add_column(f"η = {eta:g}")
-    for k in sorted({cell.k for cell in cells}):
-        places = [by_place.get((k, eta)) for eta in etas]
-        table.add_row(str(k), *(_cell_text(cell) if cell else "" for cell in places))
-    return table
+class _PhaseTable:
+    """The cells, rows k and columns η, both rising; several tables where the columns do not fit."""
+
+    def __init__(self, cells: Sequence[CellStatus]) -> None:
+        self._texts = {(cell.k, cell.eta): _cell_text(cell) for cell in cells}
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        etas, ks = sorted({eta for _, eta in self._texts}), sorted({k for k, _ in self._texts})
+        lines = [line for text in self._texts.values() for line in text.plain.split("\n")]
+        widest = max(map(len, [*lines, *map(_heading, etas)]))
+        for block in blocks(etas, max(1, (options.max_width - len(str(ks[-1]))) // (widest + GAP))):
+            table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+            table.add_column("k", justify="right")
+            for eta in block:
+                table.add_column(_heading(eta), no_wrap=True)
+            for k in ks:
+                table.add_row(str(k), *(self._texts.get((k, eta), "") for eta in block))
+            yield table
+
+
+def _heading(eta: float) -> str:
+    return f"η = {eta:g}"
 
 
 def _cell_text(cell: CellStatus) -> Text:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from orchestrator.errors import UsageError
 from orchestrator.laws.forms import Laws, ModelLaws
+from orchestrator.report.columns import GAP, blocks
 from orchestrator.report.files import csv_cells, latex, markdown
 from orchestrator.report.verdicts import (
     bracket_texts,
@@ -29,9 +30,6 @@ from orchestrator.report.verdicts import (
 Format = Literal["table", "markdown", "latex", "csv", "json"]
 
 FORMATS: tuple[str, ...] = get_args(Format)
-
-GAP = 3
-"""Blank columns that rich leaves between two columns of a table."""
 
 
 def render(laws: Laws, format: str, *, width: int = 80) -> str:
@@ -98,7 +96,7 @@ def phase_table(model: ModelLaws, width: int) -> list[Table]:
     widest = max(map(len, [*lines, *(_heading(eta) for eta in etas)]), default=0)
     room = width - max((len(str(cell.k)) for cell in model.cells), default=1)
     tables = []
-    for block in _blocks(etas, max(1, room // (widest + GAP))):
+    for block in blocks(etas, max(1, room // (widest + GAP))):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
         table.add_column("k", justify="right")
         for eta in block:
@@ -149,13 +147,6 @@ def _sentences(heading: str, sentences: Sequence[str]) -> list[RenderableType]:
     for sentence in sentences:
         grid.add_row(Text("-"), Text(sentence))
     return [Text(heading, style="bold"), grid, Text()]
-
-
-def _blocks(etas: Sequence[float], at_most: int) -> list[Sequence[float]]:
-    """Split into as few blocks as needed, all of about the same size."""
-    count = -(-len(etas) // at_most)
-    size = -(-len(etas) // count) if count else 1
-    return [etas[start : start + size] for start in range(0, len(etas), size)]
 
 
 def _plain(content: RenderableType, width: int) -> str:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from orchestrator.db import schema
+from orchestrator.db.store import Store
+from orchestrator.grid import load_sweep
 
 HEAVY = ["torch", "transformers", "pandas", "optuna", "sqlalchemy", "submitit", "scipy"]
 
@@ -19,6 +24,19 @@ def modules_after(code: str) -> set[str]:
 
 def test_the_command_line_imports_nothing_heavy() -> None:
     assert modules_after("import orchestrator.cli").isdisjoint(HEAVY)
+
+
+def test_status_imports_only_what_it_needs(tmp_path: Path) -> None:
+    # Imports are most of its time.
+    url = f"sqlite:///{tmp_path}/sweeps.db"
+    schema.upgrade(url)
+    with Store(url) as store:
+        grid = tmp_path / "grid.yaml"
+        grid.write_text("name: demo\ngrid: {model: [tiny], k: [2], eta: [1.0e-3], seed: [0]}\n")
+        store.register(load_sweep(grid))
+    loaded = modules_after(f"from orchestrator.cli import app; app(['status', '--db', '{url}'], standalone_mode=False)")
+    assert "sqlalchemy" in loaded
+    assert loaded.isdisjoint({*HEAVY, "numpy", "pyarrow"} - {"sqlalchemy"})
 
 
 @pytest.mark.parametrize(
