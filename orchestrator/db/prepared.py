@@ -45,10 +45,12 @@ class Prepared:
     Attributes:
         sql: Its text.
         names: Of its parameters, in their order.
+        pick: Takes their values, in that order, from values by name.
     """
 
     sql: str
     names: tuple[str, ...]
+    pick: Callable[[Mapping[str, Any]], tuple[Any, ...]]
 
     def changes(self, execute: Execute, values: Mapping[str, Any]) -> bool:
         """Execute it; returns whether it changed anything.
@@ -57,7 +59,7 @@ class Prepared:
             execute: A driver's connection's ``execute``, or ``exec_driver_sql`` of SQLAlchemy's.
             values: Of its parameters, by name; others may be among them.
         """
-        rowcount: int = execute(self.sql, tuple(values[name] for name in self.names)).rowcount
+        rowcount: int = execute(self.sql, self.pick(values)).rowcount
         return rowcount > 0
 
 
@@ -124,7 +126,7 @@ def upsert_all(
 def row(prepared: Prepared, kind: str, values: Mapping[str, Any]) -> tuple[Any, ...]:
     """The parameters of `upsert` or `add_sync` from the values by name; what is missing was not measured."""
     try:
-        found: tuple[Any, ...] = itemgetter(*prepared.names)(values)
+        found = prepared.pick(values)
     except KeyError:
         found = tuple(map(values.get, prepared.names))
     if kind == "sqlite" and any(map(ne, found, found)):  # only a NaN differs from itself
@@ -179,4 +181,5 @@ def _parameter(name: str, column: Any) -> BindParameter[Any]:
 def _prepared(statement: CompilerElement, kind: str) -> Prepared:
     dialect: Dialect = sqlite.dialect() if kind == "sqlite" else PGDialect_psycopg(paramstyle="format")  # type: ignore[no-untyped-call]
     compiled: Any = statement.compile(dialect=dialect)
-    return Prepared(str(compiled), tuple(compiled.positiontup))
+    names = tuple(compiled.positiontup)
+    return Prepared(str(compiled), names, itemgetter(*names))
