@@ -43,6 +43,9 @@ bench: install-dev
 	$(BIN)/python -m tests.benchmarks.bench_pipelines --k 2 8
 	$(BIN)/python -m tests.benchmarks.bench_cli
 	$(BIN)/python -m tests.benchmarks.bench_quickstart
+	$(BIN)/python -m tests.benchmarks.bench_store
+	$(BIN)/python -m tests.benchmarks.bench_journal
+	$(BIN)/python -m tests.benchmarks.bench_large
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

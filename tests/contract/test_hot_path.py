@@ -8,18 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 from stores import ORIGIN, begin, sync_record
 
 from grpo_worker.records import FinishRecord
 from orchestrator.db import schema
-from orchestrator.db.models import Attempt, Run, SyncMetric
-from orchestrator.db.session import create_engine_for, driver_connection
+from orchestrator.db.models import Attempt, Fit, Run, SyncMetric
+from orchestrator.db.session import create_engine_for, driver_connection, transaction
 from orchestrator.db.sqlite_lock import begin_writing
 from orchestrator.db.store import Claim, Store
 from orchestrator.errors import OutOfStep, StoreError, StoreUnavailable
@@ -98,7 +98,7 @@ def test_what_a_constraint_refuses_changes_nothing_and_the_next_is_stored(store:
     store.ingest(claim, Chunk([entry(0)], 0, 100, []))
 
 
-def test_a_body_that_fails_leaves_no_transaction_behind(url: str) -> None:
+def test_a_body_that_fails_leaves_neither_a_transaction_nor_a_mode_behind(url: str) -> None:
     schema.upgrade(url)
     engine = create_engine_for(url)
     with pytest.raises(ZeroDivisionError), driver_connection(engine) as driver:
@@ -106,6 +106,11 @@ def test_a_body_that_fails_leaves_no_transaction_behind(url: str) -> None:
         _ = 1 / 0
     with Store(url) as other:  # would wait for a lock that was left behind
         other.save_fit(sweeps=[], run_ids=[], detector="none", result={})
+    with pytest.raises(ZeroDivisionError), transaction(engine, write=True) as connection:
+        connection.execute(delete(Fit))
+        _ = 1 / 0
+    with transaction(engine, write=False) as connection:
+        assert connection.scalar(select(func.count()).select_from(Fit)) == 1
     engine.dispose()
 
 
@@ -168,6 +173,26 @@ def server() -> Iterator[Server]:
     # It writes its log to disk only when a transaction waits for it: all others are lost in a crash.
     with own_server(wal_writer_delay="10s", checkpoint_timeout="1h", fsync="on") as server:
         yield server
+
+
+def test_only_a_connection_that_has_rested_is_asked_whether_it_serves(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = create_engine_for(server.url(password=PASSWORD))
+
+    def ask() -> None:
+        with transaction(engine, write=True) as connection:
+            connection.exec_driver_sql("SELECT 1")
+
+    for rest_s, after_a_restart in ((0.0, nullcontext()), (1000.0, pytest.raises(StoreUnavailable))):
+        monkeypatch.setattr("orchestrator.db.session._REST_S", rest_s)
+        ask()
+        server.stop()
+        server.start()
+        with after_a_restart:
+            ask()
+        ask()
+    engine.dispose()
 
 
 def bring(store: Store, claim: Claim, journal: Journal, start: int) -> int:

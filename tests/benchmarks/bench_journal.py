@@ -1,0 +1,137 @@
+"""Journals: how fast they are replayed into the database, and what a record takes from training; asserts nothing.
+
+    .venv/bin/python -m tests.benchmarks.bench_journal [--records 40000] [--rounds 3]
+
+Replay is `orchestrator.collect.collect`, from journal files to committed rows of SQLite and Postgres, beside a floor in
+the same turn: the same lines decoded and thrown away. Emitting is what `Recording.emit` takes from the thread
+that trains, one record every few milliseconds, with the database at hand and with a server that does not answer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from grpo_worker.records import FinishRecord, StartRecord
+from orchestrator import journal, launch
+from orchestrator.collect import collect
+from orchestrator.db.store import AttemptOrigin, Claim, Store
+from orchestrator.journal import Journal
+from orchestrator.recording import Recording, as_entry
+from tests.benchmarks.bench_store import databases, prepare_ours
+from tests.benchmarks.rows import sync_records
+
+TARGET_S = 50_000
+RUNS = 4
+ORIGIN = AttemptOrigin("local", None, None, 0, "here", 1, 0.0, "0")
+
+
+@contextmanager
+def unsynchronised() -> Iterator[None]:
+    """Spare the disk where writing journals is not what is measured."""
+    fsync, os.fsync = os.fsync, lambda fd: None
+    try:
+        yield
+    finally:
+        os.fsync = fsync
+
+
+def write_journals(store: Store, records: int) -> list[Path]:
+    """Write journals of whole attempts that the database has not heard of; returns their paths."""
+    sweep_id = store.sweep_id("bench")
+    launch.prepare(store, sweep_id, store.unfinished_runs(sweep_id))
+    launch.place(store, sweep_id)
+    paths = []
+    for run in store.run_folders(sweep_id):
+        attempt = Journal.reserve(Path(str(run.directory)), 0)
+        run_fields = {"run": run.run_id, "sweep": run.sweep, "config_digest": run.config_digest, "attempt": 1}
+        resumed = {"resumed_from_sync": None, "resumed_from_step": None}
+        attempt.append("begin", {**run_fields, **resumed, "origin": dataclasses.asdict(ORIGIN)})
+        attempt.append(*as_entry(StartRecord(None, None, 1, "cpu", {}, 1, 0.0)))
+        syncs = sync_records(seed=run.run_id)
+        for _ in range(records // RUNS - 3):
+            attempt.append(*as_entry(next(syncs)))
+        attempt.append(*as_entry(FinishRecord("stable", records, "none")))
+        attempt.close()
+        paths.append(attempt.path)
+    return paths
+
+
+def replay(url: str, folder: Path, records: int) -> tuple[float, float]:
+    """Records a second: replayed, and only decoded."""
+    prepare_ours(url, folder, RUNS)
+    os.environ["STALESWEEP_RUNS"] = str(folder / f"runs-{time.time_ns()}")
+    with Store(url) as store:
+        with unsynchronised():
+            paths = write_journals(store, records)
+        started = time.perf_counter()
+        for path in paths:
+            at = 0
+            while (chunk := journal.read(path, at)).entries:
+                at = chunk.end
+        decoded_s = time.perf_counter() - started
+        started = time.perf_counter()
+        found = collect(store)
+        brought_s = time.perf_counter() - started
+    if found.notes or found.records != records // RUNS * RUNS:
+        raise RuntimeError(f"{found.records} of {records} records were brought; {found.notes}")
+    return found.records / brought_s, found.records / decoded_s
+
+
+def emit(url: str | None, folder: Path, records: int, every_ms: float) -> list[float]:
+    """Milliseconds that each record takes from the thread that emits it; ``url`` None: a database that is away."""
+    os.environ["STALESWEEP_RUNS"] = str(folder)
+    home = url or "postgresql://nobody@127.0.0.1:9/away"
+    times_ms = []
+    with Store(home, check_schema=False) as store:
+        attempt = Journal.reserve(folder / f"emit-{time.time_ns()}", 0)
+        claim = Claim(1, attempt.number, 2)
+        if url:
+            store.begin_attempt(claim, ORIGIN, resumed_from_sync=None, resumed_from_step=None)
+        syncs = sync_records()
+        recording = Recording(attempt, claim, store, introduce=lambda: None)
+        recording._pace = dataclasses.replace(recording._pace, patience_s=1.0)
+        with recording:
+            for _ in range(records):
+                record = next(syncs)
+                started = time.perf_counter()
+                recording.emit(record)
+                times_ms.append(1e3 * (time.perf_counter() - started))
+                time.sleep(every_ms / 1e3)
+    return times_ms
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=40_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--every-ms", type=float, default=5.0, help="time between two records that are emitted")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="stalesweep-bench-") as scratch, databases(Path(scratch)) as make:
+        print(f"replay, records a second (target {TARGET_S:,}), median of {arguments.rounds} turns (their range)")
+        for kind, new in make.items():
+            rates, floors = zip(
+                *(replay(new(), Path(scratch), arguments.records) for _ in range(arguments.rounds)), strict=True
+            )
+            print(f"  {kind:<12}{statistics.median(rates):>9,.0f} ({min(rates):,.0f}-{max(rates):,.0f}); only decoded "
+                  f"{statistics.median(floors):,.0f}; load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
+        print("emit, ms of the training thread a record: mean, p99")
+        for name, place in {"SQLite": "sqlite", "Postgres": "postgresql", "database away": None}.items():
+            home = make[place]() if place else None
+            if home:
+                prepare_ours(home, Path(scratch), 1)
+            times_ms = emit(home, Path(scratch), 1000, arguments.every_ms)
+            p99 = statistics.quantiles(times_ms, n=100)[98]
+            print(f"  {name:<16}{statistics.mean(times_ms):6.2f}{p99:8.2f}; load {os.getloadavg()[0]:.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
