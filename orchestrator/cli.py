@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
 
 import typer
 
-from orchestrator import cli_runs
+from orchestrator import cli_db, cli_runs
 from orchestrator.cli_import import import_file
 from orchestrator.errors import GridError, NothingToDo, StalesweepError
 
@@ -88,7 +88,7 @@ def launch(
 ) -> None:
     """Expand a grid, register its runs and train what is not yet done."""
     from orchestrator import launch as launching
-    from orchestrator import slurm
+    from orchestrator import local, slurm
     from orchestrator.db.schema import upgrade
     from orchestrator.db.store import Store
     from orchestrator.grid import load_sweep
@@ -114,7 +114,7 @@ def launch(
         if len(run_ids) > 100 and sys.stdin.isatty() and not yes:
             typer.confirm(f"Launch {len(run_ids)} runs on {chosen}?", abort=True)
         if detach and chosen == "local":
-            pid, log = launching.detach(grid, max_parallel, store.url)
+            pid, log = local.detach(grid, max_parallel, store.url)
             typer.echo(f"launched in the background as process {pid}; its log: {log}")
             return
         directories = launching.prepare(store, sweep_id, run_ids)
@@ -132,7 +132,7 @@ def launch(
             elif chosen == "debug":
                 launching.run_here(store, directories.values())
             else:
-                launching.run_local(store, sweep_id, directories, max_parallel or launching.cores(), show)
+                local.run_local(store, sweep_id, directories, max_parallel or local.cores(), show)
         _finish(store, sweep, sweep_id)
 
 
@@ -292,39 +292,8 @@ def init(
     typer.echo(f"wrote {target}; edit it, then: stalesweep launch {target}")
 
 
-@db_app.command("upgrade")
-@exit_codes
-def db_upgrade(db: Database = None) -> None:
-    """Bring the database's schema to this version's."""
-    from orchestrator.db import schema
-    from orchestrator.settings import database_url
-
-    done = schema.upgrade(database_url(db))
-    typer.echo(str(done) if done else f"schema {schema.REVISIONS[-1]}: up to date")
-
-
-@db_app.command("current")
-@exit_codes
-def db_current(db: Database = None) -> None:
-    """Print the database's schema revision."""
-    from orchestrator.db import schema
-    from orchestrator.settings import database_url
-
-    found = schema.current(database_url(db))
-    typer.echo(found or "none: the database is empty")
-    if found not in (None, *schema.REVISIONS):
-        schema.check(database_url(db))
-
-
-@db_app.command("check")
-@exit_codes
-def db_check(db: Database = None) -> None:
-    """Check that the schema is this version's."""
-    from orchestrator.db import schema
-    from orchestrator.settings import database_url
-
-    schema.check(database_url(db))
-    typer.echo("the schema is this version's")
+for action in (cli_db.upgrade, cli_db.current, cli_db.check):
+    db_app.command()(exit_codes(action))
 
 
 def _store(db: str | None) -> Store:

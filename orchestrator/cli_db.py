@@ -1,0 +1,38 @@
+"""Commands on the database's schema: ``db upgrade``, ``db current``, ``db check``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Database = Annotated[str | None, typer.Option("--db", metavar="URL", help="Database; default as everywhere.")]
+
+
+def upgrade(db: Database = None) -> None:
+    """Bring the database's schema to this version's."""
+    from orchestrator.db import schema
+    from orchestrator.settings import database_url
+
+    done = schema.upgrade(database_url(db))
+    typer.echo(str(done) if done else f"schema {schema.REVISIONS[-1]}: up to date")
+
+
+def current(db: Database = None) -> None:
+    """Print the database's schema revision."""
+    from orchestrator.db import schema
+    from orchestrator.settings import database_url
+
+    found = schema.current(database_url(db))
+    typer.echo(found or "none: the database is empty")
+    if found not in (None, *schema.REVISIONS):
+        schema.check(database_url(db))
+
+
+def check(db: Database = None) -> None:
+    """Check that the schema is this version's."""
+    from orchestrator.db import schema
+    from orchestrator.settings import database_url
+
+    schema.check(database_url(db))
+    typer.echo("the schema is this version's")
