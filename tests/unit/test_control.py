@@ -115,7 +115,8 @@ def test_a_wrong_worker_config_is_told_by_field(tmp_path: Path, text: str, messa
         (["fit-laws", "--format", "xml"], "--format: expected table, markdown, latex, csv or json, found 'xml'"),
         (["status", "--db", "sqlite:///none.db"], "none.db"),
         (["db", "check", "--db", "mysql://x"], "mysql"),
-        (["status", "--db", "postgresql://me:geheim@127.0.0.1:1/none"], "127.0.0.1"),
+        (["status", "--db", "postgresql://me@127.0.0.1:1/none"], "127.0.0.1"),
+        (["status", "--db", "postgresql://me:geheim@127.0.0.1:1/none"], "STALESWEEP_DB_FILE"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_one_message(
