@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -14,7 +15,10 @@ from urllib.parse import quote
 
 import psycopg
 
-PASSWORD = "tr0ub4dor&3 %/hunter2"
+TOKEN = secrets.token_hex(8)
+"""Part of the password below that stands in no file."""
+
+PASSWORD = f"tr0ub4dor&3 %/hunter2{TOKEN}"
 """Of the user ``me``; holds what a URL must escape."""
 
 

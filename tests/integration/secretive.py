@@ -1,0 +1,56 @@
+"""Launches by a user who keeps a password, and looks at all that they start and leave behind."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.integration.sweeps import Workspace
+from tests.passwords import NAMES, form, shows_nothing
+from tests.servers import TOKEN, Server
+
+GRID = """
+name: secret
+grid: {model: [tiny], k: [4], eta: [5e-4, 2e-3], seed: [0]}
+fixed: {horizon: 24, checkpoint_every_steps: 16}
+"""
+
+
+def keeping(name: str, server: Server, folder: Path, cache: Path) -> Workspace:
+    """A workspace whose user keeps the password in a way, on an empty database."""
+    server.execute("DROP DATABASE IF EXISTS sweeps WITH (FORCE)", "CREATE DATABASE sweeps OWNER me")
+    (folder / "work").mkdir()
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in NAMES},
+        **form(name, server, folder),
+        "STALESWEEP_RUNS": str(folder / "work" / "runs"),
+        "STALESWEEP_CACHE": str(cache),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+    }
+    return Workspace(folder / "work", environment)
+
+
+def processes_show_nothing(ws: Workspace, launcher: int) -> set[str]:
+    """Look at the arguments of all processes of a workspace, and at the environment of those that we started."""
+    ours = f"STALESWEEP_RUNS={ws.environment['STALESWEEP_RUNS']}"
+    seen = set()
+    for process in Path("/proc").iterdir():
+        try:
+            environment = (process / "environ").read_bytes().decode(errors="replace")
+            arguments = (process / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue  # no process, or not any more
+        if ours in environment.split("\0"):
+            shows_nothing(arguments)
+            if int(process.name) != launcher:  # which has what the user gave it
+                shows_nothing(environment)
+                seen.add(process.name)
+    return seen
+
+
+def files_show_nothing(folder: Path) -> None:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".pkl" for path in files), "what submitit hands to jobs"
+    assert any(path.name == "log.txt" for path in files)
+    for path in files:
+        assert TOKEN.encode() not in path.read_bytes(), path

@@ -1,0 +1,55 @@
+"""What a launch starts and leaves behind holds no password: processes, their environment, run folders, logs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.secretive import GRID, files_show_nothing, keeping, processes_show_nothing
+from tests.passwords import shows_nothing
+from tests.servers import Server, own_server
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with own_server() as server:
+        yield server
+
+
+@pytest.mark.parametrize("name", ["user:password@", "PGPASSFILE", "STALESWEEP_DB_FILE"])
+def test_local_jobs(name: str, server: Server, tmp_path: Path, policy_cache: Path) -> None:
+    ws = keeping(name, server, tmp_path, policy_cache)
+    launched = ws.start("launch", ws.grid(GRID), "--executor", "local")
+    seen: set[str] = set()
+    while launched.poll() is None:
+        seen |= processes_show_nothing(ws, launched.pid)
+        time.sleep(0.05)
+    stdout, stderr = launched.communicate()
+    assert launched.returncode == 0, stderr
+    assert len(seen) >= 2, "jobs were looked at"
+    shows_nothing(stdout + stderr)
+    files_show_nothing(ws.folder)
+    assert ws.run("status").returncode == 0
+
+
+def test_a_detached_launch(server: Server, tmp_path: Path, policy_cache: Path) -> None:
+    ws = keeping("?password=", server, tmp_path, policy_cache)
+    launched = ws.start("launch", ws.grid(GRID), "--executor", "local", "--detach")
+    stdout, stderr = launched.communicate(timeout=60)
+    assert launched.returncode == 0, stderr
+    seen: set[str] = set()
+    deadline = time.monotonic() + 120
+    while now := processes_show_nothing(ws, launched.pid):
+        assert time.monotonic() < deadline
+        seen |= now
+        time.sleep(0.05)
+    assert len(seen) >= 3, "the launch that went on, and its jobs"
+    shows_nothing(stdout + stderr)
+    files_show_nothing(ws.folder)
+    assert '"stable": 1' in ws.run("status", "--format", "json").stdout
