@@ -7,6 +7,7 @@ that nobody else has taken: several jobs may hold the same share, and a run is s
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import logging
 import signal
@@ -207,7 +208,7 @@ def _train(
         raise
     except Exception as error:
         log.exception("the attempt failed")
-        recording.fail(_one_line(error))
+        recording.fail(_one_line(error) + _if_full(error, directory))
         return "failed"
     log.info("ended: %s after %d learner steps", finish.outcome, finish.learner_steps)
     return str(finish.outcome)
@@ -251,6 +252,11 @@ def _logging_to(path: Path) -> Iterator[None]:
         root.removeHandler(handler)
         with contextlib.suppress(OSError):  # of a full disk, where the last lines do not fit
             handler.close()
+
+
+def _if_full(error: Exception, directory: Path) -> str:
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"; make room on the disk of {directory}, then `stalesweep launch` again" if full else ""
 
 
 def _one_line(error: Exception) -> str:

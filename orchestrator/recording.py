@@ -196,6 +196,7 @@ class Recording:
             store.ingest(self._claim, chunk, age_s=max(0.0, age_s))
             self._stored, self._spoke = chunk.end, time.monotonic()
         except OutOfStep as other:
+            store.check(self._claim)  # another database may have taken the place of the one that it was
             self._stored = other.stored
         except Unheard as error:
             self._stored, self._introduced = 0, not self._introduced

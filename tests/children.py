@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import sys
 import time
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 _NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000
-_PRIVATE = 1 << 18 | 1 << 14  # MS_PRIVATE | MS_REC
+_PRIVATE, _BIND, _REMOUNT, _READ_ONLY = 1 << 18 | 1 << 14, 1 << 12, 1 << 5, 1
 
 
 def start(function: Callable[[], object]) -> int:
@@ -53,20 +54,34 @@ def run(function: Callable[[], object], timeout_s: float = 120) -> None:
 
 def mount_small_disk(path: Path, size: str) -> None:
     """Mount a tmpfs of a size, e.g. ``64k``, that only this process and its children see: call it in a child."""
+    _mount(b"none", path, b"tmpfs", 0, f"size={size}".encode())
+
+
+def make_read_only(path: Path) -> None:
+    """Let this process and its children no longer write into a folder: call it in a child."""
+    _mount(os.fsencode(path), path, None, _BIND, None)
+    _mount(os.fsencode(path), path, None, _BIND | _REMOUNT | _READ_ONLY, None)
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    """In a name space of mounts of its own."""
     libc = ctypes.CDLL(None, use_errno=True)
     uid, gid = os.geteuid(), os.getegid()
-
-    def check(result: int) -> None:
-        if result:
-            number = ctypes.get_errno()
-            raise OSError(
-                number, f"a disk for tests needs root, or the right to user namespaces: {os.strerror(number)}"
-            )
-
-    check(libc.unshare(_NEW_MOUNTS if uid == 0 else _NEW_MOUNTS | _NEW_USER))
+    _check(libc.unshare(_NEW_MOUNTS if uid == 0 else _NEW_MOUNTS | _NEW_USER))
     if uid:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
         Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
-    check(libc.mount(None, b"/", None, _PRIVATE, None))
-    check(libc.mount(b"none", os.fsencode(path), b"tmpfs", 0, f"size={size}".encode()))
+    _check(libc.mount(None, b"/", None, _PRIVATE, None))
+    return libc
+
+
+def _mount(source: bytes, path: Path, kind: bytes | None, flags: int, options: bytes | None) -> None:
+    _check(_libc().mount(source, os.fsencode(path), kind, flags, options))
+
+
+def _check(result: int) -> None:
+    if result:
+        number = ctypes.get_errno()
+        raise OSError(number, f"a disk for tests needs root, or a user namespace: {os.strerror(number)}")

@@ -6,13 +6,15 @@ number the process kills itself. A write is killed in its midst as well: half of
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
+import sqlite3
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Engine, event
+import psycopg
 
 _FILES = ("open", "write", "fsync", "ftruncate", "truncate", "rename", "link", "unlink")
 
@@ -34,11 +36,29 @@ class Faults:
     def arm(self) -> None:
         for name in _FILES:
             setattr(os, name, self._watched(name, getattr(os, name)))
-        event.listen(Engine, "before_cursor_execute", self._statement)
-        event.listen(Engine, "begin", lambda _: self.point("BEGIN"))
-        event.listen(Engine, "commit", lambda _: self.point("COMMIT"))
-        event.listen(Engine, "rollback", lambda _: self.point("ROLLBACK"))
-        event.listen(Engine, "connect", lambda *_: self.point("connected"))
+        self._watch_sqlite()
+        for kind, name in (
+            (psycopg.Cursor, "execute"),
+            (psycopg.Cursor, "executemany"),
+            (psycopg.Connection, "commit"),
+        ):
+            setattr(kind, name, self._before(name, getattr(kind, name)))
+
+    def _watch_sqlite(self) -> None:
+        before = self._before
+
+        class Cursor(sqlite3.Cursor):
+            execute = before("execute", sqlite3.Cursor.execute)
+            executemany = before("executemany", sqlite3.Cursor.executemany)
+
+        class Connection(sqlite3.Connection):
+            execute = before("execute", sqlite3.Connection.execute)
+            commit = before("commit", sqlite3.Connection.commit)
+
+            def cursor(self, factory: type[sqlite3.Cursor] = Cursor) -> sqlite3.Cursor:
+                return super().cursor(factory)
+
+        sqlite3.connect = functools.partial(sqlite3.connect, factory=Connection)
 
     def total(self) -> None:
         """Report how many operations there were."""
@@ -63,5 +83,9 @@ class Faults:
 
         return watched
 
-    def _statement(self, _: Any, __: Any, statement: str, *___: Any) -> None:
-        self.point(" ".join(statement.split()[:3]))
+    def _before(self, name: str, function: Callable[..., Any]) -> Any:
+        def watched(connection: Any, *arguments: Any, **options: Any) -> Any:
+            self.point("COMMIT" if name == "commit" else " ".join(str(arguments[0]).split()[:3]))
+            return function(connection, *arguments, **options)
+
+        return watched

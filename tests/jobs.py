@@ -47,8 +47,8 @@ class Jobs:
 
     def __init__(self, url: str, folder: Path, runs: int, horizon: int = 10, writes: str = "database") -> None:
         self.url, self.folder, self.writes = url, folder, writes
+        self.worker: Any = fake_worker
         os.environ["STALESWEEP_RUNS"] = str(folder / "runs")
-        sys.modules["grpo_worker.loop"] = fake_worker  # what `run_share` imports
         checkout()  # once, not in every child
         grid = folder / "grid.yaml"
         grid.write_text(
@@ -67,7 +67,7 @@ class Jobs:
             launch.place(store, self.sweep_id)
 
     def submit(self, *run_ids: int) -> list[Path]:
-        """As `stalesweep launch` before it starts jobs; what can be brought to the database is there then."""
+        """As `stalesweep launch` before it starts jobs: the directories of those runs that are not finished."""
         with self._store as store:
             found = collect(store, self.sweep_id)
             assert found.notes == [], found.notes
@@ -87,12 +87,18 @@ class Jobs:
         )  # fmt: skip
 
     def train(self, *directories: Path, pace: Pace = QUICK, url: str | None = None) -> dict[int, str]:
-        """A job, in this process."""
+        """A job, in this process: a child's, if it is pytest's."""
+        sys.modules["grpo_worker.loop"] = self.worker  # what `run_share` imports
         return run_share(self.spec(list(directories), url), pace)
 
     def collect(self) -> Collected:
         with self._store as store:
             return collect(store, self.sweep_id)
+
+    @property
+    def expected(self) -> dict[str, Any]:
+        """The rows of a run that was never interrupted."""
+        return expected(self.sweep.runs[0].config.horizon)
 
     def rows(self, run_id: int) -> dict[str, Any]:
         """All of a run that must not depend on how often it was interrupted."""
@@ -113,7 +119,7 @@ class Jobs:
 
     def check(self, run_id: int) -> None:
         """A run that is done has the rows of one that was never interrupted, and its attempts add up."""
-        assert self.rows(run_id) == expected(self.sweep.runs[run_id - 1].config.horizon)
+        assert self.rows(run_id) == self.expected
         attempts = sorted(self.attempts(run_id), key=lambda attempt: attempt["number"])
         stored = {a["number"]: a["journal_bytes"] for a in attempts}
         sizes = {n: journal.path_of(self.directory(run_id), n).stat().st_size for n in stored}

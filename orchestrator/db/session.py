@@ -27,6 +27,9 @@ from orchestrator.urls import parse, split
 CONNECT_TIMEOUT_S = 10
 """How long to wait for a Postgres server to answer."""
 
+IDLE_S = 15
+"""How long a client may stand still in the midst of writing to Postgres, e.g. frozen, while others wait for it."""
+
 _REST_S = 1.0
 """A Postgres connection that was used within this time is used again without asking whether it still serves."""
 
@@ -93,6 +96,8 @@ def transaction(engine: Engine, *, write: bool) -> Iterator[Connection]:
     if not write and engine.dialect.name == "postgresql":
         options["isolation_level"] = "REPEATABLE READ"
     with _errors(engine), engine.connect().execution_options(**options) as connection, connection.begin():
+        if write and engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S}s'")
         yield connection
 
 

@@ -56,8 +56,11 @@ class Killing:
 def attempts(jobs: Jobs) -> Counter[str]:
     """At every operation of an attempt, and at one of the attempt that follows it; 200 times at least."""
     killing = Killing(jobs)
+    every_operation(killing)
+    kill_at = 2
     while killing.before.total() < 200:  # writers that fall behind bring many records at once: fewer operations
-        every_operation(killing)
+        killing.chain(kill_at, 1 + kill_at * 7 % 80)
+        kill_at += 1
     return killing.before
 
 
@@ -79,7 +82,7 @@ def outages(jobs: Jobs) -> Counter[str]:
     killing = Killing(jobs)
     kill_at = 1
     while killing.chain(kill_at, 1 + kill_at * 5 % 60, 40, away=frozenset({kill_at % 2})):
-        kill_at += 2
+        kill_at += 3
     return killing.before
 
 

@@ -39,8 +39,8 @@ def test_attempts(url: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_attempts_while_the_database_is_away(url: str, tmp_path: Path) -> None:
     before = kills("outages", url, tmp_path)
-    assert sum(before.values()) >= 100
-    assert all(before[what] >= 1 for what in WRITES)
+    assert sum(before.values()) >= 60
+    assert {"write", "half of a write", "fsync"} <= before.keys()
 
 
 @pytest.mark.slow
