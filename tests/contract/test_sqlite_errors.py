@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from orchestrator.db import schema, sqlite_files
+from orchestrator.db import schema, sqlite_lock
 from orchestrator.db.session import create_engine_for, transaction
 from orchestrator.db.store import Store
 from orchestrator.errors import StoreError, StoreUnavailable
@@ -45,7 +45,7 @@ def opened(file: Path) -> Iterator[Engine]:
 
 
 def test_a_locked_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_files, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(sqlite_lock, "BUSY_TIMEOUT_S", 0.05)
     with opened(file) as engine, opened(file) as other, transaction(other, write=True):
         with pytest.raises(StoreUnavailable, match=r"another process has held its lock .*try again when it is done"):
             write(engine)
