@@ -195,6 +195,7 @@ def test_of_two_transactions_in_each_others_way_one_may_try_again(server: Server
     [
         ("53100", "the disk of the server is full: make room there"),
         ("53200", "the server is out of memory"),
+        ("53300", "the server is at its connection limit"),
         ("53400", "the server is short of something"),
         ("58030", "the disk of the server fails"),
         ("57P03", "the server is starting up or shutting down"),

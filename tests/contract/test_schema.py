@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, Table, inspect, select, text, update
+from sqlalchemy import inspect, text
 from sqlalchemy.schema import CreateTable
 
 from grpo_worker.records import EvalRecord, SyncRecord
@@ -22,7 +20,7 @@ from orchestrator.db import schema
 from orchestrator.db.models import Base, Evaluation, SyncMetric
 from orchestrator.db.session import create_engine_for, transaction
 from orchestrator.db.store import Store
-from orchestrator.errors import SchemaError, StoreError
+from orchestrator.errors import SchemaError
 from orchestrator.settings import shipped
 from tests.contract.described import described
 
@@ -104,43 +102,6 @@ def test_the_comparison_sees(there: str, here: str, url: str, new_database: Call
     assert found[0] != found[1]
 
 
-def test_rows_of_the_first_schema_survive_the_upgrade(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from alembic import command
-
-    to_head = command.upgrade
-    monkeypatch.setattr(command, "upgrade", lambda config, _: to_head(config, "0001"))
-    schema.upgrade(url)
-    monkeypatch.undo()
-    assert schema.current(url) == "0001"
-    engine = create_engine_for(url)
-    with transaction(engine, write=True) as connection:
-        old = MetaData()
-        old.reflect(connection)
-        now = datetime.now(UTC)
-        insert_row(connection, old.tables["sweep"], created_at=now, id=1)
-        insert_row(connection, old.tables["cell"], id=1, sweep_id=1, k=2, eta=0.1)
-        insert_row(connection, old.tables["run"], id=1, cell_id=1, state="running", updated_at=now, horizon=8, fence=1)
-        insert_row(
-            connection, old.tables["attempt"], run_id=1, number=1, executor="local", started_at=now, heartbeat_at=now
-        )
-        insert_row(connection, old.tables["sync_metric"], run_id=1, sync=0, attempt=1, engine_gap=0.25, reward=0.5)
-    schema.upgrade(url)
-    with transaction(engine, write=True) as connection:
-        assert connection.execute(select(SyncMetric.engine_gap, SyncMetric.reward)).all() == [(0.25, 0.5)]
-        connection.execute(update(SyncMetric).values(engine_gap=None))
-        assert connection.scalar(select(SyncMetric.engine_gap)) is None
-    engine.dispose()
-
-
-def insert_row(connection: Connection, table: Table, **values: object) -> None:
-    """Insert a row, with something in every column that must not be empty."""
-    fill = {
-        column.name: {"TEXT": "x", "JSON": {}}.get(str(column.type).upper(), 0)
-        for column in table.columns if not column.nullable
-    }  # fmt: skip
-    connection.execute(table.insert().values(**(fill | values)))
-
-
 def test_downgrade_is_refused(url: str) -> None:
     schema.upgrade(url)
     from alembic import command
@@ -154,19 +115,6 @@ def test_downgrade_is_refused(url: str) -> None:
             command.downgrade(config, "base")
     engine.dispose()
     schema.check(url)
-
-
-def test_eight_first_contacts_migrate_once(url: str) -> None:
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(8) as pool:
-        pool.map(schema.upgrade, [url] * 16, chunksize=1)
-    assert schema.current(url) == schema.REVISIONS[-1]
-    engine = create_engine_for(url)
-    with transaction(engine, write=False) as connection:
-        assert connection.scalar(text(f"SELECT count(*) FROM {schema.VERSION_TABLE}")) == 1
-        if engine.dialect.name == "sqlite":
-            assert connection.scalar(text("PRAGMA journal_mode")) == "wal"
-    engine.dispose()
 
 
 def set_revision(url: str, revision: str) -> None:
@@ -210,17 +158,6 @@ def test_optuna_may_share_the_database(url: str) -> None:
     engine.dispose()
     schema.upgrade(url)
     schema.check(url)
-
-
-def test_a_failed_migration_leaves_nothing(url: str) -> None:
-    engine = create_engine_for(url, create=True)
-    with transaction(engine, write=True) as connection:
-        connection.execute(text("CREATE TABLE fit (mine INTEGER)"))  # the last one that the migration creates
-    with pytest.raises(StoreError, match=r"fit.* already exists"):
-        schema.upgrade(url)
-    with transaction(engine, write=False) as connection:
-        assert inspect(connection).get_table_names() == ["fit"]
-    engine.dispose()
 
 
 def test_sqlite_pragmas(tmp_path: Path) -> None:

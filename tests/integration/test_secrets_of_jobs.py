@@ -21,7 +21,7 @@ def server() -> Iterator[Server]:
         yield server
 
 
-@pytest.mark.parametrize("name", ["user:password@", "PGPASSFILE", "STALESWEEP_DB_FILE"])
+@pytest.mark.parametrize("name", ["user:password@", "STALESWEEP_DB_FILE"])
 def test_local_jobs(name: str, server: Server, tmp_path: Path, policy_cache: Path) -> None:
     ws = keeping(name, server, tmp_path, policy_cache)
     launched = ws.start("launch", ws.grid(GRID), "--executor", "local")
