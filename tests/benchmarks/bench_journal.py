@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
+import logging
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,12 +26,13 @@ from orchestrator import journal, launch
 from orchestrator.collect import collect
 from orchestrator.db.store import AttemptOrigin, Claim, Store
 from orchestrator.journal import Journal
-from orchestrator.recording import Recording, as_entry
+from orchestrator.recording import ORDINARY, Recording, as_entry
 from tests.benchmarks.bench_store import databases, prepare_ours
 from tests.benchmarks.rows import sync_records
 
 TARGET_S = 50_000
 RUNS = 4
+PACE = dataclasses.replace(ORDINARY, patience_s=1.0)
 ORIGIN = AttemptOrigin("local", None, None, 0, "here", 1, 0.0, "0")
 
 
@@ -85,20 +88,32 @@ def replay(url: str, folder: Path, records: int) -> tuple[float, float]:
     return found.records / brought_s, found.records / decoded_s
 
 
+def floor(folder: Path, records: int, every_ms: float) -> list[float]:
+    """Milliseconds of the disk alone: as many bytes as a record has, written and synchronised."""
+    times_ms = []
+    with (folder / f"floor-{time.time_ns()}").open("wb", buffering=0) as file:
+        for _ in range(records):
+            started = time.perf_counter()
+            file.write(b"x" * 1270)
+            os.fsync(file.fileno())
+            times_ms.append(1e3 * (time.perf_counter() - started))
+            time.sleep(every_ms / 1e3)
+    return times_ms
+
+
 def emit(url: str | None, folder: Path, records: int, every_ms: float) -> list[float]:
     """Milliseconds that each record takes from the thread that emits it; ``url`` None: a database that is away."""
     os.environ["STALESWEEP_RUNS"] = str(folder)
     home = url or "postgresql://nobody@127.0.0.1:9/away"
     times_ms = []
     with Store(home, check_schema=False) as store:
-        attempt = Journal.reserve(folder / f"emit-{time.time_ns()}", 0)
+        fence = getattr(store.run_folder(1), "fence", 0) if url else 0
+        attempt = Journal.reserve(folder / f"emit-{time.time_ns()}", fence)
         claim = Claim(1, attempt.number, 2)
         if url:
-            store.begin_attempt(claim, ORIGIN, resumed_from_sync=None, resumed_from_step=None)
+            store.begin_attempt(claim, ORIGIN, resumed_from_sync=None, resumed_from_step=None, take_over=True)
         syncs = sync_records()
-        recording = Recording(attempt, claim, store, introduce=lambda: None)
-        recording._pace = dataclasses.replace(recording._pace, patience_s=1.0)
-        with recording:
+        with Recording(attempt, claim, store, introduce=lambda: None, pace=PACE) as recording:
             for _ in range(records):
                 record = next(syncs)
                 started = time.perf_counter()
@@ -115,6 +130,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--every-ms", type=float, default=5.0, help="time between two records that are emitted")
     arguments = parser.parse_args()
+    logging.disable(logging.WARNING)  # a database that is away says so at each turn
     with tempfile.TemporaryDirectory(prefix="stalesweep-bench-") as scratch, databases(Path(scratch)) as make:
         print(f"replay, records a second (target {TARGET_S:,}), median of {arguments.rounds} turns (their range)")
         for kind, new in make.items():
@@ -124,13 +140,20 @@ def main() -> None:
             print(f"  {kind:<12}{statistics.median(rates):>9,.0f} ({min(rates):,.0f}-{max(rates):,.0f}); only decoded "
                   f"{statistics.median(floors):,.0f}; load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
         print("emit, ms of the training thread a record: mean, p99")
-        for name, place in {"SQLite": "sqlite", "Postgres": "postgresql", "database away": None}.items():
-            home = make[place]() if place else None
-            if home:
-                prepare_ours(home, Path(scratch), 1)
-            times_ms = emit(home, Path(scratch), 1000, arguments.every_ms)
-            p99 = statistics.quantiles(times_ms, n=100)[98]
-            print(f"  {name:<16}{statistics.mean(times_ms):6.2f}{p99:8.2f}; load {os.getloadavg()[0]:.1f}", flush=True)
+        homes = {"SQLite": make["sqlite"](), "Postgres": make["postgresql"](), "database away": None}
+        for home in filter(None, homes.values()):
+            prepare_ours(home, Path(scratch), 1)
+        sides: dict[str, Callable[[], list[float]]] = {
+            name: functools.partial(emit, home, Path(scratch), 300, arguments.every_ms) for name, home in homes.items()
+        }
+        sides["the disk alone"] = functools.partial(floor, Path(scratch), 300, arguments.every_ms)
+        times_ms: dict[str, list[float]] = {name: [] for name in sides}
+        for _ in range(arguments.rounds):
+            for name, side in sides.items():
+                times_ms[name] += side()
+        for name, taken in times_ms.items():
+            p99 = statistics.quantiles(taken, n=100)[98]
+            print(f"  {name:<16}{statistics.mean(taken):6.2f}{p99:8.2f}; load {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":
