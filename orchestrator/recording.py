@@ -207,8 +207,10 @@ class Recording:
         self._introduced = False
 
     def _beat(self) -> None:
-        # With no database to tell, the journal shows that the attempt is alive; but its first record says whose it is.
-        if time.monotonic() - self._spoke > self._pace.heartbeat_s and not self._journal.empty:
+        # With no database to tell, the journal shows that the attempt is alive: between its first record, which says
+        # whose it is, and its last.
+        silent = time.monotonic() - self._spoke > self._pace.heartbeat_s
+        if silent and not self._journal.empty and not self._over.is_set():
             self._spoke = time.monotonic()
             try:
                 self._journal.append("beat")

@@ -81,8 +81,8 @@ def outages(jobs: Jobs) -> Counter[str]:
     """As `attempts`, where the database is away during the first attempt, or the second."""
     killing = Killing(jobs)
     kill_at = 1
-    while killing.chain(kill_at, 1 + kill_at * 5 % 60, 40, away=frozenset({kill_at % 2})):
-        kill_at += 3
+    while killing.chain(kill_at, 1 + kill_at * 5 % 60, 40, away=frozenset({kill_at // 2 % 2})):
+        kill_at += 2
     return killing.before
 
 
