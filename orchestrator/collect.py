@@ -164,7 +164,8 @@ def _bring(store: Store, run: RunFolder, claim: Claim, path: Path, starts: list[
     written_s = _age_s(path)
     at = run.stored.get(claim.attempt, 0)
     records = 0
-    while (chunk := journal.read(path, at)).entries:
+    limit = 10_000
+    while (chunk := journal.read(path, at, limit)).entries:
         if claim.attempt > run.fence and at == 0 and chunk.entries[0]["record"] != "begin":
             begin = _begin_of(chunk.entries)
             if begin is None:
@@ -176,6 +177,11 @@ def _bring(store: Store, run: RunFolder, claim: Claim, path: Path, starts: list[
             store.ingest(claim, chunk, age_s=max(0.0, age_s), live=False)
         except OutOfStep as other:
             at = other.stored
+            continue
+        except StoreError as error:
+            if limit == 1 or isinstance(error, StoreUnavailable | SchemaError):
+                raise
+            limit = 1  # what stands before the record that is refused is stored all the same
             continue
         notes += chunk.damage
         starts += [entry for entry in chunk.entries if entry["record"] == "start"]
