@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from orchestrator import journal, launch
-from orchestrator.collect import collect
+from orchestrator.collect import collect, collect_run
 from orchestrator.db.store import Store
 from orchestrator.errors import StoreUnavailable
 from orchestrator.processes import this_host
@@ -72,6 +72,19 @@ def test_several_at_once_bring_each_record_once(jobs: MakeJobs, tmp_path: Path) 
     assert sum(int(path.read_text()) for path in tmp_path.glob("brought-*")) == 12 * 12
     for run_id in range(1, 13):
         made.check(run_id)
+
+
+def test_who_comes_second_goes_on_where_the_first_one_stopped(jobs: MakeJobs) -> None:
+    made = jobs()
+    path, lines = lines_of(made)
+    with Store(made.url) as store:
+        seen_before = store.run_folder(1)
+        assert seen_before is not None
+        path.write_bytes(b"".join(lines[:5]))
+        assert made.collect().records == 5
+        path.write_bytes(b"".join(lines))
+        assert collect_run(store, seen_before, []) == len(lines) - 5
+    made.check(1)
 
 
 def test_a_damaged_line_is_named_and_the_rest_is_used(jobs: MakeJobs) -> None:
