@@ -452,6 +452,29 @@ def test_a_server_that_is_silent_without_being_gone_holds_up_nothing(tmp_path: P
     assert len(journal.read(mine.path).entries) == 2
 
 
+def test_a_busy_writer_gives_its_connection_back_now_and_then(store: Store, grid: Any, tmp_path: Path) -> None:
+    run_id = store.unfinished_runs(store.register(grid(horizon=4000)))[0]
+    closed: list[None] = []
+
+    class Counting(Store):
+        def close(self) -> None:
+            closed.append(None)
+            super().close()
+
+    mine = Journal.reserve(tmp_path, 0)
+    mine.append("begin", {})
+    pace = Pace(idle_s=0.05, hold_s=0.1)
+    with Recording(mine, begin(store, run_id), Counting(store.url), print, pace) as recording:
+        given_up_at = time.monotonic() + 60
+        sync = 0
+        while len(closed) < 3 and time.monotonic() < given_up_at:
+            recording.emit(sync_record(sync))
+            sync += 1
+            time.sleep(0.002)
+    assert len(closed) >= 3
+    assert store.progress(1)[0].sync == sync - 1
+
+
 def test_a_heartbeat_that_finds_no_space_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = Journal.reserve(tmp_path, 0)
     mine.append("begin", {})
