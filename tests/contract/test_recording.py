@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -210,6 +211,52 @@ def test_who_reserved_first_has_the_run_where_only_directories_decide(sqlite: st
         assert len(jobs.attempts(run_id)) == 1
 
 
+def test_who_has_the_smaller_of_two_numbers_that_were_reserved_at_once(
+    sqlite: str, make_jobs: MakeJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = make_jobs(sqlite, writes="journal")
+    directories = jobs.submit(1)
+    reserve = Journal.reserve
+
+    def reserve_beside_another(directory: Path, after: int) -> Journal:
+        mine = reserve(directory, after)
+        Journal(journal.path_of(directory, mine.number + 1), mine.number + 1).close()
+        return mine
+
+    monkeypatch.setattr(Journal, "reserve", reserve_beside_another)
+    children.run(lambda: jobs.train(*directories))
+    jobs.collect()
+    jobs.check(1)
+
+
+def test_an_attempt_that_was_taken_over_saves_no_checkpoint_any_more(sqlite: str, make_jobs: MakeJobs) -> None:
+    jobs = make_jobs(sqlite, writes="journal")
+
+    def run(*arguments: Any, run_dir: Path, should_stop: Callable[[], bool], **options: Any) -> Any:
+        asked: list[None] = []
+
+        def stop() -> bool:
+            asked.append(None)
+            if len(asked) == 6:  # where a checkpoint is due
+                newer = Journal.reserve(run_dir, 1)
+                newer.append("begin", {})
+                newer.close()
+            return should_stop()
+
+        return fake_worker.run(*arguments, run_dir=run_dir, should_stop=stop, **options)
+
+    jobs.worker = SimpleNamespace(run=run, latest_checkpoint=fake_worker.latest_checkpoint)
+    directories = jobs.submit(1)
+
+    def train() -> None:
+        assert jobs.train(*directories) == {1: "fenced"}
+
+    children.run(train)
+    found = fake_worker.latest_checkpoint(jobs.directory(1))
+    assert found is not None
+    assert found[1] == 3
+
+
 # The database away
 
 
@@ -406,6 +453,29 @@ def test_a_full_disk_where_only_journals_are_written(sqlite: str, make_jobs: Mak
         assert len(jobs.attempts(1)) == 2
 
     children.run(fill_and_go_on)
+
+
+def test_a_disk_so_full_that_not_even_the_log_fits(sqlite: str, make_jobs: MakeJobs) -> None:
+    jobs = make_jobs(sqlite)
+    (jobs.folder / "runs").mkdir()
+
+    def run(*_: Any, run_dir: Path, **__: Any) -> Any:
+        with (run_dir / "ballast").open("wb", buffering=0) as file:
+            while True:
+                try:
+                    file.write(bytes(4096))
+                except OSError:
+                    logging.getLogger("worker").error("x" * 9000)
+                    raise
+
+    def fill() -> None:
+        children.mount_small_disk(jobs.folder / "runs", "256k")
+        logging.raiseExceptions = False
+        jobs.worker = SimpleNamespace(run=run, latest_checkpoint=fake_worker.latest_checkpoint)
+        assert jobs.train(*jobs.submit(1)) == {1: "failed"}
+        assert "make room on the disk of" in jobs.rows(1)["run"][0]
+
+    children.run(fill)
 
 
 def test_a_failure_in_words_that_databases_refuse(url: str, make_jobs: MakeJobs) -> None:
