@@ -39,6 +39,7 @@ class Pace:
     Attributes:
         heartbeat_s: Without a record for so long, it says that it is alive.
         patience_s: How long its beginning, and its end, wait for a database that is away.
+        hurry_s: How long its end waits where it was asked to stop: who asked will not wait long either.
         idle_s: Without a record for so long, it gives its connection back until the next.
         hold_s: A busy connection too, after so long: at a server's limit others wait for it.
         longest_pause_s: Between two questions whether the database is back.
@@ -46,6 +47,7 @@ class Pace:
 
     heartbeat_s: float = 20.0
     patience_s: float = 30.0
+    hurry_s: float = 5.0
     idle_s: float = 1.0
     hold_s: float = 15.0
     longest_pause_s: float = 15.0
@@ -80,6 +82,7 @@ class Recording:
     ) -> None:
         self._journal, self._claim, self._store = journal, claim, store
         self._introduce, self._pace = introduce, pace
+        self._patience_s = pace.patience_s
         self._stored = 0
         self._spoke = self._connected = time.monotonic()
         self._fresh, self._introduced = True, False
@@ -97,10 +100,10 @@ class Recording:
     ) -> None:
         self._over.set()
         self._wake.set()
-        self._thread.join(self._pace.patience_s)
+        self._thread.join(self._patience_s)
         if self._thread.is_alive():
             self._given_up.set()
-            self._thread.join(self._pace.patience_s)  # not for ever: a server may be silent without being gone
+            self._thread.join(self._patience_s)  # not for ever: a server may be silent without being gone
             log.warning("the database does not have all records yet; `stalesweep status` brings them from the journal")
         self._journal.close()
         if self._error is not None and error is None:
@@ -116,6 +119,8 @@ class Recording:
         """
         self.refuse_older()
         self._journal.append(*as_entry(record))
+        if isinstance(record, FinishRecord) and record.outcome == "interrupted":
+            self._patience_s = min(self._patience_s, self._pace.hurry_s)
         self._wake.set()
 
     def refuse_older(self) -> None:

@@ -399,6 +399,25 @@ def test_training_goes_on_where_the_sqlite_file_may_not_be_written(
     jobs.check(1)
 
 
+def test_who_is_asked_to_stop_does_not_wait_for_an_absent_database(sqlite: str, make_jobs: MakeJobs) -> None:
+    jobs = make_jobs(sqlite, horizon=1000)
+    directories = jobs.submit(1)
+    file = Path(sqlite.removeprefix("sqlite:///"))
+
+    def run(*arguments: Any, **options: Any) -> Any:
+        file.rename(file.with_suffix(".away"))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return fake_worker.run(*arguments, **options)
+
+    jobs.worker = SimpleNamespace(run=run, latest_checkpoint=fake_worker.latest_checkpoint)
+    started = time.monotonic()
+    children.run(lambda: jobs.train(*directories, pace=Pace(hurry_s=0.5)))
+    assert time.monotonic() - started < 10
+    file.with_suffix(".away").rename(file)
+    jobs.collect()
+    assert jobs.rows(1)["run"][0].startswith("['pending', 1,")
+
+
 # What ends an attempt
 
 

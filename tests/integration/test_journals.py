@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -47,6 +48,27 @@ def test_journals_only_and_a_database_that_is_gone(ws: Workspace, ordinary: Work
     assert again.returncode == 3, again.stderr
     assert "records of 4 runs from journals into the database" in again.stderr
     assert "every run of this sweep is done" in again.stderr
+    assert_equal(ws, ordinary)
+
+
+def test_a_database_that_is_deleted_while_runs_write(ws: Workspace, ordinary: Workspace) -> None:
+    with ws.start("launch", ws.grid(GRID), "--executor", "local", "--max-parallel", "2") as launch:
+        while not any(b'"sync":3,' in path.read_bytes() for path in ws.folder.glob("stalesweep-runs/run-*/*.journal")):
+            assert launch.poll() is None, launch.communicate()
+            time.sleep(0.05)
+        for file in ws.folder.glob("stalesweep.db*"):
+            file.unlink()
+        time.sleep(2)
+        assert launch.poll() is None, "it waits for the database"
+        launch.send_signal(signal.SIGINT)
+        _, said = launch.communicate(timeout=120)
+    assert launch.returncode == 130, said
+    assert "there is no such file yet" in said
+    assert "Traceback" not in said
+
+    again = ws.run("launch", "grid.yaml", "--executor", "local", "--max-parallel", "2")
+    assert again.returncode == 0, again.stderr
+    assert "from journals into the database" in again.stderr
     assert_equal(ws, ordinary)
 
 
