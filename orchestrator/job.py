@@ -239,7 +239,7 @@ def _stopping_on_signals(stop: threading.Event) -> Iterator[None]:
 def _logging_to(path: Path) -> Iterator[None]:
     """Send what is logged to a run's own file as well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     level = root.level
