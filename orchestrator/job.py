@@ -174,7 +174,7 @@ def attempt(
         log.info("run %d, attempt %d on %s: k = %d, eta = %g, seed %d", run.run_id, begun.claim.attempt, this_host(),
                  config.k, config.eta, config.seed)  # fmt: skip
         try:
-            with Recording(begun.journal, begun.claim, store, introduce, pace) as recording:
+            with Recording(begun.journal, begun.claim, store, introduce, pace, stop) as recording:
                 outcome = _train(recording, begun, worker, config, spec.cache_dir, directory, stop)
         except Fenced as error:
             log.warning("%s", error)

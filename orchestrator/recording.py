@@ -39,7 +39,7 @@ class Pace:
     Attributes:
         heartbeat_s: Without a record for so long, it says that it is alive.
         patience_s: How long its beginning, and its end, wait for a database that is away.
-        hurry_s: How long its end waits where it was asked to stop: who asked will not wait long either.
+        hurry_s: How long its end waits where the job is asked to stop: who asks will not wait long either.
         idle_s: Without a record for so long, it gives its connection back until the next.
         hold_s: A busy connection too, after so long: at a server's limit others wait for it.
         longest_pause_s: Between two questions whether the database is back.
@@ -70,6 +70,7 @@ class Recording:
         introduce: Brings the journals of the run, oldest first, to a database that has not heard of the attempt: it
             was away when the attempt began, or is an older state of itself.
         pace: How it deals with the database's time.
+        stop: Set when the job is asked to end.
     """
 
     def __init__(
@@ -79,10 +80,11 @@ class Recording:
         store: Store | None,
         introduce: Callable[[], None],
         pace: Pace = ORDINARY,
+        stop: threading.Event | None = None,
     ) -> None:
         self._journal, self._claim, self._store = journal, claim, store
         self._introduce, self._pace = introduce, pace
-        self._patience_s = pace.patience_s
+        self._stop = stop or threading.Event()
         self._stored = 0
         self._spoke = self._connected = time.monotonic()
         self._fresh, self._introduced = True, False
@@ -100,10 +102,10 @@ class Recording:
     ) -> None:
         self._over.set()
         self._wake.set()
-        self._thread.join(self._patience_s)
+        self._wait()
         if self._thread.is_alive():
             self._given_up.set()
-            self._thread.join(self._patience_s)  # not for ever: a server may be silent without being gone
+            self._wait()  # not for ever: a server may be silent without being gone
             log.warning("the database does not have all records yet; `stalesweep status` brings them from the journal")
         self._journal.close()
         if self._error is not None and error is None:
@@ -119,8 +121,6 @@ class Recording:
         """
         self.refuse_older()
         self._journal.append(*as_entry(record))
-        if isinstance(record, FinishRecord) and record.outcome == "interrupted":
-            self._patience_s = min(self._patience_s, self._pace.hurry_s)
         self._wake.set()
 
     def refuse_older(self) -> None:
@@ -148,6 +148,15 @@ class Recording:
                 self._store.fail(self._claim, failure)
             except (StoreError, Unheard) as error:
                 log.error("the failure is not stored: %s", error)
+
+    def _wait(self) -> None:
+        began = time.monotonic()
+        while self._thread.is_alive():
+            longest_s = self._pace.hurry_s if self._stop.is_set() else self._pace.patience_s
+            left_s = began + longest_s - time.monotonic()
+            if left_s <= 0:
+                return
+            self._thread.join(min(left_s, 0.2))
 
     def _serve(self) -> None:
         try:

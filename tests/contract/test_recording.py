@@ -399,14 +399,19 @@ def test_training_goes_on_where_the_sqlite_file_may_not_be_written(
     jobs.check(1)
 
 
-def test_who_is_asked_to_stop_does_not_wait_for_an_absent_database(sqlite: str, make_jobs: MakeJobs) -> None:
-    jobs = make_jobs(sqlite, horizon=1000)
+@pytest.mark.parametrize("when", ["while it trains", "while it waits"])
+def test_who_is_asked_to_stop_does_not_wait_for_an_absent_database(sqlite: str, make_jobs: MakeJobs, when: str) -> None:
+    jobs = make_jobs(sqlite)
     directories = jobs.submit(1)
     file = Path(sqlite.removeprefix("sqlite:///"))
 
     def run(*arguments: Any, **options: Any) -> Any:
         file.rename(file.with_suffix(".away"))
-        os.kill(os.getpid(), signal.SIGTERM)
+        if when == "while it trains":
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+            signal.setitimer(signal.ITIMER_REAL, 1)
         return fake_worker.run(*arguments, **options)
 
     jobs.worker = SimpleNamespace(run=run, latest_checkpoint=fake_worker.latest_checkpoint)
@@ -415,7 +420,7 @@ def test_who_is_asked_to_stop_does_not_wait_for_an_absent_database(sqlite: str, 
     assert time.monotonic() - started < 10
     file.with_suffix(".away").rename(file)
     jobs.collect()
-    assert jobs.rows(1)["run"][0].startswith("['pending', 1,")
+    assert jobs.rows(1)["run"][0].startswith("['pending', 1," if when == "while it trains" else "['collapsed', 10")
 
 
 # What ends an attempt
