@@ -236,7 +236,8 @@ def _start_record(learner: Learner, *, resumed: bool, setup_s: float) -> StartRe
         "stalesweep": __version__,
     }  # fmt: skip
     if learner.config.sampler.engine == "vllm":
-        versions["vllm"] = metadata.version("vllm")  # not imported: it need not be, in this process
+        # Not imported: it need not be, in this process. Its builds for other devices are packages of other names.
+        versions["vllm"] = metadata.version(metadata.packages_distributions()["vllm"][0])
     return StartRecord(
         resumed_from_sync=learner.config.last_whole_sync(learner.steps) if resumed else None,
         resumed_from_step=learner.steps if resumed else None,

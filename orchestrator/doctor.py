@@ -57,11 +57,12 @@ def examine(option: str | None) -> Iterator[Finding]:
 
 
 def _package(name: str) -> Finding:
-    try:
-        return Finding(name, True, metadata.version(name))
-    except metadata.PackageNotFoundError:
-        optional = _OPTIONAL.get(name)
-        return Finding(name, None if optional else False, f"not installed; {optional or 'reinstall stalesweep'}")
+    # By the module's name: builds of vLLM for other devices are packages of other names.
+    distributions = metadata.packages_distributions().get(name)
+    if distributions:
+        return Finding(name, True, metadata.version(distributions[0]))
+    optional = _OPTIONAL.get(name)
+    return Finding(name, None if optional else False, f"not installed; {optional or 'reinstall stalesweep'}")
 
 
 def _database(option: str | None) -> Finding:
