@@ -66,7 +66,7 @@ def fill(store: Store, grid: MakeGrid) -> None:
 
 def spend_time(store: Store) -> None:
     """Let every attempt have begun some time ago, so that sums of times are no round numbers."""
-    with store._write() as connection:
+    with store.write() as connection:
         for run_id, number, started_at in connection.execute(
             select(Attempt.run_id, Attempt.number, Attempt.started_at)
         ):

@@ -147,7 +147,7 @@ def test_who_is_frozen_in_the_midst_of_writing_holds_up_nobody_for_long(
     holding = jobs.folder / "holding"
 
     def freeze() -> None:
-        with Store(jobs.url) as store, session.transaction(store._engine, write=True) as connection:
+        with Store(jobs.url) as store, store.write() as connection:
             connection.exec_driver_sql("UPDATE run SET learner_steps = 1")
             holding.touch()
             os.kill(os.getpid(), signal.SIGSTOP)

@@ -25,7 +25,6 @@ from orchestrator.claims import begin
 from orchestrator.collect import collect
 from orchestrator.db import removal as rows_of_runs
 from orchestrator.db.models import Attempt, Run, SyncMetric
-from orchestrator.db.session import transaction
 from orchestrator.db.store import Store
 from orchestrator.db.types import now
 from orchestrator.errors import Fenced, NothingToDo, UsageError
@@ -367,7 +366,7 @@ def test_thousands_of_runs_go_in_seconds(store: Store, grid: Grid, runs_folder: 
     many = grid(k=list(range(1, 101)), eta=[1e-4, 1e-3], seed=list(range(10)))
     ids = store.unfinished_runs(store.register(many))
     launched(store, store.sweep_id("demo"))
-    with transaction(store._engine, write=True) as connection:
+    with store.write() as connection:
         origin = {"executor": "local", "restart_count": 0, "host": "h", "pid": 1, "process_started_at": 0.0}
         times = {"started_at": now(), "heartbeat_at": now()}
         connection.execute(

@@ -1,0 +1,68 @@
+"""A database of this schema, and its two kinds of transaction."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Self
+
+from sqlalchemy import Connection
+
+from orchestrator.db.schema import check_revision
+from orchestrator.db.session import create_engine_for, transaction
+from orchestrator.errors import StoreError
+from orchestrator.urls import absolute
+
+
+class Database:
+    """A results database. Holds at most one connection; threads take turns.
+
+    Args:
+        url: ``sqlite:///FILE`` or ``postgresql://USER@HOST/NAME``.
+        check_schema: Whether to make sure at once that the schema is this version's.
+
+    Raises:
+        StoreError: The database cannot be reached or used. Any method may raise it.
+        SchemaError: The schema is missing, older or newer.
+    """
+
+    def __init__(self, url: str, *, check_schema: bool = True) -> None:
+        self._url = absolute(url)
+        self._engine = create_engine_for(url)
+        if check_schema:
+            try:
+                self.check()
+            except StoreError:
+                self.close()
+                raise
+
+    @property
+    def url(self) -> str:
+        """The database's URL, valid in any working directory. Holds the password, if there is one."""
+        return self._url
+
+    def check(self) -> None:
+        """Make sure that the schema is this version's.
+
+        Raises:
+            SchemaError: The schema is missing, older or newer.
+        """
+        with self.read() as connection:
+            check_revision(connection)
+
+    def close(self) -> None:
+        """Give the connection back; the next call takes one again."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """Open a transaction that sees one state of the database throughout. No other call until it ends."""
+        return transaction(self._engine, write=False)
+
+    def write(self) -> AbstractContextManager[Connection]:
+        """Open a transaction that writes: it takes effect as a whole when it ends, or not at all."""
+        return transaction(self._engine, write=True)
