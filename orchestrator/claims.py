@@ -107,6 +107,7 @@ def origin(executor: str) -> AttemptOrigin:
         code_version=code_version(),
         git_commit=code.commit if code else None,
         git_dirty=code.dirty if code else None,
+        node=environ.get("SLURMD_NODENAME"),
     )
 
 

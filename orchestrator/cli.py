@@ -8,21 +8,20 @@ Everything heavy is imported inside the commands, so that ``--help`` answers at 
 from __future__ import annotations
 
 import functools
-import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
 
-from orchestrator import cli_db, cli_runs
+from orchestrator import cli_db, cli_launch, cli_runs
 from orchestrator.cli_import import import_file
+from orchestrator.cli_output import collect as collecting
+from orchestrator.cli_output import show, width
 from orchestrator.errors import GridError, NothingToDo, StalesweepError
 
 if TYPE_CHECKING:
     from orchestrator.db.store import Store
-    from orchestrator.grid import Sweep
 
 OK, SOME_FAILED, USAGE, NOTHING_TO_DO, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -70,80 +69,7 @@ def exit_codes(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-@app.command()
-@exit_codes
-def launch(
-    grid: Annotated[Path, typer.Argument(metavar="GRID.yaml", help="Grid file; `stalesweep init` writes one.")],
-    executor: Annotated[
-        str, typer.Option(help="auto, slurm, local or debug; auto = slurm where sbatch answers.")
-    ] = "auto",
-    max_parallel: Annotated[int | None, typer.Option(min=1, help="Local jobs at a time; default: cores.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, write nothing.")] = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Local: go on in the background, return at once.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Slurm: stay and watch until all runs have ended.")] = False,
-    extend: Annotated[bool, typer.Option("--extend", help="Add new cells to a sweep of this name.")] = False,
-    allow_huge: Annotated[bool, typer.Option("--allow-huge", help="Accept more than a million runs.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    db: Database = None,
-) -> None:
-    """Expand a grid, register its runs and train what is not yet done."""
-    from orchestrator import launch as launching
-    from orchestrator import local, slurm
-    from orchestrator.db.schema import upgrade
-    from orchestrator.db.store import Store
-    from orchestrator.grid import load_sweep
-    from orchestrator.report.live import show_progress
-    from orchestrator.report.progress import plan_view
-    from orchestrator.settings import database_url
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends the jobs in good order, as Ctrl-C does
-    sweep = load_sweep(grid, allow_huge=allow_huge)
-    chosen = launching.choose_executor(executor)
-    if dry_run:
-        arrays = slurm.planned_arrays(sweep) if chosen == "slurm" else []
-        _print(plan_view(sweep, chosen, arrays))
-        return
-    if done := upgrade(database_url(db)):
-        typer.echo(str(done), err=True)
-    with Store(database_url(db)) as store:
-        sweep_id = store.register(sweep, extend=extend)
-        launching.place(store, sweep_id)
-        _collect(store, sweep_id)
-        launching.recover(store, sweep_id)
-        run_ids = launching.pending_runs(store, sweep_id)
-        if len(run_ids) > 100 and sys.stdin.isatty() and not yes:
-            typer.confirm(f"Launch {len(run_ids)} runs on {chosen}?", abort=True)
-        if detach and chosen == "local":
-            pid, log = local.detach(grid, max_parallel, store.url)
-            typer.echo(f"launched in the background as process {pid}; its log: {log}")
-            return
-        directories = launching.prepare(store, sweep_id, run_ids)
-        if reason := launching.why_journals_only(store, chosen):
-            typer.echo(f"{reason}: jobs write journals only, and `stalesweep status` brings them in", err=True)
-        if chosen == "slurm":
-            for array_id in slurm.submit(store, sweep_id, sweep.name, directories):
-                typer.echo(f"submitted array {array_id}", err=True)
-            if not wait:
-                typer.echo(f"{len(run_ids)} runs submitted; watch them with: stalesweep status {sweep.name} --watch")
-                return
-        with show_progress(sweep.name) as show:
-            if chosen == "slurm":
-                launching.watch(store, sweep_id, show)
-            elif chosen == "debug":
-                launching.run_here(store, directories.values())
-            else:
-                local.run_local(store, sweep_id, directories, max_parallel or local.cores(), show)
-        _finish(store, sweep, sweep_id)
-
-
-def _finish(store: Store, sweep: Sweep, sweep_id: int) -> None:
-    from orchestrator.report.progress import progress_view
-    from orchestrator.track import sweep_status
-
-    status = sweep_status(sweep.name, store.progress(sweep_id))
-    _print(progress_view(status))
-    if status.failures:
-        raise typer.Exit(SOME_FAILED)
+app.command()(exit_codes(cli_launch.launch))
 
 
 @app.command()
@@ -158,23 +84,30 @@ def status(
     import json
 
     from orchestrator.report.progress import progress_view
-    from orchestrator.track import sweep_status
+    from orchestrator.slurm.survey import survey
+    from orchestrator.track import sweep_status, with_standings
 
     _one_of("--format", format, ("table", "json"))
     with _store(db) as store:
         names = sweeps or store.sweep_names()
         for name in names:
-            _collect(store, store.sweep_id(name))
+            collecting(store, store.sweep_id(name))
         if watch:
             _watch(store, names)
-        found = [sweep_status(name, store.progress(store.sweep_id(name))) for name in names]
+        found = []
+        for name in names:
+            sweep_id = store.sweep_id(name)
+            seen = survey(store, sweep_id)
+            if seen.silence:
+                typer.echo(f"note: {seen.silence}", err=True)
+            found.append(sweep_status(name, with_standings(store.progress(sweep_id), seen)))
     if not found:
         raise NothingToDo("the database holds no sweep yet; `stalesweep launch GRID.yaml` starts one")
     if format == "json":
         typer.echo(json.dumps([one.to_json() for one in found], indent=2, allow_nan=False))
     else:
         for one in found:
-            _print(progress_view(one))
+            show(progress_view(one))
     if any(one.failures for one in found):
         raise typer.Exit(SOME_FAILED)
 
@@ -206,7 +139,7 @@ def fit_laws(
     with _store(db) as store:
         names = sweeps or store.sweep_names()
         for name in names:
-            _collect(store, store.sweep_id(name))
+            collecting(store, store.sweep_id(name))
         runs = frames.runs(store, names)
         if model is not None:
             runs = runs[runs["model"] == model]
@@ -219,7 +152,7 @@ def fit_laws(
             sweeps=names, run_ids=finished["run"].tolist(), detector=", ".join(detectors), result=laws.to_json()
         )
     if format == "table":
-        _print(tables.terminal(laws, _width()))
+        show(tables.terminal(laws, width()))
     else:
         typer.echo(tables.render(laws, format), nl=False)
     if out is not None:
@@ -233,7 +166,7 @@ def collect(sweeps: SweepNames = None, db: Database = None) -> None:
     """Bring what journals hold and the database does not; `status` and `fit-laws` do so too."""
     with _store(db) as store:
         for name in sweeps or store.sweep_names():
-            _collect(store, store.sweep_id(name))
+            collecting(store, store.sweep_id(name))
 
 
 @app.command()
@@ -301,29 +234,6 @@ def _store(db: str | None) -> Store:
     from orchestrator.settings import database_url
 
     return Store(database_url(db))
-
-
-def _collect(store: Store, sweep_id: int) -> None:
-    from orchestrator.collect import collect
-
-    found = collect(store, sweep_id)
-    if found.records:
-        runs = f"{found.runs} run{'s' if found.runs > 1 else ''}"
-        typer.echo(f"brought {found.records:,} records of {runs} from journals into the database", err=True)
-    for note in found.notes:
-        typer.echo(f"note: {note}", err=True)
-
-
-def _print(content: Any) -> None:
-    from rich.console import Console
-
-    Console(width=_width(), highlight=False).print(content)
-
-
-def _width() -> int:
-    import shutil
-
-    return shutil.get_terminal_size((100, 24)).columns
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:

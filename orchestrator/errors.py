@@ -5,6 +5,8 @@ StalesweepError
 │   ├── GridError        a grid file, or a file to import, with mistakes; holds all of them
 │   ├── SweepConflict    the name is taken by a grid with other content
 │   ├── SelectionError   no sweep or run of that name or number
+│   ├── SlurmUnavailable      Slurm does not answer, or refuses
+│   │   └── NoAccounting      it was asked for the accounts of jobs, and keeps none
 │   └── StoreError            the database cannot be reached or used
 │       ├── StoreUnavailable  away, full, read-only, locked or at its connection limit: it may serve again later
 │       └── SchemaError       its schema is older or newer than this version's
@@ -42,6 +44,14 @@ class SweepConflict(UsageError):
 
 class SelectionError(UsageError):
     """No sweep or run of that name or number."""
+
+
+class SlurmUnavailable(UsageError):
+    """One of Slurm's commands does not answer or refuses: what it would have said is not known."""
+
+
+class NoAccounting(SlurmUnavailable):
+    """This cluster keeps no accounts: what squeue has forgotten is not known to anybody."""
 
 
 class StoreError(UsageError):

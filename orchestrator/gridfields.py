@@ -8,11 +8,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, StrictInt, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, StrictInt, TypeAdapter, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from grpo_worker.config import Count, ModelConfig, PositiveFloat, PositiveInt, Section, WorkerConfig
 from orchestrator.gridfile import GridFile, KeyPath, show, suggest
+
+RETRIES = {
+    "time_limit": 50, "preempted": 100, "node_failure": 5, "out_of_memory": 2, "killed": 1, "lost": 3, "forgotten": 3,
+    "stopped": 3, "exception": 0, "gpu_out_of_memory": 0, "never_began": 0,
+}  # fmt: skip
+"""How often a run is tried again by itself, by failure class, where the grid file does not say."""
 
 
 class Resources(Section):
@@ -31,6 +37,22 @@ class Resources(Section):
     slurm: dict[str, str | int | float | bool] = Field(
         default={}, description="further sbatch options by their long names, e.g. {nice: 100}"
     )
+    runs_per_job: PositiveInt = Field(default=1, description="runs that share a job, one after the other")
+    retries: dict[str, Count] = Field(
+        default={}, description="how often a run is tried again by itself, by failure class, e.g. {node_failure: 5}"
+    )
+
+    @field_validator("retries")
+    @classmethod
+    def _known_classes(cls, retries: dict[str, int]) -> dict[str, int]:
+        unknown = sorted(set(retries) - set(RETRIES))
+        if unknown:
+            raise ValueError(f"no failure class {unknown[0]!r}; expected some of {', '.join(RETRIES)}")
+        return retries
+
+    def retries_of(self, failure_class: str) -> int:
+        """How often a run is tried again by itself after a failure of a class."""
+        return {**RETRIES, **self.retries}.get(failure_class, 0)
 
 
 class LogSpace(Section):

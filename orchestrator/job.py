@@ -10,8 +10,6 @@ import contextlib
 import errno
 import importlib
 import logging
-import signal
-import threading
 import traceback
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -32,6 +30,7 @@ from orchestrator.processes import this_host
 from orchestrator.provenance import checkout
 from orchestrator.recording import ORDINARY, Pace, Recording
 from orchestrator.settings import cache_dir, jobs_write
+from orchestrator.stopping import Stop, on_signals
 from orchestrator.urls import resolve
 
 log = logging.getLogger(__name__)
@@ -93,7 +92,22 @@ def journals_only(url: str, writes: str, launched_from: str) -> str | None:
     return None
 
 
-def run_share(spec: JobSpec, pace: Pace = ORDINARY) -> dict[int, str]:
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an attempt of a job ended.
+
+    Attributes:
+        run_id: The run.
+        outcome: One of `orchestrator.db.models.OUTCOMES`, or ``fenced``.
+        learner_steps: Learner steps that this attempt itself has applied; None where it did not say.
+    """
+
+    run_id: int
+    outcome: str
+    learner_steps: int | None = None
+
+
+def run_share(spec: JobSpec, pace: Pace = ORDINARY, stop: Stop | None = None) -> list[Ended]:
     """Train the runs of a share that are not taken; the entry point of every job.
 
     A run that fails is recorded, and the next one begins. On SIGTERM, SIGINT or SIGUSR2 the run in hand saves a
@@ -102,29 +116,33 @@ def run_share(spec: JobSpec, pace: Pace = ORDINARY) -> dict[int, str]:
     Args:
         spec: The share.
         pace: How attempts deal with the database's time.
+        stop: Ends the job when it is set; None = nobody but signals sets it, and they are handled here.
 
     Returns:
-        The outcome of each run that this job has attempted.
+        How each attempt of this job ended, in their order.
     """
-    stop = threading.Event()
-    outcomes: dict[int, str] = {}
+    handling: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if stop is None:
+        stop = Stop()
+        handling = on_signals(stop)
+    ended: list[Ended] = []
     url = resolve(spec.database)
     store = None if journals_only(url, spec.writes, spec.launched_from) else Store(url, check_schema=False)
-    with _stopping_on_signals(stop), store or contextlib.nullcontext():
+    with handling, store or contextlib.nullcontext():
         worker = importlib.import_module("grpo_worker.loop")  # takes seconds, in which a signal must not be lost
         for directory in spec.directories:
             if stop.is_set():
                 break
             try:
-                ended = attempt(store, spec, directory, worker, stop, pace)
+                one = attempt(store, spec, directory, worker, stop, pace)
             except (JournalError, UsageError) as error:
                 if isinstance(error, StoreError):
                     raise
                 log.error("%s: not trained: %s", directory.name, error)
                 continue
-            if ended is not None:
-                outcomes[ended[0]] = ended[1]
-    return outcomes
+            if one is not None:
+                ended.append(one)
+    return ended
 
 
 def attempt(
@@ -132,9 +150,9 @@ def attempt(
     spec: JobSpec,
     directory: Path,
     worker: Any,
-    stop: threading.Event,
+    stop: Stop,
     pace: Pace = ORDINARY,
-) -> tuple[int, str] | None:
+) -> Ended | None:
     """Make one attempt of a run, unless it is taken or done.
 
     Args:
@@ -146,7 +164,7 @@ def attempt(
         pace: How it deals with the database's time.
 
     Returns:
-        The run's number and how the attempt ended, None when there was nothing to do.
+        How the attempt ended, None when there was nothing to do.
 
     Raises:
         JournalError: The run directory cannot be written to.
@@ -175,14 +193,13 @@ def attempt(
                  config.k, config.eta, config.seed)  # fmt: skip
         try:
             with Recording(begun.journal, begun.claim, store, introduce, pace, stop) as recording:
-                outcome = _train(recording, begun, worker, config, spec.cache_dir, directory, stop)
+                return _train(recording, begun, worker, config, spec.cache_dir, directory, stop)
         except Fenced as error:
             log.warning("%s", error)
-            outcome = "fenced"
+            return Ended(run.run_id, "fenced")
         except StoreError:
             log.exception("the database refuses this attempt")
-            outcome = "failed"
-    return run.run_id, outcome
+            return Ended(run.run_id, "failed")
 
 
 def _train(
@@ -192,8 +209,8 @@ def _train(
     config: WorkerConfig,
     cache_dir: Path,
     directory: Path,
-    stop: threading.Event,
-) -> str:
+    stop: Stop,
+) -> Ended:
 
     def should_stop() -> bool:
         recording.refuse_older()  # it is asked before a checkpoint is saved, which a newer attempt must be spared
@@ -208,31 +225,17 @@ def _train(
         raise
     except Exception as error:
         log.exception("the attempt failed")
-        recording.fail(_one_line(error) + _if_full(error, directory))
-        return "failed"
+        recording.fail(_one_line(error) + _if_full(error, directory), _class_of(error))
+        return Ended(begun.claim.run_id, "failed")
     log.info("ended: %s after %d learner steps", finish.outcome, finish.learner_steps)
-    return str(finish.outcome)
+    steps = finish.learner_steps - (begun.first_record["resumed_from_step"] or 0)
+    return Ended(begun.claim.run_id, str(finish.outcome), steps)
 
 
 def _keep_diff(path: Path) -> None:
     code = checkout()
     if code is not None and code.dirty:
         path.write_bytes(code.diff)
-
-
-@contextlib.contextmanager
-def _stopping_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Let a signal end the run in hand in good order; outside a main thread signals stay as they are."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
-    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -252,6 +255,11 @@ def _logging_to(path: Path) -> Iterator[None]:
         root.removeHandler(handler)
         with contextlib.suppress(OSError):  # of a full disk, where the last lines do not fit
             handler.close()
+
+
+def _class_of(error: Exception) -> str:
+    # By name: the control plane does not import torch.
+    return "gpu_out_of_memory" if type(error).__name__ == "OutOfMemoryError" else "exception"
 
 
 def _if_full(error: Exception, directory: Path) -> str:

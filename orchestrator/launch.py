@@ -6,13 +6,14 @@ The jobs are local processes (`orchestrator.local`), tasks of Slurm arrays (`orc
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from orchestrator import journal, slurm
+from orchestrator import journal
 from orchestrator.collect import collect, collect_run
 from orchestrator.db.store import Claim, RunFolder, RunProgress, Store
 from orchestrator.errors import NothingToDo, SchemaError, StoreUnavailable, UsageError
@@ -21,12 +22,15 @@ from orchestrator.processes import is_alive, this_host
 from orchestrator.rundirs import RunFile, name_of
 from orchestrator.rundirs import prepare as write_run_file
 from orchestrator.settings import jobs_write, runs_dir
+from orchestrator.slurm import client
+from orchestrator.slurm.survey import Survey, survey
+from orchestrator.track import with_standings
 from orchestrator.urls import handed_over
 
 Executor = Literal["slurm", "local", "debug"]
 
-_POLL_S = 0.2
-_GRACE_S = 30.0
+_POLL_S = 1.0
+_SURVEY_S = 5.0
 _OUTAGE_POLL_S = 2.0
 
 log = logging.getLogger(__name__)
@@ -40,7 +44,7 @@ def choose_executor(wanted: str) -> Executor:
     """
     if wanted not in ("auto", "slurm", "local", "debug"):
         raise UsageError(f"--executor: expected auto, slurm, local or debug, found {wanted!r}")
-    answers = wanted in ("auto", "slurm") and slurm.answers()
+    answers = wanted in ("auto", "slurm") and client.is_reachable()
     if wanted == "slurm" and not answers:
         raise UsageError("--executor slurm: sbatch is not on this machine or the controller does not answer")
     if wanted == "auto":
@@ -105,19 +109,26 @@ def _hear_out(store: Store, folder: RunFolder) -> None:
             raise
 
 
-def pending_runs(store: Store, sweep_id: int) -> list[int]:
-    """Runs to be submitted: without a result, and not in the hands of a living job.
+def pending_runs(store: Store, sweep_id: int, found: Survey) -> list[int]:
+    """Runs to be submitted: without a result, and not in the hands of a job that lives or waits.
+
+    Args:
+        store: The results database.
+        sweep_id: The sweep.
+        found: What has become of its runs on Slurm.
 
     Raises:
-        NothingToDo: Every run has its result or is being trained.
+        NothingToDo: Every run has its result or is in the hands of a job, as far as is known.
     """
     unfinished = store.unfinished_runs(sweep_id)
     if not unfinished:
         raise NothingToDo("every run of this sweep is done")
     taken = {running.run_id for running in store.running_attempts(sweep_id)}
+    taken |= {run_id for run_id, one in found.standings.items() if one.held is not False}
     pending = [run_id for run_id in unfinished if run_id not in taken]
     if not pending:
-        raise NothingToDo(f"the {len(unfinished)} unfinished runs are in the hands of running jobs")
+        unknown = f", as far as is known: {found.silence}" if found.silence else ""
+        raise NothingToDo(f"the {len(unfinished)} unfinished runs are in the hands of jobs{unknown}")
     return pending
 
 
@@ -144,20 +155,38 @@ def collect_aloud(store: Store, sweep_id: int, noted: set[str]) -> None:
     noted.update(notes)
 
 
-def watch(store: Store, sweep_id: int, on_poll: Callable[[list[RunProgress]], None]) -> None:
-    """Show a sweep's progress until no run is waiting or running; all it changes is to bring in journals."""
+def watch(
+    store: Store,
+    sweep_id: int,
+    on_poll: Callable[[list[RunProgress]], None],
+    tend: Callable[[Survey], bool] = lambda _: False,
+) -> None:
+    """Show a sweep's progress until no run is waiting or running; all it changes is to bring in journals.
+
+    Args:
+        store: The results database.
+        sweep_id: The sweep.
+        on_poll: Shown how far every run is, about once a second.
+        tend: Told every few seconds what has become of the runs on Slurm; says whether it has submitted more.
+    """
     noted = set[str]()
+    surveyed_at, found = -math.inf, Survey({}, {}, {})
     while True:
         try:
             collect_aloud(store, sweep_id, noted)
             progress = store.progress(sweep_id)
+            more = False
+            if time.monotonic() - surveyed_at > _SURVEY_S:
+                surveyed_at, found = time.monotonic(), survey(store, sweep_id)
+                more = tend(found)
         except StoreUnavailable as error:
             wait_for_database(store, error)
             continue
-        on_poll(progress)
-        if not any(run.state in ("queued", "running") for run in progress):
+        shown = with_standings(progress, found)
+        on_poll(shown)
+        if not more and not any(run.state in ("queued", "running", "unknown") for run in shown):
             return
-        time.sleep(1.0)
+        time.sleep(_POLL_S)
 
 
 def wait_for_database(store: Store, error: StoreUnavailable) -> None:

@@ -28,6 +28,7 @@ from orchestrator.errors import (
     Unheard,
 )
 from orchestrator.journal import Chunk, Journal
+from orchestrator.stopping import Stop
 
 log = logging.getLogger(__name__)
 
@@ -80,11 +81,11 @@ class Recording:
         store: Store | None,
         introduce: Callable[[], None],
         pace: Pace = ORDINARY,
-        stop: threading.Event | None = None,
+        stop: Stop | None = None,
     ) -> None:
         self._journal, self._claim, self._store = journal, claim, store
         self._introduce, self._pace = introduce, pace
-        self._stop = stop or threading.Event()
+        self._stop = stop or Stop()
         self._stored = 0
         self._spoke = self._connected = time.monotonic()
         self._fresh, self._introduced = True, False
@@ -120,7 +121,10 @@ class Recording:
             StoreError: The database refuses the attempt's records, and not for being away.
         """
         self.refuse_older()
-        self._journal.append(*as_entry(record))
+        name, values = as_entry(record)
+        if isinstance(record, FinishRecord) and record.outcome == "interrupted":
+            values["why"] = self._stop.why
+        self._journal.append(name, values)
         self._wake.set()
 
     def refuse_older(self) -> None:
@@ -130,14 +134,15 @@ class Recording:
         if self._journal.overtaken():
             raise self._overtaken()
 
-    def fail(self, failure: str) -> None:
+    def fail(self, failure: str, failure_class: str) -> None:
         """Record that an exception ended the attempt.
 
         Args:
             failure: One line for people: the error's class and message.
+            failure_class: One of `orchestrator.db.models.FAILURE_CLASSES`.
         """
         try:
-            self._journal.append("fail", {"failure": failure})
+            self._journal.append("fail", {"failure": failure, "failure_class": failure_class})
         except JournalError as error:
             log.error("%s", error)
         else:
@@ -145,7 +150,7 @@ class Recording:
                 return
         if self._store is not None:
             try:
-                self._store.fail(self._claim, failure)
+                self._store.fail(self._claim, failure, failure_class)
             except (StoreError, Unheard) as error:
                 log.error("the failure is not stored: %s", error)
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
 from orchestrator.db.models import RESULT_STATES
 from orchestrator.db.store import RunProgress
-
-SILENT_AFTER_S = 120.0
-"""A running attempt that has not been heard of for so long is called silent: its process may be dead."""
+from orchestrator.slurm.standing import SILENT_AFTER_S, Standing
+from orchestrator.slurm.survey import Survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ class SweepStatus:
     @property
     def eta_s(self) -> float | None:
         """Seconds until all is done at the present pace of the running runs; None when there is no pace yet."""
-        going = ("running", "queued", "pending")
+        going = ("running", "queued", "pending", "unknown")
         left = sum(run.horizon - run.learner_steps for run in self.runs if run.state in going)
         pace = sum(run.steps_per_s or 0.0 for run in self.runs if run.state == "running")
         return left / pace if pace > 0 else None
@@ -120,6 +119,20 @@ class SweepStatus:
         }  # fmt: skip
 
 
+def with_standings(progress: Iterable[RunProgress], found: Survey) -> list[RunProgress]:
+    """Lay what has become of runs on Slurm over what is stored of them; what is stored stays as it is."""
+    return [
+        run if run.run_id not in found.standings else _with_standing(run, found.standings[run.run_id], found)
+        for run in progress
+    ]
+
+
+def _with_standing(run: RunProgress, one: Standing, found: Survey) -> RunProgress:
+    job = found.job_of(run.run_id)
+    run = replace(run, state=one.state, detail=one.detail, job=job, needs_help=one.needs_help)
+    return replace(run, failure=one.detail, failure_class=one.failure_class) if one.over else run
+
+
 def sweep_status(name: str, progress: Iterable[RunProgress]) -> SweepStatus:
     """Gather the runs of a sweep into cells.
 
@@ -141,7 +154,7 @@ def _is_over(run: RunProgress) -> bool:
 def _run_json(run: RunProgress) -> dict[str, Any]:
     names = (
         "run_id", "seed", "state", "learner_steps", "horizon", "sync", "reward", "val_reward", "collapse_step",
-        "failure", "heartbeat_age_s",
+        "failure", "failure_class", "attempts", "heartbeat_age_s", "detail", "job", "needs_help",
     )  # fmt: skip
     # JSON has no NaN: a reward that is not a number is told apart from a missing one by its text.
     return {name: "NaN" if (value := getattr(run, name)) != value else value for name in names}

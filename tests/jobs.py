@@ -89,7 +89,7 @@ class Jobs:
     def train(self, *directories: Path, pace: Pace = QUICK, url: str | None = None) -> dict[int, str]:
         """A job, in this process: a child's, if it is pytest's."""
         sys.modules["grpo_worker.loop"] = self.worker  # what `run_share` imports
-        return run_share(self.spec(list(directories), url), pace)
+        return {one.run_id: one.outcome for one in run_share(self.spec(list(directories), url), pace)}
 
     def collect(self) -> Collected:
         with self._store as store:

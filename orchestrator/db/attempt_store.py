@@ -140,12 +140,13 @@ class AttemptStore(Database):
         with self.write() as connection:
             attempts.heartbeat(connection, claim)
 
-    def fail(self, claim: Claim, failure: str) -> None:
+    def fail(self, claim: Claim, failure: str, failure_class: str) -> None:
         """Store that an exception ended the attempt, where its journal cannot say so.
 
         Args:
             claim: The attempt's claim.
             failure: One line for people: the error's class and message.
+            failure_class: One of `orchestrator.db.models.FAILURE_CLASSES`.
 
         Raises:
             Fenced: A newer attempt has taken over; nothing is stored.
@@ -153,9 +154,16 @@ class AttemptStore(Database):
         """
         with self.write() as connection:
             attempts.refuse_older(connection, claim, attempts.hold(connection, claim))
-            attempts.fail(connection, claim, failure)
+            attempts.fail(connection, claim, failure, failure_class)
 
-    def lose(self, claim: Claim, failure: str) -> None:
-        """Store that the attempt's process is gone; nothing if it has ended or is fenced off."""
+    def lose(self, claim: Claim, failure: str, failure_class: str = "lost", state: str = "lost") -> None:
+        """Store that the attempt's process is gone; nothing if it has ended or is fenced off.
+
+        Args:
+            claim: The attempt's claim.
+            failure: Why, one line for people.
+            failure_class: One of `orchestrator.db.models.FAILURE_CLASSES`.
+            state: What the run is then: ``lost``, ``failed`` or ``cancelled``.
+        """
         with self.write() as connection:
-            attempts.lose(connection, claim, failure)
+            attempts.lose(connection, claim, failure, failure_class, state)

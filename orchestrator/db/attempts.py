@@ -53,6 +53,7 @@ class AttemptOrigin:
         code_version: The package's version in that process.
         git_commit: The checkout's commit, if the package runs from one.
         git_dirty: Whether its tracked files differed from that commit.
+        node: The node's name in Slurm, which need not be the host's.
     """
 
     executor: str
@@ -65,6 +66,7 @@ class AttemptOrigin:
     code_version: str
     git_commit: str | None = None
     git_dirty: bool | None = None
+    node: str | None = None
 
 
 def begin(
@@ -108,12 +110,18 @@ def start(connection: Connection, claim: Claim, values: Mapping[str, Any], *, ag
     connection.execute(
         update(Attempt)
         .where(Attempt.run_id == claim.run_id, Attempt.ended_at.is_(None))
-        .values(ended_at=Attempt.heartbeat_at, outcome="lost", failure=f"attempt {claim.attempt} took over")
+        .values(
+            ended_at=Attempt.heartbeat_at,
+            outcome="lost",
+            failure=f"attempt {claim.attempt} took over",
+            failure_class="lost",
+        )
     )
     _drop_rows(connection, claim.run_id, values["resumed_from_sync"], values["resumed_from_step"])
     times = {"started_at": seconds_ago(ago_s), "heartbeat_at": seconds_ago(ago_s)}
     connection.execute(insert(Attempt).values(run_id=claim.run_id, number=claim.attempt, **times, **values))
-    run_values = {"state": "running", "failure": None, "learner_steps": values["resumed_from_step"] or 0}
+    run_values: dict[str, Any] = {"state": "running", "learner_steps": values["resumed_from_step"] or 0}
+    run_values |= {"failure": None, "failure_class": None}
     connection.execute(
         update(Run).where(Run.id == claim.run_id).values(fence=claim.attempt, updated_at=now(), **run_values)
     )
@@ -191,44 +199,54 @@ def finish(connection: Connection, claim: Claim, result: Mapping[str, Any], *, a
     Args:
         connection: An open write transaction that has locked the run.
         claim: The attempt.
-        result: The fields of a `grpo_worker.records.FinishRecord`.
+        result: The fields of a `grpo_worker.records.FinishRecord`, and ``why`` an attempt was interrupted.
         ago_s: How many seconds ago that was.
     """
     run: dict[str, Any] = {"learner_steps": result["learner_steps"]}
+    failure_class = None
     match result["outcome"]:
         case "interrupted":
             run["state"] = _from_running("pending")
+            failure_class = result.get("why", "stopped")
         case "diverged":
             run["state"] = "failed"
             run["failure"] = f"{DIVERGED}: {result['detail']}" if result["detail"] else DIVERGED
+            run["failure_class"] = failure_class = "diverged"
         case state:
             run["state"] = state
             run["collapse_detector"] = result["detector"]
             for column in ("collapse_step", "collapse_step_lo", "collapse_sync"):
                 run[column] = result[column]
-    _end(connection, claim, result["outcome"], run, ago_s)
+    _end(connection, claim, result["outcome"], run, failure_class, ago_s)
 
 
-def fail(connection: Connection, claim: Claim, failure: str, *, ago_s: float = 0.0) -> None:
+def fail(
+    connection: Connection, claim: Claim, failure: str, failure_class: str = "exception", *, ago_s: float = 0.0
+) -> None:
     """End the newest attempt with an exception's last word."""
-    _end(connection, claim, "failed", {"state": _from_running("failed"), "failure": failure}, ago_s)
+    run = {"state": _from_running("failed"), "failure": failure, "failure_class": failure_class}
+    _end(connection, claim, "failed", run, failure_class, ago_s)
 
 
-def lose(connection: Connection, claim: Claim, failure: str) -> None:
-    """Store that the attempt's process is gone, see `orchestrator.db.store.Store.lose`."""
-    state = connection.scalar(
+def lose(connection: Connection, claim: Claim, failure: str, failure_class: str = "lost", state: str = "lost") -> None:
+    """Store that the attempt's process is gone, see `orchestrator.db.attempt_store.AttemptStore.lose`."""
+    found = connection.scalar(
         select(Run.state).where(Run.id == claim.run_id, Run.fence == claim.attempt).with_for_update()
     )
-    if state == "running":
-        _end(connection, claim, "lost", {"state": "lost", "failure": failure}, 0.0)
+    if found == "running":
+        run = {"state": state, "failure": failure, "failure_class": failure_class}
+        _end(connection, claim, "lost", run, failure_class, 0.0)
 
 
-def _end(connection: Connection, claim: Claim, outcome: str, run: dict[str, Any], ago_s: float) -> None:
+def _end(
+    connection: Connection, claim: Claim, outcome: str, run: dict[str, Any], failure_class: str | None, ago_s: float
+) -> None:
     failure = run.setdefault("failure", None)
+    run.setdefault("failure_class", None)
     connection.execute(
         update(Run).where(Run.id == claim.run_id, Run.fence == claim.attempt).values(updated_at=now(), **run)
     )
-    ended = {"outcome": outcome, "ended_at": seconds_ago(ago_s), "failure": failure}
+    ended = {"outcome": outcome, "ended_at": seconds_ago(ago_s), "failure": failure, "failure_class": failure_class}
     change(connection, claim, heartbeat_at=seconds_ago(ago_s), **ended)
 
 

@@ -81,7 +81,8 @@ def ingest(connection: Connection, claim: Claim, chunk: Chunk, *, age_s: float, 
         for entry in by_record.get("finish", []):
             attempts.finish(connection, claim, entry, ago_s=ago_s(entry))
         for entry in by_record.get("fail", []):
-            attempts.fail(connection, claim, entry["failure"], ago_s=ago_s(entry))
+            of_class = entry.get("failure_class", "exception")
+            attempts.fail(connection, claim, entry["failure"], of_class, ago_s=ago_s(entry))
 
 
 def _hold(connection: Connection, claim: Claim, syncs: list[dict[str, Any]], evals: list[dict[str, Any]]) -> bool:

@@ -1,7 +1,7 @@
 """The tables: typed models with their constraints. docs/database.md says what each column means to a user.
 
     sweep ─< cell ─< run ─< attempt ─< sync_metric
-                                    └< evaluation          fit
+        └< submission ─<┘           └< evaluation          fit
 
 A change here needs a new revision in migrations/; a test compares the two, CHECK constraints included.
 """
@@ -37,6 +37,12 @@ RESULT_STATES = ("collapsed", "degraded", "stable")
 
 OUTCOMES = (*RESULT_STATES, "diverged", "interrupted", "failed", "lost")
 """How an attempt ended."""
+
+FAILURE_CLASSES = (
+    "exception", "diverged", "gpu_out_of_memory", "out_of_memory", "time_limit", "preempted", "node_failure", "killed",
+    "cancelled", "never_began", "forgotten", "stopped", "lost",
+)  # fmt: skip
+"""Why an attempt ended before its run's end; docs/slurm.md says what each means, and whether it is tried again."""
 
 
 SOURCES = ("grid", "import")
@@ -121,6 +127,8 @@ class Run(Base):
         CheckConstraint("collapse_step BETWEEN 1 AND horizon", name="collapse_step"),
         CheckConstraint("collapse_step_lo >= 0 AND collapse_step_lo < collapse_step", name="collapse_step_lo"),
         CheckConstraint("collapse_sync >= 0", name="collapse_sync"),
+        CheckConstraint(_one_of("failure_class", FAILURE_CLASSES), name="failure_class"),
+        CheckConstraint("(submission_id IS NULL) = (task IS NULL)", name="placed"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -142,6 +150,26 @@ class Run(Base):
     git_commit: Mapped[str | None]
     updated_at: Mapped[datetime]
     directory: Mapped[str | None]
+    failure_class: Mapped[str | None]
+    submission_id: Mapped[int | None] = mapped_column(ForeignKey("submission.id"), index=True)
+    task: Mapped[int | None]
+
+
+class Submission(Base):
+    """One job array: written before it is submitted, so that one whose answer was lost can be found by its token."""
+
+    __tablename__ = "submission"
+    __table_args__ = (CheckConstraint("tasks >= 1", name="tasks"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sweep_id: Mapped[int] = mapped_column(ForeignKey("sweep.id"), index=True)
+    token: Mapped[str] = mapped_column(unique=True)
+    job_name: Mapped[str]
+    folder: Mapped[str]
+    resources: Mapped[dict[str, Any]]
+    tasks: Mapped[int]
+    submitted_at: Mapped[datetime]
+    job_id: Mapped[str | None]
 
 
 class Attempt(Base):
@@ -152,6 +180,7 @@ class Attempt(Base):
         CheckConstraint("number >= 1", name="number"),
         CheckConstraint(_one_of("outcome", OUTCOMES), name="outcome"),
         CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name="ended"),
+        CheckConstraint(_one_of("failure_class", FAILURE_CLASSES), name="failure_class"),
     )
 
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), primary_key=True)
@@ -180,6 +209,8 @@ class Attempt(Base):
     git_dirty: Mapped[bool | None]
     threads: Mapped[int | None]
     journal_bytes: Mapped[int] = mapped_column(server_default="0")
+    failure_class: Mapped[str | None]
+    node: Mapped[str | None]
 
 
 class SyncMetric(Base):

@@ -97,9 +97,14 @@ class RunProgress:
         val_reward: Latest validation reward.
         collapse_step: T*, when it collapsed.
         failure: Why it failed or was lost.
+        failure_class: One of `orchestrator.db.models.FAILURE_CLASSES`.
+        attempts: How many attempts it has had; a removal counts as one.
         started_age_s: Seconds since the newest attempt began.
         heartbeat_age_s: Seconds since the newest attempt was last heard of.
         steps_per_s: Learner steps a second of the newest attempt, set-up left out; None before its first.
+        detail: What is known besides, for people, e.g. what a waiting job waits for.
+        job: Its job, as the cluster's commands name it.
+        needs_help: Whether it waits for something that does not happen by itself.
     """
 
     run_id: int
@@ -117,9 +122,14 @@ class RunProgress:
     val_reward: float | None
     collapse_step: int | None
     failure: str | None
+    failure_class: str | None
+    attempts: int
     started_age_s: float | None
     heartbeat_age_s: float | None
     steps_per_s: float | None
+    detail: str = ""
+    job: str | None = None
+    needs_help: bool = False
 
 
 def sweep_names(connection: Connection) -> list[str]:
@@ -211,7 +221,7 @@ def progress(connection: Connection, sweep_id: int) -> list[RunProgress]:
             _latest(SyncMetric.sync, SyncMetric.run_id, SyncMetric.sync),
             _latest(SyncMetric.reward, SyncMetric.run_id, SyncMetric.sync),
             _latest(Evaluation.val_reward, Evaluation.run_id, Evaluation.learner_step),
-            *(Run.collapse_step, Run.failure),
+            *(Run.collapse_step, Run.failure, Run.failure_class, Run.fence),
             seconds_between(Attempt.started_at, now()),
             seconds_between(Attempt.heartbeat_at, now()),
             _RATE,

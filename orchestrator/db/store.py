@@ -7,23 +7,22 @@ What the transactions do stands in `orchestrator.db.registration`, `orchestrator
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from orchestrator import grid
-from orchestrator.db import imports, queries, registration, removal
+from orchestrator.db import imports, queries, registration, removal, submissions
 from orchestrator.db.attempt_store import AttemptStore
 from orchestrator.db.attempts import AttemptOrigin, Claim
 from orchestrator.db.models import Cell, Fit, Run
 from orchestrator.db.queries import RunFolder, RunningAttempt, RunProgress
+from orchestrator.db.submissions import Place, Submitted
 from orchestrator.db.types import now
 from orchestrator.settings import code_version
 
 __all__ = ["AttemptOrigin", "Claim", "RunFolder", "RunProgress", "RunningAttempt", "Store"]
-
-_RESETTABLE = ("pending", "queued", "lost", "failed", "cancelled")
 
 
 class Store(AttemptStore):
@@ -134,6 +133,82 @@ class Store(AttemptStore):
                     update(Run).where(Run.id == bindparam("run")).values(directory=bindparam("path")), rows
                 )
 
+    def open_submission(
+        self,
+        sweep_id: int,
+        *,
+        token: str,
+        job_name: str,
+        folder: str,
+        resources: Mapping[str, Any],
+        shares: Sequence[Sequence[int]],
+    ) -> None:
+        """Write down a job array before it is submitted, and queue its runs.
+
+        Args:
+            sweep_id: The sweep.
+            token: The submission's own, by which the cluster can be asked for it.
+            job_name: Of its jobs; holds the token.
+            folder: Where its jobs find their shares and write their logs, absolute.
+            resources: What its jobs ask for, as JSON.
+            shares: The runs of each task, by their numbers.
+        """
+        with self.write() as connection:
+            submissions.open_submission(
+                connection,
+                sweep_id,
+                token=token,
+                job_name=job_name,
+                folder=folder,
+                resources=resources,
+                shares=shares,
+            )
+
+    def answer_submission(self, token: str, job_id: str) -> None:
+        """Store under which id the cluster has taken a submission."""
+        with self.write() as connection:
+            submissions.answer(connection, token, job_id)
+
+    def withdraw_submission(self, token: str) -> None:
+        """Take back a submission that the cluster has not taken: its queued runs are pending."""
+        with self.write() as connection:
+            submissions.withdraw(connection, token)
+
+    def submissions(self, sweep_id: int) -> list[Submitted]:
+        """List the job arrays that unfinished runs of a sweep were submitted in last, oldest first."""
+        with self.read() as connection:
+            return submissions.of_sweep(connection, sweep_id)
+
+    def places(self, sweep_id: int) -> list[Place]:
+        """Say of the unfinished runs of a sweep, in grid order, who has them as far as the database knows."""
+        with self.read() as connection:
+            return submissions.places(connection, sweep_id)
+
+    def settle(self, place: Place, state: str, failure: str, failure_class: str) -> bool:
+        """Store what has become of a queued run whose job is gone; returns whether it was still as it was seen."""
+        with self.write() as connection:
+            return submissions.settle(connection, place, state, failure, failure_class)
+
+    def cancel(self, fences: Mapping[int, int], reason: str) -> None:
+        """Cancel runs that have no result, and refuse from now on what attempts of theirs write.
+
+        Args:
+            fences: By run, a number that no later attempt will have, and no earlier one had.
+            reason: Why, for people.
+        """
+        with self.write() as connection:
+            submissions.cancel(connection, fences, reason)
+
+    def attempts_by_class(self, run_ids: Iterable[int]) -> dict[int, dict[str, int]]:
+        """Count the attempts of runs that ended early, by run and failure class."""
+        with self.read() as connection:
+            return submissions.attempts_by_class(connection, run_ids)
+
+    def failed_hosts(self, run_ids: Iterable[int]) -> dict[int, set[str]]:
+        """List the nodes that failed under attempts of runs, as Slurm names them, by run."""
+        with self.read() as connection:
+            return submissions.failed_hosts(connection, run_ids)
+
     def set_queued(self, run_ids: Iterable[int]) -> None:
         """Mark runs as submitted; those that are running or have a result stay as they are."""
         self._reset(run_ids, "queued")
@@ -186,7 +261,7 @@ class Store(AttemptStore):
             # One by one, by primary key: a statement cannot hold 100,000 ids everywhere.
             connection.execute(
                 update(Run)
-                .where(Run.id == bindparam("run"), or_(*(Run.state == old for old in _RESETTABLE)))
-                .values(state=state, failure=None, updated_at=now()),
+                .where(Run.id == bindparam("run"), submissions.RESETTABLE)
+                .values(state=state, failure=None, failure_class=None, submission_id=None, task=None, updated_at=now()),
                 rows,
             )

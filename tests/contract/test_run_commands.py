@@ -118,7 +118,7 @@ def test_all_that_is_known_of_a_run(store: Store, directories: dict[int, Path]) 
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_page_keeps_within_its_width(store: Store, directories: dict[int, Path], width: int) -> None:
     resumed(store, directories[1])
-    store.fail(begun(store, directories[2]).claim, "ValueError: " + "a long story " * 30)
+    store.fail(begun(store, directories[2]).claim, "ValueError: " + "a long story " * 30, "exception")
     for run_id in (1, 2):
         for line in run_page(run_details(store, run_id), width).plain.splitlines():
             longest_word = max(map(len, line.split()), default=0)

@@ -1,0 +1,142 @@
+"""``launch``: expand a grid, register its runs, and give what is missing to jobs."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.errors import NothingToDo
+
+if TYPE_CHECKING:
+    from orchestrator.db.store import Store
+    from orchestrator.grid import Sweep
+    from orchestrator.slurm.survey import Survey
+
+ASK_ABOVE = 100
+"""``launch`` asks before it submits more runs than this."""
+
+Database = Annotated[
+    str | None,
+    typer.Option("--db", metavar="URL", help="Database; default STALESWEEP_DB, else sqlite:///stalesweep.db here."),
+]
+
+
+def launch(
+    grid: Annotated[Path, typer.Argument(metavar="GRID.yaml", help="Grid file; `stalesweep init` writes one.")],
+    executor: Annotated[
+        str, typer.Option(help="auto, slurm, local or debug; auto = slurm where sbatch answers.")
+    ] = "auto",
+    max_parallel: Annotated[int | None, typer.Option(min=1, help="Local jobs at a time; default: cores.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, write nothing.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Local: go on in the background, return at once.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Slurm: stay, watch, and try again what may be tried again.")
+    ] = False,
+    extend: Annotated[bool, typer.Option("--extend", help="Add new cells to a sweep of this name.")] = False,
+    allow_huge: Annotated[bool, typer.Option("--allow-huge", help="Accept more than a million runs.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    db: Database = None,
+) -> None:
+    """Expand a grid, register its runs and train what is not yet done."""
+    from orchestrator import launch as launching
+    from orchestrator import local
+    from orchestrator.cli_output import collect
+    from orchestrator.db.schema import upgrade
+    from orchestrator.db.store import Store
+    from orchestrator.grid import load_sweep
+    from orchestrator.report.live import show_progress
+    from orchestrator.settings import database_url
+    from orchestrator.slurm import dispatch
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends the jobs in good order, as Ctrl-C does
+    sweep = load_sweep(grid, allow_huge=allow_huge)
+    chosen = launching.choose_executor(executor)
+    if dry_run:
+        _print_plan(sweep, chosen)
+        return
+    if done := upgrade(database_url(db)):
+        typer.echo(str(done), err=True)
+    with Store(database_url(db)) as store:
+        sweep_id = store.register(sweep, extend=extend)
+        launching.place(store, sweep_id)
+        collect(store, sweep_id)
+        launching.recover(store, sweep_id)
+        found = dispatch.catch_up(store, sweep_id, _say)
+        run_ids = launching.pending_runs(store, sweep_id, found)
+        if len(run_ids) > ASK_ABOVE and sys.stdin.isatty() and not yes:
+            typer.confirm(f"Launch {len(run_ids)} runs on {chosen}?", abort=True)
+        if detach and chosen == "local":
+            pid, log = local.detach(grid, max_parallel, store.url)
+            typer.echo(f"launched in the background as process {pid}; its log: {log}")
+            return
+        directories = launching.prepare(store, sweep_id, run_ids)
+        if reason := launching.why_journals_only(store, chosen):
+            typer.echo(f"{reason}: jobs write journals only, and `stalesweep status` brings them in", err=True)
+        if chosen == "slurm":
+            dispatch.submit(store, sweep_id, sweep.name, directories, _say)
+            if not wait:
+                typer.echo(f"{len(run_ids)} runs submitted; watch them with: stalesweep status {sweep.name} --watch")
+                return
+        with show_progress(sweep.name) as show:
+            if chosen == "slurm":
+                launching.watch(store, sweep_id, show, _Tender(store, sweep_id, sweep.name))
+            elif chosen == "debug":
+                launching.run_here(store, directories.values())
+            else:
+                local.run_local(store, sweep_id, directories, max_parallel or local.cores(), show)
+        _finish(store, sweep, sweep_id)
+
+
+class _Tender:
+    """Submits again, while somebody watches, what failed in a way that may pass."""
+
+    def __init__(self, store: Store, sweep_id: int, name: str) -> None:
+        self._store, self._sweep_id, self._name = store, sweep_id, name
+
+    def __call__(self, found: Survey) -> bool:
+        from orchestrator import launch as launching
+        from orchestrator.slurm import dispatch
+
+        again = dispatch.settle_and_choose(self._store, self._sweep_id, found)
+        if not again:
+            return False
+        directories = launching.prepare(self._store, self._sweep_id, again)
+        _say(f"trying {len(again)} run{'s' if len(again) > 1 else ''} again")
+        try:
+            dispatch.submit(self._store, self._sweep_id, self._name, directories, _say)
+        except NothingToDo as full:
+            _say(str(full))
+        return True
+
+
+def _print_plan(sweep: Sweep, executor: str) -> None:
+    from orchestrator.cli_output import show
+    from orchestrator.report.progress import plan_view
+    from orchestrator.slurm import arrays
+
+    lines: Sequence[str] = ()
+    if executor == "slurm":
+        plan = arrays.plan({number: run.resources for number, run in enumerate(sweep.runs)}, arrays.limits_of)
+        lines = [*(arrays.describe(array) for array in plan.arrays), *plan.notes]
+    show(plan_view(sweep, executor, lines))
+
+
+def _finish(store: Store, sweep: Sweep, sweep_id: int) -> None:
+    from orchestrator.cli_output import show
+    from orchestrator.report.progress import progress_view
+    from orchestrator.slurm.survey import survey
+    from orchestrator.track import sweep_status, with_standings
+
+    status = sweep_status(sweep.name, with_standings(store.progress(sweep_id), survey(store, sweep_id)))
+    show(progress_view(status))
+    if status.failures:
+        raise typer.Exit(1)
+
+
+def _say(text: Any) -> None:
+    typer.echo(text, err=True)

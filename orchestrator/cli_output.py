@@ -1,0 +1,36 @@
+"""What several commands print: pictures to stdout, what journals held to stderr."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from orchestrator.db.store import Store
+
+
+def collect(store: Store, sweep_id: int) -> None:
+    """Bring in what the journals of a sweep hold, and say so."""
+    from orchestrator.collect import collect as bring
+
+    found = bring(store, sweep_id)
+    if found.records:
+        runs = f"{found.runs} run{'s' if found.runs > 1 else ''}"
+        typer.echo(f"brought {found.records:,} records of {runs} from journals into the database", err=True)
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def show(content: Any) -> None:
+    """Print a picture as wide as the terminal."""
+    from rich.console import Console
+
+    Console(width=width(), highlight=False).print(content)
+
+
+def width() -> int:
+    """Columns of the terminal; 100 where there is none."""
+    import shutil
+
+    return shutil.get_terminal_size((100, 24)).columns

@@ -1,0 +1,240 @@
+"""Job arrays: written before they are submitted, and where in them each run is. Each function is part of a transaction.
+
+A submission bears a token of its own, which its jobs bear in their name. So the answer to it may be lost: whoever
+launches next asks the cluster for the token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select, update
+
+from orchestrator.db.models import Attempt, Cell, Run, Submission
+from orchestrator.db.queries import UNFINISHED
+from orchestrator.db.types import now, seconds_between
+
+RESETTABLE = or_(*(Run.state == state for state in ("pending", "queued", "lost", "failed", "cancelled")))
+"""SQL condition: the run may be submitted, or taken back: it neither runs nor has a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A job array.
+
+    Attributes:
+        submission_id: Its number here.
+        token: Its own, in the name of its jobs.
+        job_name: Of its jobs.
+        folder: Where its jobs find their shares and write their logs, absolute.
+        resources: What its jobs ask for, as `orchestrator.grid.Resources`.
+        tasks: How many tasks it has.
+        job_id: The cluster's; None where its answer is not known.
+        age_s: Seconds since just before it was submitted, by the database's clock.
+    """
+
+    submission_id: int
+    token: str
+    job_name: str
+    folder: str
+    resources: dict[str, Any]
+    tasks: int
+    job_id: str | None
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An unfinished run, and who has it as far as the database knows.
+
+    Attributes:
+        run_id: The run.
+        state: One of `orchestrator.db.models.RUN_STATES`.
+        failure: Why it has no result.
+        failure_class: One of `orchestrator.db.models.FAILURE_CLASSES`.
+        submission_id: The job array that it was submitted in last; None = in none.
+        task: Its task there.
+        attempt: Number of its newest attempt; None before the first.
+        executor: What executes that: ``local``, ``slurm``, ``debug``.
+        job_id: The executor's job id.
+        task_id: Its task id within an array.
+        host: Where its process runs.
+        pid: Its process there.
+        process_started_at: When that began.
+        ended: Whether it has ended.
+        last_class: Of which failure class its end was.
+        heartbeat_age_s: Seconds since it was last heard of, by the database's clock.
+    """
+
+    run_id: int
+    state: str
+    failure: str | None
+    failure_class: str | None
+    submission_id: int | None
+    task: int | None
+    attempt: int | None
+    executor: str | None
+    job_id: str | None
+    task_id: str | None
+    host: str | None
+    pid: int | None
+    process_started_at: float | None
+    ended: bool
+    last_class: str | None
+    heartbeat_age_s: float | None
+
+
+def open_submission(
+    connection: Connection,
+    sweep_id: int,
+    *,
+    token: str,
+    job_name: str,
+    folder: str,
+    resources: Mapping[str, Any],
+    shares: Sequence[Sequence[int]],
+) -> None:
+    """Write down a job array that is about to be submitted, and queue its runs, see `Store.open_submission`."""
+    submission_id = connection.execute(
+        insert(Submission)
+        .values(
+            sweep_id=sweep_id,
+            token=token,
+            job_name=job_name,
+            folder=folder,
+            resources=dict(resources),
+            tasks=len(shares),
+            submitted_at=now(),
+        )
+        .returning(Submission.id)
+    ).scalar_one()
+    rows = [{"run": run_id, "place": task} for task, share in enumerate(shares) for run_id in share]
+    connection.execute(
+        update(Run)
+        .where(Run.id == bindparam("run"), RESETTABLE)
+        .values(
+            state="queued",
+            failure=None,
+            failure_class=None,
+            submission_id=submission_id,
+            task=bindparam("place"),
+            updated_at=now(),
+        ),
+        rows,
+    )
+
+
+def answer(connection: Connection, token: str, job_id: str) -> None:
+    """Store under which id the cluster has taken a submission."""
+    connection.execute(update(Submission).where(Submission.token == token).values(job_id=job_id))
+
+
+def withdraw(connection: Connection, token: str) -> None:
+    """Take back a submission that the cluster has not taken: its queued runs are pending."""
+    submission_id = connection.scalar(select(Submission.id).where(Submission.token == token))
+    of_it = Run.submission_id == submission_id
+    connection.execute(update(Run).where(of_it, Run.state == "queued").values(state="pending", updated_at=now()))
+    connection.execute(update(Run).where(of_it).values(submission_id=None, task=None))
+    connection.execute(delete(Submission).where(Submission.id == submission_id))
+
+
+def of_sweep(connection: Connection, sweep_id: int) -> list[Submitted]:
+    """List the job arrays that unfinished runs of a sweep were submitted in last, oldest first."""
+    rows: Any = connection.execute(  # in the order of the fields of `Submitted`
+        select(
+            *(Submission.id, Submission.token, Submission.job_name, Submission.folder, Submission.resources),
+            *(Submission.tasks, Submission.job_id, seconds_between(Submission.submitted_at, now())),
+        )
+        .where(
+            Submission.sweep_id == sweep_id,
+            Submission.id.in_(select(Run.submission_id).where(Run.submission_id.is_not(None), UNFINISHED)),
+        )
+        .order_by(Submission.id)
+    )
+    return [Submitted(*row) for row in rows]
+
+
+def places(connection: Connection, sweep_id: int) -> list[Place]:
+    """Say of the unfinished runs of a sweep, in grid order, who has them."""
+    rows: Any = connection.execute(  # in the order of the fields of `Place`
+        select(
+            *(Run.id, Run.state, Run.failure, Run.failure_class, Run.submission_id, Run.task),
+            *(Attempt.number, Attempt.executor, Attempt.job_id, Attempt.task_id, Attempt.host, Attempt.pid),
+            *(Attempt.process_started_at, Attempt.ended_at.is_not(None), Attempt.failure_class),
+            seconds_between(Attempt.heartbeat_at, now()),
+        )
+        .join(Cell, Cell.id == Run.cell_id)
+        .outerjoin(Attempt, and_(Attempt.run_id == Run.id, Attempt.number == Run.fence))
+        .where(Cell.sweep_id == sweep_id, UNFINISHED)
+        .order_by(Cell.position, Run.id)
+    )
+    return [Place(*row) for row in rows]
+
+
+def settle(connection: Connection, place: Place, state: str, failure: str, failure_class: str) -> bool:
+    """Store what has become of a queued run whose job is gone, if nothing has changed since it was looked at."""
+    changed = connection.execute(
+        update(Run)
+        .where(Run.id == place.run_id, Run.state == place.state, Run.submission_id == place.submission_id)
+        .values(state=state, failure=failure, failure_class=failure_class, updated_at=now())
+    )
+    return changed.rowcount > 0
+
+
+def cancel(connection: Connection, fences: Mapping[int, int], reason: str) -> None:
+    """Cancel runs that have no result: an attempt that still writes is refused from now on.
+
+    Args:
+        connection: An open write transaction.
+        fences: The number that each run's fence is to have at least, by run.
+        reason: Why, for people.
+    """
+    ended = {"outcome": "lost", "ended_at": Attempt.heartbeat_at, "failure": reason, "failure_class": "cancelled"}
+    for run_id, fence in fences.items():
+        cancelled = connection.execute(
+            update(Run)
+            .where(Run.id == run_id, UNFINISHED, Run.fence <= fence)
+            .values(
+                state="cancelled",
+                failure=reason,
+                failure_class="cancelled",
+                fence=fence,
+                submission_id=None,
+                task=None,
+                updated_at=now(),
+            )
+        )
+        if cancelled.rowcount:
+            open_ones = (Attempt.run_id == run_id, Attempt.ended_at.is_(None))
+            connection.execute(update(Attempt).where(*open_ones).values(**ended))
+
+
+def failed_hosts(connection: Connection, run_ids: Iterable[int]) -> dict[int, set[str]]:
+    """List the nodes that failed under attempts of runs, by run."""
+    wanted = set(run_ids)
+    found: dict[int, set[str]] = {}
+    rows = connection.execute(select(Attempt.run_id, Attempt.node).where(Attempt.failure_class == "node_failure"))
+    for run_id, node in rows:
+        if run_id in wanted and node is not None:
+            found.setdefault(run_id, set()).add(node)
+    return found
+
+
+def attempts_by_class(connection: Connection, run_ids: Iterable[int]) -> dict[int, dict[str, int]]:
+    """Count the attempts of runs that ended early, by run and failure class."""
+    wanted = set(run_ids)
+    found: dict[int, dict[str, int]] = {}
+    if not wanted:
+        return found
+    rows = connection.execute(
+        select(Attempt.run_id, Attempt.failure_class).where(
+            Attempt.run_id.between(min(wanted), max(wanted)), Attempt.failure_class.is_not(None)
+        )
+    )
+    for run_id, failure_class in rows:
+        if run_id in wanted and failure_class is not None:
+            classes = found.setdefault(run_id, {})
+            classes[failure_class] = classes.get(failure_class, 0) + 1
+    return found

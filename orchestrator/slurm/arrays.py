@@ -1,0 +1,207 @@
+"""Runs → job arrays, through submitit: planned within the cluster's limits, written down, then submitted."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import submitit
+from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+from orchestrator.db.store import Store
+from orchestrator.errors import NothingToDo, SlurmUnavailable, UsageError
+from orchestrator.grid import Resources
+from orchestrator.job import job_spec
+from orchestrator.settings import runs_dir
+from orchestrator.slurm import client, limits, task
+from orchestrator.slurm.limits import Limits
+from orchestrator.urls import handed_over
+
+_MARGIN_S = 90
+_SILENCE = ("unable to contact", "timed out", "connection refused", "zero bytes", "connection reset", "no such host")
+"""What sbatch says, in lower case, where it is not known whether the controller has taken a job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """A job array to be.
+
+    Attributes:
+        resources: What each of its tasks asks for.
+        shares: The runs of each task, by their numbers.
+    """
+
+    resources: Resources
+    shares: list[list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How runs are to be submitted.
+
+    Attributes:
+        arrays: The job arrays.
+        notes: What people should know, a sentence each.
+    """
+
+    arrays: list[Array]
+    notes: list[str]
+
+
+def plan(needs: Mapping[int, Resources], limits_of: Callable[[Resources], Limits]) -> Plan:
+    """Put runs of equal resources into arrays, and as many into one task as they ask for, or as the limits force.
+
+    Args:
+        needs: What each run asks for, by run number, in the order to train them.
+        limits_of: What the cluster takes of jobs with such resources.
+
+    Raises:
+        NothingToDo: The cluster takes no more jobs of this user now.
+    """
+    alike: dict[str, tuple[Resources, list[int]]] = {}
+    for run_id, resources in needs.items():
+        alike.setdefault(resources.model_dump_json(), (resources, []))[1].append(run_id)
+    groups = list(alike.values())
+    found = limits_of(groups[0][0])
+    per_job = [resources.runs_per_job for resources, _ in groups]
+    notes = []
+    if found.free is not None and _tasks(groups, per_job) > found.free:
+        if found.free < len(groups):
+            raise NothingToDo(
+                f"you have {found.submitted} jobs in the queue, and {found.source} allows {found.jobs}: launch again "
+                "when some have ended"
+            )
+        while _tasks(groups, per_job) > found.free:
+            per_job = [count + 1 for count in per_job]
+        notes.append(
+            f"{found.source} allows {found.jobs} jobs, {found.free} of them are free: up to {max(per_job)} runs share "
+            "a job, one after the other"
+        )
+    arrays: list[Array] = []
+    for (resources, runs), count in zip(groups, per_job, strict=True):
+        shares = [runs[start : start + count] for start in range(0, len(runs), count)]
+        arrays += [
+            Array(resources, shares[start : start + found.array_size])
+            for start in range(0, len(shares), found.array_size)
+        ]
+    return Plan(arrays, notes)
+
+
+def describe(array: Array) -> str:
+    """One line for people."""
+    asked = {name: value for name, value in parameters(array.resources).items() if value}
+    runs = sum(map(len, array.shares))
+    share = "" if runs == len(array.shares) else f" for {runs} runs"
+    return f"Array of {len(array.shares)} tasks{share}: {', '.join(f'{k} = {v}' for k, v in asked.items())}"
+
+
+def limits_of(resources: Resources) -> Limits:
+    """Ask the cluster what it takes of jobs with such resources.
+
+    Raises:
+        SlurmUnavailable: It does not answer.
+    """
+    return limits.read(resources.account, resources.partition, resources.qos)
+
+
+def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[int, Path], array: Array) -> str:
+    """Write an array down and submit it; what was interrupted in between is found by whoever launches next.
+
+    Args:
+        store: The results database.
+        sweep_id: The sweep.
+        sweep_name: Its name, which squeue shows.
+        directories: The run directories, by run number.
+        array: The array.
+
+    Returns:
+        Its job id.
+
+    Raises:
+        UsageError: Slurm refuses it; its runs are pending again.
+        SlurmUnavailable: Slurm does not answer, and may have it or not.
+    """
+    token = secrets.token_hex(4)
+    folder = runs_dir().absolute() / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{token}"
+    name = f"stalesweep-{sweep_name}-{token}"
+    asked = parameters(array.resources)
+    executor = _Executor(folder)
+    try:
+        executor.update_parameters(job_name=name, comment=f"stalesweep {token}", **asked)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"resources: {error}") from error
+    with handed_over(store.url) as database:
+        shares = [[directories[run_id] for run_id in share] for share in array.shares]
+        task.write_shares(
+            folder, job_spec(database, (), "slurm"), shares,
+            margin_s=asked["signal_delay_s"], requeues=array.resources.retries_of("time_limit"),
+        )  # fmt: skip
+        resources = array.resources.model_dump(mode="json")
+        store.open_submission(
+            sweep_id, token=token, job_name=name, folder=str(folder), resources=resources, shares=array.shares
+        )
+        try:
+            job_id = executor.submit_tasks(len(shares))
+        except (FailedJobError, FailedSubmissionError, OSError) as error:
+            said = (str(error).strip().splitlines() or [""])[-1].removeprefix("sbatch: error: ")
+            if not said or any(words in said.lower() for words in _SILENCE):
+                raise SlurmUnavailable(
+                    f"Slurm did not say whether it took the submission ({said or 'sbatch took too long'}); "
+                    "`stalesweep launch` again finds out, and submits what is missing"
+                ) from error
+            store.withdraw_submission(token)
+            raise UsageError(f"Slurm refused the submission: {said}") from error
+    store.answer_submission(token, job_id)
+    return job_id
+
+
+def parameters(resources: Resources) -> dict[str, Any]:
+    """Resources in the spelling of submitit's `SlurmExecutor`; what is not set is left to the cluster."""
+    limit_s = resources.time_min * 60
+    wanted = {
+        "time": resources.time_min,
+        "cpus_per_task": resources.cpus,
+        "mem": f"{math.ceil(resources.mem_gb * 1024)}MB",
+        "gpus_per_node": resources.gpus or None,
+        "array_parallelism": resources.array_parallelism,
+        "signal_delay_s": min(_MARGIN_S, limit_s // 5),
+        "additional_parameters": {},
+        **{name: getattr(resources, name) for name in ("partition", "account", "qos", "gres", "constraint")},
+    }
+    known = submitit.SlurmExecutor._valid_parameters()
+    for name, value in resources.slurm.items():
+        if name.replace("-", "_") in known:
+            wanted[name.replace("-", "_")] = value
+        else:
+            wanted["additional_parameters"][name.replace("_", "-")] = value
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+class _Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not followed by mypy
+    """submitit's, whose jobs read one file that is there before they are: see `orchestrator.slurm.task`.
+
+    Its own jobs each read a pickle that is put in place after the array is submitted, so an array whose launcher was
+    killed in between would never start.
+    """
+
+    @property
+    def _submitit_command_str(self) -> str:
+        return shlex.join([*shlex.split(self.python), "-u", "-m", "orchestrator.slurm.task", str(self.folder)])
+
+    def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+        return client.bounded(super()._make_submission_command(submission_file_path))
+
+    def submit_tasks(self, count: int) -> str:
+        """Submit an array of so many tasks, and return its job id."""
+        self.parameters["map_count"] = count
+        return str(self._submit_command(self._submitit_command_str).job_id)
+
+
+def _tasks(groups: Sequence[tuple[Resources, list[int]]], per_job: Sequence[int]) -> int:
+    return sum(math.ceil(len(runs) / count) for (_, runs), count in zip(groups, per_job, strict=True))

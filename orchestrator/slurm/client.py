@@ -1,0 +1,211 @@
+"""Slurm's commands: each with a time-out; one that fails is an answer that is not had, never an empty one."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.errors import NoAccounting, SlurmUnavailable
+
+TIMEOUT_S = 20.0
+_IDS_A_CALL = 400
+SUBMISSION_TIMEOUT_S = 60
+
+TaskId = tuple[str, int]
+"""A task: its array's job id, and its index there."""
+
+_WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
+_HOLDING = (
+    "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A task of an array, as squeue or sacct has it.
+
+    Attributes:
+        name: The job's name, which holds its submission's token.
+        state: Slurm's word in its base form, e.g. ``PENDING``, ``CANCELLED``.
+        reason: Why it waits, in Slurm's word; of a cancelled job, by whom; "" where nothing is said.
+        node: Where it runs or ran; "" before.
+        exit_code: ``CODE:SIGNAL`` of a job that has ended; "" from squeue.
+    """
+
+    name: str
+    state: str
+    reason: str
+    node: str
+    exit_code: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has yet to begin, perhaps once more."""
+        return self.state in _WAITING
+
+    @property
+    def holds_node(self) -> bool:
+        """Whether it has processes, or had some that may not be gone."""
+        return self.state in _HOLDING
+
+
+def is_reachable() -> bool:
+    """Whether there is a Slurm here, and its controller answers."""
+    if shutil.which("sbatch") is None:
+        return False
+    try:
+        ask("sinfo", "--noheader", "--format=%P")
+    except SlurmUnavailable:
+        return False
+    return True
+
+
+def queue(names: Iterable[str]) -> dict[TaskId, Job]:
+    """Ask squeue for this user's jobs of some names, those that ended a while ago included.
+
+    Raises:
+        SlurmUnavailable: It does not answer.
+    """
+    found: dict[TaskId, Job] = {}
+    for some in _portions(set(names)):
+        options = ["--noheader", "--array", "--states=all", "--me", f"--name={','.join(some)}"]
+        for line in ask("squeue", *options, "--format=%F|%K|%j|%T|%N|%r").splitlines():
+            array, index, name, state, node, reason = line.split("|", 5)
+            if index.isdecimal():
+                found[array, int(index)] = Job(name, state, "" if reason == "None" else reason, node)
+    return found
+
+
+def accounting(arrays: Iterable[str], names: Iterable[str]) -> dict[TaskId, Job]:
+    """Ask sacct for the tasks of arrays: of each, how it last ran.
+
+    Args:
+        arrays: Job ids. Slurm may have given one of them before, or again: the names tell.
+        names: The jobs' names.
+
+    Raises:
+        NoAccounting: This cluster keeps none.
+        SlurmUnavailable: It does not answer.
+    """
+    wanted = set(names)
+    found: dict[TaskId, Job] = {}
+    for some in _portions(set(arrays)):
+        output = ask(
+            "sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", f"--jobs={','.join(some)}",
+            "--format=JobID,JobName,State,NodeList,ExitCode",
+        )  # fmt: skip
+        for line in output.splitlines():
+            job_id, name, state, node, exit_code = line.split("|")
+            word, _, detail = state.partition(" ")  # "CANCELLED by 1000"
+            job = Job(name, word.rstrip("+"), detail, "" if node == "None assigned" else node, exit_code)
+            if name in wanted:
+                found.update(dict.fromkeys(_tasks(job_id), job))
+    return found
+
+
+def arrays_named(name: str) -> set[str]:
+    """Find the arrays that bear a name, by all that Slurm knows.
+
+    Raises:
+        SlurmUnavailable: squeue does not answer; or it knows of none, and sacct does not answer.
+    """
+    if found := {array for array, _ in queue([name])}:
+        return found
+    try:
+        output = ask(
+            "sacct", "--noheader", "--parsable2", "--allocations", "--starttime=now-30days", f"--name={name}",
+            "--format=JobID",
+        )  # fmt: skip
+    except NoAccounting:
+        return set()
+    return {array for line in output.splitlines() for array, _ in _tasks(line)}
+
+
+def bounded(command: Sequence[str]) -> list[str]:
+    """Bound the time of a submission: sbatch by itself may try for minutes where the controller is busy."""
+    return ["timeout", f"{SUBMISSION_TIMEOUT_S}", *command]
+
+
+def cancel(tasks: Iterable[TaskId]) -> None:
+    """Cancel tasks; those that have ended already do not matter.
+
+    Raises:
+        SlurmUnavailable: The controller does not answer.
+    """
+    by_array: dict[str, list[int]] = {}
+    for array, index in tasks:
+        by_array.setdefault(array, []).append(index)
+    for array, indices in by_array.items():
+        for some in _portions(indices):
+            ask("scancel", "--quiet", f"{array}_[{','.join(map(str, some))}]")
+
+
+def requeue(job_id: str) -> None:
+    """Let a task begin anew, from the queue.
+
+    Args:
+        job_id: ``ARRAY_INDEX``.
+
+    Raises:
+        SlurmUnavailable: Slurm does not do it.
+    """
+    ask("scontrol", "requeue", job_id)
+
+
+def seconds_left(job_id: str) -> float | None:
+    """Ask how long a task may still run; None where nothing limits it.
+
+    Args:
+        job_id: ``ARRAY_INDEX``.
+
+    Raises:
+        SlurmUnavailable: Slurm does not say.
+    """
+    text = ask("squeue", "--noheader", f"--jobs={job_id}", "--format=%L").strip()
+    if text == "UNLIMITED":
+        return None
+    match = re.fullmatch(r"(?:(?:(\d+)-)?(\d+):)?(\d+):(\d+)", text)  # [[DAYS-]HOURS:]MINUTES:SECONDS
+    if match is None:
+        raise SlurmUnavailable(f"squeue: no time left is known of job {job_id}: {text!r}")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60.0 + seconds
+
+
+def ask(*command: str) -> str:
+    """Run one of Slurm's commands and return what it prints.
+
+    Raises:
+        SlurmUnavailable: It fails or takes too long; the message is its last word.
+    """
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise SlurmUnavailable(f"{command[0]} did not answer within {TIMEOUT_S:.0f} s") from error
+    except OSError as error:
+        raise SlurmUnavailable(f"{command[0]}: {error.strerror or error}") from error
+    if done.returncode:
+        if "accounting storage is disabled" in done.stderr:
+            raise NoAccounting(f"{command[0]}: this cluster keeps no accounts of jobs")
+        said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        raise SlurmUnavailable(said if said.startswith(command[0]) else f"{command[0]}: {said}")
+    return done.stdout
+
+
+def _tasks(job_id: str) -> Iterator[TaskId]:
+    """Read sacct's name of a task, ``12_3``, or of several that wait, ``12_[3-5,7%2]``."""
+    array, _, indices = job_id.partition("_")
+    for part in indices.strip("[]").split("%")[0].split(","):
+        first, _, last = part.partition("-")
+        if first.isdecimal():
+            for index in range(int(first), int(last or first) + 1):
+                yield array, index
+
+
+def _portions(items: Iterable[Any]) -> Iterator[list[Any]]:
+    ordered = sorted(items)
+    for start in range(0, len(ordered), _IDS_A_CALL):
+        yield ordered[start : start + _IDS_A_CALL]

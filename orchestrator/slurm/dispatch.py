@@ -1,0 +1,137 @@
+"""Launching on Slurm: what was interrupted is found, what is over is stored, what is missing is submitted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from orchestrator.db.store import Store
+from orchestrator.grid import Resources
+from orchestrator.slurm import arrays, client
+from orchestrator.slurm.survey import Survey, settle, survey
+
+_MEMORY_FACTOR = 1.5
+_POLL_S = 2.0
+
+Say = Callable[[str], None]
+
+
+def catch_up(store: Store, sweep_id: int, say: Say) -> Survey:
+    """Bring the database up to what has become of the runs that are Slurm's.
+
+    Args:
+        store: The results database, with all journals brought in.
+        sweep_id: The sweep.
+        say: Told what takes time.
+
+    Returns:
+        The runs as they stand.
+    """
+    _find_lost_answers(store, sweep_id, say)
+    found = survey(store, sweep_id)
+    settle(store, found)
+    return found
+
+
+def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[int, Path], say: Say) -> list[str]:
+    """Submit runs in job arrays.
+
+    Args:
+        store: The results database.
+        sweep_id: The sweep.
+        sweep_name: Its name.
+        directories: What to train: the run directories by run number.
+        say: Told each array as it is submitted, and what people should know.
+
+    Returns:
+        The arrays' job ids.
+
+    Raises:
+        NothingToDo: The cluster takes no more jobs of this user now.
+        UsageError: Slurm refuses an array; its runs are pending, those of earlier arrays are submitted.
+        SlurmUnavailable: Slurm does not answer.
+    """
+    plan = arrays.plan(needs(store, sweep_id, list(directories)), arrays.limits_of)
+    for note in plan.notes:
+        say(note)
+    job_ids = []
+    for array in plan.arrays:
+        job_ids.append(arrays.submit(store, sweep_id, sweep_name, directories, array))
+        runs = sum(map(len, array.shares))
+        say(f"submitted array {job_ids[-1]}: {len(array.shares)} tasks, {runs} runs")
+    return job_ids
+
+
+def settle_and_choose(store: Store, sweep_id: int, found: Survey) -> list[int]:
+    """Store what is over, and choose the runs that are to be tried again by themselves.
+
+    Args:
+        store: The results database.
+        sweep_id: The sweep.
+        found: Its runs on Slurm as they stand.
+
+    Returns:
+        The runs without a job whose failures are of classes that may pass, and were not too many.
+    """
+    settle(store, found)
+    held = {run_id for run_id, one in found.standings.items() if one.held is not False}
+    loose = {
+        place.run_id: place
+        for place in store.places(sweep_id)
+        if place.run_id not in held and place.state in ("pending", "lost", "failed")
+    }
+    failures, asked = store.attempts_by_class(loose), store.run_resources(sweep_id)
+    chosen = []
+    for run_id, place in loose.items():
+        newest = place.failure_class or place.last_class
+        had = failures.get(run_id, {}).get(newest, 1) if newest else 0
+        if newest is None or had <= asked[run_id].retries_of(newest):
+            chosen.append(run_id)
+    return chosen
+
+
+def needs(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Resources]:
+    """Say what runs are to ask for: more memory where it was too little, other nodes where nodes have failed."""
+    asked = store.run_resources(sweep_id)
+    failures = store.attempts_by_class(run_ids)
+    failed_nodes = store.failed_hosts(run_ids)
+    found = {}
+    for run_id in run_ids:
+        resources = asked[run_id]
+        if too_little := failures.get(run_id, {}).get("out_of_memory", 0):
+            more = resources.mem_gb * _MEMORY_FACTOR**too_little
+            resources = resources.model_copy(update={"mem_gb": round(more, 1)})
+        if nodes := failed_nodes.get(run_id):
+            excluded = ",".join(sorted({*nodes, *str(resources.slurm.get("exclude", "")).split(",")} - {""}))
+            resources = resources.model_copy(update={"slurm": {**resources.slurm, "exclude": excluded}})
+        found[run_id] = resources
+    return found
+
+
+def _find_lost_answers(store: Store, sweep_id: int, say: Say) -> None:
+    """Find the submissions whose answer was lost; those that Slurm has not taken are taken back.
+
+    A submission may be on its way for as long as sbatch may take, so one that is not found is waited for so long.
+
+    Raises:
+        SlurmUnavailable: Slurm does not answer.
+    """
+    for submitted in store.submissions(sweep_id):
+        if submitted.job_id is not None:
+            continue
+        asked_at = time.monotonic()
+        told = False
+        while not (found := client.arrays_named(submitted.job_name)):
+            left_s = client.SUBMISSION_TIMEOUT_S + 5.0 - submitted.age_s - (time.monotonic() - asked_at)
+            if left_s <= 0:
+                break
+            if not told:
+                say(f"a submission was interrupted, and may yet reach Slurm: asking for it for up to {left_s:.0f} s")
+                told = True
+            time.sleep(min(_POLL_S, left_s))
+        if found:
+            store.answer_submission(submitted.token, max(found, key=int))
+            say(f"found array {max(found, key=int)}, whose submission was interrupted")
+        else:
+            store.withdraw_submission(submitted.token)

@@ -1,0 +1,113 @@
+"""Ask Slurm about a sweep's unfinished runs; and, where somebody launches, store what has become of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.db.store import Claim, Store
+from orchestrator.db.submissions import Place, Submitted
+from orchestrator.errors import NoAccounting, SlurmUnavailable
+from orchestrator.slurm import client
+from orchestrator.slurm.standing import Answers, Standing, standing
+
+_TAIL_BYTES = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The unfinished runs of a sweep that are Slurm's, as they stand.
+
+    Attributes:
+        standings: What has become of each, by run number.
+        places: Who has it as far as the database knows, by run number.
+        submissions: The job arrays by their number in the database.
+        silence: Why Slurm did not answer; "" where it did.
+    """
+
+    standings: dict[int, Standing]
+    places: dict[int, Place]
+    submissions: dict[int, Submitted]
+    silence: str = ""
+
+    def job_of(self, run_id: int) -> str | None:
+        """The run's task as Slurm's commands name it, e.g. ``1234_5``; None where it has none."""
+        place = self.places[run_id]
+        submitted = self.submissions.get(place.submission_id or -1)
+        return f"{submitted.job_id}_{place.task}" if submitted and submitted.job_id else None
+
+
+def survey(store: Store, sweep_id: int) -> Survey:
+    """Look at the unfinished runs of a sweep that were submitted to Slurm; changes nothing.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    submissions = {one.submission_id: one for one in store.submissions(sweep_id)}
+    places = {
+        place.run_id: place
+        for place in store.places(sweep_id)
+        if place.submission_id is not None or (place.executor == "slurm" and place.state == "running")
+    }
+    answers = _ask(submissions.values(), places.values()) if places else Answers({}, {})
+    standings = {}
+    for run_id, place in places.items():
+        submitted = submissions.get(place.submission_id or -1)
+        found = standing(place, submitted, answers)
+        if found.over and submitted is not None:
+            found = standing(place, submitted, answers, _log_tail(submitted, place))
+        standings[run_id] = found
+    return Survey(standings, places, submissions, answers.silence)
+
+
+def settle(store: Store, found: Survey) -> None:
+    """Store of the runs that nobody has any more what has become of them."""
+    for run_id, one in found.standings.items():
+        if not one.over or one.failure_class is None:
+            continue
+        place = found.places[run_id]
+        if place.state == "running" and place.attempt is not None:
+            store.lose(Claim(run_id, place.attempt), one.detail, one.failure_class, one.state)
+        else:
+            store.settle(place, one.state, one.detail, one.failure_class)
+
+
+def _ask(submissions: Iterable[Submitted], places: Iterable[Place]) -> Answers:
+    answered = {one.submission_id: one for one in submissions if one.job_id is not None}
+    names = {one.job_name for one in answered.values()}
+    try:
+        queue = client.queue(names)
+    except SlurmUnavailable as error:
+        return Answers(None, None, silence=f"Slurm does not answer: {error}")
+    gone = set()
+    for place in places:
+        submitted = answered.get(place.submission_id or -1)
+        if submitted is not None and submitted.job_id is not None:
+            job = queue.get((submitted.job_id, place.task or 0))
+            if job is None or not (job.waits or job.holds_node):
+                gone.add(submitted.job_id)
+    if not gone:
+        return Answers(queue, {})
+    try:
+        return Answers(queue, client.accounting(gone, names))
+    except NoAccounting:
+        return Answers(queue, {}, accounts=False)
+    except SlurmUnavailable as error:
+        return Answers(queue, None, silence=f"Slurm's accounting does not answer: {error}")
+
+
+def log_paths(submitted: Submitted, task: int) -> tuple[Path, Path]:
+    """Where a task's standard output and standard error go."""
+    stem = Path(submitted.folder) / f"{submitted.job_id}_{task}_0_log"
+    return stem.with_suffix(".out"), stem.with_suffix(".err")
+
+
+def _log_tail(submitted: Submitted, place: Place) -> str:
+    try:
+        with log_paths(submitted, place.task or 0)[1].open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL_BYTES))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

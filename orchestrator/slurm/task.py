@@ -1,0 +1,152 @@
+"""What a task of a job array executes: ``python -m orchestrator.slurm.task FOLDER``.
+
+FOLDER/shares.json says which runs the task is to train; it is there before the array is submitted, so a task needs
+nothing that comes after. Before its time is over the task saves a checkpoint and puts itself back into the queue, which
+Slurm by itself does for preempted jobs and failed nodes only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import SlurmUnavailable
+from orchestrator.job import Ended, JobSpec, run_share
+from orchestrator.slurm import client
+from orchestrator.stopping import Stop, on_signals
+
+SHARES = "shares.json"
+_WAIT_S = 60.0
+_NEAR_S = 150.0
+"""Slurm's signal before the time limit may come a minute early; one that comes earlier still is a preemption."""
+
+log = logging.getLogger(__name__)
+
+
+def write_shares(
+    folder: Path, spec: JobSpec, shares: Sequence[Sequence[Path]], *, margin_s: int, requeues: int
+) -> None:
+    """Write down what the tasks of an array are to do.
+
+    Args:
+        folder: The submission's own.
+        spec: What all tasks have in common; it holds no password.
+        shares: The run directories of each task.
+        margin_s: How long before its time limit a task is to save a checkpoint.
+        requeues: How often a task may put itself back into the queue.
+    """
+    common = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+    content = {
+        **common, "cache_dir": str(spec.cache_dir), "directories": None, "margin_s": margin_s, "requeues": requeues,
+        "shares": [[str(directory) for directory in share] for share in shares],
+    }  # fmt: skip
+    folder.mkdir(parents=True)
+    (folder / SHARES).write_text(json.dumps(content), encoding="utf-8")
+
+
+def read_shares(folder: Path) -> dict[str, Any]:
+    """Read what `write_shares` has written; ``shares`` are lists of paths as text.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is damaged.
+    """
+    content: dict[str, Any] = json.loads((folder / SHARES).read_text(encoding="utf-8"))
+    return content
+
+
+def main(folder: Path) -> int:
+    """Train the runs of this task's share; returns the process's exit code."""
+    content = _wait_for_shares(folder)
+    index = os.environ["SLURM_ARRAY_TASK_ID"]
+    # Not SLURM_JOB_ID: the last task's is the whole array's.
+    job_id = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{index}"
+    restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    directories = tuple(Path(name) for name in content["shares"][int(index)])
+    fields = {name: content[name] for name in ("database", "executor", "launched_from", "writes")}
+    spec = JobSpec(directories=directories, cache_dir=Path(content["cache_dir"]), **fields)
+
+    stop, clock = Stop(), _Clock(job_id, content["margin_s"])
+
+    def ended_by_slurm(number: int, _: object) -> None:
+        stop.request("time_limit" if clock.left_s() < _NEAR_S else "preempted")
+
+    with on_signals(stop, {signal.SIGTERM: "stopped", signal.SIGINT: "stopped"}):
+        signal.signal(signal.SIGUSR2, ended_by_slurm)
+        clock.start(stop)
+        ended = run_share(spec, stop=stop)
+    if stop.why in ("time_limit", "preempted") and _is_unfinished(ended, len(directories)):
+        _requeue(job_id, stop.why, ended, restarts, content["requeues"])
+    return 1 if any(one.outcome in ("failed", "diverged") for one in ended) else 0
+
+
+class _Clock:
+    """How long this job may still run; asked of Slurm once, in a thread, since it may be slow to answer."""
+
+    def __init__(self, job_id: str, margin_s: float) -> None:
+        self._job_id, self._margin_s = job_id, margin_s
+        self._ends_at: float | None = None
+
+    def left_s(self) -> float:
+        """Seconds left; infinite where nothing limits them, or it is not known."""
+        return float("inf") if self._ends_at is None else self._ends_at - time.monotonic()
+
+    def start(self, stop: Stop) -> None:
+        """Request the end in good time, for sites that send no signal."""
+        threading.Thread(target=self._watch, args=(stop,), name="time-limit", daemon=True).start()
+
+    def _watch(self, stop: Stop) -> None:
+        try:
+            left_s = client.seconds_left(self._job_id)
+        except SlurmUnavailable as error:
+            log.warning("the time limit is not known: %s", error)
+            return
+        if left_s is None:
+            return
+        self._ends_at = time.monotonic() + left_s
+        if not stop.wait(max(0.0, left_s - self._margin_s)):
+            log.warning("the time limit is near: saving a checkpoint")
+            stop.request("time_limit")
+
+
+def _is_unfinished(ended: Sequence[Ended], runs: int) -> bool:
+    return len(ended) < runs or any(one.outcome == "interrupted" for one in ended)
+
+
+def _requeue(job_id: str, why: str, ended: Sequence[Ended], restarts: int, most: int) -> None:
+    if why == "time_limit" and not any(one.learner_steps for one in ended):
+        log.error("the time limit is too short for one learner step: not tried again")
+        return
+    if restarts >= most:
+        log.error("the job was put back into the queue %d times: not again", restarts)
+        return
+    try:
+        client.requeue(job_id)
+    except SlurmUnavailable as error:
+        log.error("%s; `stalesweep launch` lets the runs go on", error)
+
+
+def _wait_for_shares(folder: Path) -> dict[str, Any]:
+    # On a network file system a file that another host has written may take a while to be seen.
+    deadline = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            return read_shares(folder)
+        except FileNotFoundError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1.0)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    sys.exit(main(Path(sys.argv[1])))
