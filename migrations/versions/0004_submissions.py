@@ -1,4 +1,4 @@
-"""Job arrays as they were submitted, where in them each run is, and classes of failures."""
+"""Job arrays as they were submitted, where in them each run is, classes of failures, and whose end was told."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -49,6 +49,10 @@ def upgrade() -> None:
             f"CONSTRAINT ck_{table}_failure_class CHECK (failure_class IN ({CLASSES}))"
         )
     op.add_column("attempt", sa.Column("node", sa.Text()))
+    op.add_column("sweep", sa.Column("notified_at", sa.DateTime(timezone=True)))
+    going = "SELECT cell.sweep_id FROM run JOIN cell ON cell.id = run.cell_id WHERE run.state IN "
+    going += "('pending', 'queued', 'running')"
+    op.execute(f"UPDATE sweep SET notified_at = created_at WHERE id NOT IN ({going})")
     of_class = "CASE WHEN failure LIKE 'diverged%' THEN 'diverged' ELSE 'exception' END"
     op.execute(f"UPDATE run SET failure_class = {of_class} WHERE state = 'failed'")
     op.execute(f"UPDATE attempt SET failure_class = {of_class} WHERE outcome IN ('failed', 'diverged')")

@@ -89,6 +89,7 @@ class Sweep(Base):
     grid_text: Mapped[str]
     created_at: Mapped[datetime]
     source: Mapped[str] = mapped_column(server_default="grid")
+    notified_at: Mapped[datetime | None]
 
 
 class Cell(Base):
