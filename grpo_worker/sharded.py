@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
-from torch import Tensor, distributed, multiprocessing, nn
+from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
@@ -26,7 +26,7 @@ from grpo_worker.devices import learner_device, prepare
 from grpo_worker.errors import Diverged
 from grpo_worker.learner import Forward, Learner
 from grpo_worker.policy import FlatParameters, Policy, load_policy, model_folder
-from grpo_worker.processes import end_with_parent
+from grpo_worker.processes import end_with_parent, further_processes
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -187,8 +187,7 @@ class ShardedLearner(Learner):
 def sharded_learner(config: WorkerConfig, cache_dir: Path) -> Iterator[ShardedLearner]:
     """Start the other processes of a learner and be its first; they end with the block."""
     model_folder(config, cache_dir)  # transformers would save a policy in part only, were a rank to make it
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["grpo_worker.sharded"])
+    context = further_processes()
     with tempfile.TemporaryDirectory(prefix="stalesweep-ranks-") as folder:
         others = [
             context.Process(target=_follow, args=(config, cache_dir, rank, folder), name=f"learner-{rank}")

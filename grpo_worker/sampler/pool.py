@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, multiprocessing
+from torch import Tensor
 
 from grpo_worker.batches import Completions, PromptBatch
 from grpo_worker.config import WorkerConfig
 from grpo_worker.errors import SamplerError
+from grpo_worker.processes import further_processes
 from grpo_worker.sampler import MakeSampler, Sampler
 from grpo_worker.sampler.process import serve
 from grpo_worker.weight_sync import SharedWeights
@@ -119,8 +120,7 @@ class ProcessPool:
         weights: Mapping[str, Tensor],
         device: torch.device,
     ) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["grpo_worker.sampler.engines", "grpo_worker.sampler.hf"])  # seconds, once
+        context = further_processes()
         self._shared = SharedWeights(weights, context)
         self._device = device
         self._free_running = config.pipeline == "queue"
