@@ -23,6 +23,7 @@ from orchestrator.gridfields import (
     Resources,
     Spread,
     check,
+    check_resources,
     check_section,
     field_of,
     read_spread,
@@ -205,8 +206,7 @@ class _Model:
 
 
 def _models(file: GridFile, used: list[Any]) -> dict[str, _Model]:
-    content = file.mapping(("resources",), file.content.get("resources"))
-    common = check_section(file, ("resources",), Resources.model_fields, content)
+    common = check_resources(file, ("resources",), file.content.get("resources"))
     entries = {"tiny": None, **file.mapping(("models",), file.content.get("models"))}
     for index, name in enumerate(used):
         if isinstance(name, str) and name not in entries and ("grid", "model", index) not in file.wrong:
@@ -220,8 +220,7 @@ def _models(file: GridFile, used: list[Any]) -> dict[str, _Model]:
         required = () if name == "tiny" else ("path",)
         settings = check_section(file, place, MODEL_FIELDS, file.mapping(place, written), required=required)
         place = (*place, "resources")
-        content = file.mapping(place, settings.pop("resources", None))
-        own = check_section(file, place, Resources.model_fields, content)
+        own = check_resources(file, place, settings.pop("resources", None))
         models[name] = _Model({**settings, "name": name}, _over(common, own))
     return models
 

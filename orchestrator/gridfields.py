@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, StrictInt, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, Field, StrictInt, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from grpo_worker.config import Count, ModelConfig, PositiveFloat, PositiveInt, Section, WorkerConfig
 from orchestrator.gridfile import GridFile, KeyPath, show, suggest
+from orchestrator.sbatch_options import LISTS, OPTIONS, refusal, with_dashes
 
 RETRIES = {
     "time_limit": 50, "preempted": 100, "node_failure": 5, "out_of_memory": 2, "killed": 1, "lost": 3, "forgotten": 3,
@@ -34,21 +35,13 @@ class Resources(Section):
     gres: str | None = Field(default=None, description="Slurm generic resources, e.g. gpu:a100:1")
     constraint: str | None = Field(default=None, description="Slurm node features, e.g. a100")
     array_parallelism: PositiveInt = Field(default=256, description="most runs of a job array at once")
-    slurm: dict[str, str | int | float | bool] = Field(
-        default={}, description="further sbatch options by their long names, e.g. {nice: 100}"
+    slurm: dict[str, str | int | float | bool | list[str]] = Field(
+        default={}, description="further options of sbatch or submitit, e.g. {nice: 100}; setup takes a list"
     )
     runs_per_job: PositiveInt = Field(default=1, description="runs that share a job, one after the other")
     retries: dict[str, Count] = Field(
         default={}, description="how often a run is tried again by itself, by failure class, e.g. {node_failure: 5}"
     )
-
-    @field_validator("retries")
-    @classmethod
-    def _known_classes(cls, retries: dict[str, int]) -> dict[str, int]:
-        unknown = sorted(set(retries) - set(RETRIES))
-        if unknown:
-            raise ValueError(f"no failure class {unknown[0]!r}; expected some of {', '.join(RETRIES)}")
-        return retries
 
     def retries_of(self, failure_class: str) -> int:
         """How often a run is tried again by itself after a failure of a class."""
@@ -166,6 +159,43 @@ def check_section(
     return {name: check(file, (*place, name), fields[name], content[name]) for name in given}
 
 
+def check_resources(file: GridFile, place: KeyPath, content: Any) -> dict[str, Any]:
+    """Check a ``resources:`` block; its options of sbatch are given back with dashes.
+
+    Args:
+        file: Takes the mistakes.
+        place: Where the block stands.
+        content: The block as written.
+    """
+    checked = check_section(file, place, Resources.model_fields, file.mapping(place, content))
+    if "retries" in checked and (at := (*place, "retries")) not in file.wrong:
+        for name in checked["retries"].keys() - RETRIES.keys():
+            hint = f"{suggest(name, RETRIES)}allowed: {', '.join(RETRIES)}"
+            file.mistake((*at, name), f"no such failure class ({hint})")
+    if "slurm" in checked and (at := (*place, "slurm")) not in file.wrong:
+        checked["slurm"] = _check_options(file, at, checked["slurm"])
+    return checked
+
+
+def _check_options(file: GridFile, place: KeyPath, options: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in options.items():
+        name = with_dashes(key)
+        if why := refusal(name):
+            file.mistake((*place, key), why)
+        elif name not in OPTIONS:
+            hint = suggest(name, OPTIONS) or f"allowed: {', '.join(OPTIONS)}"
+            file.mistake((*place, key), f"no such option of sbatch or submitit ({hint.removesuffix('; ')})")
+        elif name in found:
+            file.mistake((*place, key), "given twice, with dashes and with underscores; keep one of the two")
+        elif isinstance(value, list) != (name in LISTS):
+            allowed = "a list of text" if name in LISTS else "one value"
+            file.mistake((*place, key), f"cannot be used (found {show(value)}; allowed: {allowed})")
+        else:
+            found[name] = value
+    return found
+
+
 def allowed_values(info: FieldInfo) -> str:
     """Say in words which values a field takes, e.g. ``a whole number, at least 1``."""
     return _in_words(_schema(info))
@@ -182,6 +212,8 @@ def _in_words(schema: Mapping[str, Any]) -> str:
         "integer": "a whole number", "number": "a finite number", "boolean": "true or false",
         "string": "text", "null": "null", "object": "a mapping",
     }  # fmt: skip
+    if schema["type"] == "array":
+        return f"a list of {_in_words(schema['items'])}"
     if isinstance(options := schema.get("additionalProperties"), dict):
         return f"a mapping of words to {_in_words(options)}"
     bounds = {

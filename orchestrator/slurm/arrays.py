@@ -176,10 +176,12 @@ def parameters(resources: Resources) -> dict[str, Any]:
     }
     known = submitit.SlurmExecutor._valid_parameters()
     for name, value in resources.slurm.items():
+        if value is False:  # of a switch: submitit would write `--hold=False`
+            continue
         if name.replace("-", "_") in known:
             wanted[name.replace("-", "_")] = value
         else:
-            wanted["additional_parameters"][name.replace("_", "-")] = value
+            wanted["additional_parameters"][name] = value
     return {name: value for name, value in wanted.items() if value is not None}
 
 

@@ -182,6 +182,46 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
         GOOD + "resources:\n  slurm: {nice: [1]}\n", 8,
         "found {nice: [1]}; allowed: a mapping of words to text",
     ),
+    "slurm option a list of text": (
+        GOOD + "resources:\n  slurm: {mail_user: [me]}\n", 8,
+        "resources.slurm.mail_user: cannot be used (found ['me']; allowed: one value)",
+    ),
+    "slurm setup without a list": (
+        GOOD + "resources:\n  slurm:\n    setup: module load cuda\n", 9,
+        "resources.slurm.setup: cannot be used (found 'module load cuda'; allowed: a list of text)",
+    ),
+    "slurm option misspelt": (
+        GOOD + "resources:\n  slurm:\n    mail_typ: END\n", 9,
+        "resources.slurm.mail_typ: no such option of sbatch or submitit (did you mean 'mail-type'?)",
+    ),
+    "slurm option unheard of": (
+        GOOD + "resources:\n  slurm: {zzz: 1}\n", 8,
+        "resources.slurm.zzz: no such option of sbatch or submitit (allowed: acctg-freq, batch,",
+    ),
+    "slurm option of a model": (
+        GOOD + "models:\n  tiny:\n    resources: {slurm: {reservatoin: mine}}\n", 9,
+        "models.tiny.resources.slurm.reservatoin: no such option of sbatch or submitit (did you mean 'reservation'?)",
+    ),
+    "slurm option in both spellings": (
+        GOOD + "resources:\n  slurm: {mail-type: END, mail_type: FAIL}\n", 8,
+        "resources.slurm.mail_type: given twice, with dashes and with underscores",
+    ),
+    "slurm option with a field": (
+        GOOD + "resources:\n  slurm: {cpus_per_task: 4}\n", 8,
+        "resources.slurm.cpus_per_task: is set by the field cpus of 'resources:', so write it there",
+    ),
+    "slurm option that stalesweep sets": (
+        GOOD + "resources:\n  slurm: {job-name: mine}\n", 8,
+        "resources.slurm.job-name: cannot be set: stalesweep finds its jobs by it",
+    ),
+    "retries of an unknown class": (
+        GOOD + "resources:\n  retries: {node_failures: 3}\n", 8,
+        "resources.retries.node_failures: no such failure class (did you mean 'node_failure'?; allowed: time_limit,",
+    ),
+    "retries below 0": (
+        GOOD + "resources:\n  retries: {node_failure: -3}\n", 8,
+        "allowed: a mapping of words to a whole number, at least 0",
+    ),
     "newline for sbatch": (GOOD + 'resources:\n  account: "a\\nb"\n', 8, "characters that cannot be printed"),
     # YAML and what is not YAML
     "empty file": (b"", 1, "the file is empty"),

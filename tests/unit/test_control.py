@@ -41,7 +41,8 @@ def progress(position: int, state: str, **values: object) -> RunProgress:
     empty = {
         "run_id": position, "position": position, "model": "tiny", "k": 8, "eta": 1e-3, "axes": {}, "seed": 0,
         "state": state, "horizon": 100, "learner_steps": 0, "sync": None, "reward": None, "val_reward": None,
-        "collapse_step": None, "failure": None, "started_age_s": None, "heartbeat_age_s": None, "steps_per_s": None,
+        "collapse_step": None, "failure": None, "failure_class": None, "attempts": 0, "started_age_s": None,
+        "heartbeat_age_s": None, "steps_per_s": None,
     }  # fmt: skip
     return RunProgress(**{**empty, **values})  # type: ignore[arg-type]
 

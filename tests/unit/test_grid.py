@@ -6,12 +6,14 @@ import random
 from pathlib import Path
 
 import pytest
+import submitit
 from pydantic import model_validator
 
 import orchestrator.grid as grid_module
 from grpo_worker.config import WorkerConfig
 from orchestrator.errors import GridError
 from orchestrator.grid import Cell, Resources, Sweep, load_sweep
+from orchestrator.sbatch_options import OPTIONS, refusal, with_dashes
 from tests.unit.bad_grids import BAD, GOOD, GRID, axis
 
 ROOT = Path(__file__).parents[2]
@@ -141,10 +143,25 @@ def test_numbers_are_what_they_look_like(tmp_path: Path, written: str) -> None:
 
 
 def test_yaml_1_1_surprises_stay_text(tmp_path: Path) -> None:
-    sweep = load(tmp_path, GOOD + "resources: {account: 2026-01-01, slurm: {time: 1:30, exclusive: true, nice: 010}}\n")
+    options = "{begin: 1:30, exclusive: true, nice: 010}"
+    sweep = load(tmp_path, GOOD + f"resources: {{account: 2026-01-01, slurm: {options}}}\n")
     resources = sweep.runs[0].resources
     assert resources.account == "2026-01-01"
-    assert resources.slurm == {"time": "1:30", "exclusive": True, "nice": 10}
+    assert resources.slurm == {"begin": "1:30", "exclusive": True, "nice": 10}
+
+
+def test_options_of_sbatch_are_taken_with_dashes_or_as_submitit_spells_them(tmp_path: Path) -> None:
+    options = "{mail_user: me, gpu-bind: none, setup: [module load cuda], cpus_per_gpu: 2}"
+    sweep = load(tmp_path, GOOD + f"resources: {{slurm: {options}, retries: {{killed: 2}}}}\n")
+    resources = sweep.runs[0].resources
+    assert resources.slurm == {"mail-user": "me", "gpu-bind": "none", "setup": ["module load cuda"], "cpus-per-gpu": 2}
+    assert [resources.retries_of(name) for name in ("killed", "lost", "exception")] == [2, 3, 0]
+
+
+def test_every_parameter_of_submitit_is_taken_or_refused_with_a_reason() -> None:
+    for parameter in submitit.SlurmExecutor._valid_parameters():
+        name = with_dashes(parameter)
+        assert (name in OPTIONS) != (refusal(name) is not None), name
 
 
 def test_exclude_leaves_out_every_match(tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""Which keys ``resources.slurm`` may hold: sbatch's long options and submitit's own, but for what stalesweep sets.
+
+The options are those of Slurm 22.05 to 26.05 (`src/common/slurm_opt.c`); a cluster that does not know one refuses it.
+"""
+
+from __future__ import annotations
+
+LISTS = ("setup", "srun-args", "teardown")
+"""submitit's: lines before the run, arguments of srun, lines after the run."""
+
+OPTIONS = (
+    "acctg-freq", "batch", "bb", "bbf", "begin", "chdir", "cluster-constraint", "consolidate-segments", "container",
+    "container-id", "contiguous", "core-spec", "cores-per-socket", "cpu-freq", "cpus-per-gpu", "deadline",
+    "delay-boot", "dependency", "distribution", "exclude", "exclusive", "export", "export-file", "extra",
+    "extra-node-info", "get-user-env", "gid", "gpu-bind", "gpu-freq", "gres-flags", "hint", "hold", "ignore-pbs",
+    "input", "kill-on-invalid-dep", "licenses", "mail-type", "mail-user", "mcs-label", "mem-bind", "mincpus",
+    "network", "nice", "no-kill", "no-requeue", "nodefile", "nodelist", "oom-kill-step", "overcommit",
+    "oversubscribe", "power", "prefer", "priority", "profile", "propagate", "reboot", "requeue", "reservation",
+    "resv-ports", "segment", "sockets-per-node", "spread-job", "spread-segments", "stepmgr", "switches",
+    "thread-spec", "threads-per-core", "time-min", "tmp", "tres-bind", "tres-per-task", "uid", "use-min-nodes",
+    "wait-all-nodes", "wckey", *LISTS,
+)  # fmt: skip
+"""What may be set, with dashes."""
+
+_FIELDS = {
+    "time": "time_min", "mem": "mem_gb", "mem-per-cpu": "mem_gb", "mem-per-gpu": "mem_gb", "cpus-per-task": "cpus",
+    "gpus": "gpus", "gpus-per-node": "gpus", "gpus-per-task": "gpus", "gpus-per-socket": "gpus", "num-gpus": "gpus",
+    "array": "runs_per_job and array_parallelism", "array-parallelism": "array_parallelism",
+    **{name: name for name in ("partition", "account", "qos", "gres", "constraint")},
+}  # fmt: skip
+_ONE_PROCESS = "a run is one process on one node"
+_NAMED = "stalesweep finds its jobs by it"
+_LOGS = "logs are where `stalesweep logs` looks for them"
+_SIGNAL = "stalesweep sets it, so that a checkpoint is saved before time_min is over"
+_ANSWERS = "it does not submit a job, or changes what sbatch answers"
+_REASONS = {
+    **dict.fromkeys(
+        ("nodes", "ntasks", "tasks-per-node", "ntasks-per-node", "ntasks-per-core", "ntasks-per-gpu",
+         "ntasks-per-socket", "ntasks-per-tres"), _ONE_PROCESS,
+    ),
+    **dict.fromkeys(("job-name", "comment"), _NAMED),
+    **dict.fromkeys(("output", "error", "open-mode", "stderr-to-stdout"), _LOGS),
+    **dict.fromkeys(("signal", "signal-delay-s"), _SIGNAL),
+    **dict.fromkeys(
+        ("help", "usage", "version", "test-only", "parsable", "quiet", "verbose", "wait", "wrap"), _ANSWERS,
+    ),
+    "clusters": "stalesweep asks one cluster, that of SLURM_CONF, what has become of its jobs",
+    "use-srun": "a job's process hears of its end from srun",
+    "additional-parameters": "options of sbatch stand side by side under 'slurm:'",
+}  # fmt: skip
+
+
+def with_dashes(key: str) -> str:
+    """Spell a key as sbatch does; submitit's spelling has underscores."""
+    return key.replace("_", "-")
+
+
+def refusal(key: str) -> str | None:
+    """Say why a key that sbatch or submitit knows cannot be used, None where it is no such key.
+
+    Args:
+        key: With dashes.
+    """
+    if field := _FIELDS.get(key):
+        return f"is set by the field {field} of 'resources:', so write it there"
+    reason = _REASONS.get(key)
+    return reason and f"cannot be set: {reason}"
