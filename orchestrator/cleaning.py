@@ -1,7 +1,7 @@
 """``gc``: files that nothing needs any more. What a database says of a run never depends on them.
 
 A finished run needs no checkpoint. Its journals and log are an archive: they go on request only, and only where all of
-the journals is in the database. Job files go when every run of the job is finished.
+the journals is in the database. Job files go when every run of the job, or of its array, is finished or removed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from orchestrator.db.selection import SelectedRun
 from orchestrator.db.store import Store
 from orchestrator.removal import directories_of
 from orchestrator.settings import runs_dir
+from orchestrator.slurm.task import SHARES, read_shares
 
 CHECKPOINTS, LEFT_OVERS, DIRECTORIES, JOB_FILES = "checkpoints", "left over by rm", "run directories", "job files"
 
@@ -112,11 +113,26 @@ def _is_archived(directory: Path, stored: Mapping[int, int], notes: list[str]) -
 def _job_files(runs: Iterable[SelectedRun]) -> Iterator[Waste]:
     finished = {Path(run.directory) for run in runs if run.directory and run.finished}
     for folder in sorted({path.parent for path in finished} | {runs_dir().absolute()}):
+        names = {path.name for path in finished if path.parent == folder}
         for jobs in sorted((folder / "jobs").glob("*/")):
-            yield from _of_jobs(jobs, folder, {path.name for path in finished if path.parent == folder})
+            if jobs.suffix == rundirs.REMOVED:
+                yield Waste(JOB_FILES, jobs, rundirs.size(jobs))
+            elif (jobs / SHARES).exists():
+                if all(name in names or not (folder / name).exists() for name in _runs_of_array(jobs)):
+                    yield Waste(JOB_FILES, jobs, rundirs.size(jobs))
+            else:
+                yield from _of_jobs(jobs, names)
 
 
-def _of_jobs(jobs: Path, folder: Path, finished: set[str]) -> Iterator[Waste]:
+def _runs_of_array(jobs: Path) -> set[str]:
+    """The run directories of an array's shares, by name."""
+    try:
+        return {Path(directory).name for share in read_shares(jobs)["shares"] for directory in share}
+    except (OSError, ValueError, KeyError):
+        return {"."}  # which is there, and no finished run
+
+
+def _of_jobs(jobs: Path, finished: set[str]) -> Iterator[Waste]:
     files = sorted(path for path in jobs.iterdir() if path.is_file())
     ids = [found[1] for path in files if (found := _SUBMITTED.fullmatch(path.name))]
     over = []

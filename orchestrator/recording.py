@@ -134,7 +134,7 @@ class Recording:
         if self._journal.overtaken():
             raise self._overtaken()
 
-    def fail(self, failure: str, failure_class: str) -> None:
+    def fail(self, failure: str, failure_class: str = "exception") -> None:
         """Record that an exception ended the attempt.
 
         Args:

@@ -28,7 +28,8 @@ from grpo_worker.config import WorkerConfig
 from orchestrator.errors import UsageError
 
 _DIRECTORY = re.compile(r"run-(\d{6,})(?:-after-(\d+))?(\.removed)?")
-_REMOVED = ".removed"
+REMOVED = ".removed"
+"""What the name of a folder ends with that is on its way out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def life(directory: Path) -> int:
 
 def belongs_to(directory: Path, sweep: str, config_digest: str) -> bool:
     """Whether a directory is that of a run; one that is on its way out is nobody's any more."""
-    if directory.suffix == _REMOVED:
+    if directory.suffix == REMOVED:
         return True
     try:
         found = load(directory)
@@ -107,8 +108,8 @@ def discard(directory: Path) -> None:
         OSError: It cannot be removed.
     """
     aside = directory
-    if directory.suffix != _REMOVED:
-        aside = directory.with_name(directory.name + _REMOVED)
+    if directory.suffix != REMOVED:
+        aside = directory.with_name(directory.name + REMOVED)
         _remove_tree(aside)
         directory.rename(aside)
     _remove_tree(aside)

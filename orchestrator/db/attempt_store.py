@@ -140,7 +140,7 @@ class AttemptStore(Database):
         with self.write() as connection:
             attempts.heartbeat(connection, claim)
 
-    def fail(self, claim: Claim, failure: str, failure_class: str) -> None:
+    def fail(self, claim: Claim, failure: str, failure_class: str = "exception") -> None:
         """Store that an exception ended the attempt, where its journal cannot say so.
 
         Args:

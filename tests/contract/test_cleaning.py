@@ -18,6 +18,7 @@ from orchestrator import cleaning, frames, removal, rundirs
 from orchestrator.db.store import Store
 from orchestrator.grid import Sweep
 from orchestrator.job import job_spec, run_share
+from orchestrator.slurm.task import SHARES, write_shares
 
 Grid = Callable[..., Sweep]
 
@@ -189,6 +190,28 @@ def test_an_arrays_folder_goes_with_its_last_task(
     trained(store, directories[3])
     cleaning.remove(find(store)[0])
     assert not folder.exists()
+
+
+def test_an_arrays_folder_goes_when_all_runs_of_its_shares_are_finished_or_removed(
+    store: Store, directories: dict[int, Path], runs_folder: Path
+) -> None:
+    folders = {name: runs_folder / "jobs" / name for name in ("finished", "unfinished", "damaged", "old.removed")}
+    spec = job_spec(store.url, (), "slurm")
+    for name, shares in {"finished": [[1, 2]], "unfinished": [[1], [3]]}.items():
+        share_paths = [[directories[run_id] for run_id in share] for share in shares]
+        write_shares(folders[name], spec, share_paths, margin_s=90, requeues=1)
+        (folders[name] / "77_0_0_log.err").write_bytes(bytes(500))
+    for name, content in {"damaged": "{", "old.removed": "{}"}.items():
+        folders[name].mkdir()
+        (folders[name] / SHARES).write_text(content)
+    assert jobs(store) == {"finished", "old.removed"}
+    assert jobs(store, "1") == {"old.removed"}, "run 2 was not selected"
+    sizes = {one.path.name: one.size for one in find(store)[0] if one.kind == "job files"}
+    assert sizes["finished"] == 500 + (folders["finished"] / SHARES).stat().st_size
+    assert cleaning.remove(find(store)[0]) == []
+    assert set(names(runs_folder / "jobs")) == {"unfinished", "damaged"}
+    removal.carry_out(store, removal.plan(store, select(store, "3")), lambda _: None)
+    assert jobs(store) == {"unfinished"}
 
 
 def test_waste_is_described(store: Store, directories: dict[int, Path]) -> None:
