@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 GPU_VENV ?= .venv-gpu
+# Test files are dealt out to so many processes, each with services of its own.
+TEST_PROCESSES ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 .PHONY: quickstart test test-vllm gpu-test check bench clean install install-dev services
 
@@ -14,7 +17,7 @@ quickstart: install
 
 test: install-dev services
 	-$(PIP) -e '.[gym]' # compiles pycosat: without a C compiler the tests of tests/integration/test_gym_task.py fail
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # vLLM pins its own transformers, so it has environments of its own: its CPU build, which tests everything but CUDA ...
 test-vllm:
@@ -34,7 +37,7 @@ check: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -m "not slow" tests/unit
+	$(PYTEST) -q -m "not slow" tests/unit
 
 bench: install-dev
 	tests/benchmarks/trl/setup
