@@ -197,12 +197,17 @@ class _Asking:
         if mine.overtaken() or (min(others, default=mine.number) < mine.number and not self._take_over):
             return False
         ends = [_end_of(journal.path_of(self._directory, number)) for number in others]
-        return not any(end and end["record"] == "finish" and end["outcome"] != "interrupted" for end in ends)
+        return not any(end and _leaves_nothing_to_do(end) for end in ends)
 
     def _give_up(self) -> None:
         if self._wanted is not None:
             self._wanted.journal.discard()
         self._wanted = None
+
+
+def _leaves_nothing_to_do(end: dict[str, Any]) -> bool:
+    record: str = end["record"]
+    return record == "cancel" or (record == "finish" and end["outcome"] != "interrupted")
 
 
 def _end_of(path: Path) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
 
-from orchestrator import cli_db, cli_launch, cli_runs
+from orchestrator import cli_db, cli_jobs, cli_launch, cli_runs
 from orchestrator.cli_import import import_file
 from orchestrator.cli_output import collect as collecting
 from orchestrator.cli_output import show, width
@@ -192,6 +192,7 @@ app.command("import")(exit_codes(import_file))
 app.command()(exit_codes(cli_runs.show))
 app.command()(exit_codes(cli_runs.rm))
 app.command()(exit_codes(cli_runs.gc))
+app.command()(exit_codes(cli_jobs.cancel))
 
 
 @app.command()

@@ -38,7 +38,7 @@ def show(
 
     if format not in ("table", "json"):
         raise UsageError(f"--format: expected table or json, found {format!r}")
-    with _open(db) as store:
+    with open_store(db) as store:
         chosen = selected(store, runs, state)
         bring_in(store, chosen)
         found = [run_details(store, run.run_id) for run in chosen]
@@ -58,7 +58,7 @@ def rm(
     """Remove what runs have measured, their attempts and their files; their configs stay, to be launched again."""
     from orchestrator import removal
 
-    with _open(db) as store:
+    with open_store(db) as store:
         chosen = selected(store, sel, state)
         bring_in(store, chosen)
         _recover(store, chosen)
@@ -68,10 +68,10 @@ def rm(
         if dry_run:
             typer.echo("Nothing was removed.")
             return
-        confirm(f"Remove {_count(len(plan.runs), 'run')}?", yes=yes)
+        confirm(f"Remove {count(len(plan.runs), 'run')}?", yes=yes)
         with _progress(len(plan.runs)) as advance:
             gone = removal.carry_out(store, plan, advance)
-        typer.echo(f"removed {_count(len(plan.runs), 'run')}")
+        typer.echo(f"removed {count(len(plan.runs), 'run')}")
         for name in gone:
             typer.echo(f"sweep {name} was an import and is gone altogether: its file can be imported again")
         _print_free_space(store)
@@ -92,7 +92,7 @@ def gc(
     if checkpoints and all:
         raise UsageError("--checkpoints and --all: choose one")
     notes: list[str] = []
-    with _open(db) as store:
+    with open_store(db) as store:
         bring_in(store, selected(store, sel or [], state))
         runs = selected(store, sel or [], state)
         waste = list(cleaning.find(store, runs, notes, checkpoints_only=checkpoints, directories=all))
@@ -103,7 +103,7 @@ def gc(
     if dry_run:
         typer.echo("Nothing was removed.")
         return
-    confirm(f"Remove these {_count(len(waste), 'file')}?", yes=yes or len(waste) <= ASK_ABOVE)
+    confirm(f"Remove these {count(len(waste), 'file')}?", yes=yes or len(waste) <= ASK_ABOVE)
     if stuck := cleaning.remove(waste):
         raise UsageError("\n".join(["these could not be removed, all others are gone:", *stuck]))
 
@@ -147,7 +147,7 @@ def bring_in(store: Store, runs: Iterable[SelectedRun]) -> None:
     folders = [folder for sweep_id in sorted(sweeps) for folder in store.run_folders(sweep_id)]
     found = collect_runs(store, [folder for folder in folders if folder.run_id in wanted])
     if found.records:
-        typer.echo(f"brought {found.records:,} records of {_count(found.runs, 'run')} from journals", err=True)
+        typer.echo(f"brought {found.records:,} records of {count(found.runs, 'run')} from journals", err=True)
     _print_notes(found.notes)
 
 
@@ -155,7 +155,8 @@ def _is_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _open(db: str | None) -> Store:
+def open_store(db: str | None) -> Store:
+    """Open the database that is meant."""
     from orchestrator.db.store import Store
     from orchestrator.settings import database_url
 
@@ -218,7 +219,8 @@ def _print_notes(notes: Iterable[str]) -> None:
         typer.echo(f"note: {note}", err=True)
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """A number and a noun, in the plural where it has to be."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

@@ -166,6 +166,9 @@ def _bring(store: Store, run: RunFolder, claim: Claim, path: Path, starts: list[
     records = 0
     limit = 10_000
     while (chunk := journal.read(path, at, limit)).entries:
+        if chunk.entries[0]["record"] == "cancel":  # no attempt's, see `orchestrator.cancelling`
+            store.cancel({run.run_id: claim.attempt}, chunk.entries[0]["reason"])
+            return len(chunk.entries)
         if claim.attempt > run.fence and at == 0 and chunk.entries[0]["record"] != "begin":
             begin = _begin_of(chunk.entries)
             if begin is None:

@@ -133,6 +133,8 @@ def _not_dropped(
             func.min(func.coalesce(Attempt.resumed_from_step, -1)),
         ).where(Attempt.run_id == claim.run_id, Attempt.number > claim.attempt)
     ).one()
+    if sync is None:  # it was cancelled, and nothing has resumed since
+        return syncs, evals
     return [entry for entry in syncs if entry["sync"] <= sync], [e for e in evals if e["learner_step"] <= step]
 
 

@@ -98,7 +98,7 @@ class RunProgress:
         collapse_step: T*, when it collapsed.
         failure: Why it failed or was lost.
         failure_class: One of `orchestrator.db.models.FAILURE_CLASSES`.
-        attempts: How many attempts it has had; a removal counts as one.
+        attempts: How many attempts it has had; a removal, or a cancellation, counts as one.
         started_age_s: Seconds since the newest attempt began.
         heartbeat_age_s: Seconds since the newest attempt was last heard of.
         steps_per_s: Learner steps a second of the newest attempt, set-up left out; None before its first.

@@ -1,0 +1,125 @@
+"""``cancel``: a word in the run directory, then the database, then Slurm. Killed in between, who collects finishes it.
+
+A run is cancelled by taking the number of its next attempt, as an attempt would: whoever still writes for an older one
+is refused, by the database, and by the run directory where jobs write journals only. Its job goes on with the next
+run of its share; a job of Slurm that has none left is cancelled too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.collect import collect_runs
+from orchestrator.db.queries import RunFolder
+from orchestrator.db.selection import SelectedRun
+from orchestrator.db.store import Store
+from orchestrator.db.submissions import Place, Submitted
+from orchestrator.errors import JournalError, SlurmUnavailable, UsageError
+from orchestrator.journal import Journal
+from orchestrator.slurm import client
+from orchestrator.slurm.client import TaskId
+
+GOING = ("pending", "queued", "running", "lost")
+"""The states of runs that can be cancelled: of a lost one the process may yet live."""
+
+_ROUNDS = 3
+
+
+@dataclass(slots=True)
+class Cancelled:
+    """What a cancellation did.
+
+    Attributes:
+        runs: The runs that are cancelled now.
+        tasks: How many tasks of Slurm were.
+        notes: A line for each thing that people should know of.
+    """
+
+    runs: list[int] = field(default_factory=list)
+    tasks: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def cancel(store: Store, runs: Sequence[SelectedRun], reason: str) -> Cancelled:
+    """Cancel runs that are going, and the tasks of Slurm that are left with nothing to do.
+
+    Args:
+        store: The results database, with the journals of the runs brought in.
+        runs: Runs in one of the states `GOING`.
+        reason: Why, for people.
+
+    Raises:
+        StoreError: The database cannot be used; where its word is in the run directories, who collects finishes it.
+        UsageError: Some of the runs began anew faster than they could be cancelled.
+    """
+    done = Cancelled()
+    sweeps = sorted({run.sweep_id for run in runs})
+    submissions = {one.submission_id: one for sweep_id in sweeps for one in store.submissions(sweep_id)}
+    before = _going(store, sweeps)
+    left = {run.run_id for run in runs}
+    for _ in range(_ROUNDS):  # an attempt that begins meanwhile may have taken a later number
+        _say_so(store, sweeps, left, reason, done.notes)
+        going = _going(store, sweeps)
+        done.runs += sorted(left - going.keys())
+        left &= going.keys()
+        if not left:
+            break
+    freed = {(before[run_id].submission_id, before[run_id].task) for run_id in done.runs if run_id in before}
+    freed -= {(place.submission_id, place.task) for place in going.values()}
+    jobs = [(submissions[number], task) for number, task in freed if number in submissions and task is not None]
+    _end(jobs, done)
+    if left:
+        raise UsageError(f"runs {', '.join(map(str, sorted(left)))} began anew meanwhile: cancel them again")
+    return done
+
+
+def _going(store: Store, sweeps: Iterable[int]) -> dict[int, Place]:
+    places = [place for sweep_id in sweeps for place in store.places(sweep_id)]
+    return {place.run_id: place for place in places if place.state in GOING}
+
+
+def _say_so(store: Store, sweeps: Iterable[int], run_ids: set[int], reason: str, notes: list[str]) -> None:
+    """Write it into the run directories, and let the collector bring it to the database."""
+    folders = [folder for sweep_id in sweeps for folder in store.run_folders(sweep_id) if folder.run_id in run_ids]
+    unwritten = {}
+    for folder in folders:
+        try:
+            written = _write(folder, reason)
+        except JournalError as error:
+            notes.append(f"run {folder.run_id}: an attempt that writes its journal only goes on: {error}")
+            written = False
+        if not written:
+            unwritten[folder.run_id] = folder.fence + 1
+    notes += collect_runs(store, folders).notes
+    store.cancel(unwritten, reason)
+
+
+def _write(folder: RunFolder, reason: str) -> bool:
+    directory = Path(folder.directory or "")
+    if folder.directory is None or not directory.is_dir():
+        return False
+    word = Journal.reserve(directory, folder.fence)
+    try:
+        word.append("cancel", {"reason": reason})
+    finally:
+        word.close()
+    return True
+
+
+def _end(jobs: Iterable[tuple[Submitted, int]], done: Cancelled) -> None:
+    """Cancel tasks that Slurm still has; by their names too, since a number may be another job's by now."""
+    wanted: dict[TaskId, str] = {(one.job_id, task): one.job_name for one, task in jobs if one.job_id is not None}
+    if not wanted:
+        return
+    try:
+        queue = client.queue(wanted.values())
+        alive = [
+            task for task, name in wanted.items()
+            if (job := queue.get(task)) and job.name == name and (job.waits or job.holds_node)
+        ]  # fmt: skip
+        client.cancel(alive)
+        done.tasks = len(alive)
+    except SlurmUnavailable as error:
+        done.notes.append(f"their jobs are not cancelled, and end by themselves where they find nothing to do: {error}")
