@@ -28,11 +28,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.elements import CompilerElement
 
 from orchestrator.db.models import Attempt, Base, Run, SyncMetric
 from orchestrator.db.types import NanFloat, greatest, least, now, seconds_ago
+
+_WORTH_COPYING = 50
+_UNIQUE_VIOLATION = "23505"
 
 Column = ColumnElement[int] | InstrumentedAttribute[int]
 Execute = Callable[[str, tuple[Any, ...]], Any]
@@ -119,8 +123,26 @@ def upsert_all(
     kind = connection.dialect.name
     prepared = upsert(table, kind)
     rows = [row(prepared, kind, {**entry, **keys}) for entry in entries]
+    if kind == "postgresql" and len(rows) >= _WORTH_COPYING and _copy(connection, table, prepared.names, rows):
+        return
     if rows:
         connection.exec_driver_sql(prepared.sql, rows if len(rows) > 1 else rows[0])
+
+
+def _copy(connection: Connection, table: type[Base], names: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> bool:
+    """Copy rows into a table of Postgres's; nothing, and False, where one of them is there already."""
+    driver: Any = connection.connection.driver_connection
+    driver_error: Any = connection.dialect.loaded_dbapi.Error
+    statement = f"COPY {table.__tablename__} ({', '.join(names)}) FROM STDIN"
+    try:
+        with connection.begin_nested(), driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for values in rows:
+                copy.write_row(values)
+    except driver_error as error:
+        if error.sqlstate == _UNIQUE_VIOLATION:
+            return False
+        raise DBAPIError.instance(statement, None, error, driver_error, dialect=connection.dialect) from error
+    return True
 
 
 def row(prepared: Prepared, kind: str, values: Mapping[str, Any]) -> tuple[Any, ...]:
