@@ -193,6 +193,7 @@ app.command()(exit_codes(cli_runs.show))
 app.command()(exit_codes(cli_runs.rm))
 app.command()(exit_codes(cli_runs.gc))
 app.command()(exit_codes(cli_jobs.cancel))
+app.command()(exit_codes(cli_jobs.retry))
 
 
 @app.command()

@@ -15,6 +15,7 @@ from orchestrator.errors import NothingToDo
 if TYPE_CHECKING:
     from orchestrator.db.store import Store
     from orchestrator.grid import Sweep
+    from orchestrator.launch import Executor
     from orchestrator.slurm.survey import Survey
 
 ASK_ABOVE = 100
@@ -45,16 +46,13 @@ def launch(
     """Expand a grid, register its runs and train what is not yet done."""
     from orchestrator import launch as launching
     from orchestrator import local
-    from orchestrator.cli_output import collect
     from orchestrator.db.schema import upgrade
     from orchestrator.db.store import Store
     from orchestrator.grid import load_sweep
-    from orchestrator.report.live import show_progress
-    from orchestrator.settings import database_url
-    from orchestrator.slurm import dispatch
+    from orchestrator.settings import database_url, profile
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends the jobs in good order, as Ctrl-C does
-    sweep = load_sweep(grid, allow_huge=allow_huge)
+    sweep = load_sweep(grid, allow_huge=allow_huge, profile=profile())
     chosen = launching.choose_executor(executor)
     if dry_run:
         _print_plan(sweep, chosen)
@@ -63,46 +61,91 @@ def launch(
         typer.echo(str(done), err=True)
     with Store(database_url(db)) as store:
         sweep_id = store.register(sweep, extend=extend)
-        launching.place(store, sweep_id)
-        collect(store, sweep_id)
-        launching.recover(store, sweep_id)
-        found = dispatch.catch_up(store, sweep_id, _say)
-        run_ids = launching.pending_runs(store, sweep_id, found)
+        run_ids = launching.pending_runs(store, sweep_id, catch_up(store, sweep_id))
         if len(run_ids) > ASK_ABOVE and sys.stdin.isatty() and not yes:
             typer.confirm(f"Launch {len(run_ids)} runs on {chosen}?", abort=True)
         if detach and chosen == "local":
             pid, log = local.detach(grid, max_parallel, store.url)
             typer.echo(f"launched in the background as process {pid}; its log: {log}")
             return
-        directories = launching.prepare(store, sweep_id, run_ids)
-        if reason := launching.why_journals_only(store, chosen):
-            typer.echo(f"{reason}: jobs write journals only, and `stalesweep status` brings them in", err=True)
-        if chosen == "slurm":
-            dispatch.submit(store, sweep_id, sweep.name, directories, _say)
-            if not wait:
-                typer.echo(f"{len(run_ids)} runs submitted; watch them with: stalesweep status {sweep.name} --watch")
-                return
-        with show_progress(sweep.name) as show:
-            if chosen == "slurm":
-                launching.watch(store, sweep_id, show, _Tender(store, sweep_id, sweep.name))
-            elif chosen == "debug":
-                launching.run_here(store, directories.values())
-            else:
-                local.run_local(store, sweep_id, directories, max_parallel or local.cores(), show)
-        _finish(store, sweep, sweep_id)
+        if train(store, sweep_id, sweep.name, run_ids, chosen, max_parallel=max_parallel, wait=wait):
+            raise typer.Exit(1)
+
+
+def catch_up(store: Store, sweep_id: int) -> Survey:
+    """Bring the database up to what has become of a sweep's runs, and give those that have none a directory."""
+    from orchestrator import launch as launching
+    from orchestrator.cli_output import collect
+    from orchestrator.slurm import dispatch
+
+    launching.place(store, sweep_id)
+    collect(store, sweep_id)
+    launching.recover(store, sweep_id)
+    return dispatch.catch_up(store, sweep_id, _say)
+
+
+def train(
+    store: Store,
+    sweep_id: int,
+    name: str,
+    run_ids: Sequence[int],
+    executor: Executor,
+    *,
+    max_parallel: int | None,
+    wait: bool,
+    alone: bool = False,
+) -> bool:
+    """Give runs of a sweep to jobs, and stay until they have ended; on Slurm only where that is asked for.
+
+    Args:
+        store: The results database.
+        sweep_id: The sweep.
+        name: Its name.
+        run_ids: The runs; nobody has them.
+        executor: What trains them.
+        max_parallel: Local processes at a time; None = as many as there are cores.
+        wait: On Slurm: stay, watch, and try again what may be tried again.
+        alone: Whether to try only these runs again, and no others of the sweep.
+
+    Returns:
+        Whether runs of the sweep have failed.
+    """
+    from orchestrator import launch as launching
+    from orchestrator import local
+    from orchestrator.report.live import show_progress
+    from orchestrator.slurm import dispatch
+
+    directories = launching.prepare(store, sweep_id, run_ids)
+    if reason := launching.why_journals_only(store, executor):
+        _say(f"{reason}: jobs write journals only, and `stalesweep status` brings them in")
+    if executor == "slurm":
+        dispatch.submit(store, sweep_id, name, directories, _say)
+        if not wait:
+            typer.echo(f"{len(run_ids)} runs submitted; watch them with: stalesweep status {name} --watch")
+            return False
+    with show_progress(name) as show:
+        if executor == "slurm":
+            launching.watch(store, sweep_id, show, _Tender(store, sweep_id, name, run_ids if alone else None))
+        elif executor == "debug":
+            launching.run_here(store, directories.values())
+        else:
+            local.run_local(store, sweep_id, directories, max_parallel or local.cores(), show)
+    return _finish(store, name, sweep_id)
 
 
 class _Tender:
     """Submits again, while somebody watches, what failed in a way that may pass."""
 
-    def __init__(self, store: Store, sweep_id: int, name: str) -> None:
+    def __init__(self, store: Store, sweep_id: int, name: str, only: Sequence[int] | None) -> None:
         self._store, self._sweep_id, self._name = store, sweep_id, name
+        self._only = None if only is None else set(only)
 
     def __call__(self, found: Survey) -> bool:
         from orchestrator import launch as launching
         from orchestrator.slurm import dispatch
 
         again = dispatch.settle_and_choose(self._store, self._sweep_id, found)
+        again = [run_id for run_id in again if self._only is None or run_id in self._only]
         if not again:
             return False
         directories = launching.prepare(self._store, self._sweep_id, again)
@@ -126,16 +169,15 @@ def _print_plan(sweep: Sweep, executor: str) -> None:
     show(plan_view(sweep, executor, lines))
 
 
-def _finish(store: Store, sweep: Sweep, sweep_id: int) -> None:
+def _finish(store: Store, name: str, sweep_id: int) -> bool:
     from orchestrator.cli_output import show
     from orchestrator.report.progress import progress_view
     from orchestrator.slurm.survey import survey
     from orchestrator.track import sweep_status, with_standings
 
-    status = sweep_status(sweep.name, with_standings(store.progress(sweep_id), survey(store, sweep_id)))
+    status = sweep_status(name, with_standings(store.progress(sweep_id), survey(store, sweep_id)))
     show(progress_view(status))
-    if status.failures:
-        raise typer.Exit(1)
+    return bool(status.failures)
 
 
 def _say(text: Any) -> None:

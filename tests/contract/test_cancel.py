@@ -1,4 +1,4 @@
-"""``cancel``: whoever trains a cancelled run stops, whoever is killed while he cancels is followed up, nothing is lost."""
+"""``cancel``: whoever trains a cancelled run stops; whoever is killed while cancelling is followed up."""
 
 from __future__ import annotations
 
