@@ -92,22 +92,24 @@ class Sweep:
         return sum(run.config.horizon for run in self.runs)
 
 
-def load_sweep(path: Path, *, allow_huge: bool = False) -> Sweep:
+def load_sweep(path: Path, *, allow_huge: bool = False, profile: Path | None = None) -> Sweep:
     """Read a grid file and expand it.
 
     Args:
         path: The grid file.
         allow_huge: Whether to expand a grid of more than `MAX_RUNS` runs.
+        profile: The site's profile, whose ``resources:`` hold where the grid file says nothing.
 
     Raises:
-        GridError: The file has mistakes; all of them are listed, by line.
+        GridError: The file or the profile has mistakes; all of them are listed, by line.
     """
+    site = _profile(profile) if profile else {}
     file = read_grid_file(path)
     file.refuse_unknown((), file.content, ("name", "grid", "fixed", "models", "exclude", "resources"))
     name = check(file, ("name",), Names.model_fields["sweep"], file.content.get("name", path.stem))
     axes = _axes(file, allow_huge=allow_huge)
     fixed = _fixed(file)
-    models = _models(file, axes.get("model", []))
+    models = _models(file, axes.get("model", []), site)
     excluded = _excluded(file, axes)
     file.raise_mistakes()
     runs = tuple(_runs(file, axes, fixed, models, excluded))
@@ -205,8 +207,17 @@ class _Model:
     resources: dict[str, Any]
 
 
-def _models(file: GridFile, used: list[Any]) -> dict[str, _Model]:
-    common = check_resources(file, ("resources",), file.content.get("resources"))
+def _profile(path: Path) -> dict[str, Any]:
+    """Read the resources of a site's profile."""
+    file = read_grid_file(path)
+    file.refuse_unknown((), file.content, ("resources",))
+    found = check_resources(file, ("resources",), file.content.get("resources"))
+    file.raise_mistakes()
+    return found
+
+
+def _models(file: GridFile, used: list[Any], site: dict[str, Any]) -> dict[str, _Model]:
+    common = _over(site, check_resources(file, ("resources",), file.content.get("resources")))
     entries = {"tiny": None, **file.mapping(("models",), file.content.get("models"))}
     for index, name in enumerate(used):
         if isinstance(name, str) and name not in entries and ("grid", "model", index) not in file.wrong:
@@ -226,9 +237,12 @@ def _models(file: GridFile, used: list[Any]) -> dict[str, _Model]:
 
 
 def _over(common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Lay a model's resources over the common ones; its further sbatch options are added to theirs."""
-    slurm = [resources["slurm"] for resources in (common, own) if isinstance(resources.get("slurm"), dict)]
-    return common | own | {"slurm": {name: value for options in slurm for name, value in options.items()}}
+    """Lay resources over those of a wider scope; what they say under ``slurm`` and ``retries`` is added to theirs."""
+    found = common | own
+    for name in ("slurm", "retries"):
+        options = [resources[name] for resources in (common, own) if isinstance(resources.get(name), dict)]
+        found[name] = {key: value for some in options for key, value in some.items()}
+    return found
 
 
 def _excluded(file: GridFile, axes: dict[str, list[Any]]) -> list[dict[str, Any]]:

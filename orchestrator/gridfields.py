@@ -34,6 +34,9 @@ class Resources(Section):
     qos: str | None = Field(default=None, description="Slurm quality of service")
     gres: str | None = Field(default=None, description="Slurm generic resources, e.g. gpu:a100:1")
     constraint: str | None = Field(default=None, description="Slurm node features, e.g. a100")
+    python: str | None = Field(
+        default=None, description="how a job starts Python, e.g. apptainer exec --nv IMAGE.sif python"
+    )
     array_parallelism: PositiveInt = Field(default=256, description="most runs of a job array at once")
     slurm: dict[str, str | int | float | bool | list[str]] = Field(
         default={}, description="further options of sbatch or submitit, e.g. {nice: 100}; setup takes a list"

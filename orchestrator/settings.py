@@ -48,6 +48,23 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stalesweep"
 
 
+def profile() -> Path | None:
+    """Choose the site's profile: ``STALESWEEP_PROFILE``, else ``stalesweep/profile.yaml`` in the user's config folder.
+
+    Returns:
+        The file; None where there is none, or the variable is set and empty.
+
+    Raises:
+        UsageError: The variable names a file that is not there.
+    """
+    if (chosen := os.environ.get("STALESWEEP_PROFILE")) is not None:
+        if chosen and not Path(chosen).is_file():
+            raise UsageError(f"STALESWEEP_PROFILE: no file {chosen}")
+        return Path(chosen) if chosen else None
+    usual = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "stalesweep" / "profile.yaml"
+    return usual if usual.is_file() else None
+
+
 def jobs_write() -> str:
     """Choose what jobs write to: ``STALESWEEP_JOBS_WRITE``, else ``auto``.
 

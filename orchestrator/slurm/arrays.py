@@ -131,7 +131,7 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
     folder = runs_dir().absolute() / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{token}"
     name = f"stalesweep-{sweep_name}-{token}"
     asked = parameters(array.resources)
-    executor = _Executor(folder)
+    executor = _Executor(folder, python=array.resources.python)
     try:
         executor.update_parameters(job_name=name, comment=f"stalesweep {token}", **asked)
     except (ValueError, TypeError) as error:

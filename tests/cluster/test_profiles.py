@@ -1,19 +1,31 @@
-"""The shipped site profiles are valid grid-file blocks."""
+"""The shipped site profiles are valid, as a profile and as a block of a grid file."""
 
 from pathlib import Path
 
 import pytest
-import yaml
 
-from orchestrator.grid import load_sweep
+from orchestrator.grid import Resources, load_sweep
 
 PROFILES = sorted((Path(__file__).parents[2] / "slurm/profiles").glob("*.yaml"))
+GRID = "name: profile\ngrid: {model: [tiny], k: [2], eta: [1e-3], seed: [0]}\n"
+
+
+def with_container(profile: Path) -> str:
+    """A profile with the lines that are left out of it by a comment sign right before a key."""
+    return profile.read_text(encoding="utf-8").replace("\n#  ", "\n  ")
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
-def test_a_profile_is_accepted_in_a_grid_file(profile: Path, tmp_path: Path) -> None:
-    models = list(yaml.safe_load(profile.read_text()).get("models", ["tiny"]))
-    grid = {"model": models, "k": [2], "eta": [1e-3], "seed": [0]}
-    file = tmp_path / "grid.yaml"
-    file.write_text(f"name: profile\ngrid: {grid}\n{profile.read_text()}")
-    assert [run.cell.model for run in load_sweep(file).runs] == models
+def test_a_profile_is_accepted(profile: Path, tmp_path: Path) -> None:
+    both, alone, site = tmp_path / "both.yaml", tmp_path / "alone.yaml", tmp_path / "site.yaml"
+    both.write_text(GRID + with_container(profile), encoding="utf-8")
+    alone.write_text(GRID, encoding="utf-8")
+    site.write_text(with_container(profile), encoding="utf-8")
+    [as_block] = load_sweep(both).runs
+    [as_profile] = load_sweep(alone, profile=site).runs
+    assert as_block.resources == as_profile.resources != Resources()
+
+
+def test_the_gpu_clusters_jobs_may_start_in_a_container() -> None:
+    [profile] = [path for path in PROFILES if path.stem == "gpu-cluster"]
+    assert "\n  python: apptainer exec --nv" in with_container(profile)

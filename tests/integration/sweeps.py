@@ -58,6 +58,7 @@ def workspace(folder: Path, cache: Path, database: str | None = None) -> Workspa
         "STALESWEEP_DB": database or f"sqlite:///{folder}/stalesweep.db",
         "STALESWEEP_RUNS": str(folder / "stalesweep-runs"),
         "STALESWEEP_CACHE": str(cache),
+        "STALESWEEP_PROFILE": "",
         "COLUMNS": "100",
     }
     return Workspace(folder, environment)
