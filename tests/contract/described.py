@@ -23,6 +23,7 @@ _POSTGRES = (
 )
 
 _NAMED = re.compile(r'(?:CONSTRAINT\s+"?(\w+)"?\s+)?(CHECK|PRIMARY\s+KEY|FOREIGN\s+KEY|UNIQUE)\s*\(', re.IGNORECASE)
+_OF_COLUMN = re.compile(r'"?(\w+)"?\s+\w+\s+CONSTRAINT\s+"?(\w+)"?\s+REFERENCES', re.IGNORECASE)
 
 
 def described(connection: Connection) -> set[tuple[object, ...]]:
@@ -50,7 +51,9 @@ def _sqlite_table(connection: Connection, table: str, sql: str) -> Iterator[tupl
     for _, index, unique, origin, partial in pragma("index_list", table):
         columns = tuple(row[2] for row in pragma("index_info", str(index)))
         yield (table, "index", index if origin == "c" else origin, unique, partial, columns)
-    # SQLite tells CHECKs and names only as text; a column's own CHECK is written like a table's.
+    # SQLite tells CHECKs and names only as text; a column's own CHECK is written like a table's, its own key is not.
+    for column, name in _OF_COLUMN.findall(sql):
+        yield (table, name, "FOREIGN KEY", column)
     for match in _NAMED.finditer(sql):
         yield (table, match[1], match[2].upper(), "".join(_until_closed(sql[match.end() :]).split()))
 
