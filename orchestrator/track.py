@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
 from orchestrator.db.models import RESULT_STATES
-from orchestrator.db.store import RunProgress
+from orchestrator.db.store import RunProgress, Store
 from orchestrator.slurm.standing import SILENT_AFTER_S, Standing
-from orchestrator.slurm.survey import Survey
+from orchestrator.slurm.survey import Survey, survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,11 @@ class CellStatus:
         running = [run for run in self.runs if run.state == "running"]
         return max(running, key=lambda run: run.learner_steps, default=None)
 
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until the running runs have ended, at their present pace; None when none has a pace yet."""
+        return max((left for run in self.runs if (left := _eta_s(run)) is not None), default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class SweepStatus:
@@ -58,10 +63,14 @@ class SweepStatus:
     Attributes:
         name: The sweep.
         cells: Its cells in grid order.
+        interruptions: How many attempts ended early, by run and failure class.
+        silence: Why Slurm did not answer; "" where it did, or was not asked.
     """
 
     name: str
     cells: tuple[CellStatus, ...]
+    interruptions: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    silence: str = ""
 
     @property
     def runs(self) -> list[RunProgress]:
@@ -97,6 +106,11 @@ class SweepStatus:
         return [run for run in self.runs if run.state == "running" and (run.heartbeat_age_s or 0.0) > SILENT_AFTER_S]
 
     @property
+    def stuck(self) -> list[RunProgress]:
+        """Runs that wait for something that does not happen by itself."""
+        return [run for run in self.runs if run.needs_help]
+
+    @property
     def failures(self) -> list[RunProgress]:
         """Failed and lost runs."""
         return [run for run in self.runs if run.state in ("failed", "lost")]
@@ -108,15 +122,33 @@ class SweepStatus:
             "runs": dict(self.states),
             "learner_steps": {"done": self.steps_done, "total": self.steps_total},
             "eta_s": self.eta_s,
+            "slurm": self.silence or None,
             "cells": [
                 {
                     "model": cell.model, "k": cell.k, "eta": cell.eta, "axes": cell.axes,
-                    "states": dict(cell.states), "collapse_step": cell.collapse_step,
-                    "runs": [_run_json(run) for run in cell.runs],
+                    "states": dict(cell.states), "collapse_step": cell.collapse_step, "eta_s": cell.eta_s,
+                    "runs": [
+                        {**_run_json(run), "interruptions": dict(self.interruptions.get(run.run_id, {}))}
+                        for run in cell.runs
+                    ],
                 }
                 for cell in self.cells
             ],
         }  # fmt: skip
+
+
+def status_of(store: Store, name: str) -> SweepStatus:
+    """Look at a sweep: what is stored of it, and what Slurm says of its jobs; changes nothing.
+
+    Args:
+        store: The results database, with all journals brought in.
+        name: The sweep.
+    """
+    sweep_id = store.sweep_id(name)
+    found = survey(store, sweep_id)
+    runs = with_standings(store.progress(sweep_id), found)
+    interruptions = store.attempts_by_class(run.run_id for run in runs if run.attempts)
+    return replace(sweep_status(name, runs), interruptions=interruptions, silence=found.silence)
 
 
 def with_standings(progress: Iterable[RunProgress], found: Survey) -> list[RunProgress]:
@@ -147,6 +179,12 @@ def sweep_status(name: str, progress: Iterable[RunProgress]) -> SweepStatus:
     return SweepStatus(name, tuple(cells))
 
 
+def _eta_s(run: RunProgress) -> float | None:
+    if run.state != "running" or not run.steps_per_s:
+        return None
+    return (run.horizon - run.learner_steps) / run.steps_per_s
+
+
 def _is_over(run: RunProgress) -> bool:
     return run.state in (*RESULT_STATES, "failed", "cancelled")
 
@@ -157,4 +195,4 @@ def _run_json(run: RunProgress) -> dict[str, Any]:
         "failure", "failure_class", "attempts", "heartbeat_age_s", "detail", "job", "needs_help",
     )  # fmt: skip
     # JSON has no NaN: a reward that is not a number is told apart from a missing one by its text.
-    return {name: "NaN" if (value := getattr(run, name)) != value else value for name in names}
+    return {"eta_s": _eta_s(run)} | {name: "NaN" if (value := getattr(run, name)) != value else value for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -33,14 +34,44 @@ def progress_view(status: SweepStatus) -> RenderableType:
     for heading, cells in groups.items():
         parts += [Text(f"{status.name} · {heading}", style="bold"), _PhaseTable(cells)]
     parts.append(_bar(status))
-    failed = [f"run {run.run_id} ({run_label(run)}) {run.state}: {run.failure}" for run in status.failures]
+    failed = [f"run {run.run_id} ({run_label(run)}) {_ended(run)}: {run.failure}" for run in status.failures]
     silent = [
         f"run {run.run_id} ({run_label(run)}) has not been heard of for {run.heartbeat_age_s:.0f} s"
         for run in status.silent
     ]
     parts += [Text(line, style="magenta") for line in _first(failed)]
-    parts += [Text(line, style="yellow") for line in _first(silent)]
+    parts += [Text(line, style="yellow") for line in [*_first(silent), *_waiting(status)]]
+    again = Counter[str]()
+    for classes in status.interruptions.values():
+        again.update(classes)
+    if again:
+        counts = ", ".join(f"{count} {_spaced(name)}" for name, count in again.most_common())
+        parts.append(Text(f"attempts that ended early: {counts}", style="dim"))
     return Group(*parts)
+
+
+def _ended(run: RunProgress) -> str:
+    known = f" ({_spaced(run.failure_class)})" if run.failure_class else ""
+    return f"{run.state}{known}" + (f" after {run.attempts} attempts" if run.attempts > 1 else "")
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _waiting(status: SweepStatus) -> list[str]:
+    """What runs wait for in Slurm's queue, and which of them wait in vain."""
+    waits = [run for run in status.runs if run.state == "queued" and not run.needs_help]
+    unknown = [run for run in status.runs if run.state == "unknown"]
+    lines = []
+    for one, many, runs in (
+        ("waits until somebody helps", "wait until somebody helps", status.stuck),
+        ("waits in the queue", "wait in the queue", waits),
+        ("is not known", "are not known", unknown),
+    ):
+        for detail, count in Counter(run.detail for run in runs if run.detail).most_common():
+            lines.append(f"{count} runs {many}: {detail}" if count > 1 else f"1 run {one}: {detail}")
+    return lines
 
 
 def _first(lines: Sequence[str]) -> list[str]:
@@ -82,7 +113,7 @@ def summary_line(status: SweepStatus) -> str:
 
 _OTHER_STATES = {
     "running": "running", "queued": "waiting", "pending": "not submitted", "failed": "failed", "lost": "lost",
-    "cancelled": "cancelled",
+    "cancelled": "cancelled", "unknown": "not known",
 }  # fmt: skip
 
 
@@ -138,30 +169,35 @@ def _heading(eta: float) -> str:
 
 def _cell_text(cell: CellStatus) -> Text:
     if len(cell.runs) == 1:
-        return _run_text(cell.runs[0])
+        return _run_text(cell.runs[0], cell.eta_s)
     text = Text()
     for state, count in sorted(cell.states.items()):
         detail = ""
         if state == "collapsed":
             detail = f", T* {cell.collapse_step:g}"
         elif state == "running" and cell.leader:
-            detail = f", sync {_sync(cell.leader)}"
+            detail = f", sync {_sync(cell.leader)}{_left(cell.eta_s)}"
         text.append(f"{count} {_word(state)}{detail}\n", style=_STYLES.get(state, ""))
     text.rstrip()
     return text
 
 
-def _run_text(run: RunProgress) -> Text:
+def _run_text(run: RunProgress, eta_s: float | None) -> Text:
     style = _STYLES.get(run.state, "")
     if run.state == "running":
         reward = run.val_reward if run.val_reward is not None else run.reward
         measured = "" if reward is None else f" · reward {reward:.2f}"
-        return Text(f"sync {_sync(run)}{measured}" if run.sync is not None else "starting", style="cyan")
+        far = f"sync {_sync(run)}{measured}{_left(eta_s)}"
+        return Text(far if run.sync is not None else "starting", style="cyan")
     if run.state == "collapsed":
         return Text(f"T* {run.collapse_step}", style=style)
     if run.state in RESULT_STATES and run.val_reward is not None:
         return Text(f"{run.state} · {run.val_reward:.2f}", style=style)
     return Text(_word(run.state), style=style or "dim")
+
+
+def _left(eta_s: float | None) -> str:
+    return "" if eta_s is None else f" · {_duration(eta_s)}"
 
 
 def _sync(run: RunProgress) -> str:

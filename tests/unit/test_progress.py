@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -44,3 +45,37 @@ def test_of_many_failed_and_silent_runs_some_are_named_and_all_are_counted() -> 
     assert "and 280 more" in text
     assert "and 1 more" in text
     assert " more:" not in shown(runs[:20], 100)
+
+
+def test_what_runs_wait_for_is_said_once_for_all_of_them() -> None:
+    runs = [progress(n, "queued", seed=n, detail="Priority") for n in range(12)]
+    runs += [progress(12, "queued", seed=12, detail="no node is as it asks (BadConstraints)", needs_help=True)]
+    runs += [progress(13, "unknown", seed=13, detail="Slurm does not answer: squeue: no route")]
+    text = shown(runs, 100)
+    assert text.count("Priority") == 1
+    assert "12 runs wait in the queue: Priority" in text
+    assert "1 run waits until somebody helps: no node is as it asks" in text
+    assert "1 run is not known: Slurm does not answer" in text
+    assert "1 not known" in text
+
+
+def test_failures_are_named_with_their_class_and_attempts_that_ended_early_are_counted() -> None:
+    runs = [progress(1, "failed", failure="too much", failure_class="out_of_memory", attempts=3), progress(2, "stable")]
+    status = replace(
+        sweep_status("large", runs), interruptions={1: {"out_of_memory": 3}, 2: {"preempted": 2, "out_of_memory": 1}}
+    )
+    file = io.StringIO()
+    Console(file=file, width=100).print(progress_view(status))
+    assert "failed (out of memory) after 3 attempts: too much" in file.getvalue()
+    assert "attempts that ended early: 4 out of memory, 2 preempted" in file.getvalue()
+    found = status.to_json()["cells"]
+    assert [run["interruptions"] for cell in found for run in cell["runs"]] == [
+        {"out_of_memory": 3},
+        {"preempted": 2, "out_of_memory": 1},
+    ]
+
+
+def test_a_running_cell_says_how_long_it_takes() -> None:
+    going = progress(1, "running", horizon=640, learner_steps=40, steps_per_s=2.0, sync=3, reward=0.5)
+    assert "sync 3 · reward 0.50 · 0:05:00" in shown([going], 100)
+    assert "1 running, sync 3 · 0:05:00" in shown([going, progress(1, "queued", seed=1)], 100)
