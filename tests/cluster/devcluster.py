@@ -24,8 +24,8 @@ class DevCluster:
         return self.folder / "etc/slurm.conf"
 
     def command(self, verb: str, *options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run ``slurm/cluster VERB OPTIONS FOLDER``."""
-        argv = [sys.executable, str(SCRIPT), verb, *options, str(self.folder)]
+        """Run ``slurm/cluster VERB FOLDER OPTIONS``."""
+        argv = [sys.executable, str(SCRIPT), verb, str(self.folder), *options]
         return subprocess.run(argv, capture_output=True, text=True, timeout=90, env=env)
 
     def up(self, *options: str) -> None:
@@ -33,3 +33,11 @@ class DevCluster:
         done = self.command("up", *options)
         if done.returncode:
             pytest.fail(done.stderr, pytrace=False)
+
+    def kill(self, daemon: str) -> int:
+        """Kill -9 a daemon; returns 1 where there is none."""
+        return self.command("kill", daemon).returncode
+
+    def start(self, daemon: str) -> None:
+        """Start it again."""
+        assert self.command("start", daemon).returncode == 0

@@ -83,6 +83,69 @@ def test_without_accounting_jobs_run_and_sacct_fails(own_cluster: DevCluster, tm
     assert "accounting storage is disabled" in sacct.stderr
 
 
+def state_of(job: str) -> str:
+    return run("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T").strip()
+
+
+@pytest.mark.parametrize(("kind", "told"), [("signal", "USR2"), ("silent", "TERM")])
+def test_a_preempted_job_is_requeued_and_told_as_the_kind_says(
+    kind: str, told: str, own_cluster: DevCluster, tmp_path: Path
+) -> None:
+    own_cluster.up("--no-accounting", "--nodes", "1", "--preemption", kind)
+    heed = " ".join(f"trap 'echo {name} >> {tmp_path}/told' {name};" for name in ("USR2", "TERM"))
+    script = tmp_path / "job.sh"
+    script.write_text(f"{heed} echo begun >> {tmp_path}/told; while true; do sleep 0.1; done")
+    line = f"srun bash {script}"
+    job = run("sbatch", "--parsable", "--signal=USR2@10", "--output=/dev/null", f"--wrap={line}").strip()
+    wait_until((tmp_path / "told").exists)
+    urgent = "--partition=urgent --exclusive --output=/dev/null --wrap=true"
+    assert run("sbatch", *urgent.split()).startswith("Submitted")
+    wait_until(lambda: f"{told}\n" in (tmp_path / "told").read_text())
+    if kind == "silent":
+        wait_until(lambda: (tmp_path / "told").read_text().count("begun") == 2, 40)
+        assert "USR2" not in (tmp_path / "told").read_text()
+    else:
+        assert state_of(job) == "RUNNING", "it has time to save what it has"
+
+
+def test_limits_are_those_that_were_asked_for(own_cluster: DevCluster, tmp_path: Path) -> None:
+    own_cluster.up("--nodes", "1", "--max-array-size", "4", "--max-submit", "5", "--memory-limits")
+
+    def refused(*options: str) -> str:
+        return subprocess.run(["sbatch", *options, "--wrap=true"], capture_output=True, text=True, timeout=30).stderr
+
+    assert "Invalid job array specification" in refused("--array=0-4")
+    held = "--hold --array=0-3 --output=/dev/null --wrap=true"
+    run("sbatch", *held.split())
+    assert "AssocMaxSubmitJobLimit" in refused("--array=0-1")
+    greedy = f"python3 -c \"b = b'x' * (300 << 20); import time; time.sleep(30); open('{tmp_path}/spared', 'w')\""
+    job = run("sbatch", "--parsable", "--mem=100", f"--output={tmp_path}/log", f"--wrap={greedy}").strip()
+    wait_until(lambda: state_of(job) not in ("PENDING", "RUNNING", "COMPLETING"))
+    assert "exceeded memory limit" in (tmp_path / "log").read_text()
+    assert not (tmp_path / "spared").exists()
+
+
+def test_a_limit_on_jobs_needs_accounting(own_cluster: DevCluster) -> None:
+    done = own_cluster.command("up", "--no-accounting", "--max-submit", "5")
+    assert done.returncode == 1
+    assert "leave --no-accounting out" in done.stderr
+
+
+def test_a_killed_daemon_leaves_its_jobs_and_starts_again(own_cluster: DevCluster, tmp_path: Path) -> None:
+    own_cluster.up("--no-accounting", "--nodes", "1")
+    line = f"while sleep 0.1; do echo >> {tmp_path}/alive; done"
+    job = run("sbatch", "--parsable", "--output=/dev/null", f"--wrap={line}").strip()
+    wait_until((tmp_path / "alive").exists)
+    for daemon in ("node1", "slurmctld"):
+        assert own_cluster.kill(daemon) == 0
+        assert own_cluster.kill(daemon) == 1, "no such daemon any more"
+        size = (tmp_path / "alive").stat().st_size
+        wait_until(lambda size=size: (tmp_path / "alive").stat().st_size > size)
+        own_cluster.start(daemon)
+        wait_until(lambda: subprocess.run(["sinfo"], capture_output=True).returncode == 0)
+        assert state_of(job) in ("PENDING", "RUNNING"), "what the controller had written down when it was killed"
+
+
 @pytest.fixture
 def bystander(own_cluster: DevCluster) -> Iterator[int]:
     """A process that knows the cluster, as any shell that evaluated `up` does, but is no part of it."""
