@@ -19,6 +19,9 @@ SILENT_AFTER_S = 120.0
 _LAG_S = 30.0
 """So long after its submission an array may be unknown to Slurm's commands."""
 
+ENDED = ("failed", "lost", "cancelled")
+"""The states of a run that ended without a result."""
+
 _NEVER = {
     "BadConstraints": "no node is as it asks",
     "PartitionNodeLimit": "it asks for more nodes than its partition has",
@@ -58,15 +61,20 @@ class Answers:
 
     Attributes:
         queue: squeue's jobs by task; None = it did not answer.
-        accounting: sacct's, as far as it was asked for them; None = it did not answer.
+        accounting: sacct's by name and index, as far as it was asked for them; None = it did not answer.
         accounts: Whether the cluster keeps any; where it does not, ``accounting`` is empty.
         silence: Why one of them did not answer; "" where both did.
     """
 
     queue: Mapping[TaskId, Job] | None
-    accounting: Mapping[TaskId, Job] | None
+    accounting: Mapping[tuple[str, int], Job] | None
     accounts: bool = True
     silence: str = ""
+
+    def job_of(self, place: Place, submitted: Submitted) -> Job | None:
+        """What squeue says of a run's task; its id may be another job's by now, which the name tells."""
+        job = (self.queue or {}).get((submitted.job_id or "", place.task or 0))
+        return job if job is not None and job.name == submitted.job_name else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +117,21 @@ def standing(place: Place, submitted: Submitted | None, answers: Answers, log_ta
             return _without_job(place, writes)
         return Standing("queued", "whether Slurm took its submission is not known yet", held=None)
     if answers.queue is None:
+        if place.state in ENDED:
+            return Standing(place.state, place.failure or "", place.failure_class, held=None)
         if writes:
             return Standing("running", held=True)
         return Standing("unknown", answers.silence, held=None)
-    task = (submitted.job_id, place.task or 0)
-    job = answers.queue.get(task)
+    job = answers.job_of(place, submitted)
     if job is not None and (job.waits or job.holds_node):
         return _alive(place, job, writes)
-    told = (answers.accounting or {}).get(task)
-    if told is not None and not (told.waits or told.holds_node):  # sacct may never hear of a job's end
+    told = (answers.accounting or {}).get((submitted.job_name, place.task or 0))
+    forgotten = told is not None and (told.waits or told.holds_node)  # sacct may never hear of a job's end
+    if told is not None and not forgotten:
         job = told
     if job is not None:
         return _ended(place, job, writes, log_tail)
-    return _gone(place, submitted, answers, writes)
+    return _gone(place, submitted, answers, writes, forgotten=forgotten)
 
 
 def _writes(place: Place) -> bool:
@@ -140,6 +150,8 @@ def _without_job(place: Place, writes: bool) -> Standing:
 
 
 def _alive(place: Place, job: Job, writes: bool) -> Standing:
+    if place.state == "failed":  # by its own word, while its job goes on with others, or is about to end
+        return Standing(place.state, place.failure or "", place.failure_class)
     if place.state == "running" and (writes or job.holds_node):
         detail = "" if writes else f"its job runs, but the run was {_silent(place)}"
         if job.waits:
@@ -154,7 +166,7 @@ def _alive(place: Place, job: Job, writes: bool) -> Standing:
 
 
 def _ended(place: Place, job: Job, writes: bool, log_tail: str) -> Standing:
-    if place.state not in ("running", "queued", "pending"):  # it ended by its own word, which says more
+    if place.state in ENDED:  # by its own word, which says more
         return Standing(place.state, place.failure or "", place.failure_class)
     if writes and job.state in ("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REVOKED"):
         return Standing("running", f"Slurm says {job.state} of its job, but its process still writes", held=True)
@@ -183,19 +195,21 @@ def _why(place: Place, job: Job, log_tail: str) -> tuple[str, str]:
     return "killed", f"its process was killed: Slurm says {job.state}, {how}"
 
 
-def _gone(place: Place, submitted: Submitted, answers: Answers, writes: bool) -> Standing:
+def _gone(place: Place, submitted: Submitted, answers: Answers, writes: bool, *, forgotten: bool) -> Standing:
     """Judge a run whose job squeue does not know, and sacct does not know to have ended."""
     if writes:
         return Standing("running", held=True)
+    if place.state not in ("running", "queued"):
+        return Standing(place.state, place.failure or "", place.failure_class)
     if answers.accounting is None:
         return Standing("unknown", f"its job is not in the queue, and {answers.silence}", held=None)
     if place.state == "running":
         detail = f"{_silent(place)}, and Slurm does not know its job any more"
         return Standing("lost", detail, "forgotten", over=True)
-    if place.state != "queued":
-        return Standing(place.state, place.failure or "", place.failure_class)
     if submitted.age_s < _LAG_S:
         return Standing("queued", "just submitted", held=True)
+    if forgotten:
+        return Standing("lost", "Slurm does not know its job any more", "forgotten", over=True)
     if answers.accounts:
         return Standing("cancelled", "its task was cancelled before it began", "cancelled", over=True)
     return Standing("lost", "its task has left the queue, and this cluster keeps no accounts", "forgotten", over=True)
