@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from devcluster import DevCluster
+from scenes import Scene, SceneMaker, make_reference, scene
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +34,19 @@ def own_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dev
     monkeypatch.setenv("SLURM_CONF", str(own.slurm_conf))
     yield own
     own.command("down")
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory, policy_cache: Path) -> dict[str, pd.DataFrame]:
+    """What the sweeps of `scenes` come to where nothing happens to them."""
+    return make_reference(tmp_path_factory.mktemp("reference") / "ws", policy_cache)
+
+
+@pytest.fixture(scope="session")
+def make_scene(tmp_path_factory: pytest.TempPathFactory, policy_cache: Path, reference: object) -> SceneMaker:
+    """Make sweeps for a cluster; by then the policies are warmed up."""
+
+    def make(name: str, cluster: DevCluster, runs: int, resources: str = "time_min: 5", **more: str) -> Scene:
+        return scene(tmp_path_factory.mktemp(name) / "ws", policy_cache, cluster, runs, resources, **more)
+
+    return make
