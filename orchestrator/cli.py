@@ -84,23 +84,18 @@ def status(
     import json
 
     from orchestrator.report.progress import progress_view
-    from orchestrator.slurm.survey import survey
-    from orchestrator.track import sweep_status, with_standings
+    from orchestrator.track import status_of
 
     _one_of("--format", format, ("table", "json"))
     with _store(db) as store:
         names = sweeps or store.sweep_names()
         for name in names:
-            collecting(store, store.sweep_id(name))
+            collecting(store, name)
         if watch:
             _watch(store, names)
-        found = []
-        for name in names:
-            sweep_id = store.sweep_id(name)
-            seen = survey(store, sweep_id)
-            if seen.silence:
-                typer.echo(f"note: {seen.silence}", err=True)
-            found.append(sweep_status(name, with_standings(store.progress(sweep_id), seen)))
+        found = [status_of(store, name) for name in names]
+    for silence in sorted({one.silence for one in found} - {""}):
+        typer.echo(f"note: {silence}", err=True)
     if not found:
         raise NothingToDo("the database holds no sweep yet; `stalesweep launch GRID.yaml` starts one")
     if format == "json":
@@ -114,11 +109,13 @@ def status(
 
 def _watch(store: Store, names: list[str]) -> None:
     from orchestrator.launch import watch
+    from orchestrator.notifying import tell_end
     from orchestrator.report.live import show_progress
 
     for name in names:
         with show_progress(name) as show:
             watch(store, store.sweep_id(name), show)
+        tell_end(store, name)
 
 
 @app.command("fit-laws")
@@ -139,7 +136,7 @@ def fit_laws(
     with _store(db) as store:
         names = sweeps or store.sweep_names()
         for name in names:
-            collecting(store, store.sweep_id(name))
+            collecting(store, name)
         runs = frames.runs(store, names)
         if model is not None:
             runs = runs[runs["model"] == model]
@@ -166,7 +163,7 @@ def collect(sweeps: SweepNames = None, db: Database = None) -> None:
     """Bring what journals hold and the database does not; `status` and `fit-laws` do so too."""
     with _store(db) as store:
         for name in sweeps or store.sweep_names():
-            collecting(store, store.sweep_id(name))
+            collecting(store, name)
 
 
 @app.command()

@@ -24,6 +24,7 @@ def cancel(sel: Selection, state: States = None, yes: Yes = False, db: Database 
     import getpass
 
     from orchestrator import cancelling
+    from orchestrator.notifying import tell_end
 
     with open_store(db) as store:
         chosen = selected(store, sel, state)
@@ -33,6 +34,8 @@ def cancel(sel: Selection, state: States = None, yes: Yes = False, db: Database 
             raise NothingToDo("nothing to cancel: these runs have ended")
         confirm(f"Cancel {count(len(going), 'run')}?", yes=yes or len(going) <= ASK_ABOVE)
         done = cancelling.cancel(store, going, f"cancelled by {getpass.getuser()}")
+        for name in _sweeps(going).values():
+            tell_end(store, name)
     for note in done.notes:
         typer.echo(f"note: {note}", err=True)
     tasks = f", and {count(done.tasks, 'job')} of Slurm" if done.tasks else ""
@@ -56,8 +59,8 @@ def retry(
     with open_store(db) as store:
         wanted = [run for run in selected(store, sel, None) if run.source == "grid"]
         free: set[int] = set()
-        for sweep_id in _sweeps(wanted):
-            free |= _free(store, sweep_id)
+        for sweep_id, name in _sweeps(wanted).items():
+            free |= _free(store, sweep_id, name)
         runs = [run for run in selected(store, sel, state) if run.source == "grid"]
         again = [run for run in runs if run.run_id in free]
         _print_left_out(runs, free)
@@ -78,12 +81,12 @@ def _sweeps(runs: Sequence[SelectedRun]) -> dict[int, str]:
     return {run.sweep_id: run.sweep for run in runs}
 
 
-def _free(store: Store, sweep_id: int) -> set[int]:
+def _free(store: Store, sweep_id: int, name: str) -> set[int]:
     """The runs of a sweep that may be given to jobs."""
     from orchestrator.launch import pending_runs
 
     try:
-        return set(pending_runs(store, sweep_id, cli_launch.catch_up(store, sweep_id)))
+        return set(pending_runs(store, sweep_id, cli_launch.catch_up(store, sweep_id, name)))
     except NothingToDo:
         return set()
 

@@ -61,7 +61,7 @@ def launch(
         typer.echo(str(done), err=True)
     with Store(database_url(db)) as store:
         sweep_id = store.register(sweep, extend=extend)
-        run_ids = launching.pending_runs(store, sweep_id, catch_up(store, sweep_id))
+        run_ids = launching.pending_runs(store, sweep_id, catch_up(store, sweep_id, sweep.name))
         if len(run_ids) > ASK_ABOVE and sys.stdin.isatty() and not yes:
             typer.confirm(f"Launch {len(run_ids)} runs on {chosen}?", abort=True)
         if detach and chosen == "local":
@@ -72,14 +72,14 @@ def launch(
             raise typer.Exit(1)
 
 
-def catch_up(store: Store, sweep_id: int) -> Survey:
+def catch_up(store: Store, sweep_id: int, name: str) -> Survey:
     """Bring the database up to what has become of a sweep's runs, and give those that have none a directory."""
     from orchestrator import launch as launching
     from orchestrator.cli_output import collect
     from orchestrator.slurm import dispatch
 
     launching.place(store, sweep_id)
-    collect(store, sweep_id)
+    collect(store, name)
     launching.recover(store, sweep_id)
     return dispatch.catch_up(store, sweep_id, _say)
 
@@ -171,12 +171,14 @@ def _print_plan(sweep: Sweep, executor: str) -> None:
 
 def _finish(store: Store, name: str, sweep_id: int) -> bool:
     from orchestrator.cli_output import show
+    from orchestrator.notifying import tell_end
     from orchestrator.report.progress import progress_view
     from orchestrator.slurm.survey import survey
     from orchestrator.track import sweep_status, with_standings
 
     status = sweep_status(name, with_standings(store.progress(sweep_id), survey(store, sweep_id)))
     show(progress_view(status))
+    tell_end(store, name)
     return bool(status.failures)
 
 

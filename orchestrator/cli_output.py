@@ -10,16 +10,18 @@ if TYPE_CHECKING:
     from orchestrator.db.store import Store
 
 
-def collect(store: Store, sweep_id: int) -> None:
+def collect(store: Store, sweep: str) -> None:
     """Bring in what the journals of a sweep hold, and say so."""
     from orchestrator.collect import collect as bring
+    from orchestrator.notifying import tell_end
 
-    found = bring(store, sweep_id)
+    found = bring(store, store.sweep_id(sweep))
     if found.records:
         runs = f"{found.runs} run{'s' if found.runs > 1 else ''}"
         typer.echo(f"brought {found.records:,} records of {runs} from journals into the database", err=True)
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
+    tell_end(store, sweep)
 
 
 def show(content: Any) -> None:

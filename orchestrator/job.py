@@ -13,7 +13,7 @@ import logging
 import traceback
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from orchestrator.collect import collect_run
 from orchestrator.db.filesystems import network_filesystem
 from orchestrator.db.store import Store
 from orchestrator.errors import Fenced, JournalError, StoreError, UsageError
+from orchestrator.notifying import tell_end
 from orchestrator.processes import this_host
 from orchestrator.provenance import checkout
 from orchestrator.recording import ORDINARY, Pace, Recording
@@ -100,11 +101,13 @@ class Ended:
         run_id: The run.
         outcome: One of `orchestrator.db.models.OUTCOMES`, or ``fenced``.
         learner_steps: Learner steps that this attempt itself has applied; None where it did not say.
+        sweep: Name of the run's sweep.
     """
 
     run_id: int
     outcome: str
     learner_steps: int | None = None
+    sweep: str = ""
 
 
 def run_share(spec: JobSpec, pace: Pace = ORDINARY, stop: Stop | None = None) -> list[Ended]:
@@ -142,6 +145,8 @@ def run_share(spec: JobSpec, pace: Pace = ORDINARY, stop: Stop | None = None) ->
                 continue
             if one is not None:
                 ended.append(one)
+                if store is not None:
+                    tell_end(store, one.sweep)
     return ended
 
 
@@ -193,13 +198,14 @@ def attempt(
                  config.k, config.eta, config.seed)  # fmt: skip
         try:
             with Recording(begun.journal, begun.claim, store, introduce, pace, stop) as recording:
-                return _train(recording, begun, worker, config, spec.cache_dir, directory, stop)
+                ended = _train(recording, begun, worker, config, spec.cache_dir, directory, stop)
         except Fenced as error:
             log.warning("%s", error)
-            return Ended(run.run_id, "fenced")
+            ended = Ended(run.run_id, "fenced")
         except StoreError:
             log.exception("the database refuses this attempt")
-            return Ended(run.run_id, "failed")
+            ended = Ended(run.run_id, "failed")
+        return replace(ended, sweep=run.sweep)
 
 
 def _train(

@@ -1,8 +1,7 @@
 """Database URLs and the secrets in them: read a URL, tell its secret apart, hand a database to other processes.
 
 A password is never in a process's arguments, a job's script or pickle, a message or a log. A URL that holds one goes
-to jobs as the path of a file that only its owner can read. That file lies in the user's home, as ``~/.pgpass`` does,
-and not in the run folder, which people copy and publish.
+to jobs as the path of a file that only its owner can read (`orchestrator.private_files`).
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ import hashlib
 import logging
 import os
 import re
-import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +17,7 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from orchestrator import private_files, webhook
 from orchestrator.errors import StoreError, StoreUnavailable, UsageError
 
 log = logging.getLogger(__name__)
@@ -80,7 +78,8 @@ def split(url: URL) -> tuple[URL, dict[str, str]]:
 def handed_over(url: str) -> Iterator[str]:
     """Hand a database to the processes and jobs that are started meanwhile.
 
-    Their environment names the database too, without a password of ours: schedulers keep a copy of it.
+    Their environment names the database too, without a password of ours: schedulers keep a copy of it. The same holds
+    of the webhook that is told the sweep's end.
 
     Args:
         url: The database's URL.
@@ -94,7 +93,8 @@ def handed_over(url: str) -> Iterator[str]:
     reference = f"{_FILE}{path}" if path else absolute(url)
     os.environ["STALESWEEP_DB_FILE" if path else "STALESWEEP_DB"] = reference.removeprefix(_FILE)
     try:
-        yield reference
+        with webhook.handed_over():
+            yield reference
     finally:
         for name, value in before.items():
             os.environ.pop(name, None)
@@ -122,19 +122,12 @@ def read(path: Path) -> str:
     Raises:
         UsageError: It cannot be read, or holds something else than one line.
     """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise UsageError(f"the database's URL cannot be read from {path}: {reason}") from None
-    if len(lines) != 1:
-        raise UsageError(f"{path} must hold the database's URL on one line and nothing else; it has {len(lines)} lines")
-    return lines[0]
+    return private_files.read_line(path, "the database's URL")
 
 
 def warn_of_readers(path: Path, url: str) -> None:
     """Warn where others may read a file that holds a password."""
-    if split(parse(url))[1] and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if split(parse(url))[1] and private_files.has_other_readers(path):
         log.warning("others can read the password in %s: chmod 600 %s", path, path)
 
 
@@ -150,18 +143,12 @@ def _file_of(url: str, plain: URL) -> Path:
         own = Path(named).expanduser().resolve()
         if own.is_file() and absolute(read(own)) == absolute(url):
             return own
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "stalesweep" / "databases"
     # Named without the secret: a launch with a new password renews what queued jobs will read.
-    path = home / f"{hashlib.sha256(str(plain).encode()).hexdigest()[:16]}.url"
+    name = f"{hashlib.sha256(str(plain).encode()).hexdigest()[:16]}.url"
     try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, aside = tempfile.mkstemp(dir=home)  # only its owner can read it, from its first byte on
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(absolute(url) + "\n")
-        Path(aside).replace(path)
+        return private_files.write_line("databases", name, absolute(url))
     except OSError as error:
         raise UsageError(
-            f"cannot hand the database's password to jobs in {home}: {error.strerror}; write the URL into a file that "
-            "only you can read and name it in STALESWEEP_DB_FILE, or keep the password in ~/.pgpass"
+            f"cannot hand the database's password to jobs in {error.filename}: {error.strerror}; write the URL into a "
+            "file that only you can read and name it in STALESWEEP_DB_FILE, or keep the password in ~/.pgpass"
         ) from None
-    return path

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from grpo_worker.config import WorkerConfig
-from orchestrator.db import attempts, imports, refill
+from orchestrator.db import attempts, imports, notices, refill
 from orchestrator.db.attempts import AttemptOrigin, Claim
 from orchestrator.db.database import Database
 from orchestrator.db.ingest import add_one, ingest
@@ -167,3 +167,23 @@ class AttemptStore(Database):
         """
         with self.write() as connection:
             attempts.lose(connection, claim, failure, failure_class, state)
+
+    def claim_end(self, sweep: str) -> dict[str, int] | None:
+        """Claim to tell that a sweep has ended: of those who ask, one gets it, once until runs of it are launched.
+
+        Args:
+            sweep: Its name.
+
+        Returns:
+            How many runs are in which state; None where some have yet to end, or it was told.
+        """
+        with self.read() as connection:  # most ask in vain, and need not write for it
+            if not notices.is_untold(connection, sweep):
+                return None
+        with self.write() as connection:
+            return notices.claim(connection, sweep)
+
+    def unclaim_end(self, sweep: str) -> None:
+        """Give the claim back, where nobody could be told."""
+        with self.write() as connection:
+            notices.unclaim(connection, sweep)

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, update
 
 from orchestrator import grid
-from orchestrator.db import imports, queries, registration, removal, submissions
+from orchestrator.db import imports, notices, queries, registration, removal, submissions
 from orchestrator.db.attempt_store import AttemptStore
 from orchestrator.db.attempts import AttemptOrigin, Claim
 from orchestrator.db.models import Cell, Fit, Run
@@ -210,11 +210,11 @@ class Store(AttemptStore):
             return submissions.failed_hosts(connection, run_ids)
 
     def set_queued(self, run_ids: Iterable[int]) -> None:
-        """Mark runs as submitted; those that are running or have a result stay as they are."""
+        """Mark runs of a sweep as submitted; those that are running or have a result stay as they are."""
         self._reset(run_ids, "queued")
 
     def set_pending(self, run_ids: Iterable[int]) -> None:
-        """Mark runs as to be submitted; those that are running or have a result stay as they are."""
+        """Mark runs of a sweep as to be submitted; those that are running or have a result stay as they are."""
         self._reset(run_ids, "pending")
 
     def remove_runs(self, leaving: Iterable[removal.Leaving]) -> list[int]:
@@ -258,6 +258,7 @@ class Store(AttemptStore):
         if not rows:
             return
         with self.write() as connection:
+            notices.expect(connection, rows[0]["run"])
             # One by one, by primary key: a statement cannot hold 100,000 ids everywhere.
             connection.execute(
                 update(Run)

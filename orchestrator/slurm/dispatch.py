@@ -52,7 +52,9 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
         UsageError: Slurm refuses an array; its runs are pending, those of earlier arrays are submitted.
         SlurmUnavailable: Slurm does not answer.
     """
-    plan = arrays.plan(needs(store, sweep_id, list(directories)), arrays.limits_of)
+    wanted = needs(store, sweep_id, list(directories))
+    _say_more_memory(wanted, store.run_resources(sweep_id), say)
+    plan = arrays.plan(wanted, arrays.limits_of)
     for note in plan.notes:
         say(note)
     job_ids = []
@@ -107,6 +109,13 @@ def needs(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Reso
             resources = resources.model_copy(update={"slurm": {**resources.slurm, "exclude": excluded}})
         found[run_id] = resources
     return found
+
+
+def _say_more_memory(wanted: Mapping[int, Resources], asked: Mapping[int, Resources], say: Say) -> None:
+    more = [one.mem_gb for run_id, one in wanted.items() if one.mem_gb > asked[run_id].mem_gb]
+    if more:
+        runs = f"{len(more)} run{'s' if len(more) > 1 else ''}"
+        say(f"more memory than the grid says, {max(more):g} GB at most, for {runs} that had too little")
 
 
 def _find_lost_answers(store: Store, sweep_id: int, say: Say) -> None:
