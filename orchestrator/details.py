@@ -16,7 +16,8 @@ _RESULT = ("collapse_step", "collapse_step_lo", "collapse_sync", "collapse_detec
 _CODE = ("code_version", "git_commit", "config_digest", "config", "resources")
 _ATTEMPT = (
     "number", "executor", "job_id", "task_id", "restart_count", "host", "pid", "started_at", "ready_at", "ended_at",
-    "duration_s", "heartbeat_at", "heartbeat_age_s", "outcome", "failure", "resumed_from_sync", "resumed_from_step",
+    "duration_s", "heartbeat_at", "heartbeat_age_s", "outcome", "failure", "failure_class", "node",
+    "resumed_from_sync", "resumed_from_step",
     "code_version", "git_commit", "git_dirty", "versions", "device", "threads", "parameters", "setup_s", "syncs",
     "evaluations",
 )  # fmt: skip

@@ -157,11 +157,14 @@ def _attempt(attempt: dict[str, Any]) -> Lines:
     job = "" if attempt["job_id"] is None else f", job {_job(attempt)}"
     again = f", requeued {attempt['restart_count']} times" if attempt["restart_count"] else ""
     process = f" as process {attempt['pid']}" if attempt["pid"] else ""
-    lines = [("executor", f"{attempt['executor']}{job}{again}, on {attempt['host']}{process}")]
+    node = f" (node {attempt['node']})" if attempt["node"] not in (None, attempt["host"]) else ""
+    lines = [("executor", f"{attempt['executor']}{job}{again}, on {attempt['host']}{node}{process}")]
     lines.append(("began", f"{_time(attempt['started_at'])}, {_origin(attempt)}"))
     if attempt["ended_at"] is not None:
         failure = f": {attempt['failure']}" if attempt["failure"] else ""
-        took = f"after {_duration(attempt['duration_s'])}, {attempt['outcome']}{failure}"
+        told = attempt["failure_class"] not in (None, attempt["outcome"])
+        why = f" ({attempt['failure_class'].replace('_', ' ')})" if told else ""
+        took = f"after {_duration(attempt['duration_s'])}, {attempt['outcome']}{why}{failure}"
         lines.append(("ended", f"{_time(attempt['ended_at'])}, {took}"))
     else:
         lines.append(("last heard", f"{_duration(attempt['heartbeat_age_s'])} ago; it has not ended"))
