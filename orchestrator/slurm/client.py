@@ -80,19 +80,22 @@ def queue(names: Iterable[str]) -> dict[TaskId, Job]:
     return found
 
 
-def accounting(arrays: Iterable[str], names: Iterable[str]) -> dict[TaskId, Job]:
+def accounting(arrays: Iterable[str], names: Iterable[str]) -> dict[tuple[str, int], Job]:
     """Ask sacct for the tasks of arrays: of each, how it last ran.
 
     Args:
-        arrays: Job ids. Slurm may have given one of them before, or again: the names tell.
-        names: The jobs' names.
+        arrays: Job ids. Slurm may have given one of them before, or again, even to another array of these.
+        names: The jobs' names, which tell them apart.
+
+    Returns:
+        The tasks by their job's name and their index.
 
     Raises:
         NoAccounting: This cluster keeps none.
         SlurmUnavailable: It does not answer.
     """
     wanted = set(names)
-    found: dict[TaskId, Job] = {}
+    found: dict[tuple[str, int], Job] = {}
     for some in _portions(set(arrays)):
         output = ask(
             "sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", f"--jobs={','.join(some)}",
@@ -103,7 +106,7 @@ def accounting(arrays: Iterable[str], names: Iterable[str]) -> dict[TaskId, Job]
             word, _, detail = state.partition(" ")  # "CANCELLED by 1000"
             job = Job(name, word.rstrip("+"), detail, "" if node == "None assigned" else node, exit_code)
             if name in wanted:
-                found.update(dict.fromkeys(_tasks(job_id), job))
+                found.update({(name, index): job for _, index in _tasks(job_id)})
     return found
 
 

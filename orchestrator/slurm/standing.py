@@ -111,6 +111,8 @@ def standing(place: Place, submitted: Submitted | None, answers: Answers, log_ta
     if submitted is None:
         if place.state == "running":
             return _without_job(place, writes)
+        if place.state == "queued":
+            return Standing("queued", "just submitted by somebody else", held=True)
         return Standing(place.state, place.failure or "", place.failure_class)
     if submitted.job_id is None:
         if place.state == "running":

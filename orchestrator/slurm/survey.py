@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.collect import collect_runs
 from orchestrator.db.store import Claim, Store
 from orchestrator.db.submissions import Place, Submitted
 from orchestrator.errors import NoAccounting, SlurmUnavailable
 from orchestrator.slurm import client
-from orchestrator.slurm.standing import Answers, Standing, standing
+from orchestrator.slurm.standing import ENDED, Answers, Standing, standing
 
 _TAIL_BYTES = 4000
 
@@ -39,18 +40,33 @@ class Survey:
 
 
 def survey(store: Store, sweep_id: int) -> Survey:
-    """Look at the unfinished runs of a sweep that were submitted to Slurm; changes nothing.
+    """Look at the unfinished runs of a sweep that were submitted to Slurm; all it changes is to bring in journals.
 
     Raises:
         StoreError: The database cannot be read.
     """
     submissions = {one.submission_id: one for one in store.submissions(sweep_id)}
-    places = {
+    places = _places(store, sweep_id)
+    answers = _ask(submissions.values(), places.values()) if places else Answers({}, {})
+    standings = _judge(places, submissions, answers)
+    if over := {run_id for run_id, one in standings.items() if one.over}:
+        # Their jobs may have ended in good order since the database was read: what they wrote is asked for once more.
+        collect_runs(store, [folder for folder in store.run_folders(sweep_id) if folder.run_id in over])
+        now = _places(store, sweep_id)
+        places = {run_id: now[run_id] for run_id in places if run_id in now}  # others have their result by now
+        standings = _judge(places, submissions, answers)
+    return Survey(standings, places, submissions, answers.silence)
+
+
+def _places(store: Store, sweep_id: int) -> dict[int, Place]:
+    return {
         place.run_id: place
         for place in store.places(sweep_id)
         if place.submission_id is not None or (place.executor == "slurm" and place.state == "running")
     }
-    answers = _ask(submissions.values(), places.values()) if places else Answers({}, {})
+
+
+def _judge(places: Mapping[int, Place], submissions: Mapping[int, Submitted], answers: Answers) -> dict[int, Standing]:
     standings = {}
     for run_id, place in places.items():
         submitted = submissions.get(place.submission_id or -1)
@@ -58,7 +74,7 @@ def survey(store: Store, sweep_id: int) -> Survey:
         if found.over and submitted is not None:
             found = standing(place, submitted, answers, _log_tail(submitted, place))
         standings[run_id] = found
-    return Survey(standings, places, submissions, answers.silence)
+    return standings
 
 
 def settle(store: Store, found: Survey) -> None:
@@ -83,8 +99,8 @@ def _ask(submissions: Iterable[Submitted], places: Iterable[Place]) -> Answers:
     gone = set()
     for place in places:
         submitted = answered.get(place.submission_id or -1)
-        if submitted is not None and submitted.job_id is not None:
-            job = queue.get((submitted.job_id, place.task or 0))
+        if submitted is not None and submitted.job_id is not None and place.state not in ENDED:
+            job = Answers(queue, None).job_of(place, submitted)
             if job is None or not (job.waits or job.holds_node):
                 gone.add(submitted.job_id)
     if not gone:
