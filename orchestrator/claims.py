@@ -9,7 +9,6 @@ import dataclasses
 import logging
 import os
 import random
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from orchestrator.provenance import checkout
 from orchestrator.recording import Pace
 from orchestrator.rundirs import RunFile
 from orchestrator.settings import code_version
+from orchestrator.stopping import Stop
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def begin(
     run: RunFile,
     config: WorkerConfig,
     latest_checkpoint: LatestCheckpoint,
-    stop: threading.Event,
+    stop: Stop,
     pace: Pace,
 ) -> Begun | None:
     """Begin an attempt of a run, unless it is taken or done.

@@ -5,25 +5,42 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 
 
-class Stop(threading.Event):
-    """Set when a job is to end; the first who sets it says why.
+_POLL_S = 0.1
+
+
+class Stop:
+    """Whether a job is to end; the first who asks says why. Signal handlers may ask, so it has no lock.
+
+    (`threading.Event` has: a second signal in the midst of the first one's ``set`` would wait for itself for ever.)
 
     Attributes:
         why: The failure class of the attempt that is interrupted, see `orchestrator.db.models.FAILURE_CLASSES`.
     """
 
     def __init__(self) -> None:
-        super().__init__()
         self.why = "stopped"
+        self._asked = False
 
     def request(self, why: str) -> None:
-        """Ask for the end. Safe in a signal handler."""
-        if not self.is_set():
+        """Ask for the end."""
+        if not self._asked:
             self.why = why
-            self.set()
+            self._asked = True
+
+    def is_set(self) -> bool:
+        """Whether somebody has asked."""
+        return self._asked
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until somebody asks, at most so long; returns whether somebody has."""
+        deadline = time.monotonic() + timeout_s
+        while not self._asked and (left_s := deadline - time.monotonic()) > 0:
+            time.sleep(min(left_s, _POLL_S))
+        return self._asked
 
 
 USUAL = {signal.SIGTERM: "stopped", signal.SIGINT: "stopped", signal.SIGUSR2: "stopped"}
