@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 
-
 _POLL_S = 0.1
 
 
