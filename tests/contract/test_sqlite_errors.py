@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import tempfile
@@ -17,6 +16,7 @@ from orchestrator.db import schema, sqlite_lock
 from orchestrator.db.session import create_engine_for, transaction
 from orchestrator.db.store import Store
 from orchestrator.errors import StoreError, StoreUnavailable
+from tests.users import as_a_plain_user
 
 
 def write(engine: Engine, statement: str = "UPDATE noted SET n = n + 1 WHERE id = 1") -> None:
@@ -151,18 +151,6 @@ def test_looking_at_a_missing_file_does_not_create_it(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """As a plain user, since root may open everything."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
-
-
 @pytest.mark.parametrize("contact", CONTACTS)
 def test_files_and_folders_without_permission(contact: Callable[[str], object], file: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -177,11 +165,11 @@ def test_files_and_folders_without_permission(contact: Callable[[str], object], 
         ):
             copy.chmod(mode)
             folder.chmod(of_folder)
-            with unprivileged(), pytest.raises(StoreUnavailable, match=message):
+            with as_a_plain_user(), pytest.raises(StoreUnavailable, match=message):
                 contact(f"sqlite:///{copy}")
             assert [path.name for path in folder.iterdir()] == ["a.db"]
             assert copy.read_bytes() == content
-        with unprivileged(), pytest.raises(StoreUnavailable, match=f"no permission to create files in {folder}"):
+        with as_a_plain_user(), pytest.raises(StoreUnavailable, match=f"no permission to create files in {folder}"):
             schema.upgrade(f"sqlite:///{folder}/new.db")
         folder.chmod(0o700)
 
@@ -193,5 +181,5 @@ def test_what_another_user_left_beside_the_file(file: Path) -> None:
         folder.chmod(0o777)
         (folder / "a.db").chmod(0o666)
         (folder / "a.db-wal").touch(mode=0o444)
-        with unprivileged(), pytest.raises(StoreUnavailable, match=r"no permission to write .*a\.db-wal"):
+        with as_a_plain_user(), pytest.raises(StoreUnavailable, match=r"no permission to write .*a\.db-wal"):
             Store(f"sqlite:///{folder}/a.db")

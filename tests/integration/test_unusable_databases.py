@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from orchestrator import doctor
 from orchestrator.cli import app
 from orchestrator.db import schema
 from tests.contract import frozen
+from tests.users import as_a_plain_user
 
 COMMANDS = {
     "status": ["status"],
@@ -65,18 +66,6 @@ def damage(kind: str, path: Path) -> str:
     whole = path.read_bytes()
     path.write_bytes(whole[: {"cut in a page": len(whole) - 100, "cut between pages": 4096 * 4}[kind]])
     return "the file was cut off" if kind == "cut in a page" else "a damaged SQLite database: restore a backup"
-
-
-@contextmanager
-def as_a_plain_user() -> Iterator[None]:
-    """Since root may write everything."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
 
 
 def run(command: str, url: str) -> Result:
