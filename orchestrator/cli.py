@@ -189,6 +189,7 @@ app.command("import")(exit_codes(import_file))
 app.command()(exit_codes(cli_runs.show))
 app.command()(exit_codes(cli_runs.rm))
 app.command()(exit_codes(cli_runs.gc))
+app.command()(exit_codes(cli_jobs.logs))
 app.command()(exit_codes(cli_jobs.cancel))
 app.command()(exit_codes(cli_jobs.retry))
 

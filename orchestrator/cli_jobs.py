@@ -3,20 +3,114 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator import cli_launch
 from orchestrator.cli_runs import ASK_ABOVE, Database, States, Yes, bring_in, confirm, count, open_store, selected
-from orchestrator.errors import NothingToDo
+from orchestrator.errors import NothingToDo, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.db.selection import SelectedRun
     from orchestrator.db.store import Store
 
 Selection = Annotated[list[str], typer.Argument(metavar="SEL...", help="Sweeps, or numbers of runs.")]
+
+
+def logs(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Number of a run.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print what comes until the run has ended.")] = False,
+    attempt: Annotated[int | None, typer.Option(metavar="N", help="Only this attempt; default all.")] = None,
+    job: Annotated[bool, typer.Option("--job", help="What its job printed, instead of the run's own log.")] = False,
+    db: Database = None,
+) -> None:
+    """Print what a run has logged, or what its job has printed."""
+    from orchestrator import logs as logging
+
+    with open_store(db) as store:
+        chosen = selected(store, [run], None)
+        if len(chosen) > 1:
+            raise UsageError(f"`logs` shows one run, and {run} has {len(chosen)}: name one by its number, e.g. "
+                             f"{chosen[0].run_id}")  # fmt: skip
+        [wanted] = chosen
+        bring_in(store, chosen)
+        paths = logging.job_logs(store, wanted, attempt) if job else [logging.own_log(store, wanted, attempt)]
+        show = _Logs(None if job else attempt)
+        if follow:
+            show.follow(paths, _IsOver(store, wanted))
+        else:
+            show.print(paths)
+        if show.empty and not job:
+            _explain(store, wanted, paths[0])
+            paths = logging.job_logs(store, wanted, attempt)
+            show = _Logs(None)
+            show.print(paths)
+    if show.empty:
+        raise NothingToDo("; ".join(["its job has printed nothing, or its log is gone", *map(str, paths)]))
+
+
+class _Logs:
+    """Prints logs, each under its name where there are several."""
+
+    def __init__(self, attempt: int | None) -> None:
+        self._attempt = attempt
+        self._shown: Path | None = None
+        self.empty = True
+
+    def print(self, paths: Sequence[Path]) -> None:
+        from orchestrator.logs import read
+
+        for path in paths:
+            for text in read(path, self._attempt):
+                self._add(path, text, len(paths) > 1)
+
+    def follow(self, paths: Sequence[Path], over: Callable[[], bool]) -> None:
+        from orchestrator.logs import follow
+
+        for path, text in follow(paths, self._attempt, over):
+            self._add(path, text, len(paths) > 1)
+
+    def _add(self, path: Path, text: str, several: bool) -> None:
+        if not text:
+            return
+        if several and path != self._shown:
+            typer.echo(f"==> {path} <==", err=True)
+        self._shown, self.empty = path, False
+        typer.echo(text, nl=False)
+
+
+class _IsOver:
+    """Whether a run has ended; one that waits at first may yet begin."""
+
+    def __init__(self, store: Store, run: SelectedRun) -> None:
+        self._store, self._run = store, run
+        self._waits, self._told = True, False
+
+    def __call__(self) -> bool:
+        from orchestrator.errors import StoreUnavailable
+        from orchestrator.logs import progress_of
+
+        try:
+            state = progress_of(self._store, self._run).state
+        except StoreUnavailable:
+            return False
+        if self._waits and state == "pending" and not self._told:
+            typer.echo(f"run {self._run.run_id} is pending: waiting for a job to take it", err=True)
+            self._told = True
+        self._waits &= state == "pending"
+        return state not in ("queued", "running", "unknown") and not self._waits
+
+
+def _explain(store: Store, run: SelectedRun, path: Path) -> None:
+    from orchestrator.logs import has_begun, progress_of
+
+    now = progress_of(store, run)
+    why = f" ({now.detail or now.failure})" if now.detail or now.failure else ""
+    nothing = f"nothing of it is in {path}" if has_begun(store, run) else "it has not begun"
+    typer.echo(f"run {run.run_id} is {now.state}{why}, and {nothing}; what its job printed:", err=True)
 
 
 def cancel(sel: Selection, state: States = None, yes: Yes = False, db: Database = None) -> None:

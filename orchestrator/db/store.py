@@ -179,6 +179,13 @@ class Store(AttemptStore):
         with self.read() as connection:
             return submissions.of_sweep(connection, sweep_id)
 
+    def submission(
+        self, sweep_id: int, *, submission_id: int | None = None, job_id: str | None = None
+    ) -> Submitted | None:
+        """Find a job array of a sweep by its number here, or the newest that the cluster has given a job id."""
+        with self.read() as connection:
+            return submissions.find(connection, sweep_id, submission_id=submission_id, job_id=job_id)
+
     def places(self, sweep_id: int) -> list[Place]:
         """Say of the unfinished runs of a sweep, in grid order, who has them as far as the database knows."""
         with self.read() as connection:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, insert, or_, select, update
 
 from orchestrator.db.models import Attempt, Cell, Run, Submission
 from orchestrator.db.queries import UNFINISHED
@@ -142,15 +142,25 @@ def withdraw(connection: Connection, token: str) -> None:
 
 def of_sweep(connection: Connection, sweep_id: int) -> list[Submitted]:
     """List the job arrays that unfinished runs of a sweep were submitted in last, oldest first."""
+    of_unfinished = select(Run.submission_id).where(Run.submission_id.is_not(None), UNFINISHED)
+    return _submitted(connection, Submission.sweep_id == sweep_id, Submission.id.in_(of_unfinished))
+
+
+def find(
+    connection: Connection, sweep_id: int, *, submission_id: int | None = None, job_id: str | None = None
+) -> Submitted | None:
+    """Find a job array of a sweep by its number here, or by the cluster's: the newest, which may give numbers again."""
+    wanted = Submission.job_id == job_id if submission_id is None else Submission.id == submission_id
+    return next(reversed(_submitted(connection, Submission.sweep_id == sweep_id, wanted)), None)
+
+
+def _submitted(connection: Connection, *conditions: ColumnElement[bool]) -> list[Submitted]:
     rows: Any = connection.execute(  # in the order of the fields of `Submitted`
         select(
             *(Submission.id, Submission.token, Submission.job_name, Submission.folder, Submission.resources),
             *(Submission.tasks, Submission.job_id, seconds_between(Submission.submitted_at, now())),
         )
-        .where(
-            Submission.sweep_id == sweep_id,
-            Submission.id.in_(select(Run.submission_id).where(Run.submission_id.is_not(None), UNFINISHED)),
-        )
+        .where(*conditions)
         .order_by(Submission.id)
     )
     return [Submitted(*row) for row in rows]
