@@ -74,10 +74,10 @@ def _associations(
         )  # fmt: skip
     except SlurmUnavailable:
         return  # not known without the accounting database; sbatch says it where a limit is passed
-    used_qos = qos
+    used_qos, partition = qos, partition or _default_partition()
     for line in rows.splitlines():
         default_account, of_account, of_partition, per_user, of_group, default_qos, all_qos = line.split("|")
-        if of_account != (account or default_account) or of_partition not in ("", partition or of_partition):
+        if of_account != (account or default_account) or of_partition not in ("", partition):
             continue
         used_qos = used_qos or default_qos or (all_qos if "," not in all_qos else "")
         for limit, name in ((per_user, "MaxSubmitJobs"), (of_group, "GrpSubmitJobs")):
@@ -88,6 +88,12 @@ def _associations(
         for limit, what in ((per_user, "MaxSubmitJobsPerUser"), (of_group, "GrpSubmitJobs")):
             if name == used_qos and limit:
                 yield int(limit), f"{what} of qos {name}"
+
+
+def _default_partition() -> str | None:
+    """The one that sinfo marks with a star."""
+    names = client.ask("sinfo", "--noheader", "--format=%P").split()
+    return next((name.removesuffix("*") for name in names if name.endswith("*")), None)
 
 
 def _whole(text: str | None) -> int | None:

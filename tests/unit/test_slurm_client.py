@@ -1,0 +1,218 @@
+"""What Slurm's commands print, as recorded from a real cluster (22.05), is read; what they do not say is no answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import NoAccounting, SlurmUnavailable
+from orchestrator.slurm import client, limits
+from orchestrator.slurm.client import Job
+
+A, B = "stalesweep-a-1", "stalesweep-b-2"
+
+SQUEUE = """\
+861607|4|stalesweep-a-1|COMPLETED|node2|None
+861607|1|stalesweep-a-1|FAILED|node1|NonZeroExitCode
+861607|0|stalesweep-a-1|PENDING||BeginTime
+861608|3|stalesweep-b-2|PENDING||JobHeldUser
+861609|N/A|stalesweep-b-2|RUNNING|node1|None
+861610|2|stalesweep-b-2|PENDING||ReqNodeNotAvail, UnavailableNodes:node[1-2]|main
+"""
+
+SACCT = """\
+861607_0|stalesweep-a-1|REQUEUED|node1|0:0
+861607_1|stalesweep-a-1|FAILED|node1|1:0
+861607_[5-7,9%2]|stalesweep-a-1|PENDING|None assigned|0:0
+861608_[0,3]|stalesweep-b-2|CANCELLED by 1000|None assigned|0:0
+861608_1|stalesweep-b-2|CANCELLED+|node3|0:15
+861608|another-job|COMPLETED|node1|0:0
+861608_2|another-job|COMPLETED|node1|0:0
+861607_0|stalesweep-a-1|RUNNING|node2|0:0
+"""
+
+Says = Callable[..., None]
+
+
+@pytest.fixture
+def says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Says:
+    """Let a command of Slurm's print a text, whatever it is asked; ``asked`` beside it holds its arguments."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def say(command: str, output: str = "", *, error: str = "", code: int = 0, sleep: float = 0) -> None:
+        for name, text in (("out", output), ("err", error)):
+            (tmp_path / f"{command}.{name}").write_text(text)
+        script = f'#!/bin/sh\necho "$@" >> $0.asked\nsleep {sleep}\ncat $0.out\ncat $0.err >&2\nexit {code}\n'
+        (tmp_path / command).write_text(script)
+        (tmp_path / command).chmod(0o755)
+
+    return say
+
+
+def asked(folder: Path, command: str) -> list[str]:
+    return (folder / f"{command}.asked").read_text().splitlines()
+
+
+def test_squeue(says: Says, tmp_path: Path) -> None:
+    says("squeue", SQUEUE)
+    found = client.queue([A, B, A])
+    assert found == {
+        ("861607", 4): Job(A, "COMPLETED", "", "node2"),
+        ("861607", 1): Job(A, "FAILED", "NonZeroExitCode", "node1"),
+        ("861607", 0): Job(A, "PENDING", "BeginTime", ""),
+        ("861608", 3): Job(B, "PENDING", "JobHeldUser", ""),
+        ("861610", 2): Job(B, "PENDING", "ReqNodeNotAvail, UnavailableNodes:node[1-2]|main", ""),
+    }
+    assert [job.waits for job in found.values()] == [False, False, True, True, True]
+    assert client.arrays_named(B) == {"861607", "861608", "861610"}, "squeue itself picks the name"
+    assert all("--me" in line and "--states=all" in line for line in asked(tmp_path, "squeue"))
+    assert f"--name={A},{B}" in asked(tmp_path, "squeue")[0]
+
+
+def test_nothing_is_asked_of_nothing(says: Says, tmp_path: Path) -> None:
+    says("squeue", code=1)
+    says("sacct", code=1)
+    says("scancel", code=1)
+    assert client.queue([]) == {}
+    assert client.accounting([], [A]) == {}
+    client.cancel([])
+    assert not list(tmp_path.glob("*.asked"))
+
+
+def test_sacct(says: Says) -> None:
+    says("sacct", SACCT)
+    found = client.accounting(["861607", "861608"], [A, B])
+    waiting = Job(A, "PENDING", "", "", "0:0")
+    assert found == {
+        (A, 0): Job(A, "RUNNING", "", "node2", "0:0"),
+        (A, 1): Job(A, "FAILED", "", "node1", "1:0"),
+        **{(A, index): waiting for index in (5, 6, 7, 9)},
+        (B, 0): Job(B, "CANCELLED", "by 1000", "", "0:0"),
+        (B, 3): Job(B, "CANCELLED", "by 1000", "", "0:0"),
+        (B, 1): Job(B, "CANCELLED", "", "node3", "0:15"),
+    }
+    assert found[A, 0].holds_node
+    assert not found[B, 1].holds_node
+
+
+def test_an_id_that_slurm_gave_twice_is_two_jobs(says: Says) -> None:
+    says("sacct", f"7_0|{A}|RUNNING|node1|0:0\n7_0|{B}|COMPLETED|node1|0:0\n")
+    found = client.accounting(["7"], [A, B])
+    assert (found[A, 0].state, found[B, 0].state) == ("RUNNING", "COMPLETED")
+    assert set(client.accounting(["7"], [A])) == {(A, 0)}
+
+
+def test_many_are_asked_for_in_portions(says: Says, tmp_path: Path) -> None:
+    says("sacct")
+    says("scancel")
+    client.accounting(map(str, range(1000)), [A])
+    client.cancel([("9", index) for index in range(900)])
+    assert len(asked(tmp_path, "sacct")) == 3
+    assert len(asked(tmp_path, "scancel")) == 3
+    assert asked(tmp_path, "scancel")[2].startswith("--quiet 9_[800,801,")
+
+
+def test_a_command_that_fails_is_no_answer(says: Says, monkeypatch: pytest.MonkeyPatch) -> None:
+    says("squeue", SQUEUE, error="slurm_load_jobs error: Unable to contact slurm controller\n", code=1)
+    with pytest.raises(SlurmUnavailable, match="squeue: slurm_load_jobs error: Unable to contact slurm controller"):
+        client.queue([A])
+    says("sacct", error="Slurm accounting storage is disabled\n", code=1)
+    with pytest.raises(NoAccounting, match="keeps no accounts"):
+        client.accounting(["1"], [A])
+    says("squeue")
+    assert client.arrays_named(A) == set(), "where nobody keeps accounts squeue's word is the last"
+    monkeypatch.setattr(client, "TIMEOUT_S", 0.2)
+    says("squeue", SQUEUE, sleep=5)
+    with pytest.raises(SlurmUnavailable, match="squeue did not answer within 0 s"):
+        client.queue([A])
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SlurmUnavailable, match="squeue: No such file"):
+        client.queue([A])
+    assert not client.is_reachable()
+
+
+def test_an_array_that_squeue_has_forgotten_is_found_in_the_accounts(says: Says) -> None:
+    says("squeue")
+    says("sacct", "12_0\n12_[1-3]\n11\n")
+    assert client.arrays_named(A) == {"12"}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("9:59\n", 599), ("0:00\n", 0), ("1:00:00\n", 3600), ("2-03:04:05\n", 183_845), ("UNLIMITED\n", None)],
+)
+def test_the_time_left(says: Says, text: str, seconds: float | None) -> None:
+    says("squeue", text)
+    assert client.seconds_left("12_3") == seconds
+
+
+@pytest.mark.parametrize("text", ["", "INVALID\n", "NOT_SET\n"])
+def test_no_time_left_is_known(says: Says, text: str) -> None:
+    says("squeue", text)
+    with pytest.raises(SlurmUnavailable, match="no time left is known of job 12_3"):
+        client.seconds_left("12_3")
+
+
+# Limits
+
+CONFIG = """\
+Configuration data as of 2026-11-23T02:38:21
+AccountingStorageEnforce = {enforce}
+AccountingStoreFlags    = (null)
+ClusterName             = deva0fdd953
+MaxArraySize            = {array}
+MaxJobCount             = 10000
+"""
+USER = "lab|lab||500|2000|normal|normal,long\nlab|other||7|||normal\nlab|lab|gpu|40||normal|normal\n"
+QOS = "normal||\nlong|30|\ntight|5|20\n"
+
+
+@pytest.mark.parametrize(
+    ("enforce", "asked_for", "jobs", "source", "partitions"),
+    [
+        ("none", {}, 9999, "MaxJobCount of the cluster", "main*\ngpu\n"),
+        ("associations", {}, 9999, "MaxJobCount of the cluster", "main*\ngpu\n"),
+        ("associations,limits,qos", {}, 500, "MaxSubmitJobs of account lab", "main*\ngpu\n"),
+        ("associations,limits", {"partition": "gpu"}, 40, "MaxSubmitJobs of account lab", "main*\ngpu\n"),
+        (
+            "associations,limits",
+            {"account": "other", "partition": "main"},
+            7,
+            "MaxSubmitJobs of account other",
+            "main*\ngpu\n",
+        ),
+        ("associations,limits,safe", {"qos": "long"}, 30, "MaxSubmitJobsPerUser of qos long", "main*\ngpu\n"),
+        ("safe", {"qos": "tight", "partition": "gpu"}, 5, "MaxSubmitJobsPerUser of qos tight", "main*\ngpu\n"),
+        ("associations,limits", {}, 40, "MaxSubmitJobs of account lab", "main\ngpu*\n"),
+    ],
+)
+def test_limits_are_read(
+    says: Says, enforce: str, asked_for: dict[str, str], jobs: int, source: str, partitions: str
+) -> None:
+    says("scontrol", CONFIG.format(enforce=enforce, array=1001))
+    says("squeue", "1_0\n1_1\n2\n")
+    says("sinfo", partitions)
+    (says_user, says_qos) = (USER.replace("\n", "\\n"), QOS.replace("\n", "\\n"))
+    says("sacctmgr")
+    script = Path(os.environ["PATH"].split(":")[0]) / "sacctmgr"
+    script.write_text(f"#!/bin/sh\ncase \"$*\" in *'show qos'*) printf '{says_qos}';; *) printf '{says_user}';; esac\n")
+    found = limits.read(**asked_for)
+    assert (found.array_size, found.jobs, found.source) == (1000, jobs, source)
+    assert (found.submitted, found.free) == (3, jobs - 3)
+
+
+def test_limits_without_the_accounting_database(says: Says) -> None:
+    says("scontrol", CONFIG.format(enforce="associations,limits", array=11))
+    says("squeue")
+    says("sacctmgr", error="sacctmgr: error: Problem talking to the database: Connection refused\n", code=1)
+    found = limits.read()
+    assert (found.array_size, found.jobs, found.submitted) == (10, 9999, 0)
+
+
+def test_no_limits_are_guessed(says: Says) -> None:
+    says("scontrol", error="Unable to contact slurm controller\n", code=1)
+    with pytest.raises(SlurmUnavailable, match="Unable to contact"):
+        limits.read()
