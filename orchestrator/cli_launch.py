@@ -30,7 +30,7 @@ Database = Annotated[
 def launch(
     grid: Annotated[Path, typer.Argument(metavar="GRID.yaml", help="Grid file; `stalesweep init` writes one.")],
     executor: Annotated[
-        str, typer.Option(help="auto, slurm, local or debug; auto = slurm where sbatch answers.")
+        str, typer.Option(help="auto, slurm, local or debug; auto = slurm where there is one.")
     ] = "auto",
     max_parallel: Annotated[int | None, typer.Option(min=1, help="Local jobs at a time; default: cores.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, write nothing.")] = False,

@@ -16,7 +16,7 @@ from typing import Literal
 from orchestrator import journal
 from orchestrator.collect import collect, collect_run
 from orchestrator.db.store import Claim, RunFolder, RunProgress, Store
-from orchestrator.errors import NothingToDo, SchemaError, StoreUnavailable, UsageError
+from orchestrator.errors import NothingToDo, SchemaError, SlurmUnavailable, StoreUnavailable, UsageError
 from orchestrator.job import job_spec, journals_only, run_share
 from orchestrator.processes import is_alive, this_host
 from orchestrator.rundirs import RunFile, name_of
@@ -37,18 +37,26 @@ log = logging.getLogger(__name__)
 
 
 def choose_executor(wanted: str) -> Executor:
-    """Resolve ``auto``: slurm where sbatch answers, else local.
+    """Resolve ``auto``: slurm where there is one, else local.
+
+    A controller that is away for a minute must not make the login node train a whole sweep.
 
     Raises:
-        UsageError: The name is not known, or Slurm was asked for and does not answer.
+        UsageError: The name is not known, or Slurm was asked for and is not here.
+        SlurmUnavailable: There is a Slurm, and its controller does not answer.
     """
     if wanted not in ("auto", "slurm", "local", "debug"):
         raise UsageError(f"--executor: expected auto, slurm, local or debug, found {wanted!r}")
-    answers = wanted in ("auto", "slurm") and client.is_reachable()
-    if wanted == "slurm" and not answers:
-        raise UsageError("--executor slurm: sbatch is not on this machine or the controller does not answer")
+    try:
+        is_here = wanted in ("auto", "slurm") and client.is_here()
+    except SlurmUnavailable as error:
+        raise SlurmUnavailable(
+            f"Slurm does not answer: {error}; launch again when it does, or with --executor local on this machine"
+        ) from error
+    if wanted == "slurm" and not is_here:
+        raise UsageError("--executor slurm: sbatch is not on this machine, or SLURM_CONF names no cluster")
     if wanted == "auto":
-        return "slurm" if answers else "local"
+        return "slurm" if is_here else "local"
     return wanted  # type: ignore[return-value]  # narrowed above
 
 

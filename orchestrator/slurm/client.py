@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,15 +53,29 @@ class Job:
         return self.state in _HOLDING
 
 
-def is_reachable() -> bool:
-    """Whether there is a Slurm here, and its controller answers."""
+def is_here() -> bool:
+    """Whether there is a Slurm that this machine belongs to.
+
+    Raises:
+        SlurmUnavailable: There is one, and its controller does not answer.
+    """
     if shutil.which("sbatch") is None:
         return False
     try:
         ask("sinfo", "--noheader", "--format=%P")
+    except SlurmUnavailable as error:
+        if "configuration source" in str(error):  # its packages are installed, and that is all
+            return False
+        raise
+    return True
+
+
+def is_reachable() -> bool:
+    """Whether there is a Slurm here, and its controller answers."""
+    try:
+        return is_here()
     except SlurmUnavailable:
         return False
-    return True
 
 
 def queue(names: Iterable[str]) -> dict[TaskId, Job]:
@@ -107,6 +121,30 @@ def accounting(arrays: Iterable[str], names: Iterable[str]) -> dict[tuple[str, i
             job = Job(name, word.rstrip("+"), detail, "" if node == "None assigned" else node, exit_code)
             if name in wanted:
                 found.update({(name, index): job for _, index in _tasks(job_id)})
+    return found
+
+
+def given_again(names: Mapping[str, str], since_s: float) -> set[str]:
+    """Find the arrays whose job id belongs to another job: a controller that was killed may give an id twice.
+
+    Args:
+        names: The names that the arrays bear, by job id.
+        since_s: How long ago to begin: before, an id may have been another's as well.
+
+    Raises:
+        SlurmUnavailable: sacct does not answer.
+    """
+    found = set()
+    for some in _portions(names):
+        output = ask(
+            "sacct", "--noheader", "--parsable2", "--allocations", f"--starttime=now-{since_s:.0f}seconds",
+            f"--jobs={','.join(some)}", "--format=JobID,JobName",
+        )  # fmt: skip
+        for line in output.splitlines():
+            job_id, _, name = line.partition("|")
+            array = job_id.partition("_")[0]
+            if name != names.get(array, name):
+                found.add(array)
     return found
 
 

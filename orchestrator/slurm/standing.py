@@ -64,12 +64,14 @@ class Answers:
         accounting: sacct's by name and index, as far as it was asked for them; None = it did not answer.
         accounts: Whether the cluster keeps any; where it does not, ``accounting`` is empty.
         silence: Why one of them did not answer; "" where both did.
+        recycled: Job ids that by now belong to other jobs.
     """
 
     queue: Mapping[TaskId, Job] | None
     accounting: Mapping[tuple[str, int], Job] | None
     accounts: bool = True
     silence: str = ""
+    recycled: frozenset[str] = frozenset()
 
     def job_of(self, place: Place, submitted: Submitted) -> Job | None:
         """What squeue says of a run's task; its id may be another job's by now, which the name tells."""
@@ -129,6 +131,7 @@ def standing(place: Place, submitted: Submitted | None, answers: Answers, log_ta
         return _alive(place, job, writes)
     told = (answers.accounting or {}).get((submitted.job_name, place.task or 0))
     forgotten = told is not None and (told.waits or told.holds_node)  # sacct may never hear of a job's end
+    forgotten |= submitted.job_id in answers.recycled
     if told is not None and not forgotten:
         job = told
     if job is not None:

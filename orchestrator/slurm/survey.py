@@ -14,6 +14,7 @@ from orchestrator.slurm import client
 from orchestrator.slurm.standing import ENDED, Answers, Standing, standing
 
 _TAIL_BYTES = 4000
+_CLOCKS_APART_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,12 @@ def _ask(submissions: Iterable[Submitted], places: Iterable[Place]) -> Answers:
     if not gone:
         return Answers(queue, {})
     try:
-        return Answers(queue, client.accounting(gone, names))
+        told = client.accounting(gone, names)
+        known = {job.name for job in (*queue.values(), *told.values())}
+        unknown = [one for one in answered.values() if one.job_id in gone and one.job_name not in known]
+        since_s = max((one.age_s for one in unknown), default=0.0) + _CLOCKS_APART_S
+        recycled = client.given_again({str(one.job_id): one.job_name for one in unknown}, since_s)
+        return Answers(queue, told, recycled=frozenset(recycled))
     except NoAccounting:
         return Answers(queue, {}, accounts=False)
     except SlurmUnavailable as error:

@@ -136,7 +136,7 @@ def test_executors_are_chosen_by_what_is_there(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(UsageError, match="expected auto, slurm, local or debug, found 'cloud'"):
         choose_executor("cloud")
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UsageError, match="sbatch is not on this machine or the controller does not answer"):
+    with pytest.raises(UsageError, match="sbatch is not on this machine, or SLURM_CONF names no cluster"):
         choose_executor("slurm")
     assert choose_executor("auto") == "local"
 

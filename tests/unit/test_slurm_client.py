@@ -131,7 +131,7 @@ def test_a_command_that_fails_is_no_answer(says: Says, monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SlurmUnavailable, match="squeue: No such file"):
         client.queue([A])
-    assert not client.is_reachable()
+    assert not client.is_here()
 
 
 def test_an_array_that_squeue_has_forgotten_is_found_in_the_accounts(says: Says) -> None:
