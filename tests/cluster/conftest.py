@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from devcluster import DevCluster
-from scenes import Scene, SceneMaker, make_reference, scene
+from devcluster import ClusterMaker, DevCluster
+from scenes import Results, Scene, SceneMaker, make_reference, scene
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +37,7 @@ def own_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dev
 
 
 @pytest.fixture(scope="session")
-def reference(tmp_path_factory: pytest.TempPathFactory, policy_cache: Path) -> dict[str, pd.DataFrame]:
+def reference(tmp_path_factory: pytest.TempPathFactory, policy_cache: Path) -> Results:
     """What the sweeps of `scenes` come to where nothing happens to them."""
     return make_reference(tmp_path_factory.mktemp("reference") / "ws", policy_cache)
 
@@ -48,5 +48,21 @@ def make_scene(tmp_path_factory: pytest.TempPathFactory, policy_cache: Path, ref
 
     def make(name: str, cluster: DevCluster, runs: int, resources: str = "time_min: 5", **more: str) -> Scene:
         return scene(tmp_path_factory.mktemp(name) / "ws", policy_cache, cluster, runs, resources, **more)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_cluster(tmp_path_factory: pytest.TempPathFactory) -> ClusterMaker:
+    """Run clusters of their own; not for SLURM_CONF of this process: several may run at once."""
+
+    @contextmanager
+    def make(*options: str) -> Iterator[DevCluster]:
+        cluster = DevCluster(tmp_path_factory.mktemp("slurm"))
+        cluster.up(*options)
+        try:
+            yield cluster
+        finally:
+            cluster.command("down")
 
     return make

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+ClusterMaker = Callable[..., AbstractContextManager["DevCluster"]]
+"""The fixture `make_cluster`: options of ``up``."""
 
 SCRIPT = Path(__file__).parents[2] / "slurm/cluster"
 

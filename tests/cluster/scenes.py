@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ resources: {{cpus: 1, mem_gb: 1, {resources}}}
 """
 
 MOST_RUNS = 8
+
+Results = dict[str, pd.DataFrame]
+"""Of `tests.integration.sweeps.results`."""
 
 SceneMaker = Callable[..., "Scene"]
 """The fixture `make_scene`: a name, then as `scene` from its cluster on."""
@@ -82,6 +86,14 @@ class Scene:
         """Launch the sweep, on the cluster."""
         return self.ws.run("launch", "grid.yaml", "--executor", "slurm", *options, timeout_s=timeout_s)
 
+    @contextmanager
+    def calling(self, path: str) -> Iterator[None]:
+        """Let commands be found elsewhere for a while, see `sbatch_that`."""
+        before = self.ws.environment["PATH"]
+        self.ws.environment["PATH"] = path
+        yield
+        self.ws.environment["PATH"] = before
+
     def status(self, timeout_s: float = 90) -> list[dict[str, Any]]:
         """What `status` says of each run, by task of the first array."""
         done = self.ws.run("status", "--format", "json", timeout_s=timeout_s)
@@ -131,14 +143,14 @@ class Scene:
         of_it = f"--jobs={self.job_id()}"
         wait_for(lambda: not self.slurm("squeue", "--noheader", of_it, check=False), "the jobs to end", timeout_s)
 
-    def finish(self, reference: dict[str, pd.DataFrame]) -> None:
+    def finish(self, reference: Results) -> None:
         """Launch until all is done, and compare with what was never interrupted."""
         launched = self.launch("--wait")
         assert launched.returncode in (0, 3), launched.stderr  # 3: its jobs were there already
         self.wait_for_jobs()
         self.assert_whole(reference)
 
-    def assert_whole(self, reference: dict[str, pd.DataFrame]) -> None:
+    def assert_whole(self, reference: Results) -> None:
         """All runs are there, with the rows of runs that were never interrupted."""
         with self.ws.store() as store:
             assert_same(results(store), {name: frame[frame["run"] <= self.runs] for name, frame in reference.items()})
@@ -175,7 +187,7 @@ def scene(
     return Scene(ws, cluster, runs)
 
 
-def make_reference(folder: Path, cache: Path) -> dict[str, pd.DataFrame]:
+def make_reference(folder: Path, cache: Path) -> Results:
     """What the sweeps come to where nothing happens to them."""
     whole = scene(folder, cache, None, MOST_RUNS)
     launched = whole.ws.run("launch", "grid.yaml", "--executor", "debug")

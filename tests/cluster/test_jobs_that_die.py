@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
 import pytest
 from devcluster import DevCluster
-from scenes import HOLD, HOLD_DEAF, Scene, SceneMaker, is_alive, kill
+from scenes import HOLD, HOLD_DEAF, Results, Scene, SceneMaker, is_alive, kill
 
 from orchestrator.db.models import RESULT_STATES
 
@@ -117,7 +116,7 @@ def test_status_says_that_the_whole_array_was_cancelled(story: Story) -> None:
     assert [(run["state"], run["failure_class"]) for run in story.array_died] == [("cancelled", "cancelled")] * 2
 
 
-def test_launched_again_all_are_as_if_nothing_had_happened(story: Story, reference: dict[str, pd.DataFrame]) -> None:
+def test_launched_again_all_are_as_if_nothing_had_happened(story: Story, reference: Results) -> None:
     assert story.array.launch().returncode == 0
     story.scene.finish(reference)
     story.array.finish(reference)
@@ -125,7 +124,7 @@ def test_launched_again_all_are_as_if_nothing_had_happened(story: Story, referen
     assert resumed == [1, 1, 1, 2, None]
 
 
-def test_a_real_time_limit_is_survived(story: Story, reference: dict[str, pd.DataFrame]) -> None:
+def test_a_real_time_limit_is_survived(story: Story, reference: Results) -> None:
     story.timed.wait_for_jobs()
     assert story.timed.status()[0]["state"] in RESULT_STATES
     assert [attempt[1] for attempt in story.timed.attempts(1)] == ["time_limit", None]

@@ -1,0 +1,143 @@
+"""Parts of the cluster that are away: the controller, its memory, the accounting database, or all accounts for ever."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from devcluster import SCRIPT, ClusterMaker
+from scenes import HOLD, Results, SceneMaker, kill, sbatch_that, wait_for
+
+from orchestrator.db.models import RESULT_STATES
+
+pytestmark = pytest.mark.slow
+
+OUTAGE_S = 30
+
+Play = Callable[[Path, ClusterMaker, SceneMaker, Results], None]
+Runs = list[dict[str, Any]]
+
+
+def ends(runs: Runs) -> list[tuple[str, str | None]]:
+    return [(run["state"], run["failure_class"]) for run in runs]
+
+
+def controller_away(folder: Path, make_cluster: ClusterMaker, make_scene: SceneMaker, reference: Results) -> None:
+    """For half a minute, from the moment of a submission on; beside it others run, wait, and are watched."""
+    with make_cluster("--nodes", "1") as cluster, ThreadPoolExecutor() as pool:
+        watched = make_scene("watched", cluster, 3, "time_min: 5, array_parallelism: 2")
+        for task in (0, 1):
+            watched.act(task, HOLD)
+        watcher = pool.submit(watched.launch, "--wait", timeout_s=240)
+        for task in (0, 1):
+            watched.pid_of(task)
+        cut_off = make_scene("cut-off", cluster, 1)
+        with cut_off.calling(sbatch_that(folder / "bin", before=f"{SCRIPT} kill {cluster.folder} slurmctld >&2")):
+            submitted = cut_off.launch()
+        began = time.monotonic()
+        assert submitted.returncode == 2
+        assert "did not say whether it took the submission" in submitted.stderr
+        assert ends(cut_off.status()) == [("queued", None)]
+        told = watched.ws.run("status", "--format", "json", timeout_s=60)
+        assert "Slurm does not answer" in told.stderr
+        assert [run["state"] for run in watched.status()] == ["running", "running", "unknown"]
+        with watched.ws.store() as store:
+            states = [run.state for run in store.progress(store.sweep_id("scenes"))]
+        assert states == ["running", "running", "queued"], "what is stored is left as it is"
+        for executor in ("slurm", "auto"):  # nor does it train here what is meant for the cluster
+            again = watched.ws.run("launch", "grid.yaml", "--executor", executor, timeout_s=60)
+            assert again.returncode == 2
+            assert "Slurm does not answer" in again.stderr
+        watched.release(0)  # ends while nobody hears of it
+        time.sleep(max(0.0, OUTAGE_S - (time.monotonic() - began)))
+        assert not watcher.done()
+        cluster.start("slurmctld")
+        watched.release(1)
+        cut_off.finish(reference)
+        assert watcher.result().returncode == 0
+        watched.assert_whole(reference)
+
+
+def controller_forgets(folder: Path, make_cluster: ClusterMaker, make_scene: SceneMaker, reference: Results) -> None:
+    """It is killed right after it has taken a submission, and gives the same number to another one."""
+    with make_cluster("--nodes", "1") as cluster:
+        pid = (cluster.folder / "run/slurmctld.pid").read_text().strip()
+        # The controller writes down what it has taken at once, unless it has just done so.
+        filler = f"{shutil.which('sbatch')} --hold --output=/dev/null --wrap=true >/dev/null"
+        forgotten = make_scene("forgotten", cluster, 2)
+        with forgotten.calling(sbatch_that(folder / "bin", before=filler, after=f"kill -9 {pid}")):
+            assert forgotten.launch().returncode == 0
+        cluster.start("slurmctld")
+        other = make_scene("other", cluster, 2)
+        wait_for(lambda: other.slurm("sinfo", check=False), "the controller")
+        assert other.launch().returncode == 0
+        assert other.job_id() == forgotten.job_id(), "recycled"
+        other.wait_for_jobs()
+        other.assert_whole(reference)
+        wait_for(lambda: forgotten.status()[0]["state"] != "queued", "the truth")
+        assert ends(forgotten.status()) == [("lost", "forgotten")] * 2
+        forgotten.finish(reference)
+
+
+def accounts_away(folder: Path, make_cluster: ClusterMaker, make_scene: SceneMaker, reference: Results) -> None:
+    with make_cluster("--nodes", "1") as cluster:
+        assert cluster.kill("slurmdbd") == 0
+        it = make_scene("no-slurmdbd", cluster, 3, "time_min: 5, array_parallelism: 2")
+        it.act(0, "os._exit(3)")
+        it.act(1, HOLD)
+        assert it.launch().returncode == 0
+        it.slurm("scancel", f"{it.job_id()}_2")
+        it.pid_of(1)
+        wait_for(lambda: "RUNNING" not in it.state_of(0), "the end of the first run")
+        assert ends(it.status()) == [("lost", "killed"), ("running", None), ("unknown", None)]
+        it.release(1)
+        it.wait_for_jobs()
+        cluster.start("slurmdbd")
+        wait_for(lambda: it.status()[2]["state"] not in ("unknown", "queued"), "the accounts")
+        runs = it.status()
+        assert runs[1]["state"] in RESULT_STATES
+        assert ends([runs[0], runs[2]]) == [("lost", "killed"), ("cancelled", "cancelled")]
+        it.finish(reference)
+
+
+def no_accounts(folder: Path, make_cluster: ClusterMaker, make_scene: SceneMaker, reference: Results) -> None:
+    with make_cluster("--nodes", "1", "--no-accounting") as cluster:
+        it = make_scene("no-accounts", cluster, 4, "time_min: 5, array_parallelism: 2")
+        it.act(0, "os._exit(3)")
+        it.act(1, HOLD)
+        assert it.launch().returncode == 0
+        it.slurm("scancel", f"{it.job_id()}_3")
+        kill(it.pid_of(1))
+        it.wait_for_jobs()
+        wait_for(lambda: it.status()[3]["state"] != "queued", "the truth")
+        runs = it.status()
+        assert ends([*runs[:2], runs[3]]) == [("lost", "killed"), ("lost", "killed"), ("lost", "forgotten")]
+        assert runs[2]["state"] in RESULT_STATES
+        it.finish(reference)
+
+
+PLAYS = (controller_away, controller_forgets, accounts_away, no_accounts)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def played(
+    tmp_path_factory: pytest.TempPathFactory, make_cluster: ClusterMaker, make_scene: SceneMaker, reference: Results
+) -> Iterator[dict[str, Future[None]]]:
+    """All of them, which begin at once, each on a cluster of its own."""
+    with ThreadPoolExecutor() as pool:
+        yield {
+            play.__name__: pool.submit(
+                play, tmp_path_factory.mktemp(play.__name__), make_cluster, make_scene, reference
+            )
+            for play in PLAYS
+        }
+
+
+@pytest.mark.parametrize("play", PLAYS, ids=lambda play: play.__name__)
+def test_a_part_of_the_cluster_is_away(play: Play, played: dict[str, Future[None]]) -> None:
+    played[play.__name__].result(timeout=300)
