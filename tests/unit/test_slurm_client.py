@@ -216,3 +216,9 @@ def test_no_limits_are_guessed(says: Says) -> None:
     says("scontrol", error="Unable to contact slurm controller\n", code=1)
     with pytest.raises(SlurmUnavailable, match="Unable to contact"):
         limits.read()
+
+
+def test_a_job_id_that_is_anothers_by_now(says: Says) -> None:
+    says("sacct", f"12_0|{A}\n13_0|other\n14|other\n14_[1-3]|{B}\n99|other\n")
+    assert client.given_again({"12": A, "13": A, "14": B}, 60.0) == {"13", "14"}
+    assert client.given_again({}, 60.0) == set()

@@ -209,3 +209,14 @@ def test_why_a_job_ended(place: str, queue: Job, tail: str, failure_class: str, 
     found = judged(place, queue, tail=tail)
     assert found.failure_class == failure_class
     assert detail in found.detail
+
+
+def test_a_job_id_that_was_given_again_is_of_a_forgotten_job() -> None:
+    answers = Answers({}, {}, recycled=frozenset({"1234"}))
+    assert brief(standing(PLACES["queued"], ARRAY, answers)) == ("lost", "forgotten", False, True)
+    assert brief(standing(PLACES["heard"], ARRAY, answers)) == ("running", None, True, False)
+
+
+def test_a_run_that_failed_has_failed_while_its_job_still_ends() -> None:
+    for state in ("COMPLETING", "RUNNING"):
+        assert brief(judged("failed", job(state))) == ("failed", "exception", False, False)
