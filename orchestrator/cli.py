@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
 
-from orchestrator import cli_db, cli_jobs, cli_launch, cli_runs
+from orchestrator import cli_db, cli_doctor, cli_jobs, cli_launch, cli_runs
 from orchestrator.cli_import import import_file
 from orchestrator.cli_output import collect as collecting
 from orchestrator.cli_output import show, width
@@ -192,21 +192,7 @@ app.command()(exit_codes(cli_runs.gc))
 app.command()(exit_codes(cli_jobs.logs))
 app.command()(exit_codes(cli_jobs.cancel))
 app.command()(exit_codes(cli_jobs.retry))
-
-
-@app.command()
-@exit_codes
-def doctor(db: Database = None) -> None:
-    """Check packages, database, folders, Slurm and torch."""
-    from orchestrator.doctor import examine
-
-    bad = False
-    for finding in examine(db):
-        mark = {True: "ok", False: "BAD", None: "-"}[finding.good]
-        typer.echo(f"{mark:>3}  {finding.name:16} {finding.detail}")
-        bad |= finding.good is False
-    if bad:
-        raise typer.Exit(USAGE)
+app.command()(exit_codes(cli_doctor.doctor))
 
 
 @app.command()

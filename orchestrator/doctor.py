@@ -15,12 +15,13 @@ from pathlib import Path
 from orchestrator.db import schema
 from orchestrator.db.filesystems import network_filesystem
 from orchestrator.db.session import describe
-from orchestrator.errors import UsageError
+from orchestrator.errors import NoAccounting, SlurmUnavailable, UsageError
 from orchestrator.settings import cache_dir, code_version, database_url, runs_dir
+from orchestrator.slurm import client, limits
 from orchestrator.urls import parse
 
 _TIMEOUT_S = 60.0
-_PACKAGES = ("torch", "transformers", "submitit", "sqlalchemy", "pandas", "optuna", "typer", "psycopg", "vllm")
+PACKAGES = ("torch", "transformers", "submitit", "sqlalchemy", "pandas", "optuna", "typer", "psycopg", "vllm")
 _OPTIONAL = {"psycopg": "Postgres needs stalesweep[postgres]", "vllm": "the vLLM engine needs stalesweep[vllm]"}
 
 
@@ -47,13 +48,20 @@ def examine(option: str | None) -> Iterator[Finding]:
             password.
     """
     yield Finding("stalesweep", True, f"{code_version()} on Python {platform.python_version()}")
-    for package in _PACKAGES:
+    for package in PACKAGES:
         yield _package(package)
     yield _database(option)
-    yield _folder("run directories", runs_dir())
-    yield _folder("policy cache", cache_dir())
-    yield _slurm()
-    yield _torch()
+    yield folder("run directories", runs_dir())
+    yield folder("policy cache", cache_dir())
+    yield from _slurm()
+    yield torch()
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that matter, as far as they are installed, and of Python."""
+    found = metadata.packages_distributions()
+    installed = {name: metadata.version(found[name][0]) for name in PACKAGES if name in found}
+    return {"stalesweep": code_version(), "python": platform.python_version(), **installed}
 
 
 def _package(name: str) -> Finding:
@@ -67,7 +75,14 @@ def _package(name: str) -> Finding:
 
 def _database(option: str | None) -> Finding:
     try:
-        url = database_url(option)
+        return database(database_url(option))
+    except UsageError as error:
+        return Finding("database", False, str(error))
+
+
+def database(url: str) -> Finding:
+    """Look at a database: whether it answers, and its schema."""
+    try:
         parsed = parse(url)
         if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
             return Finding("database", None, f"{describe(parsed)}: not there yet, `stalesweep launch` creates it")
@@ -82,7 +97,8 @@ def _database(option: str | None) -> Finding:
     return Finding("database", True, f"{describe(parsed)}, schema {revision}{where}")
 
 
-def _folder(name: str, path: Path) -> Finding:
+def folder(name: str, path: Path) -> Finding:
+    """Whether a folder, or the one in which it will be made, can be written."""
     try:
         existing = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
     except PermissionError as error:
@@ -93,16 +109,39 @@ def _folder(name: str, path: Path) -> Finding:
     return Finding(name, free_gb > 1, f"{path}, {free_gb:,.0f} GB free")
 
 
-def _slurm() -> Finding:
+def _slurm() -> Iterator[Finding]:
     if shutil.which("sbatch") is None:
-        return Finding("slurm", None, "no sbatch on this machine: runs go to local processes")
-    found = _answer("slurm", ["sinfo", "--version"], lambda text: text, ["sinfo", "-h", "-o", "%P"])
-    if found.good:
-        return found
-    return Finding("slurm", None, f"{found.detail}; runs go to local processes")
+        yield Finding("slurm", None, "no sbatch on this machine: runs go to local processes")
+        return
+    try:
+        version, controller = client.ask("sinfo", "--version").strip(), client.ask("scontrol", "ping").strip()
+        yield Finding("slurm", True, f"{version}; {'; '.join(controller.splitlines())}")
+        found = limits.read()
+        partitions = client.ask("sinfo", "--noheader", "--format=%P|%a|%l|%D|%c|%G").splitlines()
+    except SlurmUnavailable as error:
+        yield Finding("slurm", None, f"{error}; runs go to local processes")
+        return
+    jobs = "as many jobs as you like" if found.jobs is None else f"{found.jobs:,} jobs at once ({found.source})"
+    yield Finding("slurm limits", True, f"arrays of {found.array_size:,} tasks; {jobs}; you have {found.submitted:,}")
+    yield _accounting()
+    for line in partitions:
+        name, state, limit, nodes, cpus, gres = line.split("|")
+        has = f"{nodes} nodes of {cpus} CPUs" + ("" if gres == "(null)" else f" and {gres}")
+        yield Finding("partition", state == "up" or None, f"{name} is {state}: {has}, time limit {limit}")
 
 
-def _torch() -> Finding:
+def _accounting() -> Finding:
+    try:
+        client.ask("sacct", "--noheader", "--allocations", "--starttime=now", "--format=JobID")
+    except NoAccounting:
+        return Finding("slurm accounts", None, "none: of a job that Slurm has forgotten, only its run's own words tell")
+    except SlurmUnavailable as error:
+        return Finding("slurm accounts", False, f"{error}: what became of old jobs is not known meanwhile")
+    return Finding("slurm accounts", True, "sacct answers")
+
+
+def torch() -> Finding:
+    """Whether torch can be imported, and what it sees."""
     # In a process of its own: the control plane never imports torch.
     code = "import torch; print(torch.cuda.device_count(), torch.get_num_threads())"
 
@@ -113,14 +152,11 @@ def _torch() -> Finding:
     return _answer("torch sees", [sys.executable, "-c", code], explain)
 
 
-def _answer(name: str, command: list[str], explain: Callable[[str], str], also: list[str] | None = None) -> Finding:
-    text = ""
-    for part in (command, *([also] if also else [])):
-        try:
-            done = subprocess.run(part, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return Finding(name, False, f"{part[0]}: {error}")
-        if done.returncode != 0:
-            return Finding(name, False, f"{' '.join(part[:2])}: {(done.stderr.strip() or 'failed').splitlines()[-1]}")
-        text = text or done.stdout.strip()
-    return Finding(name, True, explain(text))
+def _answer(name: str, command: list[str], explain: Callable[[str], str]) -> Finding:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding(name, False, f"{command[0]}: {error}")
+    if done.returncode != 0:
+        return Finding(name, False, f"{' '.join(command[:2])}: {(done.stderr.strip() or 'failed').splitlines()[-1]}")
+    return Finding(name, True, explain(done.stdout.strip()))

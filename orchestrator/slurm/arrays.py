@@ -68,7 +68,8 @@ def plan(needs: Mapping[int, Resources], limits_of: Callable[[Resources], Limits
     for run_id, resources in needs.items():
         alike.setdefault(resources.model_dump_json(), (resources, []))[1].append(run_id)
     groups = list(alike.values())
-    found = limits_of(groups[0][0])
+    alike_to_cluster = {(one.account, one.partition, one.qos): one for one, _ in groups}
+    found = min(map(limits_of, alike_to_cluster.values()), key=lambda one: math.inf if one.free is None else one.free)
     per_job = [resources.runs_per_job for resources, _ in groups]
     notes = []
     if found.free is not None and _tasks(groups, per_job) > found.free:
@@ -131,11 +132,7 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
     folder = runs_dir().absolute() / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{token}"
     name = f"stalesweep-{sweep_name}-{token}"
     asked = parameters(array.resources)
-    executor = _Executor(folder, python=array.resources.python)
-    try:
-        executor.update_parameters(job_name=name, comment=f"stalesweep {token}", **asked)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"resources: {error}") from error
+    executor = Executor(folder, "orchestrator.slurm.task", array.resources, name, token)
     with handed_over(store.url) as database:
         shares = [[directories[run_id] for run_id in share] for share in array.shares]
         task.write_shares(
@@ -148,15 +145,11 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
         )
         try:
             job_id = executor.submit_tasks(len(shares))
-        except (FailedJobError, FailedSubmissionError, OSError) as error:
-            said = (str(error).strip().splitlines() or [""])[-1].removeprefix("sbatch: error: ")
-            if not said or any(words in said.lower() for words in _SILENCE):
-                raise SlurmUnavailable(
-                    f"Slurm did not say whether it took the submission ({said or 'sbatch took too long'}); "
-                    "`stalesweep launch` again finds out, and submits what is missing"
-                ) from error
+        except SlurmUnavailable:
+            raise
+        except UsageError:
             store.withdraw_submission(token)
-            raise UsageError(f"Slurm refused the submission: {said}") from error
+            raise
     store.answer_submission(token, job_id)
     return job_id
 
@@ -185,24 +178,56 @@ def parameters(resources: Resources) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-class _Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not followed by mypy
-    """submitit's, whose jobs read one file that is there before they are: see `orchestrator.slurm.task`.
+class Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not followed by mypy
+    """submitit's, whose jobs read files that are there before they are: see `orchestrator.slurm.task`.
 
     Its own jobs each read a pickle that is put in place after the array is submitted, so an array whose launcher was
     killed in between would never start.
+
+    Args:
+        folder: Where the jobs find what they are to do, and write their logs.
+        module: What each of them executes, with the folder as its argument.
+        resources: What each of them asks for.
+        name: Their name.
+        token: The submission's own, which the name holds.
+
+    Raises:
+        UsageError: The resources cannot be asked for.
     """
+
+    def __init__(self, folder: Path, module: str, resources: Resources, name: str, token: str) -> None:
+        super().__init__(folder, python=resources.python)
+        self._module = module
+        try:
+            self.update_parameters(job_name=name, comment=f"stalesweep {token}", **parameters(resources))
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"resources: {error}") from error
 
     @property
     def _submitit_command_str(self) -> str:
-        return shlex.join([*shlex.split(self.python), "-u", "-m", "orchestrator.slurm.task", str(self.folder)])
+        return shlex.join([*shlex.split(self.python), "-u", "-m", self._module, str(self.folder)])
 
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
         return client.bounded(super()._make_submission_command(submission_file_path))
 
     def submit_tasks(self, count: int) -> str:
-        """Submit an array of so many tasks, and return its job id."""
+        """Submit an array of so many tasks, and return its job id.
+
+        Raises:
+            UsageError: Slurm refuses it.
+            SlurmUnavailable: Slurm does not answer, and may have it or not.
+        """
         self.parameters["map_count"] = count
-        return str(self._submit_command(self._submitit_command_str).job_id)
+        try:
+            return str(self._submit_command(self._submitit_command_str).job_id)
+        except (FailedJobError, FailedSubmissionError, OSError) as error:
+            said = (str(error).strip().splitlines() or [""])[-1].removeprefix("sbatch: error: ")
+            if not said or any(words in said.lower() for words in _SILENCE):
+                raise SlurmUnavailable(
+                    f"Slurm did not say whether it took the submission ({said or 'sbatch took too long'}); "
+                    "`stalesweep launch` again finds out, and submits what is missing"
+                ) from error
+            raise UsageError(f"Slurm refused the submission: {said}") from error
 
 
 def _tasks(groups: Sequence[tuple[Resources, list[int]]], per_job: Sequence[int]) -> int:

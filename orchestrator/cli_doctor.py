@@ -1,0 +1,73 @@
+"""``doctor``: checks this machine, and with ``--cluster`` a compute node."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.errors import UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.doctor import Finding
+    from orchestrator.grid import Resources
+
+Database = Annotated[str | None, typer.Option("--db", metavar="URL", help="Database; default as everywhere.")]
+
+
+def doctor(
+    cluster: Annotated[bool, typer.Option("--cluster", help="Look around on a compute node too, by a job.")] = False,
+    grid: Annotated[Path | None, typer.Option(metavar="FILE", help="Ask for what this grid's runs ask for.")] = None,
+    partition: Annotated[str | None, typer.Option(metavar="P", help="The job's partition.")] = None,
+    account: Annotated[str | None, typer.Option(metavar="A", help="The account that it is charged to.")] = None,
+    gpus: Annotated[int, typer.Option(metavar="N", min=0, help="GPUs that it asks for.")] = 0,
+    timeout: Annotated[float, typer.Option(metavar="S", min=1, help="Seconds to wait for its answer.")] = 120,
+    db: Database = None,
+) -> None:
+    """Check packages, database, folders, Slurm and torch; with --cluster as a job on a compute node sees them."""
+    from orchestrator.doctor import examine
+
+    if not cluster and (grid or partition or account or gpus):
+        raise UsageError("--grid, --partition, --account and --gpus say what the job of --cluster asks for")
+    if grid and (partition or account or gpus):
+        raise UsageError("--grid says what the job asks for: leave out --partition, --account and --gpus")
+    asked = _resources(grid, partition, account, gpus) if cluster else []
+    bad = False
+    for finding in examine(db):
+        bad |= _show(finding)
+    for resources in asked:
+        bad |= _examine_cluster(db, resources, timeout)
+    if bad:
+        raise typer.Exit(2)
+
+
+def _resources(grid: Path | None, partition: str | None, account: str | None, gpus: int) -> list[Resources]:
+    from orchestrator.grid import Resources, load_sweep
+
+    if grid is None:
+        return [Resources(partition=partition, account=account, gpus=gpus)]
+    return list({run.resources.model_dump_json(): run.resources for run in load_sweep(grid).runs}.values())
+
+
+def _examine_cluster(db: str | None, resources: Resources, timeout_s: float) -> bool:
+    from orchestrator.doctor_cluster import examine
+    from orchestrator.settings import database_url
+    from orchestrator.slurm import client
+
+    if not client.is_reachable():
+        raise UsageError("--cluster: sbatch is not on this machine, or Slurm's controller does not answer")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the job is cancelled then too
+    bad = False
+    with closing(examine(database_url(db), resources, timeout_s, lambda text: typer.echo(text, err=True))) as findings:
+        for finding in findings:
+            bad |= _show(finding)
+    return bad
+
+
+def _show(finding: Finding) -> bool:
+    mark = {True: "ok", False: "BAD", None: "-"}[finding.good]
+    typer.echo(f"{mark:>3}  {finding.name:16} {finding.detail}")
+    return finding.good is False
