@@ -61,7 +61,7 @@ def examine(url: str, resources: Resources, timeout_s: float, say: Say) -> Gener
     say(f"submitted job {job_id}")
     good = True
     try:
-        for finding in _wait(_Watched(job_id, name, folder, say), timeout_s):
+        for finding in _wait(_Watched(job_id, name, folder, resources.python or sys.executable, say), timeout_s):
             good &= finding.good is not False
             yield finding
     finally:
@@ -97,8 +97,8 @@ def _ask(folder: Path, url: str, database: str, resources: Resources) -> None:
 class _Watched:
     """The job, as squeue has it."""
 
-    def __init__(self, job_id: str, name: str, folder: Path, say: Say) -> None:
-        self.job_id, self.folder = job_id, folder
+    def __init__(self, job_id: str, name: str, folder: Path, python: str, say: Say) -> None:
+        self.job_id, self.folder, self.python = job_id, folder, python
         self.state = "not seen yet"
         self.ended_at: float | None = None
         self._name, self._say, self._asked_at = name, say, -_ASK_S
@@ -123,12 +123,12 @@ class _Watched:
             self._say(f"job {self.job_id}: {state}")
 
     def said(self) -> str:
-        """The last line that it has printed on its standard error."""
+        """The last lines that it has printed on its standard error."""
         try:
             text = (self.folder / f"{self.job_id}_0_0_log.err").read_text(errors="replace")
         except OSError:
             return ""
-        return f": {text.strip().splitlines()[-1]}" if text.strip() else ""
+        return f": {' | '.join(text.strip().splitlines()[-3:])}" if text.strip() else ""
 
 
 def _wait(job: _Watched, timeout_s: float) -> Iterator[Finding]:
@@ -147,7 +147,7 @@ def _wait(job: _Watched, timeout_s: float) -> Iterator[Finding]:
                 return
         job.look()
         if job.ended_at is not None and time.monotonic() - job.ended_at > _LAG_S:
-            where = "" if seen >= 0 else f"; does the node see {job.folder}, and {sys.executable}?"
+            where = "" if seen >= 0 else f"; does the node see {job.folder}, and {job.python}?"
             yield Finding(
                 "job", False, f"job {job.job_id} ended before it had answered ({job.state}){job.said()}{where}"
             )
