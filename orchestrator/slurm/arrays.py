@@ -199,7 +199,11 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not
         super().__init__(folder, python=resources.python)
         self._module = module
         try:
-            self.update_parameters(job_name=name, comment=f"stalesweep {token}", **parameters(resources))
+            asked = parameters(resources)
+            more = asked["additional_parameters"]
+            if not {"no-requeue", "no_requeue"} & more.keys():
+                more["requeue"] = True  # else many sites refuse to put a job back into the queue
+            self.update_parameters(job_name=name, comment=f"stalesweep {token}", **asked)
         except (ValueError, TypeError) as error:
             raise UsageError(f"resources: {error}") from error
 
