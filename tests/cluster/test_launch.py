@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from devcluster import DevCluster
 
 from orchestrator.grid import Resources
-from orchestrator.slurm import max_array_size, parameters
+from orchestrator.slurm import limits
+from orchestrator.slurm.arrays import parameters
 from tests.integration.sweeps import assert_same, results, workspace
 
 pytestmark = pytest.mark.slow
@@ -47,25 +47,17 @@ def test_auto_is_slurm_where_it_answers(cluster: DevCluster, tmp_path: Path, pol
     ws = workspace(tmp_path, policy_cache)
     planned = ws.run("launch", ws.grid(GRID), "--dry-run").stdout
     assert "Executor: slurm" in planned
-    assert "Array of 2 tasks: timeout_min = 5, cpus_per_task = 1, mem_gb = 1" in planned
+    assert "Array of 2 tasks: time = 5, cpus_per_task = 1, mem = 1024MB" in planned
 
 
-def test_a_refused_submission_leaves_the_runs_pending(cluster: DevCluster, tmp_path: Path, policy_cache: Path) -> None:
-    ws = workspace(tmp_path, policy_cache)
-    launched = ws.run("launch", ws.grid(GRID.replace("cpus: 1", "cpus: 1, partition: nowhere")), "--executor", "slurm")
-    assert launched.returncode == 2
-    assert "Slurm refused the submission" in launched.stderr
-    assert "invalid partition" in launched.stderr
-    assert json.loads(ws.run("status", "--format", "json").stdout)[0]["runs"] == {"pending": 2}
-
-
-def test_the_limit_of_an_array_is_read(cluster: DevCluster) -> None:
-    assert max_array_size() == 1000
+def test_the_limits_are_read(cluster: DevCluster) -> None:
+    found = limits.read()
+    assert (found.array_size, found.jobs, found.source) == (1000, 9999, "MaxJobCount of the cluster")
 
 
 def test_resources_in_submitits_spelling() -> None:
-    resources = Resources(gpus=1, mem_gb=80, partition="gpu", account="lab", slurm={"nice": 10})
+    resources = Resources(gpus=1, mem_gb=80, partition="gpu", account="lab", slurm={"nice": 10, "mail-type": "FAIL"})
     assert parameters(resources) == {
-        "timeout_min": 30, "cpus_per_task": 1, "mem_gb": 80.0, "gpus_per_node": 1, "slurm_partition": "gpu",
-        "slurm_array_parallelism": 256, "slurm_additional_parameters": {"account": "lab", "nice": 10},
+        "time": 30, "cpus_per_task": 1, "mem": "81920MB", "gpus_per_node": 1, "partition": "gpu", "account": "lab",
+        "array_parallelism": 256, "signal_delay_s": 90, "nice": 10, "additional_parameters": {"mail-type": "FAIL"},
     }  # fmt: skip
