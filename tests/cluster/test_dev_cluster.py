@@ -96,7 +96,7 @@ def test_a_preempted_job_is_requeued_and_told_as_the_kind_says(
     script = tmp_path / "job.sh"
     script.write_text(f"{heed} echo begun >> {tmp_path}/told; while true; do sleep 0.1; done")
     line = f"srun bash {script}"
-    job = run("sbatch", "--parsable", "--signal=USR2@10", "--output=/dev/null", f"--wrap={line}").strip()
+    job = run("sbatch", "--parsable", "--requeue", "--signal=USR2@10", "--output=/dev/null", f"--wrap={line}").strip()
     wait_until((tmp_path / "told").exists)
     urgent = "--partition=urgent --exclusive --output=/dev/null --wrap=true"
     assert run("sbatch", *urgent.split()).startswith("Submitted")
