@@ -105,10 +105,10 @@ def train(
         executor: What trains them.
         max_parallel: Local processes at a time; None = as many as there are cores.
         wait: On Slurm: stay, watch, and try again what may be tried again.
-        alone: Whether to try only these runs again, and no others of the sweep.
+        alone: Whether these runs alone count, and may be tried again; else all of the sweep.
 
     Returns:
-        Whether runs of the sweep have failed.
+        Whether runs that count have failed.
     """
     from orchestrator import launch as launching
     from orchestrator import local
@@ -123,22 +123,23 @@ def train(
         if not wait:
             typer.echo(f"{len(run_ids)} runs submitted; watch them with: stalesweep status {name} --watch")
             return False
+    only = set(run_ids) if alone else None
     with show_progress(name) as show:
         if executor == "slurm":
-            launching.watch(store, sweep_id, show, _Tender(store, sweep_id, name, run_ids if alone else None))
+            launching.watch(store, sweep_id, show, _Tender(store, sweep_id, name, only))
         elif executor == "debug":
             launching.run_here(store, directories.values())
         else:
             local.run_local(store, sweep_id, directories, max_parallel or local.cores(), show)
-    return _finish(store, name, sweep_id)
+    return _finish(store, name, sweep_id, only)
 
 
 class _Tender:
     """Submits again, while somebody watches, what failed in a way that may pass."""
 
-    def __init__(self, store: Store, sweep_id: int, name: str, only: Sequence[int] | None) -> None:
+    def __init__(self, store: Store, sweep_id: int, name: str, only: set[int] | None) -> None:
         self._store, self._sweep_id, self._name = store, sweep_id, name
-        self._only = None if only is None else set(only)
+        self._only = only
 
     def __call__(self, found: Survey) -> bool:
         from orchestrator import launch as launching
@@ -169,7 +170,7 @@ def _print_plan(sweep: Sweep, executor: str) -> None:
     show(plan_view(sweep, executor, lines))
 
 
-def _finish(store: Store, name: str, sweep_id: int) -> bool:
+def _finish(store: Store, name: str, sweep_id: int, only: set[int] | None) -> bool:
     from orchestrator.cli_output import show
     from orchestrator.notifying import tell_end
     from orchestrator.report.progress import progress_view
@@ -179,7 +180,7 @@ def _finish(store: Store, name: str, sweep_id: int) -> bool:
     status = sweep_status(name, with_standings(store.progress(sweep_id), survey(store, sweep_id)))
     show(progress_view(status))
     tell_end(store, name)
-    return bool(status.failures)
+    return any(only is None or run.run_id in only for run in status.failures)
 
 
 def _say(text: Any) -> None:

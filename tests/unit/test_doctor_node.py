@@ -1,0 +1,115 @@
+"""What a compute node says of itself: what is not as where the job was submitted is BAD, and says what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator import doctor, doctor_cluster, doctor_node
+from orchestrator.db import schema
+from orchestrator.doctor import Finding
+from orchestrator.doctor_node import Answer, Asked
+from orchestrator.processes import this_host
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Asked:
+    url = f"sqlite:///{tmp_path}/sweeps.db"
+    schema.upgrade(url)
+    return Asked(url, True, this_host(), "auto", sys.executable, doctor.versions(), 0)
+
+
+@pytest.fixture(autouse=True)
+def torch_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes seconds."""
+    monkeypatch.setattr(doctor, "torch", lambda: Finding("torch sees", True, "2 GPUs, 8 CPU threads"))
+
+
+def looked(asked: Asked, **changes: object) -> dict[str, Finding]:
+    return {found.name: found for found in doctor_node.look(dataclasses.replace(asked, **changes))}  # type: ignore[arg-type]
+
+
+def test_all_is_well(asked: Asked) -> None:
+    found = looked(asked, gpus=2)
+    assert list(found) == ["database", "python", "policy cache", "torch sees"]
+    assert all(one.good for one in found.values()), found
+
+
+def test_databases(asked: Asked, tmp_path: Path) -> None:
+    missing = looked(asked, database=f"sqlite:///{tmp_path}/other.db", launched_from="login1")["database"]
+    assert missing.good is False
+    assert "but login1 sees it: use one that both do" in missing.detail
+    assert looked(asked, database=f"sqlite:///{tmp_path}/other.db", has_schema=False)["database"].good is None
+    elsewhere = looked(asked, launched_from="login1")["database"]
+    assert elsewhere.good
+    assert elsewhere.detail.endswith("made on another host, login1: jobs write journals only")
+    away = looked(asked, database="postgresql://me@127.0.0.1:1/sweeps")["database"]
+    assert away.good is False
+    unreadable = looked(asked, database=f"file:{tmp_path}/none.url")["database"]
+    assert (unreadable.good, "cannot be read" in unreadable.detail) == (False, True)
+
+
+def test_versions(asked: Asked) -> None:
+    there = {**asked.versions, "torch": "1.0", "oldie": "3"}
+    other = looked(asked, versions=there, interpreter="/usr/bin/other")["python"]
+    assert other.good is False
+    assert f"torch {asked.versions['torch']} here, 1.0 there" in other.detail
+    assert "oldie missing here, 3 there" in other.detail
+    assert f"{sys.executable} here, /usr/bin/other there" in other.detail
+    assert looked(asked, interpreter="")["python"].good, "the grid names one"
+
+
+def test_gpus(asked: Asked) -> None:
+    few = looked(asked, gpus=3)["torch sees"]
+    assert (few.good, "and 3 were asked for" in few.detail) == (False, True)
+
+
+@pytest.mark.parametrize(("code", "good"), [("", True), ("raise ImportError('no CUDA here')", False)])
+def test_vllm(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, good: bool) -> None:
+    (tmp_path / "vllm.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = looked(asked, versions={**asked.versions, "vllm": "0.32"})["vllm"]
+    assert (found.good, found.detail) == (good, "it can be imported" if good else "ImportError: no CUDA here")
+
+
+def test_answers_come_piece_by_piece(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / doctor_node.ASKED).write_text(json.dumps(dataclasses.asdict(asked)))
+    assert doctor_node.read(tmp_path) is None
+    seen: list[Answer | None] = []
+    write = doctor_node._write
+
+    def written(*arguments: object, **options: object) -> None:
+        write(*arguments, **options)  # type: ignore[arg-type]
+        seen.append(doctor_node.read(tmp_path))
+
+    monkeypatch.setattr(doctor_node, "_write", written)
+    doctor_node.main(tmp_path)
+    assert [(len(one.findings), one.done) for one in seen if one] == [
+        (0, False), (1, False), (2, False), (3, False), (4, False), (4, True),
+    ]  # fmt: skip
+
+
+def test_clocks_are_only_told() -> None:
+    found = doctor_cluster._clocks(0.0)
+    assert found.good
+    assert "s apart; it does not matter" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--gpus", "1"], "say what the job of --cluster asks for"),
+        (["--cluster", "--grid", "x.yaml", "--gpus", "1"], "leave out --partition, --account and --gpus"),
+    ],
+)
+def test_options_that_contradict(options: list[str], said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator.cli", "doctor", *options], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
