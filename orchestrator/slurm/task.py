@@ -85,7 +85,9 @@ def main(folder: Path) -> int:
         clock.start(stop)
         ended = run_share(spec, stop=stop)
     if stop.why in ("time_limit", "preempted") and _is_unfinished(ended, len(directories)):
-        _requeue(job_id, stop.why, ended, restarts, content["requeues"])
+        fruitless = stop.why == "time_limit" and not any(one.learner_steps for one in ended)
+        if _may_go_on(folder / f"fruitless-{index}", fruitless, restarts, content["requeues"]):
+            _requeue(job_id)
     return 1 if any(one.outcome in ("failed", "diverged") for one in ended) else 0
 
 
@@ -122,13 +124,21 @@ def _is_unfinished(ended: Sequence[Ended], runs: int) -> bool:
     return len(ended) < runs or any(one.outcome == "interrupted" for one in ended)
 
 
-def _requeue(job_id: str, why: str, ended: Sequence[Ended], restarts: int, most: int) -> None:
-    if why == "time_limit" and not any(one.learner_steps for one in ended):
+def _may_go_on(mark: Path, fruitless: bool, restarts: int, most: int) -> bool:
+    # Slurm's signal may come early, and a slow start take what is left: only twice in a row means too short.
+    twice = fruitless and mark.exists()
+    if fruitless:
+        mark.touch()
+    else:
+        mark.unlink(missing_ok=True)
+    if twice:
         log.error("the time limit is too short for one learner step: not tried again")
-        return
-    if restarts >= most:
+    elif restarts >= most:
         log.error("the job was put back into the queue %d times: not again", restarts)
-        return
+    return not twice and restarts < most
+
+
+def _requeue(job_id: str) -> None:
     try:
         client.requeue(job_id)
     except SlurmUnavailable as error:
