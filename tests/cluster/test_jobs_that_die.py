@@ -85,7 +85,7 @@ def test_while_they_run_or_have_failed_already(story: Story) -> None:
         (EXITS, "lost", "killed", "Slurm says FAILED, exit code 3"),
         (KILLED, "lost", "killed", "Slurm says FAILED"),
         (CANCELLED, "cancelled", "cancelled", "its job was cancelled by "),
-        (NEVER_BEGAN, "cancelled", "cancelled", "its task was cancelled before it began"),
+        (NEVER_BEGAN, "cancelled", "cancelled", "was cancelled"),
     ],
     ids=["exception", "os._exit", "kill -9", "scancel of a running task", "scancel of a pending task"],
 )

@@ -59,5 +59,5 @@ def test_resources_in_submitits_spelling() -> None:
     resources = Resources(gpus=1, mem_gb=80, partition="gpu", account="lab", slurm={"nice": 10, "mail-type": "FAIL"})
     assert parameters(resources) == {
         "time": 30, "cpus_per_task": 1, "mem": "81920MB", "gpus_per_node": 1, "partition": "gpu", "account": "lab",
-        "array_parallelism": 256, "signal_delay_s": 90, "nice": 10, "additional_parameters": {"mail-type": "FAIL"},
+        "array_parallelism": 256, "signal_delay_s": 90, "mail_type": "FAIL", "additional_parameters": {"nice": 10},
     }  # fmt: skip
