@@ -86,8 +86,8 @@ def begin(
         raise SelectionError(f"no run {claim.run_id}")
     if claim.attempt <= run.fence:
         return _begun_by(connection, claim, origin)
-    # A cancelled run waits for the launch that makes it pending; the job of an earlier one may not take it.
-    if not run.unfinished or run.state == "cancelled" or (run.state == "running" and not take_over):
+    # One that failed or was cancelled waits for the launch that makes it pending; a job that is there may not take it.
+    if not run.unfinished or run.state in ("failed", "cancelled") or (run.state == "running" and not take_over):
         return False
     start(
         connection,

@@ -200,6 +200,9 @@ def test_failed_lost_and_retried(store: Store, run_id: int) -> None:
     assert state(store, run_id) == ("failed", "CheckpointError: damaged")
     assert run_id in store.unfinished_runs(1)
 
+    again = next_claim(store, run_id)
+    requeued = store.begin_attempt(again, OTHER, resumed_from_sync=None, resumed_from_step=None, take_over=True)
+    assert not requeued, "what failed is not tried again before somebody launches it"
     store.set_queued([run_id])
     assert state(store, run_id) == ("queued", None)
     claim = begin(store, run_id)
