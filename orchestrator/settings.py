@@ -62,7 +62,7 @@ def profile() -> Path | None:
             raise UsageError(f"STALESWEEP_PROFILE: no file {chosen}")
         return Path(chosen) if chosen else None
     usual = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "stalesweep" / "profile.yaml"
-    return usual if usual.is_file() else None
+    return usual if os.path.isfile(usual) else None  # noqa: PTH113  # `Path.is_file` raises where a folder is closed
 
 
 def jobs_write() -> str:
