@@ -20,7 +20,7 @@ class Receiver:
         url: The webhook's; its path is a secret.
         messages: What it took, decoded.
         contacts: How often it was asked, refusals included.
-        answers: What it answers next, one a contact: a status, None to be silent, 0 for what is not HTTP; then always 200.
+        answers: What it answers next, one a contact: a status, None to be silent, 0 for what is not HTTP. Then 200.
     """
 
     def __init__(self) -> None:

@@ -42,7 +42,7 @@ def test_status_imports_only_what_it_needs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "module",
     ["launch", "job", "track", "grid", "frames", "export", "doctor", "db.store", "laws.fit", "report.tables",
-     "report.progress"],
+     "report.progress", "cancelling", "logs", "doctor_cluster", "doctor_node", "slurm.task"],
 )  # fmt: skip
 def test_the_control_plane_never_imports_torch(module: str) -> None:
     loaded = modules_after(f"import orchestrator.{module}")
