@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 GRID = """
 name: on-slurm
 grid: {model: [tiny], k: [4], eta: [5e-4, 2e-3], seed: [0]}
-fixed: {horizon: 16}
+fixed: {horizon: 16, tiny: {warmup_steps: 40}}
 resources: {cpus: 1, mem_gb: 1, time_min: 5, array_parallelism: 2}
 """
 
