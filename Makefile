@@ -39,7 +39,7 @@ check: install-dev
 	$(BIN)/lint-imports
 	$(PYTEST) -q -m "not slow" tests/unit
 
-bench: install-dev
+bench: install-dev services
 	tests/benchmarks/trl/setup
 	$(BIN)/python -m tests.benchmarks.bench_worker
 	$(BIN)/python -m tests.benchmarks.bench_smollm2
@@ -49,6 +49,7 @@ bench: install-dev
 	$(BIN)/python -m tests.benchmarks.bench_store
 	$(BIN)/python -m tests.benchmarks.bench_journal
 	$(BIN)/python -m tests.benchmarks.bench_large
+	$(BIN)/python -m tests.benchmarks.bench_cluster
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
