@@ -197,7 +197,7 @@ def _why(place: Place, job: Job, log_tail: str) -> tuple[str, str]:
     last = f": {lines[-1].strip()}" if (lines := log_tail.strip().splitlines()) else ""
     if place.state == "queued":
         return "never_began", f"its job ended with {how} before the run began{last}"
-    return "killed", f"its process was killed: Slurm says {job.state}, {how}"
+    return "killed", f"its process ended without a word: Slurm says {job.state}, {how}"
 
 
 def _gone(place: Place, submitted: Submitted, answers: Answers, writes: bool, *, forgotten: bool) -> Standing:
