@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.errors import NothingToDo
+from orchestrator.errors import NothingToDo, SlurmUnavailable
 
 if TYPE_CHECKING:
     from orchestrator.db.store import Store
@@ -140,21 +140,29 @@ class _Tender:
     def __init__(self, store: Store, sweep_id: int, name: str, only: set[int] | None) -> None:
         self._store, self._sweep_id, self._name = store, sweep_id, name
         self._only = only
+        self._said = ""
 
     def __call__(self, found: Survey) -> bool:
+        try:
+            return self._submit_again(found)
+        except (NothingToDo, SlurmUnavailable) as error:  # the queue is full, or Slurm away: both pass
+            if str(error) != self._said:
+                self._said = str(error)
+                _say(error)
+            return True
+
+    def _submit_again(self, found: Survey) -> bool:
         from orchestrator import launch as launching
         from orchestrator.slurm import dispatch
 
+        dispatch.find_lost_answers(self._store, self._sweep_id, _say)
         again = dispatch.settle_and_choose(self._store, self._sweep_id, found)
         again = [run_id for run_id in again if self._only is None or run_id in self._only]
         if not again:
             return False
         directories = launching.prepare(self._store, self._sweep_id, again)
         _say(f"trying {len(again)} run{'s' if len(again) > 1 else ''} again")
-        try:
-            dispatch.submit(self._store, self._sweep_id, self._name, directories, _say)
-        except NothingToDo as full:
-            _say(str(full))
+        dispatch.submit(self._store, self._sweep_id, self._name, directories, _say)
         return True
 
 

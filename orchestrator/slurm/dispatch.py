@@ -28,7 +28,7 @@ def catch_up(store: Store, sweep_id: int, say: Say) -> Survey:
     Returns:
         The runs as they stand.
     """
-    _find_lost_answers(store, sweep_id, say)
+    find_lost_answers(store, sweep_id, say)
     found = survey(store, sweep_id)
     settle(store, found)
     return found
@@ -118,7 +118,7 @@ def _say_more_memory(wanted: Mapping[int, Resources], asked: Mapping[int, Resour
         say(f"more memory than the grid says, {max(more):g} GB at most, for {runs} that had too little")
 
 
-def _find_lost_answers(store: Store, sweep_id: int, say: Say) -> None:
+def find_lost_answers(store: Store, sweep_id: int, say: Say) -> None:
     """Find the submissions whose answer was lost; those that Slurm has not taken are taken back.
 
     A submission may be on its way for as long as sbatch may take, so one that is not found is waited for so long.
