@@ -161,8 +161,8 @@ class _Tender:
         if not again:
             return False
         directories = launching.prepare(self._store, self._sweep_id, again)
-        _say(f"trying {len(again)} run{'s' if len(again) > 1 else ''} again")
         dispatch.submit(self._store, self._sweep_id, self._name, directories, _say)
+        _say(f"{len(again)} run{'s are' if len(again) > 1 else ' is'} tried again")
         return True
 
 
