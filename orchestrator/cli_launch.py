@@ -55,7 +55,7 @@ def launch(
     sweep = load_sweep(grid, allow_huge=allow_huge, profile=profile())
     chosen = launching.choose_executor(executor)
     if dry_run:
-        _print_plan(sweep, chosen)
+        _print_plan(sweep, chosen, database_url(db))
         return
     if done := upgrade(database_url(db)):
         typer.echo(str(done), err=True)
@@ -166,7 +166,8 @@ class _Tender:
         return True
 
 
-def _print_plan(sweep: Sweep, executor: str) -> None:
+def _print_plan(sweep: Sweep, executor: str, url: str) -> None:
+    from orchestrator import estimate
     from orchestrator.cli_output import show
     from orchestrator.report.progress import plan_view
     from orchestrator.slurm import arrays
@@ -175,7 +176,8 @@ def _print_plan(sweep: Sweep, executor: str) -> None:
     if executor == "slurm":
         plan = arrays.plan({number: run.resources for number, run in enumerate(sweep.runs)}, arrays.limits_of)
         lines = [*(arrays.describe(array) for array in plan.arrays), *plan.notes]
-    show(plan_view(sweep, executor, lines))
+    hours = estimate.hours(sweep.runs, estimate.stored_paces(url, {run.cell.model for run in sweep.runs}))
+    show(plan_view(sweep, executor, hours, lines))
 
 
 def _finish(store: Store, name: str, sweep_id: int, only: set[int] | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -240,3 +241,17 @@ def _latest(
 ) -> ColumnElement[Any]:
     # A subquery per column: each reads one end of the primary key, where a join would read the whole run.
     return select(column).where(run == Run.id).order_by(order.desc()).limit(1).scalar_subquery()
+
+
+def step_times(connection: Connection, models: Iterable[str]) -> dict[str, list[float]]:
+    """List the seconds of a learner step of each finished run of models, see `Store.step_times`."""
+    found: dict[str, list[float]] = {}
+    rows = connection.execute(
+        select(Cell.model, cast(1.0 / _RATE, Double))
+        .join(Run, Run.cell_id == Cell.id)
+        .join(Attempt, and_(Attempt.run_id == Run.id, Attempt.number == Run.fence))
+        .where(Cell.model.in_(list(models)), Run.state.in_(RESULT_STATES), _RATE > 0)
+    )
+    for model, step_s in rows:
+        found.setdefault(model, []).append(step_s)
+    return found

@@ -102,6 +102,11 @@ class Store(AttemptStore):
         with self.read() as connection:
             return queries.progress(connection, sweep_id)
 
+    def step_times(self, models: Iterable[str]) -> dict[str, list[float]]:
+        """List, by model, how many seconds a learner step took in each finished run of any sweep, set-up left out."""
+        with self.read() as connection:
+            return queries.step_times(connection, models)
+
     def run_folders(self, sweep_id: int | None = None) -> list[RunFolder]:
         """List the runs that are not finished, in order, and how much of their journals is stored.
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from orchestrator.db.models import RESULT_STATES
 from orchestrator.db.store import RunProgress
-from orchestrator.grid import Sweep
+from orchestrator.grid import Cell, Run, Sweep
 from orchestrator.report.columns import GAP, blocks
 from orchestrator.track import CellStatus, SweepStatus
 
@@ -117,26 +117,29 @@ _OTHER_STATES = {
 }  # fmt: skip
 
 
-def plan_view(sweep: Sweep, executor: str, arrays: Sequence[str]) -> RenderableType:
+def plan_view(sweep: Sweep, executor: str, hours: Sequence[str], arrays: Sequence[str]) -> RenderableType:
     """What a launch would do.
 
     Args:
         sweep: The expanded grid.
         executor: Where it would run.
+        hours: A line for each model: how long its runs will take.
         arrays: A line for each job array that would be submitted; empty where there are none.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("model", "k", "η", "further axes", "runs", "learner steps"):
         table.add_column(heading, justify="left" if heading in ("model", "further axes") else "right")
-    for cell in sweep.cells:
-        runs = [run for run in sweep.runs if run.cell == cell]
+    by_cell: dict[Cell, list[Run]] = {}
+    for run in sweep.runs:
+        by_cell.setdefault(run.cell, []).append(run)
+    for cell, runs in by_cell.items():
         axes = ", ".join(f"{name} = {value}" for name, value in cell.axes)
         steps = sum(run.config.horizon for run in runs)
         table.add_row(cell.model, str(cell.k), f"{cell.eta:g}", axes, str(len(runs)), f"{steps:,}")
-    gpu_hours = sum(run.resources.gpus * run.resources.time_min / 60 for run in sweep.runs)
     lines = [
-        f"{len(sweep.runs)} runs in {len(sweep.cells)} cells, {sweep.total_learner_steps:,} learner steps in all.",
-        f"Executor: {executor}. GPU-hours: {f'at most {gpu_hours:,.1f}, by the time limits' if gpu_hours else 'none'}.",
+        f"{len(sweep.runs)} runs in {len(by_cell)} cells, {sweep.total_learner_steps:,} learner steps in all.",
+        *hours,
+        f"Executor: {executor}.",
         *arrays,
         "Nothing was written.",
     ]

@@ -1,0 +1,70 @@
+"""How long the runs of a grid will take: by stored runs of the same models, else at most, by their time limits."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from orchestrator.db.store import Store
+from orchestrator.errors import StoreError
+from orchestrator.grid import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast stored runs of a model were.
+
+    Attributes:
+        step_s: Median seconds of a learner step, set-up left out.
+        runs: How many finished runs say so.
+    """
+
+    step_s: float
+    runs: int
+
+
+def stored_paces(url: str, models: Iterable[str]) -> dict[str, Pace]:
+    """Read how fast finished runs of models were; none where the database is not there, or cannot be read.
+
+    Args:
+        url: The database's; it is not made, nor upgraded.
+        models: Their names.
+    """
+    try:
+        with Store(url) as store:
+            found = store.step_times(models)
+    except StoreError:
+        return {}
+    return {model: Pace(statistics.median(times), len(times)) for model, times in found.items()}
+
+
+def hours(runs: Iterable[Run], paces: Mapping[str, Pace]) -> list[str]:
+    """Say how many hours runs will take if each trains to its horizon, a sentence a model, in the models' order.
+
+    Args:
+        runs: The runs.
+        paces: By model, as far as they are known.
+    """
+    by_model: dict[str, list[Run]] = {}
+    for run in runs:
+        by_model.setdefault(run.cell.model, []).append(run)
+    return [_of_model(model, runs, paces.get(model)) for model, runs in by_model.items()]
+
+
+def _of_model(model: str, runs: list[Run], pace: Pace | None) -> str:
+    each_h = [
+        run.resources.time_min / 60 if pace is None else run.config.horizon * pace.step_s / 3600 for run in runs
+    ]  # fmt: skip
+    gpu_hours = sum(hours * run.resources.gpus for hours, run in zip(each_h, runs, strict=True))
+    gpus = f", {_rounded(gpu_hours)} GPU-hours" if gpu_hours else ", no GPU"
+    if pace is None:
+        return f"{model}: at most {_rounded(sum(each_h))} hours of runs{gpus}, by the time limits."
+    count = f"{pace.runs:,} finished run{'s' if pace.runs > 1 else ''}"
+    return (
+        f"{model}: about {_rounded(sum(each_h))} hours of runs{gpus}, at {pace.step_s:.3g} s a learner step ({count})."
+    )
+
+
+def _rounded(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
