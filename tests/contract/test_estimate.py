@@ -17,6 +17,7 @@ from orchestrator.db.models import Attempt
 from orchestrator.db.store import Store
 from orchestrator.estimate import Pace, hours, stored_paces
 from orchestrator.grid import Sweep, load_sweep
+from tests.stand_in import StandIn
 
 GRID = """
 grid: {model: [tiny, big], k: [2], eta: [1e-3], seed: [0, 1]}
