@@ -36,7 +36,7 @@ def test_jobs_of_slurm(name: str, cluster: DevCluster, server: Server, tmp_path:
         time.sleep(0.2)
     stdout, stderr = launched.communicate()
     assert launched.returncode == 0, stderr
-    [array] = [line.split()[-1] for line in stderr.splitlines() if line.startswith("submitted array")]
+    [array] = [line.split()[2].rstrip(":") for line in stderr.splitlines() if line.startswith("submitted array")]
     shown.add(slurm("write", "batch_script", array, "-"))
     assert any(f"JobId={array}" in text or f"ArrayJobId={array}" in text for text in shown)
     assert any("srun" in text for text in shown), "the batch script"
