@@ -61,7 +61,13 @@ def launch(
         typer.echo(str(done), err=True)
     with Store(database_url(db)) as store:
         sweep_id = store.register(sweep, extend=extend)
-        run_ids = launching.pending_runs(store, sweep_id, catch_up(store, sweep_id, sweep.name))
+        try:
+            run_ids = launching.pending_runs(store, sweep_id, catch_up(store, sweep_id, sweep.name))
+        except NothingToDo as nothing:
+            if not (wait and chosen == "slurm" and store.unfinished_runs(sweep_id)):
+                raise
+            _say(f"{nothing}: watching them")
+            run_ids = []
         if len(run_ids) > ASK_ABOVE and sys.stdin.isatty() and not yes:
             typer.confirm(f"Launch {len(run_ids)} runs on {chosen}?", abort=True)
         if detach and chosen == "local":
@@ -101,7 +107,7 @@ def train(
         store: The results database.
         sweep_id: The sweep.
         name: Its name.
-        run_ids: The runs; nobody has them.
+        run_ids: The runs; nobody has them. Where there are none, those that jobs have are watched.
         executor: What trains them.
         max_parallel: Local processes at a time; None = as many as there are cores.
         wait: On Slurm: stay, watch, and try again what may be tried again.
@@ -115,11 +121,12 @@ def train(
     from orchestrator.report.live import show_progress
     from orchestrator.slurm import dispatch
 
-    directories = launching.prepare(store, sweep_id, run_ids)
+    directories = launching.prepare(store, sweep_id, run_ids) if run_ids else {}
     if reason := launching.why_journals_only(store, executor):
         _say(f"{reason}: jobs write journals only, and `stalesweep status` brings them in")
     if executor == "slurm":
-        dispatch.submit(store, sweep_id, name, directories, _say)
+        if directories:
+            dispatch.submit(store, sweep_id, name, directories, _say)
         if not wait:
             typer.echo(f"{len(run_ids)} runs submitted; watch them with: stalesweep status {name} --watch")
             return False

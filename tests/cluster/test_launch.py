@@ -43,6 +43,17 @@ def test_a_sweep_on_slurm_gives_the_rows_of_a_local_one(
     assert {job[2] for job in jobs} == {"0", "1"}
 
 
+def test_who_comes_later_may_wait_too(cluster: DevCluster, tmp_path: Path, policy_cache: Path) -> None:
+    ws = workspace(tmp_path, policy_cache)
+    assert ws.run("launch", ws.grid(GRID), "--executor", "slurm").returncode == 0
+    again = ws.run("launch", ws.grid(GRID), "--executor", "slurm", "--wait")
+    assert again.returncode == 0, again.stderr
+    assert "in the hands of jobs: watching them" in again.stderr
+    assert "submitted array" not in again.stderr
+    assert "2 of 2 runs done" in again.stdout
+    assert ws.run("launch", ws.grid(GRID), "--executor", "slurm", "--wait").returncode == 3
+
+
 def test_auto_is_slurm_where_it_answers(cluster: DevCluster, tmp_path: Path, policy_cache: Path) -> None:
     ws = workspace(tmp_path, policy_cache)
     planned = ws.run("launch", ws.grid(GRID), "--dry-run").stdout
