@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from orchestrator.slurm.task import SHARES
 from tests.integration.sweeps import Workspace
 from tests.passwords import NAMES, form, shows_nothing
 from tests.servers import TOKEN, Server
@@ -50,7 +51,7 @@ def processes_show_nothing(ws: Workspace, launcher: int) -> set[str]:
 
 def files_show_nothing(folder: Path) -> None:
     files = [path for path in folder.rglob("*") if path.is_file()]
-    assert any(path.suffix == ".pkl" for path in files), "what submitit hands to jobs"
+    assert any(path.suffix == ".pkl" or path.name == SHARES for path in files), "what jobs are handed"
     assert any(path.name == "log.txt" for path in files)
     for path in files:
         assert TOKEN.encode() not in path.read_bytes(), path
