@@ -120,7 +120,7 @@ def test_a_killed_launcher_is_taken_over_without_training_twice(ws: Workspace) -
         launch.kill()
     busy = ws.run("launch", "grid.yaml", "--executor", "local")
     assert busy.returncode == 3
-    assert "in the hands of running jobs" in busy.stderr
+    assert "in the hands of jobs" in busy.stderr
     wait_for(lambda: syncs_stored(ws) == 400, "the orphaned job to finish")
     wait_for(lambda: "every run" in ws.run("launch", "grid.yaml").stderr, "the end of the run", 30)
     with ws.store() as store, store.read() as connection:
