@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -223,7 +224,9 @@ def ask(*command: str) -> str:
         SlurmUnavailable: It fails or takes too long; the message is its last word.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, env=_environment(), capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise SlurmUnavailable(f"{command[0]} did not answer within {TIMEOUT_S:.0f} s") from error
     except OSError as error:
@@ -234,6 +237,11 @@ def ask(*command: str) -> str:
         said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
         raise SlurmUnavailable(said if said.startswith(command[0]) else f"{command[0]}: {said}")
     return done.stdout
+
+
+def _environment() -> dict[str, str]:
+    # None of these commands needs what may hold a password, and `ps` shows their environment.
+    return {name: value for name, value in os.environ.items() if not name.startswith(("STALESWEEP_", "PG"))}
 
 
 def _tasks(job_id: str) -> Iterator[TaskId]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,12 +29,13 @@ def cluster(session_cluster: DevCluster, monkeypatch: pytest.MonkeyPatch) -> Dev
 
 
 @pytest.fixture
-def own_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DevCluster]:
+def own_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[DevCluster]:
     """A cluster of this test's own, not yet up, with SLURM_CONF set; taken down afterwards."""
-    own = DevCluster(tmp_path / "slurm")
-    monkeypatch.setenv("SLURM_CONF", str(own.slurm_conf))
-    yield own
-    own.command("down")
+    with tempfile.TemporaryDirectory(prefix="stalesweep-", ignore_cleanup_errors=True) as short:
+        own = DevCluster(Path(short) / "slurm")
+        monkeypatch.setenv("SLURM_CONF", str(own.slurm_conf))
+        yield own
+        own.command("down")
 
 
 @pytest.fixture(scope="session")

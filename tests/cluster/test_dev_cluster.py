@@ -198,7 +198,7 @@ def test_a_daemon_that_fails_is_named_with_its_log(own_cluster: DevCluster, tmp_
     assert processes_of(own_cluster.folder) == set()
 
 
-def test_what_cannot_be_done_is_said(own_cluster: DevCluster, tmp_path: Path) -> None:
+def test_refusals(own_cluster: DevCluster, tmp_path: Path) -> None:
     no_slurm = own_cluster.command("up", env={"PATH": str(tmp_path)})
     assert (no_slurm.returncode, no_slurm.stdout) == (1, "")
     assert "run slurm/install-debian" in no_slurm.stderr

@@ -133,7 +133,9 @@ def test_a_server_that_is_away_when_an_attempt_begins_and_ends(server: Server, m
     assert "the server cannot be reached: is it running" in log
     assert "`stalesweep status` brings them from the journal" in log
     found = jobs.collect()
-    assert (found.records, found.runs, found.notes) == (24, 2, [])
+    entries = [e for run in (1, 2) for e in journal.read(journal.path_of(jobs.directory(run), 1)).entries]
+    slow = sum(entry["record"] == "beat" for entry in entries)  # of attempts that waited for long
+    assert (found.records - slow, found.runs, found.notes) == (24, 2, [])
     for run_id in (1, 2):
         jobs.check(run_id)
 
@@ -169,8 +171,9 @@ def test_sixty_four_writers_where_twenty_may_connect(
             time.sleep(0.1)
     assert [children.end(writer) for writer in writers] == [0] * 64
     logs = [(jobs.directory(run_id) / "log.txt").read_text() for run_id in range(1, 65)]
-    assert most >= 15, "the limit was reached"
-    print(f"\n{most} connections; {sum('connection limit' in log for log in logs)} of 64 runs met the limit")
+    met = sum("connection limit" in log for log in logs)
+    assert met > 0, "the limit was reached"
+    print(f"\n{most} connections at most were seen; {met} of 64 runs met the limit")
     found = jobs.collect()
     assert found.notes == []
     print(f"{64 * 22 - found.records} of {64 * 22} records were stored by the runs themselves")
