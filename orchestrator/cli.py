@@ -87,7 +87,7 @@ def status(
     from orchestrator.track import status_of
 
     _one_of("--format", format, ("table", "json"))
-    with _store(db) as store:
+    with cli_runs.open_store(db) as store:
         names = sweeps or store.sweep_names()
         for name in names:
             collecting(store, name)
@@ -133,7 +133,7 @@ def fit_laws(
     from orchestrator.report import tables
 
     _one_of("--format", format, tables.FORMATS)
-    with _store(db) as store:
+    with cli_runs.open_store(db) as store:
         names = sweeps or store.sweep_names()
         for name in names:
             collecting(store, name)
@@ -161,7 +161,7 @@ def fit_laws(
 @exit_codes
 def collect(sweeps: SweepNames = None, db: Database = None) -> None:
     """Bring what journals hold and the database does not; `status` and `fit-laws` do so too."""
-    with _store(db) as store:
+    with cli_runs.open_store(db) as store:
         for name in sweeps or store.sweep_names():
             collecting(store, name)
 
@@ -178,7 +178,7 @@ def export(
     from orchestrator.export import export as write
 
     _one_of("--format", format, ("parquet", "csv"))
-    with _store(db) as store:
+    with cli_runs.open_store(db) as store:
         for name in sweeps or []:
             store.sweep_id(name)
         for path in write(store, sweeps, out, format):  # type: ignore[arg-type]  # checked above
@@ -213,13 +213,6 @@ def init(
 
 for action in (cli_db.upgrade, cli_db.current, cli_db.check):
     db_app.command()(exit_codes(action))
-
-
-def _store(db: str | None) -> Store:
-    from orchestrator.db.store import Store
-    from orchestrator.settings import database_url
-
-    return Store(database_url(db))
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
