@@ -11,6 +11,7 @@ import pytest
 from orchestrator.db import schema
 from orchestrator.db.store import Store
 from orchestrator.grid import Sweep, load_sweep
+from tests.jobs import Jobs
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -24,6 +25,14 @@ def store(url: str) -> Iterator[Store]:
     schema.upgrade(url)
     with Store(url) as store:
         yield store
+
+
+@pytest.fixture
+def jobs(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Jobs]:
+    """Make a sweep of so many runs whose jobs are processes of the test's; commands see its database."""
+    monkeypatch.setenv("STALESWEEP_RUNS", "")  # put back afterwards
+    monkeypatch.setenv("STALESWEEP_DB", url)
+    return lambda runs=1, **options: Jobs(url, tmp_path, runs, **options)
 
 
 @pytest.fixture

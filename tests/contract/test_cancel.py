@@ -25,13 +25,6 @@ REASON = "cancelled by me"
 WRITES = pytest.mark.parametrize("writes", ["database", "journal"])
 
 
-@pytest.fixture
-def jobs(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Jobs]:
-    monkeypatch.setenv("STALESWEEP_RUNS", "")  # put back afterwards
-    monkeypatch.setenv("STALESWEEP_DB", url)
-    return lambda runs=1, **options: Jobs(url, tmp_path, runs, **options)
-
-
 MakeJobs = Callable[..., Jobs]
 
 

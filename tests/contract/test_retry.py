@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from stores import begin
@@ -16,14 +15,6 @@ from orchestrator.grid import Resources
 from orchestrator.slurm import dispatch
 from tests import children, fake_worker
 from tests.jobs import Jobs
-
-
-@pytest.fixture
-def jobs(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Jobs]:
-    monkeypatch.setenv("STALESWEEP_RUNS", "")  # put back afterwards
-    monkeypatch.setenv("STALESWEEP_DB", url)
-    return lambda runs: Jobs(url, tmp_path, runs)
-
 
 MakeJobs = Callable[[int], Jobs]
 

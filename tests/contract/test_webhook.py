@@ -31,13 +31,6 @@ def hook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Receiver]:
         yield found
 
 
-@pytest.fixture
-def jobs(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Jobs]:
-    monkeypatch.setenv("STALESWEEP_RUNS", "")  # put back afterwards
-    monkeypatch.setenv("STALESWEEP_DB", url)
-    return lambda runs=1, **options: Jobs(url, tmp_path, runs, **options)
-
-
 MakeJobs = Callable[..., Jobs]
 
 
