@@ -201,7 +201,9 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not
         try:
             asked = parameters(resources)
             more = asked["additional_parameters"]
-            if not {"no-requeue", "no_requeue"} & more.keys():
+            if resources.slurm.get("requeue") is False:
+                more["no-requeue"] = True
+            if "no-requeue" not in more:
                 more["requeue"] = True  # else many sites refuse to put a job back into the queue
             self.update_parameters(job_name=name, comment=f"stalesweep {token}", **asked)
         except (ValueError, TypeError) as error:

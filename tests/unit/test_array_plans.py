@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.errors import NothingToDo
-from orchestrator.grid import Resources
-from orchestrator.slurm.arrays import Plan, describe, parameters, plan
+from orchestrator.grid import Resources, load_sweep
+from orchestrator.slurm.arrays import Executor, Plan, describe, parameters, plan
 from orchestrator.slurm.limits import Limits
 
 SMALL, LARGE = Resources(), Resources(gpus=1, mem_gb=80)
@@ -107,6 +108,30 @@ def test_resources_in_submitits_spelling(asked: dict[str, Any], expected: dict[s
     found = parameters(Resources(**asked))
     assert {name: found[name] for name in expected} == expected
     assert set(found) >= {"time", "mem", "cpus_per_task"}
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("{}", "requeue"),
+        ("{requeue: true}", "requeue"),
+        ("{no-requeue: false}", "requeue"),
+        ("{no-requeue: true}", "no-requeue"),
+        ("{no_requeue: true}", "no-requeue"),
+        ("{requeue: false}", "no-requeue"),
+    ],
+)
+def test_whether_slurm_may_requeue_a_job(
+    written: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "srun").touch(0o755)  # submitit looks for it
+    monkeypatch.setenv("PATH", str(tmp_path))
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(f"grid: {{model: [tiny], k: [2], eta: [1e-3], seed: [0]}}\nresources: {{slurm: {written}}}\n")
+    [run] = load_sweep(grid).runs
+    executor = Executor(tmp_path, "orchestrator.slurm.task", run.resources, "stalesweep-grid-ab12", "ab12")
+    script = executor._make_submission_file_text("true", "ab12").splitlines()
+    assert [line for line in script if line.endswith("requeue")] == [f"#SBATCH --{expected}"]
 
 
 def test_an_array_is_described() -> None:
