@@ -7,11 +7,12 @@ run of its share; a job of Slurm that has none left is cancelled too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.collect import collect_runs
+from orchestrator.collect import collect_runs, has_news
 from orchestrator.db.queries import RunFolder
 from orchestrator.db.selection import SelectedRun
 from orchestrator.db.store import Store
@@ -25,6 +26,8 @@ GOING = ("pending", "queued", "running", "lost")
 """The states of runs that can be cancelled: of a lost one the process may yet live."""
 
 _ROUNDS = 3
+_WRITERS = 16
+"""Threads that write words: each waits for the disk, and a file system flushes what several wait for at once."""
 
 
 @dataclass(slots=True)
@@ -42,13 +45,16 @@ class Cancelled:
     notes: list[str] = field(default_factory=list)
 
 
-def cancel(store: Store, runs: Sequence[SelectedRun], reason: str) -> Cancelled:
+def cancel(
+    store: Store, runs: Sequence[SelectedRun], reason: str, advance: Callable[[int], None] = lambda _: None
+) -> Cancelled:
     """Cancel runs that are going, and the tasks of Slurm that are left with nothing to do.
 
     Args:
         store: The results database, with the journals of the runs brought in.
         runs: Runs in one of the states `GOING`.
         reason: Why, for people.
+        advance: Told of so many runs more that they are in hand.
 
     Raises:
         StoreError: The database cannot be used; where its word is in the run directories, who collects finishes it.
@@ -57,12 +63,13 @@ def cancel(store: Store, runs: Sequence[SelectedRun], reason: str) -> Cancelled:
     done = Cancelled()
     sweeps = sorted({run.sweep_id for run in runs})
     submissions = {one.submission_id: one for sweep_id in sweeps for one in store.submissions(sweep_id)}
-    before = _going(store, sweeps)
+    before = _unfinished(store, sweeps)
     left = {run.run_id for run in runs}
     for _ in range(_ROUNDS):  # an attempt that begins meanwhile may have taken a later number
-        _say_so(store, sweeps, left, reason, done.notes)
-        going = _going(store, sweeps)
-        done.runs += sorted(left - going.keys())
+        _say_so(store, sweeps, left, reason, done.notes, advance)
+        now = _unfinished(store, sweeps)
+        going = {run_id: place for run_id, place in now.items() if place.state in GOING}
+        done.runs += sorted(run_id for run_id in left & now.keys() if now[run_id].state == "cancelled")
         left &= going.keys()
         if not left:
             break
@@ -75,37 +82,46 @@ def cancel(store: Store, runs: Sequence[SelectedRun], reason: str) -> Cancelled:
     return done
 
 
-def _going(store: Store, sweeps: Iterable[int]) -> dict[int, Place]:
-    places = [place for sweep_id in sweeps for place in store.places(sweep_id)]
-    return {place.run_id: place for place in places if place.state in GOING}
+def _unfinished(store: Store, sweeps: Iterable[int]) -> dict[int, Place]:
+    return {place.run_id: place for sweep_id in sweeps for place in store.places(sweep_id)}
 
 
-def _say_so(store: Store, sweeps: Iterable[int], run_ids: set[int], reason: str, notes: list[str]) -> None:
-    """Write it into the run directories, and let the collector bring it to the database."""
+def _say_so(
+    store: Store,
+    sweeps: Iterable[int],
+    run_ids: set[int],
+    reason: str,
+    notes: list[str],
+    advance: Callable[[int], None],
+) -> None:
+    """Write it into the run directories, then into the database, once what attempts wrote before it is there."""
     folders = [folder for sweep_id in sweeps for folder in store.run_folders(sweep_id) if folder.run_id in run_ids]
-    unwritten = {}
-    for folder in folders:
-        try:
-            written = _write(folder, reason)
-        except JournalError as error:
-            notes.append(f"run {folder.run_id}: an attempt that writes its journal only goes on: {error}")
-            written = False
-        if not written:
-            unwritten[folder.run_id] = folder.fence + 1
-    notes += collect_runs(store, folders).notes
-    store.cancel(unwritten, reason)
+    fences = {}
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        written = pool.map(lambda folder: _write(folder, reason, notes), folders)
+        for folder, number in zip(folders, written, strict=True):
+            fences[folder.run_id] = number
+            advance(1)
+    news = [folder for folder in folders if has_news(folder, besides=fences[folder.run_id])]
+    notes += collect_runs(store, news).notes
+    store.cancel(fences, reason)
 
 
-def _write(folder: RunFolder, reason: str) -> bool:
+def _write(folder: RunFolder, reason: str, notes: list[str]) -> int:
+    """Take the number of the run's next attempt, in its directory if it can be."""
     directory = Path(folder.directory or "")
     if folder.directory is None or not directory.is_dir():
-        return False
-    word = Journal.reserve(directory, folder.fence)
+        return folder.fence + 1
     try:
-        word.append("cancel", {"reason": reason})
-    finally:
-        word.close()
-    return True
+        word = Journal.reserve(directory, folder.fence)
+        try:
+            word.append("cancel", {"reason": reason})
+        finally:
+            word.close()
+    except JournalError as error:
+        notes.append(f"run {folder.run_id}: an attempt that writes its journal only goes on: {error}")
+        return folder.fence + 1
+    return word.number
 
 
 def _end(jobs: Iterable[tuple[Submitted, int]], done: Cancelled) -> None:

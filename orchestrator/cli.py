@@ -16,6 +16,7 @@ import typer
 
 from orchestrator import cli_db, cli_doctor, cli_jobs, cli_launch, cli_runs
 from orchestrator.cli_import import import_file
+from orchestrator.cli_options import Database, SweepNames
 from orchestrator.cli_output import collect as collecting
 from orchestrator.cli_output import show, width
 from orchestrator.errors import GridError, NothingToDo, StalesweepError
@@ -33,13 +34,6 @@ app = typer.Typer(
 )
 db_app = typer.Typer(help="The database's schema.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(db_app, name="db")
-
-Database = Annotated[
-    str | None,
-    typer.Option("--db", metavar="URL", help="Database; default STALESWEEP_DB, else sqlite:///stalesweep.db here."),
-]
-SweepNames = Annotated[list[str] | None, typer.Argument(metavar="[SWEEP]...", help="Sweeps; default all.")]
-
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-Database = Annotated[str | None, typer.Option("--db", metavar="URL", help="Database; default as everywhere.")]
+from orchestrator.cli_options import Database
 
 
 def upgrade(db: Database = None) -> None:

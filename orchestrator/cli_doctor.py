@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli_options import Database
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.doctor import Finding
     from orchestrator.grid import Resources
-
-Database = Annotated[str | None, typer.Option("--db", metavar="URL", help="Database; default as everywhere.")]
 
 
 def doctor(

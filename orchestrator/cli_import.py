@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli_options import Database
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def import_file(
         str | None, typer.Option(help="half or zero: how collapse is found in logs; default: what they allow.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be imported, write nothing.")] = False,
-    db: Annotated[str | None, typer.Option("--db", metavar="URL", help="Database; default as everywhere.")] = None,
+    db: Database = None,
 ) -> None:
     """Bring in runs made elsewhere, for `fit-laws`: tables, exports, logs of TRL and Weights & Biases."""
     from orchestrator.importing.forms import FORMATS

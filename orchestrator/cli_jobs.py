@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator import cli_launch
-from orchestrator.cli_runs import ASK_ABOVE, Database, States, Yes, bring_in, confirm, count, open_store, selected
+from orchestrator.cli_options import Database, Selection, States, Yes
+from orchestrator.cli_runs import ASK_ABOVE, bring_in, confirm, count, open_store, progress, selected
 from orchestrator.errors import NothingToDo, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.db.selection import SelectedRun
     from orchestrator.db.store import Store
-
-Selection = Annotated[list[str], typer.Argument(metavar="SEL...", help="Sweeps, or numbers of runs.")]
 
 
 def logs(
@@ -127,7 +126,8 @@ def cancel(sel: Selection, state: States = None, yes: Yes = False, db: Database 
         if not going:
             raise NothingToDo("nothing to cancel: these runs have ended")
         confirm(f"Cancel {count(len(going), 'run')}?", yes=yes or len(going) <= ASK_ABOVE)
-        done = cancelling.cancel(store, going, f"cancelled by {getpass.getuser()}")
+        with progress("cancelling", len(going)) as advance:
+            done = cancelling.cancel(store, going, f"cancelled by {getpass.getuser()}", advance)
         for name in _sweeps(going).values():
             tell_end(store, name)
     for note in done.notes:

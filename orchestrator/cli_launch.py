@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli_options import Database, Yes
 from orchestrator.errors import NothingToDo, SlurmUnavailable
 
 if TYPE_CHECKING:
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
 
 ASK_ABOVE = 100
 """``launch`` asks before it submits more runs than this."""
-
-Database = Annotated[
-    str | None,
-    typer.Option("--db", metavar="URL", help="Database; default STALESWEEP_DB, else sqlite:///stalesweep.db here."),
-]
 
 
 def launch(
@@ -40,7 +36,7 @@ def launch(
     ] = False,
     extend: Annotated[bool, typer.Option("--extend", help="Add new cells to a sweep of this name.")] = False,
     allow_huge: Annotated[bool, typer.Option("--allow-huge", help="Accept more than a million runs.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     db: Database = None,
 ) -> None:
     """Expand a grid, register its runs and train what is not yet done."""

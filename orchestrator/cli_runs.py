@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli_options import Database, Selection, States, Yes
 from orchestrator.errors import NothingToDo, UsageError
 
 if TYPE_CHECKING:
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
 
 ASK_ABOVE = 10
 """Commands ask before they touch more runs than this."""
-
-Database = Annotated[str | None, typer.Option("--db", metavar="URL", help="Database; default as everywhere.")]
-States = Annotated[
-    list[str] | None, typer.Option("--state", "-s", metavar="STATE", help="Only runs in this state; may be repeated.")
-]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def show(
@@ -49,7 +44,7 @@ def show(
 
 
 def rm(
-    sel: Annotated[list[str], typer.Argument(metavar="SEL...", help="Sweeps, or numbers of runs.")],
+    sel: Selection,
     state: States = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would go, remove nothing.")] = False,
     yes: Yes = False,
@@ -69,7 +64,7 @@ def rm(
             typer.echo("Nothing was removed.")
             return
         confirm(f"Remove {count(len(plan.runs), 'run')}?", yes=yes)
-        with _progress(len(plan.runs)) as advance:
+        with progress("removing", len(plan.runs)) as advance:
             gone = removal.carry_out(store, plan, advance)
         typer.echo(f"removed {count(len(plan.runs), 'run')}")
         for name in gone:
@@ -225,10 +220,11 @@ def count(number: int, noun: str) -> str:
 
 
 @contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
+def progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal, and nothing elsewhere; what is yielded is told of so many more that are done."""
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("removing", total=total)
+        task = bar.add_task(doing, total=total)
         yield lambda done: bar.advance(task, done)

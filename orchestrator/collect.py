@@ -53,7 +53,7 @@ def collect(store: Store, sweep_id: int | None = None) -> Collected:
 def collect_runs(store: Store, runs: Iterable[RunFolder]) -> Collected:
     """Bring what the journals of some runs hold and the database does not."""
     collected = Collected()
-    waiting = [run for run in runs if _has_news(run, collected.notes)]
+    waiting = [run for run in runs if has_news(run)]
     for place, run in enumerate(waiting):
         try:
             brought = collect_run(store, run, collected.notes)
@@ -140,12 +140,12 @@ def refill(store: Store, run: RunFolder, learner_steps: int, notes: list[str]) -
         )
 
 
-def _has_news(run: RunFolder, notes: list[str]) -> bool:
+def has_news(run: RunFolder, besides: int | None = None) -> bool:
+    """Whether journals of a run, but for one of them, may hold records that the database does not have yet."""
     try:
-        return bool(_new_journals(run))
-    except OSError as error:
-        notes.append(f"run {run.run_id}: {error}")
-        return False
+        return any(number != besides for number, _ in _new_journals(run))
+    except OSError:
+        return True  # who brings them says why they cannot be read
 
 
 def _new_journals(run: RunFolder) -> list[tuple[int, Path]]:

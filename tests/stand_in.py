@@ -26,6 +26,10 @@ awk -F'|' -v names="$names" -v format="$format" '
     }' "$here/submitted"
 """
 
+_SCANCEL = """#!/bin/sh
+echo "$@" >> "$(dirname "$0")/cancelled"
+"""
+
 _SCONTROL = """#!/bin/sh
 echo 'AccountingStorageEnforce = none'
 echo 'MaxArraySize            = 1001'
@@ -47,7 +51,13 @@ class StandIn:
     def make(cls, folder: Path) -> StandIn:
         """Write the commands."""
         folder.mkdir(parents=True)
-        scripts = {"sbatch": _SBATCH, "squeue": _SQUEUE, "scontrol": _SCONTROL, "sinfo": "#!/bin/sh\necho 'main*'\n"}
+        scripts = {
+            "sbatch": _SBATCH,
+            "squeue": _SQUEUE,
+            "scancel": _SCANCEL,
+            "scontrol": _SCONTROL,
+            "sinfo": "#!/bin/sh\necho 'main*'\n",
+        }
         for name, script in {**scripts, "sacct": "#!/bin/sh\n"}.items():
             (folder / name).write_text(script)
             (folder / name).chmod(0o755)

@@ -20,7 +20,7 @@ DIVERGED = "diverged"
 """How the failure of a run begins whose training itself broke down; trying again would not help."""
 
 UNFINISHED: ColumnElement[bool] = and_(
-    Run.state.not_in(RESULT_STATES),
+    *(Run.state != state for state in RESULT_STATES),  # SQLAlchemy takes no IN for many rows at once
     not_(and_(Run.state == "failed", func.coalesce(Run.failure, "").startswith(DIVERGED))),
 )
 """SQL condition: the run still has something to do."""

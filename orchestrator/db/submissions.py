@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, insert, or_, select, update
 
 from orchestrator.db.models import Attempt, Cell, Run, Submission
 from orchestrator.db.queries import UNFINISHED
@@ -201,24 +201,22 @@ def cancel(connection: Connection, fences: Mapping[int, int], reason: str) -> No
         fences: The number that each run's fence is to have at least, by run.
         reason: Why, for people.
     """
-    ended = {"outcome": "lost", "ended_at": Attempt.heartbeat_at, "failure": reason, "failure_class": "cancelled"}
-    for run_id, fence in fences.items():
-        cancelled = connection.execute(
-            update(Run)
-            .where(Run.id == run_id, UNFINISHED, Run.fence <= fence)
-            .values(
-                state="cancelled",
-                failure=reason,
-                failure_class="cancelled",
-                fence=fence,
-                submission_id=None,
-                task=None,
-                updated_at=now(),
-            )
-        )
-        if cancelled.rowcount:
-            open_ones = (Attempt.run_id == run_id, Attempt.ended_at.is_(None))
-            connection.execute(update(Attempt).where(*open_ones).values(**ended))
+    rows = [{"run": run_id, "least": fence} for run_id, fence in fences.items()]
+    if not rows:
+        return
+    values = {"state": "cancelled", "failure": reason, "failure_class": "cancelled", "fence": bindparam("least")}
+    values |= {"submission_id": None, "task": None, "updated_at": now()}
+    connection.execute(
+        update(Run).where(Run.id == bindparam("run"), UNFINISHED, Run.fence <= bindparam("least")).values(**values),
+        rows,
+    )
+    cancelled = exists().where(Run.id == Attempt.run_id, Run.state == "cancelled", Run.fence == bindparam("least"))
+    connection.execute(
+        update(Attempt)
+        .where(Attempt.run_id == bindparam("run"), Attempt.ended_at.is_(None), cancelled)
+        .values(outcome="lost", ended_at=Attempt.heartbeat_at, failure=reason, failure_class="cancelled"),
+        rows,
+    )
 
 
 def failed_hosts(connection: Connection, run_ids: Iterable[int]) -> dict[int, set[str]]:

@@ -50,13 +50,18 @@ HORIZON = 4
 
 
 def launch_10_000(folder: Path) -> None:
-    """Expand, register and submit; and again, when there is nothing to do."""
+    """Expand, register and submit; again, when there is nothing to do; look at it; take all of it back."""
     ws = workspace(folder, folder / "cache")
     stand_in = StandIn.make(folder / "bin")
     ws.environment["PATH"] = f"{stand_in.folder}:{os.environ['PATH']}"
     grid = ws.grid(LARGE)
-    for what, expected in (("launch of 10,000 runs", 0), ("the same again: nothing to do", 3), ("its status", 0)):
-        command = ["status"] if "status" in what else ["launch", grid, "--executor", "slurm", "--yes"]
+    launch = ["launch", grid, "--executor", "slurm", "--yes"]
+    for what, command, expected in (
+        ("launch of 10,000 runs", launch, 0),
+        ("the same again: nothing to do", launch, 3),
+        ("its status", ["status"], 0),
+        ("cancel of 10,000 runs", ["cancel", "large", "--yes"], 0),
+    ):
         began = time.perf_counter()
         done = ws.run(*command, timeout_s=600)
         took_s = time.perf_counter() - began

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -133,12 +135,28 @@ def test_what_an_attempt_wrote_last_is_brought_after_it(jobs: MakeJobs) -> None:
     goes_on(made, 1)
 
 
+def test_what_the_database_has_not_heard_of_comes_before_it(jobs: MakeJobs) -> None:
+    made = jobs(3, horizon=60, writes="journal")
+    directories = made.submit(1, 2, 3)
+    children.run(lambda: made.train(directories[0]))
+    child = training(made, directories[1])
+    os.kill(child, 9)
+    children.end(child)
+    assert cancel(made, 1, 2, 3).runs == [2, 3]
+    assert states(made) == ["collapsed", "cancelled", "cancelled"]
+    assert made.rows(1) == made.expected
+    assert len(made.rows(2)["syncs"]) >= 1
+    [attempt] = made.attempts(2)
+    assert (attempt["outcome"], attempt["failure_class"]) == ("lost", "cancelled")
+    goes_on(made, 2, 3)
+
+
 def test_killed_in_between_who_collects_finishes_it(jobs: MakeJobs) -> None:
     made = jobs(2, horizon=60)
     made.submit(1, 2)
     with Store(made.url) as store:
         for folder in store.run_folders(made.sweep_id):
-            cancelling._write(folder, REASON)
+            cancelling._write(folder, REASON, [])
     assert states(made) == ["queued", "queued"]
     assert made.collect().records == 2
     assert states(made) == ["cancelled", "cancelled"]
@@ -259,6 +277,19 @@ def test_the_command(jobs: MakeJobs) -> None:
     assert states(made) == ["cancelled"] * 12
     shown = stalesweep("status", "demo", "--format", "json")
     assert (shown.exit_code, '"cancelled": 12' in shown.stdout) == (0, True)
+
+
+def test_a_bar_on_a_terminal_and_one_line_at_the_end(jobs: MakeJobs) -> None:
+    made = jobs(3)
+    made.submit(1, 2, 3)
+    leader, terminal = os.openpty()
+    command = [sys.executable, "-m", "orchestrator.cli", "cancel", "demo"]
+    environment = {**os.environ, "TERM": "xterm"}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=terminal, timeout=60, check=True)
+    os.close(terminal)
+    assert done.stdout == b"cancelled 3 runs\n"
+    assert b"cancelling" in os.read(leader, 1 << 20)
+    os.close(leader)
 
 
 def test_runs_that_have_ended_stay_as_they_are(jobs: MakeJobs) -> None:

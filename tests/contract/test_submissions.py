@@ -158,7 +158,7 @@ def test_cancelling_fences_a_writer_off(store: Store, sweep_id: int) -> None:
         )
     begin(store, 4)
     store.cancel({4: 0}, "with a fence that is too low")
-    assert placed(store, sweep_id)[4].state == "running"
+    assert (placed(store, sweep_id)[4].state, placed(store, sweep_id)[4].ended) == ("running", False)
     store.set_pending([1])
     begin(store, 1)
 

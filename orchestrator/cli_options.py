@@ -1,0 +1,18 @@
+"""Options and arguments that several commands have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Database = Annotated[
+    str | None,
+    typer.Option("--db", metavar="URL", help="Database; default STALESWEEP_DB, else sqlite:///stalesweep.db here."),
+]
+SweepNames = Annotated[list[str] | None, typer.Argument(metavar="[SWEEP]...", help="Sweeps; default all.")]
+Selection = Annotated[list[str], typer.Argument(metavar="SEL...", help="Sweeps, or numbers of runs.")]
+States = Annotated[
+    list[str] | None, typer.Option("--state", "-s", metavar="STATE", help="Only runs in this state; may be repeated.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
