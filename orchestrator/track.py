@@ -1,4 +1,4 @@
-"""How far a sweep is, cell by cell, from what its attempts have written. Reads only: it never changes a state."""
+"""How far a sweep is, cell by cell, from what its attempts have written and what Slurm says. Guesses no state."""
 
 from __future__ import annotations
 
@@ -138,10 +138,10 @@ class SweepStatus:
 
 
 def status_of(store: Store, name: str) -> SweepStatus:
-    """Look at a sweep: what is stored of it, and what Slurm says of its jobs; changes nothing.
+    """Look at a sweep: what is stored of it, and what Slurm says of its jobs; all it changes is to bring in journals.
 
     Args:
-        store: The results database, with all journals brought in.
+        store: The results database, with journals brought in; those of runs whose job is gone are looked at again.
         name: The sweep.
     """
     sweep_id = store.sweep_id(name)
