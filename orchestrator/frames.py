@@ -158,7 +158,7 @@ def _runs(names: Sequence[str] | None) -> Query:
         *(Run.state, Run.horizon, Run.learner_steps),
         *(Run.collapse_step, Run.collapse_step_lo, Run.collapse_sync, Run.collapse_detector, Run.failure),
         *(type_coerce(wall_s * gpus, Double()).label("gpu_s"), wall_s.label("wall_s")),
-        *(Run.code_version, Run.config_digest),
+        *(Run.code_version, Run.config_digest, Run.failure_class),
     )
     query = select(*columns).join_from(Run, Cell).join(Sweep)
     return _of_sweeps(query, names).order_by(Sweep.id, Cell.position, Run.id)
@@ -168,7 +168,7 @@ def _attempts(names: Sequence[str] | None) -> Query:
     columns = (
         *(Attempt.run_id.label("run"), Attempt.number.label("attempt"), Attempt.executor, Attempt.job_id),
         *(Attempt.task_id, Attempt.restart_count, Attempt.host, Attempt.started_at, Attempt.ended_at),
-        *(Attempt.outcome, Attempt.resumed_from_sync),
+        *(Attempt.outcome, Attempt.resumed_from_sync, Attempt.failure_class, Attempt.node),
     )
     return _of_run(select(*columns), Attempt.run_id, names).order_by(Attempt.run_id, Attempt.number)
 

@@ -43,6 +43,8 @@ class ImportedAttempt:
     ended_at: datetime | None
     outcome: str | None
     resumed_from_sync: int | None
+    failure_class: str | None = None
+    node: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class ImportedRun:
     gpus: int = 0
     code_version: str | None = None
     config_digest: str | None = None
+    failure_class: str | None = None
     label: str | None = None
     attempts: tuple[ImportedAttempt, ...] | None = None
 
@@ -180,7 +183,7 @@ def _insert_runs(
         run = sweep.runs[place]
         copied = (
             "seed", "state", "horizon", "learner_steps", "collapse_step", "collapse_step_lo", "collapse_sync",
-            "collapse_detector", "failure",
+            "collapse_detector", "failure", "failure_class",
         )  # fmt: skip
         rows.append(
             {name: getattr(run, name) for name in copied}
@@ -211,6 +214,7 @@ def _insert_attempts(connection: Connection, runs: Sequence[ImportedRun], run_id
             values = {name: getattr(attempt, name) for name in ImportedAttempt.__slots__ if name != "attempt"}
             last_seen = _last_seen(run, attempt)
             end = {"ended_at": last_seen, "outcome": attempt.outcome or "lost", "heartbeat_at": last_seen}
+            end["failure_class"] = attempt.failure_class if attempt.outcome else "lost"
             rows.append({**common, **values, **end, "number": attempt.attempt, "pid": 0})
     if rows:
         connection.execute(insert(Attempt), rows)
@@ -222,6 +226,7 @@ def _made_up(run: ImportedRun, imported_at: datetime) -> dict[str, Any]:
         "number": 1, "executor": "import", "job_id": None, "task_id": None, "restart_count": 0,
         "host": socket.gethostname(), "pid": os.getpid(), "started_at": imported_at - timedelta(seconds=run.wall_s),
         "ended_at": imported_at, "heartbeat_at": imported_at, "outcome": outcome, "resumed_from_sync": None,
+        "failure_class": run.failure_class, "node": None,
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.db.imports import ImportedAttempt, ImportedRun
-from orchestrator.db.models import OUTCOMES
+from orchestrator.db.models import FAILURE_CLASSES, OUTCOMES
 from orchestrator.errors import GridError
 from orchestrator.importing.mapping import METRICS
 from orchestrator.importing.runs import Runs
@@ -27,7 +27,10 @@ _ATTEMPT = {
     "attempt": whole, "executor": text, "job_id": text, "task_id": text, "restart_count": whole, "host": text,
     "started_at": moment, "ended_at": moment, "outcome": text, "resumed_from_sync": whole,
 }  # fmt: skip
-_MAY_LACK = ("job_id", "task_id", "ended_at", "outcome", "resumed_from_sync")
+_LATER = {"failure_class": text, "node": text}
+"""Columns that older exports do not have."""
+
+_MAY_LACK = ("job_id", "task_id", "ended_at", "outcome", "resumed_from_sync", *_LATER)
 
 
 def files_of(folder: Path) -> dict[str, Path]:
@@ -162,18 +165,23 @@ def in_export_order(runs: Runs, numbers: list[int]) -> list[int]:
 def _attempt(raw: Mapping[str, Any], mistakes: Mistakes, row: int) -> ImportedAttempt | None:
     before = mistakes.count
     values: dict[str, Any] = {
-        name: checked(read, raw[name], mistakes, f"row {row}", name) for name, read in _ATTEMPT.items()
+        name: checked(read, raw.get(name), mistakes, f"row {row}", name) for name, read in (_ATTEMPT | _LATER).items()
     }
     missing = [name for name in values if values[name] is None and name not in _MAY_LACK]
     if missing and mistakes.count == before:
         mistakes.note(f"row {row}", f"{', '.join(missing)} missing")
-    if values["outcome"] not in (None, *OUTCOMES):
-        mistakes.note(f"row {row}", f"outcome must be one of {', '.join(OUTCOMES)} (found {shown(values['outcome'])})")
+    _one_of("outcome", values["outcome"], OUTCOMES, mistakes, row)
+    _one_of("failure_class", values["failure_class"], FAILURE_CLASSES, mistakes, row)
     if (values["outcome"] is None) != (values["ended_at"] is None):
         mistakes.note(f"row {row}", "outcome and ended_at must both be there, or neither")
     if values["attempt"] is not None and values["attempt"] < 1:
         mistakes.note(f"row {row}", f"attempt must be at least 1 (found {values['attempt']})")
     return None if mistakes.count > before else ImportedAttempt(**values)
+
+
+def _one_of(name: str, value: str | None, allowed: Sequence[str], mistakes: Mistakes, row: int) -> None:
+    if value not in (None, *allowed):
+        mistakes.note(f"row {row}", f"{name} must be one of {', '.join(allowed)} (found {shown(value)})")
 
 
 def _refuse_twice(keys: pa.Table, key: str, mistakes: Mistakes) -> None:

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.db.imports import ImportedRun
-from orchestrator.db.models import RESULT_STATES, RUN_STATES
+from orchestrator.db.models import FAILURE_CLASSES, RESULT_STATES, RUN_STATES
 from orchestrator.importing.values import Mistakes, checked, real, shown, text, whole
 
 READ: dict[str, Callable[[Any], Any]] = {
     "model": text, "k": whole, "eta": real, "seed": whole, "horizon": whole, "state": text, "learner_steps": whole,
     "collapse_step": whole, "collapse_step_lo": whole, "collapse_sync": whole, "collapse_detector": text,
     "failure": text, "gpu_s": real, "wall_s": real, "code_version": text, "config_digest": text, "axes": text,
+    "failure_class": text,
 }  # fmt: skip
 """How each column of ``runs`` is read; ``run`` and ``sweep`` are labels."""
 
@@ -140,7 +141,7 @@ def _completed(values: dict[str, Any]) -> dict[str, Any]:
 def _settle(values: dict[str, Any]) -> None:
     """Nothing works on an imported run, whatever went on when it was exported."""
     if values["state"] == "running":
-        values |= {"state": "lost", "failure": WAS_RUNNING}
+        values |= {"state": "lost", "failure": WAS_RUNNING, "failure_class": "lost"}
     elif values["state"] == "queued":
         values["state"] = "pending"
 
@@ -149,6 +150,7 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
     k, eta, seed, horizon = (values[name] for name in ("k", "eta", "seed", "horizon"))
     step, lo, sync = (values[name] for name in ("collapse_step", "collapse_step_lo", "collapse_sync"))
     state, wall_s, gpu_s = values["state"], values["wall_s"], values["gpu_s"]
+    failure_class = values["failure_class"]
     gpus = gpu_s / wall_s if wall_s else 0.0
     wrong = {
         f"k must be at least 1 (found {k})": k < 1,
@@ -156,6 +158,9 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         f"seed must be at least 0 (found {seed})": seed < 0,
         f"horizon must be at least 1 (found {horizon})": horizon < 1,
         f"state must be one of {', '.join(RUN_STATES)} (found {shown(state)})": state not in RUN_STATES,
+        f"failure_class must be one of {', '.join(FAILURE_CLASSES)} (found {shown(failure_class)})": (
+            failure_class not in (None, *FAILURE_CLASSES)
+        ),
         f"collapse_step must lie in 1 to the horizon {horizon} (found {step})": (
             step is not None and not 1 <= step <= horizon
         ),

@@ -28,8 +28,9 @@ Grid = Callable[..., Sweep]
 COLUMNS = {
     "sweeps": "sweep digest created_at runs grid_text",
     "runs": "run sweep model k eta seed axes state horizon learner_steps collapse_step collapse_step_lo "
-    "collapse_sync collapse_detector failure gpu_s wall_s code_version config_digest",
-    "attempts": "run attempt executor job_id task_id restart_count host started_at ended_at outcome resumed_from_sync",
+    "collapse_sync collapse_detector failure gpu_s wall_s code_version config_digest failure_class",
+    "attempts": "run attempt executor job_id task_id restart_count host started_at ended_at outcome resumed_from_sync "
+    "failure_class node",
     "syncs": "run sync attempt learner_step reward reward_std val_reward lag_min lag_mean lag_p99 lag_max "
     "cosine_update_within cosine_update_across cosine_gradient_within cosine_gradient_across gradient_norm "
     "update_norm drift_from_start drift_in_cycle path_length ratio_mean ratio_max clip_fraction_low "

@@ -72,7 +72,7 @@ def spend_time(store: Store) -> None:
         ):
             earlier = started_at - timedelta(seconds=0.1 * number + 1.003 * run_id)
             this_one = (Attempt.run_id == run_id, Attempt.number == number)
-            connection.execute(update(Attempt).where(*this_one).values(started_at=earlier))
+            connection.execute(update(Attempt).where(*this_one).values(started_at=earlier, node=f"node{number}"))
 
 
 def table(folder: Path, name: str) -> pa.Table:
@@ -107,6 +107,9 @@ def test_an_export_comes_back_equal(
         assert rows(tmp_path / "first", name) == rows(tmp_path / "second", name)
     assert len(rows(tmp_path / "first", "runs")) == 9
     assert len(rows(tmp_path / "first", "syncs")) == 7
+    again = frames.runs(store, ["again"]), frames.attempts(store, ["again"])
+    assert [set(one["failure_class"].dropna()) for one in again] == [{"exception"}, {"lost", "exception"}]
+    assert set(again[1]["node"]) == {"node1", "node2"}
     bring(store, tmp_path / "second", "thrice")
     assert redone(store, "thrice") == redone(store, "demo")
 
@@ -129,7 +132,8 @@ def test_what_ran_when_it_was_exported_does_not_run_here(store: Store, grid: Mak
     assert again["state"].tolist() == ["lost", "pending", "pending", "pending"]
     assert again["failure"].tolist()[0] == "was running when it was exported"
     (attempt,) = frames.attempts(store, ["again"]).itertuples()
-    assert attempt.outcome == "lost"
+    assert (attempt.outcome, attempt.failure_class) == ("lost", "lost")
+    assert again["failure_class"].tolist()[0] == "lost"
     assert again["wall_s"].tolist() == first["wall_s"].tolist()
     assert again["wall_s"][0] > 1
     assert store.running_attempts(store.sweep_id("again")) == []

@@ -422,10 +422,11 @@ def test_a_table_that_names_runs_is_checked(tmp_path: Path) -> None:
 
 # Exports
 
+TIMES = "2026-01-01 10:00:00+00:00,2026-01-01 10:00:05+00:00"
 EXPORT = {
     "runs": "run,model,k,eta,seed,horizon,collapse_step\n7,m,2,1e-3,0,48,\n9,m,2,1e-3,1,48,\n",
     "attempts": "run,attempt,executor,job_id,task_id,restart_count,host,started_at,ended_at,outcome,resumed_from_sync\n"
-    "7,1,local,,,0,h,2026-01-01 10:00:00+00:00,2026-01-01 10:00:05+00:00,stable,\n",
+    f"7,1,local,,,0,h,{TIMES},stable,\n",
     "syncs": "run,sync,attempt,learner_step,reward\n7,0,1,0,0.5\n7,1,1,2,0.5\n",
     "evals": "run,attempt,learner_step,val_reward,val_n\n7,1,0,0.5,256\n",
 }
@@ -443,6 +444,18 @@ BAD_EXPORT = {
     "no prompts": ("evals", "256", "0", "evals.csv: row 2: val_n must be at least 1 (found 0)"),
     "an end without outcome": ("attempts", "stable", "", "attempts.csv: row 2: outcome and ended_at must both"),
     "an unknown outcome": ("attempts", "stable", "fine", "attempts.csv: row 2: outcome must be one of collapsed"),
+    "an unknown class": (
+        "runs",
+        "collapse_step\n7,m,2,1e-3,0,48,\n",
+        "failure_class\n7,m,2,1e-3,0,48,bad luck\n",
+        "runs.csv: row 2: failure_class must be one of exception",
+    ),
+    "an unknown class of an attempt": (
+        "attempts",
+        f"resumed_from_sync\n7,1,local,,,0,h,{TIMES},stable,\n",
+        f"resumed_from_sync,failure_class\n7,1,local,,,0,h,{TIMES},lost,,bad luck\n",
+        "attempts.csv: row 2: failure_class must be one of exception",
+    ),
     "an attempt 0": ("attempts", "7,1,l", "7,0,l", "attempts.csv: row 2: attempt must be at least 1"),
     "no host": ("attempts", ",h,", ",,", "attempts.csv: row 2: host missing"),
     "a time in words": (
