@@ -90,4 +90,4 @@ def _verdict(
     collapse = stays_below(steps, [is_below(reward, rewards[0]) for reward in rewards], config.min_evals)
     if collapse:
         return Verdict("collapsed", collapse)
-    return Verdict("degraded" if rewards[-1] < DEGRADED_BELOW * rewards[0] else "stable")
+    return Verdict("stable" if rewards[-1] >= DEGRADED_BELOW * rewards[0] else "degraded")

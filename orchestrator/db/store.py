@@ -10,17 +10,16 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
 
 from orchestrator import grid
-from orchestrator.db import imports, notices, queries, registration, removal, submissions
+from orchestrator.db import fits, imports, notices, queries, registration, removal, submissions
 from orchestrator.db.attempt_store import AttemptStore
 from orchestrator.db.attempts import AttemptOrigin, Claim
-from orchestrator.db.models import Cell, Fit, Run
+from orchestrator.db.models import Cell, Run
 from orchestrator.db.queries import RunFolder, RunningAttempt, RunProgress
 from orchestrator.db.submissions import Place, Submitted
 from orchestrator.db.types import now
-from orchestrator.settings import code_version
 
 __all__ = ["AttemptOrigin", "Claim", "RunFolder", "RunProgress", "RunningAttempt", "Store"]
 
@@ -244,7 +243,7 @@ class Store(AttemptStore):
             return removal.remove_imports(connection, sweep_ids)
 
     def save_fit(self, *, sweeps: list[str], run_ids: list[int], detector: str, result: Mapping[str, Any]) -> int:
-        """Store a fit with its inputs.
+        """Store a fit with its inputs; one of the same sweeps and runs with equal ``result["inputs"]`` is kept once.
 
         Args:
             sweeps: Names of the sweeps it was asked for.
@@ -259,11 +258,13 @@ class Store(AttemptStore):
             ValueError: The result holds NaN or an infinity, which is not JSON.
         """
         json.dumps(result, allow_nan=False)  # Postgres refuses it, SQLite does not
-        values = {"sweeps": sweeps, "run_ids": run_ids, "detector": detector, "result": dict(result)}
         with self.write() as connection:
-            return connection.execute(
-                insert(Fit).values(**values, code_version=code_version(), created_at=now()).returning(Fit.id)
-            ).scalar_one()
+            return fits.save(connection, sweeps=sweeps, run_ids=run_ids, detector=detector, result=result)
+
+    def detector_settings(self, sweeps: Sequence[str]) -> list[dict[str, Any]]:
+        """List the different settings of the collapse detector that runs of sweeps were trained with."""
+        with self.read() as connection:
+            return fits.detector_settings(connection, sweeps)
 
     def _reset(self, run_ids: Iterable[int], state: str) -> None:
         rows = [{"run": run_id} for run_id in run_ids]

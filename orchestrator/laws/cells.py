@@ -24,7 +24,8 @@ def evidence(runs: pd.DataFrame) -> pd.DataFrame:
     """Tell for every run what it says about T*, in an order that does not depend on that of the rows.
 
     Args:
-        runs: The export's ``runs``.
+        runs: The export's ``runs``; or of `orchestrator.laws.collapse.redetect`, whose ``last_alive`` is where a run
+            is censored instead of at its last learner step.
 
     Returns:
         ``runs``, sorted, with columns ``collapsed`` (bool); ``lo``, ``hi`` (learner steps: T* lies in
@@ -37,6 +38,9 @@ def evidence(runs: pd.DataFrame) -> pd.DataFrame:
     rows["k"], rows["eta"] = k.astype(int), _numbers(rows, "eta")
     rows["collapsed"] = (rows["state"] == "collapsed").to_numpy(dtype=bool)
     survived = np.where(np.isnan(steps), horizon, steps)
+    if "last_alive" in rows:
+        seen_alive = _numbers(rows, "last_alive")
+        survived = np.where(np.isnan(seen_alive), survived, seen_alive)
     # without a last step seen alive, the run was alive one rollout cycle before
     alive = np.maximum(np.where(np.isnan(step_lo), step - k, step_lo), 0.0)
     rows["lo"] = np.where(rows["collapsed"], alive, survived)

@@ -1,43 +1,92 @@
-"""Collapse under another definition: the worker's detectors, applied again to stored metrics."""
+"""Collapse under another definition: the worker's detectors, applied again to stored metrics of many runs at once."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from grpo_worker.collapse import Verdict, half, zero
+from grpo_worker.collapse import DEGRADED_BELOW
 from grpo_worker.config import CollapseConfig
 
 FINISHED = ("collapsed", "degraded", "stable")
 """States that say how training went; every other state says how the job went."""
 
+BETWEEN = (0.2, 0.7)
+"""A run that ends between these fractions of its initial validation reward is neither quite alive nor quite dead."""
+
+Floats = NDArray[np.float64]
+
 
 def redetect(detector: CollapseConfig, runs: pd.DataFrame, evals: pd.DataFrame, syncs: pd.DataFrame) -> pd.DataFrame:
-    """Decide state and collapse columns of the finished runs anew.
+    """Decide state and collapse columns of the finished runs anew, as `grpo_worker.collapse` would.
+
+    T* lies between two observations: two validations under ``half``, whose grid of learner steps does not depend on k;
+    two weight syncs under ``zero``, which resolves T* to one rollout cycle.
 
     Args:
-        detector: ``half`` reads the validation rewards of ``evals``; ``zero`` reads the training rewards of
-            ``syncs``, so that it resolves T* to one rollout cycle.
+        detector: ``half`` reads the validation rewards of ``evals``; ``zero`` reads the training rewards of ``syncs``.
         runs: The export's ``runs``.
-        evals: The export's ``evals``.
-        syncs: The export's ``syncs``.
+        evals: ``run``, ``learner_step`` and ``val_reward``.
+        syncs: ``run``, ``learner_step`` and ``reward``.
 
     Returns:
-        A copy of ``runs``. A run without such metrics (imported with its collapse step) stays as it is.
+        A copy of ``runs`` with two more columns. ``decided`` is False of a run that stays as it is, not being finished
+        or without such metrics (imported with its collapse step). ``last_alive`` is the learner step at which a run
+        that did not collapse was last seen above the threshold, which is where it is censored.
     """
     metrics, column = (evals, "val_reward") if detector.detector == "half" else (syncs, "reward")
-    series = {run: rows.sort_values("learner_step") for run, rows in _measured(metrics, column).groupby("run")}
-    synced_at = {run: rows["learner_step"] for run, rows in syncs.groupby("run")}
-    detect = half if detector.detector == "half" else zero
+    series = _Series.of(_measured(metrics, column), column)
     found = runs.copy()
-    finished = runs[runs["state"].isin(FINISHED) & runs["run"].isin(list(series))]
-    for index, run in finished["run"].items():
-        steps = [int(step) for step in series[run]["learner_step"]]
-        rewards = series[run][column].to_numpy(dtype=float, na_value=float("nan")).tolist()
-        decided = _columns(detect(steps, rewards, detector), synced_at.get(run), detector.detector)
-        found.loc[index, list(decided)] = list(decided.values())
+    found["last_alive"] = pd.array([pd.NA] * len(runs), dtype="Int64")
+    chosen = (runs["state"].isin(FINISHED) & runs["run"].isin(series.runs)).to_numpy(dtype=bool)
+    found["decided"] = chosen
+    place = np.searchsorted(series.runs, runs["run"].to_numpy(dtype=np.int64)[chosen])
+    for name, values in _columns(series, detector, place, syncs).items():
+        found.loc[chosen, name] = values
     return found
+
+
+def ends_between(evals: pd.DataFrame) -> NDArray[np.int64]:
+    """List the runs whose last validation reward lies `BETWEEN` fractions of the first."""
+    series = _Series.of(_measured(evals, "val_reward"), "val_reward")
+    low, high = BETWEEN
+    initial, final = series.value[series.first], series.value[series.last]
+    return series.runs[(initial > 0) & (final >= low * initial) & (final < high * initial)]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Series:
+    """Observations of runs, by run, then learner step.
+
+    Attributes:
+        runs: The runs, rising.
+        first: Row of each run's first observation, that of the initial policy.
+        last: Row of its last one.
+        of_run: Place of each row's run.
+        step: Learner steps.
+        value: What was observed.
+    """
+
+    runs: NDArray[np.int64]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    of_run: NDArray[np.int64]
+    step: NDArray[np.int64]
+    value: Floats
+
+    @classmethod
+    def of(cls, metrics: pd.DataFrame, column: str) -> _Series:
+        run, step = (metrics[name].to_numpy(dtype=np.int64) for name in ("run", "learner_step"))
+        order = np.lexsort((step, run))
+        runs, first, of_run = np.unique(run[order], return_index=True, return_inverse=True)
+        last = np.append(first[1:], len(run)) - 1 if len(run) else first
+        value = metrics[column].to_numpy(dtype=float, na_value=np.nan)[order]
+        return cls(runs, first, last, of_run, step[order], value)
 
 
 def _measured(metrics: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -46,14 +95,44 @@ def _measured(metrics: pd.DataFrame, column: str) -> pd.DataFrame:
     return metrics[metrics[column].notna()] if is_nullable else metrics
 
 
-def _columns(verdict: Verdict, synced_at: pd.Series | None, detector: str) -> dict[str, Any]:
-    collapse = verdict.collapse
-    # The first weight sync at or after T*, counted from 0: as many lie before it.
-    sync = int((synced_at < collapse.hi).sum()) if collapse and synced_at is not None else pd.NA
+def _columns(
+    series: _Series, detector: CollapseConfig, chosen: NDArray[np.int64], syncs: pd.DataFrame
+) -> Mapping[str, Any]:
+    """What to store of chosen runs, given as places in the series."""
+    initial = series.value[series.first]
+    threshold = detector.fraction * initial if detector.detector == "half" else np.zeros(len(initial))
+    reached = series.value >= threshold[series.of_run] if detector.detector == "half" else series.value > 0
+    rows = np.arange(len(series.value))
+    reached[series.first] = True  # the initial policy never counts as below
+    # The last row that is not below: all after it are, to the end.
+    alive = np.maximum.reduceat(np.where(reached, rows, -1), series.first) if len(rows) else rows
+    starts_alive = initial > 0
+    below = series.last - alive
+    collapsed = starts_alive & (below >= max(detector.min_evals, 1))
+    degraded = starts_alive & ~(series.value[series.last] >= DEGRADED_BELOW * initial)
+    # A run that starts with nothing cannot collapse; nor can it be seen alive, so it says nothing before its end.
+    step = np.where(collapsed, series.step[np.minimum(alive + 1, series.last)], 0)
+    alive_step = np.where(starts_alive, series.step[alive], series.step[series.last])
+    synced_before = _syncs_before(series.runs, step, syncs)
+    state = np.where(collapsed, "collapsed", np.where(degraded, "degraded", "stable"))
+    at = chosen
     return {
-        "state": verdict.state,
-        "collapse_step": collapse.hi if collapse else pd.NA,
-        "collapse_step_lo": collapse.lo if collapse else pd.NA,
-        "collapse_sync": sync,
-        "collapse_detector": detector,
+        "state": state[at].astype(object),
+        "collapse_step": _where(collapsed, step)[at],
+        "collapse_step_lo": _where(collapsed, alive_step)[at],
+        "collapse_sync": _where(collapsed & (synced_before > 0), synced_before)[at],
+        "collapse_detector": detector.detector,
+        "last_alive": _where(~collapsed, alive_step)[at],
     }
+
+
+def _syncs_before(runs: NDArray[np.int64], step: NDArray[np.int64], syncs: pd.DataFrame) -> NDArray[np.int64]:
+    """Count each run's weight syncs before a learner step: the first one at or after it has that number, from 0."""
+    run, at = (syncs[name].to_numpy(dtype=np.int64) for name in ("run", "learner_step"))
+    place = np.minimum(np.searchsorted(runs, run), max(len(runs) - 1, 0))
+    counted = (runs[place] == run) & (at < step[place]) if len(runs) else np.zeros(0, dtype=bool)
+    return np.bincount(place[counted], minlength=len(runs))
+
+
+def _where(condition: NDArray[np.bool_], values: NDArray[np.int64]) -> pd.arrays.IntegerArray:
+    return pd.arrays.IntegerArray(values.astype(np.int64), ~condition)

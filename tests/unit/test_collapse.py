@@ -109,12 +109,15 @@ def test_redetect_zero_reads_the_training_reward_at_the_syncs() -> None:
 def test_redetect_leaves_runs_without_metrics_and_its_input_as_they_are() -> None:
     before = RUNS.copy()
     found = redetect(HALF, RUNS, EVALS, SYNCS)
-    pd.testing.assert_series_equal(found.loc[3], RUNS.loc[3])
+    pd.testing.assert_series_equal(found.loc[3].drop(["decided", "last_alive"]), RUNS.loc[3])
+    assert found["decided"].tolist() == [True, True, False, False]
     pd.testing.assert_frame_equal(RUNS, before)
-    assert found.dtypes.equals(RUNS.dtypes)
+    assert found.drop(columns=["decided", "last_alive"]).dtypes.equals(RUNS.dtypes)
 
 
 def test_redetect_takes_empty_frames() -> None:
     empty = redetect(HALF, RUNS.iloc[:0], EVALS.iloc[:0], SYNCS.iloc[:0])
     assert empty.empty
-    pd.testing.assert_frame_equal(redetect(HALF, RUNS, EVALS.iloc[:0], SYNCS.iloc[:0]), RUNS)
+    found = redetect(HALF, RUNS, EVALS.iloc[:0], SYNCS.iloc[:0])
+    pd.testing.assert_frame_equal(found[RUNS.columns], RUNS)
+    assert not found["decided"].any()

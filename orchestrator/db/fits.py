@@ -1,0 +1,40 @@
+"""Stored fits: each kept once for what was fitted and by which code; and how the fitted runs were told collapse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, text
+
+from orchestrator.db.models import Cell, Fit, Run, Sweep
+from orchestrator.db.types import now
+from orchestrator.settings import code_version
+
+
+def save(
+    connection: Connection, *, sweeps: list[str], run_ids: list[int], detector: str, result: Mapping[str, Any]
+) -> int:
+    """Store a fit, see `orchestrator.db.store.Store.save_fit`."""
+    values = {"sweeps": sweeps, "run_ids": run_ids, "detector": detector, "code_version": code_version()}
+    inputs = result.get("inputs")
+    if inputs is not None:
+        if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyhow
+            connection.execute(text("LOCK TABLE fit IN SHARE ROW EXCLUSIVE MODE"))
+        same_digest = Fit.result["inputs"]["digest"].as_string() == inputs["digest"]
+        stored = select(Fit.id, Fit.sweeps, Fit.run_ids, Fit.detector, Fit.code_version, Fit.result["inputs"])
+        for fit_id, *before, its_inputs in connection.execute(stored.where(same_digest).order_by(Fit.id)):
+            if before == list(values.values()) and its_inputs == inputs:
+                return int(fit_id)
+    new = insert(Fit).values(**values, result=dict(result), created_at=now()).returning(Fit.id)
+    return int(connection.execute(new).scalar_one())
+
+
+def detector_settings(connection: Connection, sweeps: Sequence[str]) -> list[dict[str, Any]]:
+    """List the different settings of the collapse detector that runs of sweeps were trained with."""
+    collapse = Run.config["collapse"]
+    settings = (collapse["fraction"].as_float(), collapse["min_evals"].as_integer())
+    of_sweeps = select(*settings).distinct().join(Cell, Cell.id == Run.cell_id).join(Sweep)
+    rows = connection.execute(of_sweeps.where(Sweep.name.in_(list(sweeps))))
+    known = sorted((fraction, least) for fraction, least in rows if fraction is not None and least is not None)
+    return [{"fraction": fraction, "min_evals": least} for fraction, least in known]

@@ -1,0 +1,165 @@
+"""The laws under every definition of collapse, side by side: what changes with the definition is fragile."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.laws.forms import Bracket, Cell, Estimate, ModelLaws
+
+STORED = "stored"
+"""Not a definition of its own: what each run was called when it ended, or was imported."""
+
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorFit:
+    """The numbers that one definition of collapse leads to.
+
+    Attributes:
+        detector: Its name.
+        n_decided: Finished runs whose metrics let it decide; the others stay as they are stored.
+        n_collapsed: Finished runs that collapsed.
+        n_degraded: Finished runs that degraded.
+        exponent: a of η_max ∝ k^−a.
+        c_local: C_local, under a = 1.
+        eta_exponent: b of T* ∝ η^−b·k^−q, stable runs censored.
+        k_exponent: q.
+        c_horizon: C_horizon, under b = 1 and q = 0.
+        p_law: Test of b = 1 and q = 0.
+        brackets: Of η_max, per k.
+    """
+
+    detector: str
+    n_decided: int
+    n_collapsed: int
+    n_degraded: int
+    exponent: Estimate
+    c_local: Estimate
+    eta_exponent: Estimate
+    k_exponent: Estimate
+    c_horizon: Estimate
+    p_law: float | None
+    brackets: tuple[Bracket, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One group of runs under every definition of collapse.
+
+    Attributes:
+        fits: One for each definition.
+        fragile: A sentence for each verdict that changes with the definition.
+        n_between: Finished runs that end between alive and dead, `orchestrator.laws.collapse.BETWEEN`; None without
+            validations.
+        notes: What else to know, one plain sentence each.
+    """
+
+    fits: tuple[DetectorFit, ...]
+    fragile: tuple[str, ...] = ()
+    n_between: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as plain Python."""
+        return dataclasses.asdict(self)
+
+
+def compare(models: Mapping[str, ModelLaws], decided: Mapping[str, int], n_between: int | None) -> Comparison:
+    """Put the fits of one group of runs side by side.
+
+    Args:
+        models: The laws by the definition's name, `STORED` among them.
+        decided: How many finished runs each definition could decide; the others stay as they are stored.
+        n_between: See `Comparison`.
+    """
+    fits = [_fit(name, model, decided[name]) for name, model in models.items()]
+    finished = sum(cell.n_runs for cell in models[STORED].cells)
+    notes = _on_undecided(max(decided.values()), finished)
+    if n_between:
+        notes.append(
+            f"{n_between} of {finished} finished runs end between 20 % and 70 % of their initial validation reward: "
+            "whether they collapsed is a matter of definition; train them longer."
+        )
+    return Comparison(tuple(fits), tuple(_fragile(fits, models[STORED].cells)), n_between, tuple(notes))
+
+
+def _fit(name: str, model: ModelLaws, decided: int) -> DetectorFit:
+    return DetectorFit(
+        detector=name,
+        n_decided=decided,
+        n_collapsed=sum(cell.n_collapsed for cell in model.cells),
+        n_degraded=sum(cell.n_degraded for cell in model.cells),
+        exponent=model.local.exponent,
+        c_local=model.local.constant,
+        eta_exponent=model.horizon.censored.eta_exponent,
+        k_exponent=model.horizon.censored.k_exponent,
+        c_horizon=model.horizon.censored.constant,
+        p_law=model.horizon.censored.p_law,
+        brackets=model.local.brackets,
+    )
+
+
+def _on_undecided(decided: int, finished: int) -> list[str]:
+    if not finished or decided == finished:
+        return []
+    if not decided:
+        return ["These runs have no rewards stored, only how they ended, so there is one definition of collapse: that "
+                "of whoever made them."]  # fmt: skip
+    return [f"{finished - decided} of {finished} finished runs have no rewards stored and keep the end that they were "
+            "stored with under every definition of collapse."]  # fmt: skip
+
+
+def _fragile(fits: Sequence[DetectorFit], cells: Sequence[Cell]) -> list[str]:
+    sentences = []
+    verdicts = {fit.detector: fit.p_law < 0.05 for fit in fits if fit.p_law is not None}
+    if _differ(verdicts):
+        p = ", ".join(f"p = {fit.p_law:.2g} under {fit.detector}" for fit in fits if fit.p_law is not None)
+        sentences.append(f"Whether T* = C/η whatever k is rejected depends on the definition of collapse: {p}.")
+    within = {fit.detector: inside for fit in fits if (inside := _holds_one(fit.exponent)) is not None}
+    if _differ(within):
+        sentences.append(
+            "Whether a = 1 (k·η_max constant) is compatible with the boundary depends on the definition of collapse: "
+            f"it is under {_named(within, True)}, and is not under {_named(within, False)}."
+        )
+    for k in sorted({bracket.k for fit in fits for bracket in fit.brackets}):
+        brackets = {fit.detector: bracket for fit in fits for bracket in fit.brackets if bracket.k == k}
+        if _moves(list(brackets.values()), [cell.eta for cell in cells if cell.k == k]):
+            ends = ", ".join(f"{_ends(bracket)} under {name}" for name, bracket in brackets.items())
+            sentences.append(
+                f"The bracket of eta_max at k={k} moves by more than a step of the grid with the definition of "
+                f"collapse: {ends}."
+            )
+    return sentences
+
+
+def _holds_one(exponent: Estimate) -> bool | None:
+    ends = exponent.ci95 or exponent.identified_set
+    if ends is None:
+        return None
+    low, high = ends
+    return (low is None or low <= 1 + ROUNDING) and (high is None or high >= 1 - ROUNDING)
+
+
+def _moves(brackets: Sequence[Bracket], etas: Sequence[float]) -> bool:
+    """Whether either end moves by more than one place on the grid of its k; an open end lies one place beyond it."""
+    place = {eta: number for number, eta in enumerate(etas)}
+    stable = [-1 if one.eta_stable is None else place[one.eta_stable] for one in brackets]
+    collapsed = [len(etas) if one.eta_collapsed is None else place[one.eta_collapsed] for one in brackets]
+    return any(max(places) - min(places) > 1 for places in (stable, collapsed))
+
+
+def _ends(bracket: Bracket) -> str:
+    stable, collapsed = ("none" if eta is None else f"{eta:g}" for eta in (bracket.eta_stable, bracket.eta_collapsed))
+    return f"stable up to {stable} and collapsing from {collapsed}"
+
+
+def _differ(verdicts: Mapping[str, bool]) -> bool:
+    return len(set(verdicts.values())) > 1
+
+
+def _named(verdicts: Mapping[str, bool], wanted: bool) -> str:
+    return " and ".join(name for name, verdict in verdicts.items() if verdict == wanted)

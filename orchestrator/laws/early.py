@@ -1,0 +1,171 @@
+"""Early warnings: how well metrics of the first steps tell runs that will collapse from the others.
+
+Nothing later leaks in: only rollout cycles that had ended by learner step n are read, and only of runs that were seen
+alive after it. And since η and k decide most collapses, a metric that only restates them warns of nothing: each is
+compared with η·k alone, and within cells, over pairs of runs with equal k and η.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from orchestrator.laws.separation import Array, Labels, Mask, holm, interval, separation
+from orchestrator.laws.tracks import Tracks
+
+METRICS = (
+    "cosine_update_within", "cosine_update_across", "cosine_gradient_within", "cosine_gradient_across", "ess_token",
+    "ess_sequence", "gradient_norm", "update_norm", "drift_from_start", "kl_behavior", "entropy", "reward", "ratio_max",
+    "clip_fraction_low", "clip_fraction_high",
+)  # fmt: skip
+"""Metrics of `grpo_worker.records.SyncRecord` that are tried, each by its mean over the first steps."""
+
+DRIFT_EXPONENT = "drift_exponent"
+"""One more that is tried: α of ‖θ_t − θ_0‖ ∝ t^α over the first steps."""
+
+SHARES = (16, 8, 4)
+"""The first steps are these parts, one in so many, of the shortest horizon."""
+
+LEAST_CYCLES = 3
+"""Fewest rollout cycles that must have ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The runs whose first steps are read.
+
+    Attributes:
+        steps: n: only what was known at learner step n is read.
+        n_collapsed: Runs that collapse later.
+        n_other: Runs that do not collapse.
+        n_gone: Runs left out because they may have collapsed by step n.
+        n_short: Runs left out because fewer than `LEAST_CYCLES` of their rollout cycles had ended.
+    """
+
+    steps: int
+    n_collapsed: int
+    n_other: int
+    n_gone: int
+    n_short: int
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """How well a metric's mean over the first steps tells runs that will collapse from the others.
+
+    Attributes:
+        name: The metric.
+        steps: Over the first so many learner steps.
+        collapse_is: Whether it is ``higher`` or ``lower`` in runs that collapse.
+        auc: Probability that it is so in a pair of a collapsing run and another; at least 1/2 by that choice.
+        ci95: Of the AUC, see `orchestrator.laws.separation.interval`.
+        p: Test of AUC = 1/2, corrected for all metrics and windows that were tried (Holm).
+        auc_same_cell: The same, in the same direction, over pairs with equal k and η: what the metric says beyond them.
+        p_same_cell: Its test, corrected likewise.
+        pairs_same_cell: How many such pairs there are.
+        auc_eta_k: AUC of η·k alone for the same runs, with the larger η·k for collapse.
+        n_collapsed: Runs that collapse later.
+        n_other: Runs that do not.
+    """
+
+    name: str
+    steps: int
+    collapse_is: str
+    auc: float
+    ci95: tuple[float, float]
+    p: float | None
+    auc_same_cell: float | None
+    p_same_cell: float | None
+    pairs_same_cell: int
+    auc_eta_k: float
+    n_collapsed: int
+    n_other: int
+
+
+def first_steps(horizon: int) -> list[int]:
+    """Numbers n of learner steps to read, when the shortest horizon is given."""
+    return sorted({horizon // share for share in SHARES} - {0})
+
+
+def early_warnings(runs: pd.DataFrame, early: Tracks) -> tuple[tuple[Window, ...], tuple[Predictor, ...]]:
+    """Try every metric over every window.
+
+    Args:
+        runs: Finished rows of `orchestrator.laws.cells.evidence`.
+        early: Their weight syncs up to the last of `first_steps`.
+    """
+    outcomes = _Outcomes.of(runs)
+    windows: list[Window] = []
+    predictors: list[Predictor] = []
+    for steps in first_steps(int(runs["horizon"].min())):
+        known = early.up_to(np.full(early.count, float(steps)))
+        gone = outcomes.collapsed & (outcomes.last_alive <= steps)
+        short = ~gone & (known.cycles() < LEAST_CYCLES)
+        usable = ~gone & ~short
+        counted = (usable & outcomes.collapsed, usable & ~outcomes.collapsed, gone, short)
+        windows.append(Window(steps, *(int(runs.sum()) for runs in counted)))
+        for name, values in _candidates(known):
+            found = _predictor(name, steps, values, usable & np.isfinite(values), outcomes)
+            predictors += [found] if found else []
+    p_values = holm([one.p for one in predictors]), holm([one.p_same_cell for one in predictors])
+    corrected = zip(predictors, *p_values, strict=True)
+    return tuple(windows), tuple(replace(one, p=p, p_same_cell=same) for one, p, same in corrected)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Outcomes:
+    """How runs ended, and what alone decides most of it; one number a run."""
+
+    collapsed: Mask
+    last_alive: Array
+    eta_k: Array
+    cell: Labels
+    seed: Labels
+
+    @classmethod
+    def of(cls, runs: pd.DataFrame) -> _Outcomes:
+        k, eta = runs["k"].to_numpy(dtype=float), runs["eta"].to_numpy(dtype=float)
+        return cls(
+            collapsed=runs["collapsed"].to_numpy(dtype=bool),
+            last_alive=runs["lo"].to_numpy(dtype=float),
+            eta_k=np.round(np.log(k * eta), 9),  # equal products stay equal
+            cell=runs.groupby(["k", "eta"]).ngroup().to_numpy(),
+            seed=np.unique(runs["seed"].to_numpy(), return_inverse=True)[1],
+        )
+
+
+def _candidates(known: Tracks) -> Iterator[tuple[str, Array]]:
+    for name in METRICS:
+        if name in known.metrics:
+            yield name, known.means(name)
+    if "drift_from_start" in known.metrics:
+        yield DRIFT_EXPONENT, known.drift_exponents()
+
+
+def _predictor(name: str, steps: int, values: Array, usable: Mask, outcomes: _Outcomes) -> Predictor | None:
+    """Try one metric on the usable runs; None where they all end alike."""
+    values, collapsed = values[usable], outcomes.collapsed[usable]
+    overall = separation(values, collapsed)
+    eta_k = separation(outcomes.eta_k[usable], collapsed)
+    if overall is None or eta_k is None:
+        return None
+    higher = overall.auc >= 0.5
+    values = values if higher else -values
+    same_cell = separation(values, collapsed, outcomes.cell[usable])
+    return Predictor(
+        name=name,
+        steps=steps,
+        collapse_is="higher" if higher else "lower",
+        auc=max(overall.auc, 1 - overall.auc),
+        ci95=interval(values, collapsed, outcomes.seed[usable]),
+        p=overall.p,
+        auc_same_cell=same_cell.auc if same_cell else None,
+        p_same_cell=same_cell.p if same_cell else None,
+        pairs_same_cell=same_cell.pairs if same_cell else 0,
+        auc_eta_k=eta_k.auc,
+        n_collapsed=int(collapsed.sum()),
+        n_other=int((~collapsed).sum()),
+    )

@@ -1,0 +1,130 @@
+"""How well a number tells two kinds of runs apart: area under the ROC curve, its interval, and tests of chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.stats import norm, rankdata
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Labels = NDArray[Any]
+
+Z95 = float(norm.ppf(0.975))
+
+
+@dataclass(frozen=True, slots=True)
+class Separation:
+    """How well a number tells events from the others.
+
+    Attributes:
+        auc: Probability that an event has the larger number; ties count half. Over pairs of the same stratum.
+        p: Two-sided test of chance (Mann–Whitney with ties; over strata their sum), a normal approximation.
+        pairs: How many pairs of an event and another were compared.
+    """
+
+    auc: float
+    p: float | None
+    pairs: int
+
+
+def separation(values: Array, is_event: Mask, strata: Labels | None = None) -> Separation | None:
+    """Compare events with the others of their stratum; None where no stratum holds both.
+
+    Args:
+        values: Finite numbers, shape (runs,).
+        is_event: Shape (runs,).
+        strata: What only equals are compared of, shape (runs,); None compares all.
+    """
+    wins = expected = variance = pairs = 0.0
+    for members in _strata(strata, len(values)):
+        event, n = is_event[members], len(members)
+        m = int(event.sum())
+        if m in (0, n):
+            continue
+        rank = rankdata(values[members])
+        wins += rank[event].sum() - m * (m + 1) / 2
+        _, ties = np.unique(rank, return_counts=True)
+        pairs += m * (n - m)
+        expected += m * (n - m) / 2
+        variance += m * (n - m) / 12 * (n + 1 - float((ties**3 - ties).sum()) / (n * (n - 1)))
+    if not pairs:
+        return None
+    p = 2 * float(norm.sf(abs(wins - expected) / math.sqrt(variance))) if variance > 0 else None
+    return Separation(float(wins / pairs), p, int(pairs))
+
+
+def interval(values: Array, is_event: Mask, clusters: Labels) -> tuple[float, float]:
+    """95 % interval of the AUC over all pairs, when runs of a cluster (a seed) may resemble each other.
+
+    Newcombe's score interval (2006, Stat. Med. 25, 559–573, method 5), which stays within 0 and 1 and keeps a width
+    where the two kinds do not overlap; its numbers of runs are divided by the design effect: how much larger the
+    variance of DeLong (1988) gets when it is summed by cluster (Obuchowski 1997, Biometrics 53, 567–578), at least 1.
+    """
+    found = separation(values, is_event)
+    if found is None:
+        raise ValueError("there is no pair to compare")
+    effect = design_effect(values, is_event, clusters)
+    m, n = (max(count / effect, 1.0) for count in (int(is_event.sum()), int((~is_event).sum())))
+    auc, others = found.auc, (m + n) / 2 - 1
+
+    def excess(theta: float) -> float:
+        spread = 1 + others * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        return (theta - auc) ** 2 - Z95**2 * theta * (1 - theta) * spread / (m * n)
+
+    lo = float(brentq(excess, 0.0, min(auc, 1 - 1e-12))) if auc > 0 else 0.0
+    hi = float(brentq(excess, max(auc, 1e-12), 1.0)) if auc < 1 else 1.0
+    return lo, hi
+
+
+def design_effect(values: Array, is_event: Mask, clusters: Labels) -> float:
+    """How much larger the variance of the AUC is by clusters than by runs; 1 where it cannot be told."""
+    by_run, by_cluster = (variance(values, is_event, labels) for labels in (np.arange(len(values)), clusters))
+    if by_run is None or by_cluster is None or not by_run > 0:
+        return 1.0
+    return max(1.0, by_cluster / by_run)
+
+
+def variance(values: Array, is_event: Mask, clusters: Labels) -> float | None:
+    """Variance of the AUC by sums over clusters; with every run its own cluster, DeLong's. None with fewer than 2."""
+    m, n = int(is_event.sum()), int((~is_event).sum())
+    rank = rankdata(values)
+    # the share of the other kind that each run beats, less its mean over the runs of its kind
+    beats = np.empty(len(values))
+    beats[is_event] = (rank[is_event] - rankdata(values[is_event])) / n
+    beats[~is_event] = 1 - (rank[~is_event] - rankdata(values[~is_event])) / m
+    beats -= beats[is_event].mean()
+    _, label = np.unique(clusters, return_inverse=True)
+    events, others = (np.bincount(label, np.where(kind, beats, 0.0)) for kind in (is_event, ~is_event))
+    with_events, with_others = (len(np.unique(label[kind])) for kind in (is_event, ~is_event))
+    if min(with_events, with_others) < 2:
+        return None
+    spread = with_events / (with_events - 1) * (events**2).sum() / m**2
+    spread += with_others / (with_others - 1) * (others**2).sum() / n**2
+    spread += 2 * len(events) / (len(events) - 1) * (events * others).sum() / (m * n)
+    return float(spread)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's adjusted p-values (1979, Scand. J. Stat. 6, 65–70); what was not tested stays None and does not count."""
+    tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (p, place) in enumerate(tested):
+        largest = max(largest, min(1.0, (len(tested) - rank) * p))
+        adjusted[place] = largest
+    return adjusted
+
+
+def _strata(strata: Labels | None, count: int) -> list[NDArray[np.int64]]:
+    if strata is None:
+        return [np.arange(count)]
+    order = np.argsort(strata, kind="stable")
+    borders = np.flatnonzero(np.diff(strata[order])) + 1
+    return [np.asarray(members, dtype=np.int64) for members in np.split(order, borders)]

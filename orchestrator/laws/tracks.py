@@ -1,0 +1,93 @@
+"""Weight syncs of many runs as sorted columns, and what is computed of each run from them.
+
+A weight sync's metrics are those of the rollout cycle that it starts: they are known when that cycle has ended, which
+is at the next weight sync.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+LEAST_FOR_SLOPE = 4
+"""Fewest weight syncs from which a drift exponent is computed."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Tracks:
+    """Weight syncs, by run, then learner step.
+
+    Attributes:
+        count: How many runs there are, with or without weight syncs.
+        run: Place of each row's run.
+        ended: Learner step at which each row's rollout cycle had ended.
+        metrics: The metrics by name; NaN where there is none.
+    """
+
+    count: int
+    run: NDArray[np.int64]
+    ended: Array
+    metrics: dict[str, Array] = field(repr=False)
+
+    def up_to(self, steps: Array) -> Tracks:
+        """Keep the rollout cycles that had ended by a learner step of their run, shape (runs,)."""
+        kept = self.ended <= steps[self.run]
+        return Tracks(self.count, self.run[kept], self.ended[kept], {n: c[kept] for n, c in self.metrics.items()})
+
+    def cycles(self) -> NDArray[np.int64]:
+        """Count the rollout cycles of each run."""
+        return np.bincount(self.run, minlength=self.count)
+
+    def means(self, metric: str) -> Array:
+        """Average a metric over the rollout cycles of each run; NaN where none was measured or none is finite."""
+        values = self.metrics[metric]
+        finite = np.isfinite(values)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means: Array = self._sum(np.where(finite, values, 0.0)) / self._sum(finite.astype(float))
+        return means
+
+    def drift_exponents(self) -> Array:
+        """α of ‖θ_t − θ_0‖ ∝ t^α of each run, by least squares of the logarithms; NaN with too few weight syncs."""
+        drift = self.metrics["drift_from_start"]
+        usable = (drift > 0) & np.isfinite(drift) & (self.ended > 0)
+        run, x, y = self.run[usable], np.log(self.ended[usable]), np.log(drift[usable])
+        seen = np.bincount(run, minlength=self.count)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            x = x - (np.bincount(run, x, self.count) / seen)[run]
+            slopes = np.bincount(run, x * y, self.count) / np.bincount(run, x * x, self.count)
+        return np.where(seen >= LEAST_FOR_SLOPE, slopes, np.nan)
+
+    def _sum(self, values: Array) -> Array:
+        return np.bincount(self.run, values, self.count)
+
+
+def tracks(syncs: pd.DataFrame, runs: pd.DataFrame, *, whole: bool) -> Tracks:
+    """Sort the weight syncs of some runs.
+
+    Args:
+        syncs: ``run``, ``learner_step`` and metrics, of these runs and any others.
+        runs: ``run``, rising, and ``learner_steps``.
+        whole: Whether a run's last row is its last weight sync, whose cycle ended with the run; else rows are cut off
+            at some learner step, by which the cycle of the last one had not ended.
+    """
+    numbers, of_row = (frame["run"].to_numpy(dtype=np.int64) for frame in (runs, syncs))
+    place = np.minimum(np.searchsorted(numbers, of_row), max(len(numbers) - 1, 0))
+    kept = np.flatnonzero(numbers[place] == of_row) if len(numbers) else np.empty(0, dtype=np.int64)
+    step = _floats(syncs["learner_step"])
+    order = kept[np.lexsort((step[kept], place[kept]))]
+    run, step = place[order], step[order]
+    ended = np.append(step[1:], np.nan)[: len(run)]
+    is_last = np.append(run[1:] != run[:-1], True)[: len(run)]
+    ended[is_last] = _floats(runs["learner_steps"])[run[is_last]] if whole else np.inf
+    metrics = {name: _floats(syncs[name])[order] for name in syncs.columns if name not in ("run", "learner_step")}
+    return Tracks(len(numbers), run, ended, metrics)
+
+
+def _floats(column: pd.Series[Any]) -> Array:
+    return column.to_numpy(dtype=float, na_value=np.nan)
