@@ -1,0 +1,172 @@
+"""The figures of a fit: which there are, what each shows, and why one is missing. Imports matplotlib."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from orchestrator.db.store import Store
+from orchestrator.laws.cells import evidence, groups
+from orchestrator.laws.forms import Laws, ModelLaws
+from orchestrator.report import curves, trajectories
+from orchestrator.report.figures import style
+from orchestrator.report.figures.over_steps import cell_grid, drift_and_cosines
+from orchestrator.report.figures.phase import phase_diagram
+from orchestrator.report.figures.steps import constant_by_k, steps_by_eta
+from orchestrator.report.trajectories import COSINES, MOST_POINTS, Trajectories
+
+NOT_MEASURED = "No run that is drawn has stored {what}: runs imported as one row each have none."
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Drawn:
+    """A figure of one model, or why there is none.
+
+    Attributes:
+        name: What its file is called, without the model.
+        title: What it is called in a report.
+        caption: What it shows; without a figure, why there is none.
+        figure: The figure.
+        dense: Whether it has so many points that a page shows it as pixels.
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure | None
+    dense: bool = False
+
+
+def figures_of(store: Store, laws: Laws, runs: pd.DataFrame) -> Iterator[tuple[str, Drawn]]:
+    """Draw the figures of each model, one at a time.
+
+    Args:
+        store: Where the runs are; only those that are drawn over their steps are read.
+        laws: What was fitted.
+        runs: What it was fitted to: the export's ``runs``.
+
+    Yields:
+        The model's name in ``laws`` and a figure.
+    """
+    for name, members in groups(evidence(runs)):
+        finished = members[members["why"] == ""]
+        for drawn in _of_model(store, laws.models[name], finished):
+            yield name, drawn
+
+
+def write_figures(store: Store, laws: Laws, runs: pd.DataFrame, folder: Path) -> Iterator[Path | str]:
+    """Write every figure as png, svg and pdf; each file appears whole or not at all.
+
+    Args:
+        store: As for `figures_of`.
+        laws: As for `figures_of`.
+        runs: As for `figures_of`.
+        folder: It exists.
+
+    Yields:
+        The files, and sentences that tell of figures left out.
+    """
+    prefixes = _file_names(list(laws.models))
+    for model, drawn in figures_of(store, laws, runs):
+        if drawn.figure is None:
+            yield f"{model}: no figure {drawn.name}. {drawn.caption}"
+            continue
+        for format in style.FORMATS:
+            path = folder / f"{prefixes[model]}-{drawn.name}.{format}"
+            aside = path.with_name(f".{path.name}.partial")
+            aside.write_bytes(style.content(drawn.figure, format))
+            yield aside.replace(path)
+
+
+def _of_model(store: Store, model: ModelLaws, finished: pd.DataFrame) -> Iterator[Drawn]:
+    if finished.empty:
+        yield Drawn("phase-diagram", "Phase diagram", "No run has finished: there is nothing to draw yet.", None)
+        return
+    yield Drawn("phase-diagram", "Phase diagram", _about_phase(model), phase_diagram(model))
+    yield Drawn("collapse-steps", "T* against η", _about_steps(model), steps_by_eta(model, finished))
+    if finished["collapsed"].any():
+        yield Drawn("eta-T", "η·T* against k", _about_constant(model), constant_by_k(model, finished))
+    else:
+        yield Drawn("eta-T", "η·T* against k", "No run collapsed, so there is no η·T* to draw.", None)
+    yield from _over_steps(trajectories.load(store, finished))
+
+
+def _over_steps(drawn: Trajectories) -> Iterator[Drawn]:
+    grids = [
+        ("reward", "Training reward", "training reward", drawn.syncs),
+        ("val_reward", "Validation reward", "validation reward", drawn.evals),
+        ("cosine_gradient_within", "Cosine of consecutive raw gradients", "raw-gradient cosine", drawn.syncs),
+        ("cosine_update_within", "Cosine of consecutive applied updates", "update cosine", drawn.syncs),
+    ]
+    about = f"One line per run; a triangle marks T*. {drawn.chosen}".rstrip()
+    thinned = f" A run that has more than {MOST_POINTS} points is drawn at every n-th."
+    for column, title, label, metrics in grids:
+        name = f"{column.replace('_', '-').removesuffix('-within')}-over-steps"
+        if not metrics[column].notna().any():
+            yield Drawn(name, title, NOT_MEASURED.format(what=f"a {label}"), None)
+            continue
+        within = " Within a rollout cycle, averaged over it." if column in COSINES else ""
+        caption = f"{title} over learner steps, rows k, columns η.{within} {about}{thinned}"
+        yield Drawn(name, title, caption, cell_grid(drawn.runs, metrics, column, label), dense=True)
+    columns = {name: label for name, label in COSINES.items() if drawn.syncs[name].notna().any()}
+    if not (drawn.syncs["drift_from_start"] > 0).any():
+        yield Drawn("drift", "Drift", NOT_MEASURED.format(what="a drift from the start"), None)
+        return
+    caption = (
+        f"Distance from the start and cosines over learner steps, by outcome. {about} Dotted and dashed: drift "
+        f"∝ √t (diffusive) and ∝ t (ballistic).{thinned}"
+    )
+    yield Drawn("drift", "Drift", caption, drift_and_cosines(drawn.runs, drawn.syncs, columns), dense=True)
+
+
+def _about_phase(model: ModelLaws) -> str:
+    parts = [
+        "Each disc is a cell, filled by the share of its finished runs that collapsed, with collapsed/runs beside it "
+        "where there is room; grey bars are the brackets of η_max, arrows where only one side is known."
+    ]
+    at = curves.over([cell.k for cell in model.cells], 2)
+    fitted, one = curves.boundary(model, at), curves.slope_one(model, at)
+    if fitted is not None:
+        band = f", with the power laws that pass {fitted.band} shaded" if fitted.band else ""
+        parts.append(f"Solid line: the fitted boundary{band}.")
+    if one is not None:
+        parts.append("Dashed line: η ∝ 1/k through the geometric mean of the brackets.")
+    return " ".join(parts)
+
+
+def _about_steps(model: ModelLaws) -> str:
+    fit = curves.horizon_fit(model)
+    parts = [
+        "Bars: the interval that holds each collapsed run's T*, with a dot at its upper end; symbols: the median of "
+        "each cell; arrows: runs that outlived their last step. Values of one η stand side by side."
+    ]
+    if fit.eta_exponent.estimate is not None:
+        parts.append(f"Lines: the fit, T* ∝ η^−{fit.eta_exponent.estimate:.2f}".replace("^−-", "^"))
+        q = fit.k_exponent.estimate
+        parts[-1] += "." if q is None else f"·k^−{q:.2f}.".replace("^−-", "^")
+    return " ".join(parts)
+
+
+def _about_constant(model: ModelLaws) -> str:
+    level = curves.horizon_constant(model)
+    parts = ["η times T*: bars for the interval of each collapsed run, symbols for the median of each cell."]
+    if level is not None:
+        band = f", shaded: {level.band}" if level.band else ""
+        parts.append(f"Line: C_horizon = {level.value:.3g}{band}.")
+    return " ".join(parts)
+
+
+def _file_names(models: list[str]) -> dict[str, str]:
+    """A file name's beginning for each model, no two alike even where case does not count."""
+    names: dict[str, str] = {}
+    for model in models:
+        plain = re.sub(r"[^A-Za-z0-9._=-]+", "-", model).strip("-.")[:60] or "model"
+        taken = {name.lower() for name in names.values()}
+        tried = [plain, *(f"{plain}-{number}" for number in range(2, len(models) + 2))]
+        names[model] = next(name for name in tried if name.lower() not in taken)
+    return names

@@ -1,0 +1,124 @@
+"""The phase diagram: what happened in each cell, where the boundary lies, and where a slope of −1 would put it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.path import Path
+
+from orchestrator.laws.forms import Bracket, Cell, ModelLaws
+from orchestrator.report import curves
+from orchestrator.report.figures import style
+
+ROOM = 0.36, 0.14
+"""Inches that collapsed/runs beside a mark takes, across and up; where cells lie closer it is left out."""
+
+_INCHES = 2.45
+"""Width of the axes, about: what is left of a column beside the labels."""
+
+
+@style.styled
+def phase_diagram(model: ModelLaws) -> Figure:
+    """Draw the cells of one model in (k, η), both logarithmic; there is at least one."""
+    ks, etas = sorted({cell.k for cell in model.cells}), sorted({cell.eta for cell in model.cells})
+    height = min(3.4, 1.9 + 0.22 * len(etas))
+    figure = style.new_figure(style.COLUMN, height)
+    axes = figure.add_subplot()
+    axes.set(xscale="log", yscale="log", xlabel="staleness k (learner steps)", ylabel="learning rate η")
+    axes.set_xlim(*style.log_limits(ks, _margin(ks, _INCHES)))
+    axes.set_ylim(*style.log_limits(etas, _margin(etas, height - 1.3)))
+    style.log_ticks(axes.xaxis, ks, _INCHES, 0.22)
+    style.log_ticks(axes.yaxis, etas, height - 1.3, 0.12, as_eta=True)
+    _boundary(axes, model, ks)
+    for bracket in model.local.brackets:
+        _bracket(axes, bracket)
+    gaps = style.least_gap(axes.xaxis, ks, _INCHES), style.least_gap(axes.yaxis, etas, height - 1.3)
+    roomy = gaps[0] >= ROOM[0] and gaps[1] >= ROOM[1]
+    for cell in model.cells:
+        _cell(axes, cell, annotated=roomy)
+    _legend(figure, axes, model.cells)
+    return style.laid_out(figure)
+
+
+def _margin(values: Sequence[float], inches: float) -> float:
+    """The factor beyond the outermost values that leaves 0.3 inches for their marks."""
+    span = math.log(values[-1] / values[0])
+    return math.exp(max(0.3, span * 0.3 / (inches - 0.6)))
+
+
+def _boundary(axes: Axes, model: ModelLaws, ks: Sequence[int]) -> None:
+    left, right = axes.get_xlim()
+    bottom, top = axes.get_ylim()
+    at = np.geomspace(left, right, 33)
+    fitted, one = curves.boundary(model, at), curves.slope_one(model, at)
+    if fitted is not None:
+        if fitted.lower is not None and fitted.upper is not None:
+            edges = np.clip(fitted.lower, bottom / 2, None), np.clip(fitted.upper, None, top * 2)
+            axes.fill_between(at, *edges, color=style.SKY, alpha=0.3, linewidth=0, label=fitted.band, zorder=1)
+        axes.plot(at, fitted.line, color=style.BLUE, label=fitted.name, zorder=2)
+    if one is not None:
+        axes.plot(at, one.line, color=style.BLACK, dashes=(4, 2), linewidth=0.8, label=one.name, zorder=2)
+
+
+def _bracket(axes: Axes, bracket: Bracket) -> None:
+    """A bar between the two ends, or an arrow from the one there is."""
+    lo, hi = bracket.eta_stable, bracket.eta_collapsed
+    if lo and hi:
+        axes.plot([bracket.k] * 2, [lo, hi], color=style.GREY, linewidth=2.4, solid_capstyle="butt", zorder=3)
+    elif lo or hi:
+        end, (bottom, top) = lo or hi or math.nan, axes.get_ylim()
+        tip = math.sqrt(end * (top if lo else bottom))
+        axes.annotate(
+            "", (bracket.k, tip), (bracket.k, end), arrowprops={"arrowstyle": "-|>", "color": style.GREY, "lw": 1.2}
+        )
+
+
+def _cell(axes: Axes, cell: Cell, *, annotated: bool) -> None:
+    """A disc, filled as a pie by the share that collapsed; a square around it where runs ended degraded."""
+    at = ([cell.k], [cell.eta])
+    if not cell.n_runs:
+        axes.scatter(*at, s=18, marker="x", color=style.GREY, linewidths=0.8, zorder=5)
+        return
+    axes.scatter(*at, s=34, facecolor="white", edgecolor=style.BLACK, linewidths=0.7, zorder=5)
+    share = cell.n_collapsed / cell.n_runs
+    if share:
+        slice_ = Path.unit_circle() if share == 1 else Path.wedge(90 - 360 * share, 90)
+        axes.scatter(
+            *at, s=34, marker=slice_, facecolor=style.VERMILION, edgecolor=style.BLACK, linewidths=0.5, zorder=6
+        )
+    if cell.n_degraded:
+        axes.scatter(*at, s=80, marker="s", facecolor="none", edgecolor=style.BLACK, linewidths=0.8, zorder=5)
+    if annotated:
+        axes.annotate(
+            f"{cell.n_collapsed}/{cell.n_runs}",
+            (cell.k, cell.eta),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            zorder=7,
+            path_effects=style.haloed(),
+        )
+
+
+def _legend(figure: Figure, axes: Axes, cells: Sequence[Cell]) -> None:
+    def mark(label: str, **looks: Any) -> Line2D:
+        return Line2D([], [], linestyle="none", markersize=5, markeredgewidth=0.7, label=label, **looks)
+
+    handles: list[Artist] = [mark("stable", marker="o", markerfacecolor="white", markeredgecolor=style.BLACK)]
+    if any(cell.n_collapsed for cell in cells):
+        red = {"markerfacecolor": style.VERMILION, "markeredgecolor": style.BLACK}
+        handles.append(mark("collapsed (share)", marker="o", **red))
+    if any(cell.n_degraded for cell in cells):
+        handles.append(mark("some degraded", marker="s", markerfacecolor="none", markeredgecolor=style.BLACK))
+    if any(not cell.n_runs for cell in cells):
+        handles.append(mark("no finished run", marker="x", color=style.GREY))
+    handles.append(Line2D([], [], color=style.GREY, linewidth=2.4, label="bracket of η_max"))
+    handles += axes.get_legend_handles_labels()[0]
+    style.legend_below(figure, handles)

@@ -1,0 +1,131 @@
+"""When runs collapse: T* against η for each k, and η·T* against k."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from orchestrator.laws.forms import ModelLaws
+from orchestrator.report import curves
+from orchestrator.report.figures import style
+
+_WIDTH = 2.5
+"""Width of the axes, about, in inches."""
+
+Colour = tuple[float, float, float, float]
+Numbers = NDArray[np.float64] | pd.Series
+
+
+@style.styled
+def steps_by_eta(model: ModelLaws, runs: pd.DataFrame) -> Figure:
+    """Draw T* against η.
+
+    Args:
+        model: The laws of one model.
+        runs: Evidence of its finished runs, see `orchestrator.laws.cells.evidence`.
+    """
+    ks, etas = sorted(runs["k"].unique()), sorted(runs["eta"].unique())
+    figure = style.new_figure(style.COLUMN, 2.6 + 0.12 * math.ceil((len(ks) + 2) / 3))
+    axes = figure.add_subplot()
+    axes.set(xscale="log", yscale="log", xlabel="learning rate η", ylabel="T* (learner steps)")
+    axes.set_xlim(*style.log_limits(etas, _apart(etas) ** 0.6))
+    axes.set_ylim(*_step_limits(runs))
+    style.log_ticks(axes.xaxis, etas, _WIDTH, 0.42, as_eta=True)
+    style.decades(axes.yaxis)
+    looks = list(zip(_spread(len(ks), _apart(etas)), style.shades(len(ks)), style.MARKERS * len(ks), strict=False))
+    for k, (shift, colour, marker) in zip(ks, looks, strict=False):
+        of_k = runs[runs["k"] == k]
+        line = curves.collapse_step(model, curves.over(etas), int(k))
+        if line is not None:
+            axes.plot(line.x, line.line, color=colour, linewidth=0.9, zorder=2)
+        _bars(axes, of_k["eta"] * shift, of_k["lo"], of_k["hi"], of_k["collapsed"], colour)
+        outlived = of_k[~of_k["collapsed"]]
+        _mark(axes, outlived["eta"] * shift, outlived["lo"], r"$\uparrow$", colour, size=36, filled=True)
+        medians = [(cell.eta * shift, cell.collapse_step.median) for cell in model.cells
+                   if cell.k == k and cell.collapse_step]  # fmt: skip
+        at = np.array(medians).reshape(-1, 2)
+        _mark(axes, at[:, 0], at[:, 1], marker, colour, label=f"k = {k}")
+    if not runs["collapsed"].all():
+        axes.scatter([], [], marker=r"$\uparrow$", s=36, color=style.BLACK, label="outlived")
+    style.legend_below(figure, axes.get_legend_handles_labels()[0])
+    return style.laid_out(figure)
+
+
+@style.styled
+def constant_by_k(model: ModelLaws, runs: pd.DataFrame) -> Figure:
+    """Draw η·T* of the collapsed runs against k, over the interval of C_horizon.
+
+    Args:
+        model: The laws of one model.
+        runs: As for `steps_by_eta`; at least one collapsed.
+    """
+    collapsed = runs[runs["collapsed"]]
+    ks, etas = sorted(runs["k"].unique()), sorted(collapsed["eta"].unique())
+    figure = style.new_figure(style.COLUMN, 2.6 + 0.12 * math.ceil((len(etas) + 1) / 3))
+    axes = figure.add_subplot()
+    axes.set(xscale="log", yscale="log", xlabel="staleness k (learner steps)", ylabel="η·T*")
+    axes.set_xlim(*style.log_limits(ks, _apart(ks) ** 0.6))
+    level = curves.horizon_constant(model)
+    products = [*(collapsed["eta"] * collapsed["hi"]), *([level.value] if level else [])]
+    bottom, top = style.log_limits(products, 2.0)
+    axes.set_ylim(bottom, top)
+    style.log_ticks(axes.xaxis, ks, _WIDTH, 0.22)
+    style.decades(axes.yaxis)
+    if level is not None:
+        if level.band:
+            ends = max(level.lower, bottom / 2), min(level.upper, top * 2)
+            axes.axhspan(*ends, color=style.SKY, alpha=0.3, linewidth=0, label=f"C_horizon, {level.band}")
+        axes.axhline(level.value, color=style.BLUE, linewidth=0.9)
+    looks = zip(_spread(len(etas), _apart(ks)), style.shades(len(etas)), style.MARKERS * len(etas), strict=False)
+    for eta, (shift, colour, marker) in zip(etas, looks, strict=False):
+        of_eta = collapsed[collapsed["eta"] == eta]
+        _bars(axes, of_eta["k"] * shift, eta * of_eta["lo"], eta * of_eta["hi"], of_eta["collapsed"], colour)
+        at = np.array([(cell.k * shift, cell.eta_T) for cell in model.cells if cell.eta == eta and cell.eta_T])
+        _mark(axes, at[:, 0], at[:, 1], marker, colour, label=f"η = {style.eta_text(eta)}")
+    style.legend_below(figure, axes.get_legend_handles_labels()[0])
+    return style.laid_out(figure)
+
+
+def _apart(values: Sequence[float]) -> float:
+    """The least factor between neighbours; 2 where there is only one value."""
+    return min((b / a for a, b in itertools.pairwise(values)), default=2.0)
+
+
+def _spread(count: int, apart: float) -> list[float]:
+    """Factors that put so many series side by side, well within the space of one grid value."""
+    return [apart ** (0.5 * (place + 0.5) / count - 0.25) for place in range(count)]
+
+
+def _step_limits(runs: pd.DataFrame) -> tuple[float, float]:
+    ends = [*runs.loc[runs["collapsed"], "hi"], *runs.loc[~runs["collapsed"], "lo"]]
+    starts = [lo for lo in runs.loc[runs["collapsed"], "lo"] if lo > 0]
+    return max(min([*starts, *ends]), 1.0) / 1.8, max(ends) * 1.8
+
+
+def _bars(axes: Axes, x: pd.Series, lo: pd.Series, hi: pd.Series, known: pd.Series, colour: Colour) -> None:
+    """Where T* of each collapsed run lies; a run last seen alive at step 0 has a bar down to the edge."""
+    bottom = axes.get_ylim()[0]
+    dense = int(known.sum()) > style.DENSE
+    axes.vlines(
+        x[known], np.maximum(lo[known], bottom / 2), hi[known],
+        colors=[colour], linewidth=1.6, alpha=0.45, zorder=3, rasterized=dense,
+    )  # fmt: skip
+    axes.scatter(x[known], hi[known], s=3, color=[colour], zorder=3, rasterized=dense)
+
+
+def _mark(
+    axes: Axes, x: Numbers, y: Numbers, marker: str, colour: Colour, *,
+    label: str | None = None, size: float = 22, filled: bool = False,
+) -> None:  # fmt: skip
+    edge = "none" if filled else "black"
+    axes.scatter(
+        x, y, marker=marker, s=size, color=[colour], edgecolors=edge, linewidths=0.5, zorder=4, label=label,
+        rasterized=len(x) > style.DENSE,
+    )  # fmt: skip

@@ -1,0 +1,197 @@
+"""How figures look, and how they become files: print sizes, colours for the colour-blind, the same bytes each time."""
+
+from __future__ import annotations
+
+import functools
+import io
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, ParamSpec, TypeVar
+
+import matplotlib
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+from orchestrator.report.verdicts import scientific
+
+COLUMN, PAGE = 3.3, 7.0
+"""Width of a column and of a page, in inches."""
+
+# Okabe and Ito's, which colour-blind readers can tell apart.
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, GREY = (
+    "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#767676",
+)  # fmt: skip
+
+MARKERS = "osD^vPX*<>hd"
+
+Dashes = Literal["-"] | tuple[float, Sequence[float]]
+
+OUTCOMES: dict[str, tuple[str, Dashes]] = {
+    "stable": (BLUE, "-"),
+    "degraded": (ORANGE, (0, (3, 1))),
+    "collapsed": (VERMILION, "-"),
+}
+"""Colour and dashes of a run's line."""
+
+DENSE = 2_000
+"""More marks than this are drawn as pixels even in svg and pdf, which would be megabytes otherwise."""
+
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7,
+    "axes.labelsize": 8,
+    "axes.titlesize": 7,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.4,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "legend.columnspacing": 1.2,
+    "lines.linewidth": 1.0,
+    "hatch.linewidth": 0.6,
+    "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "svg.hashsalt": "stalesweep",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+}
+
+_METADATA: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+FORMATS = tuple(_METADATA)
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def styled(function: Callable[P, R]) -> Callable[P, R]:
+    """Make or save a figure in the house's style; what the user's own matplotlibrc says does not matter."""
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()
+            for name, value in _STYLE.items():
+                matplotlib.rcParams[name] = value
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure that draws without a screen; sizes in inches."""
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+@styled
+def content(figure: Figure, format: str) -> bytes:
+    """A figure as a file's bytes, equal each time.
+
+    Args:
+        figure: The figure.
+        format: One of `FORMATS`; png has 200 dots per inch.
+    """
+    file = io.BytesIO()
+    figure.savefig(file, format=format, dpi=200, metadata=_METADATA[format])
+    return file.getvalue()
+
+
+def shades(count: int) -> list[tuple[float, float, float, float]]:
+    """Colours for the values of an axis, dark to light, none too light for white paper."""
+    colours = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, max(count, 2)))
+    return [(red, green, blue, opacity) for red, green, blue, opacity in colours[:count].tolist()]
+
+
+def log_ticks(axis: Axis, values: Sequence[float], inches: float, room: float, *, as_eta: bool = False) -> None:
+    """Put the ticks of a log axis at the values of the grid, as many as there is room for.
+
+    Args:
+        axis: The axis, its limits set.
+        values: Rising.
+        inches: Length of the axis.
+        room: Inches that a label takes.
+        as_eta: Whether the values are learning rates.
+    """
+    low, high = axis.get_view_interval()
+    scale = inches / math.log(high / low)
+    kept: list[float] = []
+    for value in reversed(values):
+        if not kept or math.log(kept[-1] / value) * scale >= room:
+            kept.append(value)
+    kept.reverse()
+    axis.set_major_locator(FixedLocator(kept))
+    axis.set_major_formatter(FixedFormatter([eta_text(v) if as_eta else number(v) for v in kept]))
+    axis.set_minor_locator(NullLocator())
+
+
+def least_gap(axis: Axis, values: Sequence[float], inches: float) -> float:
+    """Inches between the two nearest values on a log axis of some length; its limits are set."""
+    low, high = axis.get_view_interval()
+    factor = min((after / before for before, after in itertools.pairwise(values)), default=high / low)
+    return inches * math.log(factor) / math.log(high / low)
+
+
+def eta_text(eta: float) -> str:
+    """A learning rate, to three digits: there is no room for more."""
+    return scientific(float(f"{eta:.3g}"))
+
+
+def number(value: float) -> str:
+    """A tick's label: plain digits where they are few. No raised exponents, which print too small."""
+    return f"{value:g}" if 0.01 <= abs(value) < 1e5 or not value else eta_text(value)
+
+
+def decades(axis: Axis) -> None:
+    """Put the ticks of a log axis at powers of ten, or at 1, 2, 5 or all digits where those are few."""
+    low, high = axis.get_view_interval()
+    subs = [1.0] if high / low > 200 else [1.0, 2.0, 5.0] if high / low > 4 else [float(n) for n in range(1, 10)]
+    axis.set_major_locator(LogLocator(subs=subs, numticks=9))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axis.set_minor_locator(NullLocator())
+
+
+def log_limits(values: Sequence[float], margin: float) -> tuple[float, float]:
+    """Limits of a log axis around values, by a factor."""
+    return min(values) / margin, max(values) * margin
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Put the legend under the axes, where it can hide nothing, in as few rows as the width allows."""
+    canvas: Any = figure.canvas
+    renderer = canvas.get_renderer()
+    for columns in range(len(handles), 0, -1):
+        legend = figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+        if columns == 1 or legend.get_window_extent(renderer).width <= figure.bbox.width:
+            break
+        legend.remove()
+    rows = math.ceil(len(handles) / columns)
+    if rows > 1:
+        legend.remove()
+        figure.legend(handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / rows))
+
+
+def laid_out(figure: Figure) -> Figure:
+    """Settle where everything stands, once for all files that are made of the figure."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure
+
+
+def haloed(colour: str = "white") -> list[withStroke]:
+    """Keep text readable over lines."""
+    return [withStroke(linewidth=1.5, foreground=colour)]

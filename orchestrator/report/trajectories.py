@@ -1,0 +1,98 @@
+"""Which runs are drawn over their steps, and only their metrics: a store may hold millions of weight syncs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from orchestrator.db import overview
+from orchestrator.db.store import Store
+from orchestrator.report.verdicts import scientific
+
+MOST_KS, MOST_ETAS, MOST_RUNS = 4, 5, 8
+"""Rows and columns of a grid of cells, and runs in each, that can still be told apart."""
+
+MOST_POINTS = 500
+"""Points of a line."""
+
+COSINES = {
+    "cosine_gradient_within": "raw-gradient cosine",
+    "cosine_update_within": "update cosine",
+}
+METRICS = ("reward", "drift_from_start", *COSINES)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Trajectories:
+    """What the drawn runs of one model measured.
+
+    Attributes:
+        runs: Their evidence, see `orchestrator.laws.cells.evidence`.
+        syncs: ``run``, ``learner_step`` of the sync and ``end_step`` of its rollout cycle, and `METRICS`.
+        evals: ``run``, ``learner_step``, ``val_reward``.
+        chosen: Which of the runs these are, in a sentence; empty when they are all.
+    """
+
+    runs: pd.DataFrame
+    syncs: pd.DataFrame
+    evals: pd.DataFrame
+    chosen: str
+
+
+def load(store: Store, runs: pd.DataFrame) -> Trajectories:
+    """Choose runs to draw and read what they measured.
+
+    Args:
+        store: The store.
+        runs: Evidence of the finished runs of one model.
+    """
+    drawn, chosen = _choose(runs)
+    numbers = [int(run) for run in drawn["run"]]
+    with store.read() as connection:
+        syncs = overview.sync_metrics(connection, numbers, METRICS, MOST_POINTS)
+        evals = overview.validations(connection, numbers)
+    measured = _frame(syncs, ["end_step", *METRICS])
+    last = measured["run"].map(dict(zip(numbers, drawn["learner_steps"].astype(float), strict=True)))
+    measured["end_step"] = measured["end_step"].fillna(last)
+    return Trajectories(
+        runs=drawn,
+        syncs=measured,
+        evals=_thinned(_frame(evals, ["val_reward"])),
+        chosen=chosen,
+    )
+
+
+def _choose(runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    ks, etas = sorted(runs["k"].unique()), sorted(runs["eta"].unique())
+    shown_ks, shown_etas = _spread(ks, MOST_KS), _spread(etas, MOST_ETAS)
+    of_cells = runs[runs["k"].isin(shown_ks) & runs["eta"].isin(shown_etas)].sort_values(["k", "eta", "seed", "run"])
+    drawn = of_cells.groupby(["k", "eta"]).head(MOST_RUNS)
+    sentences = []
+    if len(shown_ks) < len(ks):
+        sentences.append(f"{len(shown_ks)} of {len(ks)} k are shown ({', '.join(str(k) for k in shown_ks)}).")
+    if len(shown_etas) < len(etas):
+        texts = ", ".join(scientific(eta) for eta in shown_etas)
+        sentences.append(f"{len(shown_etas)} of {len(etas)} η are shown ({texts}).")
+    if len(drawn) < len(of_cells):
+        sentences.append(f"Of each cell the first {MOST_RUNS} runs are shown.")
+    return drawn, " ".join(sentences)
+
+
+def _spread(values: Sequence[float], most: int) -> list[float]:
+    """So many of the values, evenly apart, the first and the last among them."""
+    places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
+    return [values[place] for place in places]
+
+
+def _frame(rows: Sequence[overview.Row], metrics: Sequence[str]) -> pd.DataFrame:
+    """Rows as floats; for a line, what was not measured and what was not a number are gaps alike."""
+    frame = pd.DataFrame.from_records(list(rows), columns=["run", "learner_step", *metrics])
+    return frame.astype(dict.fromkeys(metrics, float))
+
+
+def _thinned(frame: pd.DataFrame) -> pd.DataFrame:
+    by_run = frame.groupby("run")["learner_step"]
+    return frame[by_run.cumcount() % (by_run.transform("size") // (MOST_POINTS + 1) + 1) == 0]

@@ -1,0 +1,173 @@
+"""Every figure of every kind of data: drawn without a warning, all its text readable, the same bytes each time."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from laws_data import frame, paper_shape, run, tiny_sweep
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from orchestrator.laws.cells import evidence, groups
+from orchestrator.laws.fit import fit_laws
+from orchestrator.laws.forms import ModelLaws
+from orchestrator.report import curves
+from orchestrator.report.figures import _file_names, style
+from orchestrator.report.figures.over_steps import cell_grid, drift_and_cosines
+from orchestrator.report.figures.phase import phase_diagram
+from orchestrator.report.figures.steps import constant_by_k, steps_by_eta
+
+ETAS = (2.5e-4, 5e-4, 1e-3, 2e-3)
+
+
+def grid(ks: range | tuple[int, ...], etas: tuple[float, ...], seeds: int = 1) -> pd.DataFrame:
+    """Runs that collapse above η·k = 4e-3, at T* = 0.1/η."""
+    return frame([
+        run(k, eta, seed, round(0.1 / eta) if eta * k > 4e-3 else None, collapse_step_lo=None)
+        for k in ks for eta in etas for seed in range(seeds)
+    ])  # fmt: skip
+
+
+DATA = {
+    "tiny": tiny_sweep(),
+    "paper": paper_shape(),
+    "all stable": frame([run(k, eta) for k in (2, 8) for eta in ETAS]),
+    "all collapsed": frame([run(k, eta, step=round(0.1 / eta)) for k in (2, 8) for eta in ETAS]),
+    "one stable run": frame([run(8, 1e-3)]),
+    "one collapsed run": frame([run(8, 1e-3, step=8)]),
+    "every ending": frame([
+        run(2, 1e-3, 0, 64), run(2, 1e-3, 1), run(2, 1e-3, 2, state="degraded"), run(2, 5e-4, state="degraded"),
+        run(2, 2.5e-4, 1, state="running"), run(8, 5e-4, state="failed", failure="out of memory"), run(8, 1e-3, 0, 8),
+    ]),
+    "4 x 7 x 3": grid((2, 4, 8, 16), tuple(np.geomspace(1e-4, 6.4e-3, 7)), 3),
+    "every k": grid(range(1, 17), ETAS),
+    "many of both": grid((1, 2, 4, 8, 16, 32, 64, 128, 256, 1024), tuple(np.geomspace(1e-6, 1e-2, 13))),
+    "one eta": grid((2, 8, 32), (1e-3,)),
+    "long numbers": grid((3, 7), (1.23456e-4, 1.23457e-4, 9.87654e-3)),
+}  # fmt: skip
+
+
+def fitted(runs: pd.DataFrame) -> tuple[ModelLaws, pd.DataFrame]:
+    """The laws of the one model, and the evidence of its finished runs."""
+    [(_, members)] = groups(evidence(runs))
+    [model] = fit_laws(runs).models.values()
+    return model, members[members["why"] == ""]
+
+
+def shown_texts(figure: Figure) -> Iterator[tuple[str, Bbox, float]]:
+    """Every text that is drawn, where it stands in pixels, and its size in points."""
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    ticks: set[int] = set()
+    beyond: set[int] = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+                ticks |= {id(tick.label1), id(tick.label2)}
+                if not low <= tick.get_loc() <= high:
+                    beyond |= {id(tick.label1), id(tick.label2)}
+    for text in figure.findobj(Text):
+        drawn = text.get_visible() and text.get_text().strip() and id(text) not in beyond
+        if drawn:
+            yield text.get_text(), text.get_window_extent(renderer), text.get_fontsize()
+
+
+def assert_readable(figure: Figure) -> None:
+    """Nothing is cut off, printed over something else, or too small."""
+    figure.draw_without_rendering()
+    texts = list(shown_texts(figure))
+    assert texts
+    whole = figure.bbox
+    for text, box, size in texts:
+        assert size >= 7, f"{text!r} is of {size} points"
+        inside = whole.x0 <= box.x0 and whole.y0 <= box.y0 and box.x1 <= whole.x1 and box.y1 <= whole.y1
+        assert inside, f"{text!r} leaves the figure: {box}"
+    for (a, of_a, _), (b, of_b, _) in itertools.combinations(texts, 2):
+        common = Bbox.intersection(of_a, of_b)
+        assert common is None or min(common.width, common.height) < 1, f"{a!r} and {b!r} overlap"
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_figures_of_the_fit_are_readable(name: str) -> None:
+    model, runs = fitted(DATA[name])
+    assert_readable(phase_diagram(model))
+    assert_readable(steps_by_eta(model, runs))
+    if runs["collapsed"].any():
+        assert_readable(constant_by_k(model, runs))
+
+
+def trajectories(runs: pd.DataFrame) -> pd.DataFrame:
+    """Twenty syncs of each run."""
+    steps = np.tile(np.arange(0, 480, 24), len(runs))
+    values = np.cos(steps / 50)
+    numbers = np.repeat(runs["run"].to_numpy(), 20)
+    columns = {"run": numbers, "learner_step": steps, "end_step": steps + 24, "reward": values}
+    return pd.DataFrame(columns | {"drift_from_start": np.sqrt(steps + 24.0), "cosine_gradient_within": values})
+
+
+@pytest.mark.parametrize("name", ["tiny", "every ending", "one collapsed run"])
+def test_figures_over_steps_are_readable(name: str) -> None:
+    _, runs = fitted(DATA[name])
+    metrics = trajectories(runs)
+    assert_readable(cell_grid(runs, metrics, "reward", "training reward"))
+    assert_readable(drift_and_cosines(runs, metrics, {"cosine_gradient_within": "raw-gradient cosine"}))
+
+
+def test_metrics_that_are_missing_or_not_finite_leave_gaps() -> None:
+    _, runs = fitted(DATA["tiny"])
+    metrics = trajectories(runs)
+    metrics.loc[::3, ["reward", "drift_from_start"]] = np.nan
+    metrics.loc[1::3, ["reward", "drift_from_start"]] = np.inf
+    metrics.loc[metrics["run"] == 1, "reward"] = np.nan
+    assert_readable(cell_grid(runs, metrics, "reward", "training reward"))
+    assert_readable(drift_and_cosines(runs, metrics, {}))
+
+
+@pytest.mark.parametrize("format", style.FORMATS)
+def test_a_figure_drawn_again_is_the_same_file(format: str) -> None:
+    model, runs = fitted(DATA["tiny"])
+    first, second = (style.content(steps_by_eta(model, runs), format) for _ in range(2))
+    assert first == second and len(first) > 1000
+
+
+def test_a_run_s_mark_stands_at_its_step() -> None:
+    model, runs = fitted(frame([run(8, 1e-3, step=64, collapse_step_lo=56), run(8, 5e-4)]))
+    axes = steps_by_eta(model, runs).axes[0]
+    offsets = [tuple(point) for mark in axes.collections for point in mark.get_offsets()]
+    assert (1e-3, 64.0) in [(round(x, 6), y) for x, y in offsets]
+    assert any(y == 480 for _, y in offsets)
+
+
+def test_the_boundary_passes_through_every_bracket() -> None:
+    model, _ = fitted(DATA["tiny"])
+    ks = np.array([bracket.k for bracket in model.local.brackets], dtype=float)
+    curve = curves.boundary(model, ks)
+    assert curve is not None and curve.lower is not None and curve.upper is not None
+    for bracket, line, lower, upper in zip(model.local.brackets, curve.line, curve.lower, curve.upper, strict=True):
+        assert bracket.eta_stable is not None and bracket.eta_collapsed is not None
+        assert bracket.eta_stable <= lower * (1 + 1e-9) <= line * (1 + 2e-9)
+        assert line <= upper * (1 + 1e-9) <= bracket.eta_collapsed * (1 + 2e-9)
+    one = curves.slope_one(model, ks)
+    assert one is not None and np.ptp(one.line * ks) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["all stable", "all collapsed", "one stable run", "one eta"])
+def test_what_is_not_identified_is_not_drawn(name: str) -> None:
+    model, _ = fitted(DATA[name])
+    ks = np.array([2.0, 8.0])
+    assert curves.boundary(model, ks) is None
+    if name != "all collapsed":
+        assert curves.collapse_step(model, np.array(ETAS), 8) is None
+
+
+def test_names_of_files_are_safe_and_distinct() -> None:
+    names = ["org/model", "org model", "ORG-model", "<script>", "..", "a · clip_eps=0.2", "ü", "x" * 300]
+    files = _file_names(names)
+    assert len({file.lower() for file in files.values()}) == len(names)
+    assert all(Path(file).name == file and file.isascii() and len(file) < 80 for file in files.values())
