@@ -54,7 +54,7 @@ def _read(
 ) -> pd.DataFrame:
     of: Any = table
     # Without the type's own processing, which is a call of Python for each value.
-    columns = [type_coerce(getattr(of, name), Double()).label(name) for name in metrics]
+    columns: list[Any] = [type_coerce(getattr(of, name), Double()).label(name) for name in metrics]
     query: Select[*tuple[Any, ...]] = select(of.run_id.label("run"), of.learner_step, *columns)
     query = query.join(Run, Run.id == of.run_id).join(Cell).join(Sweep)
     query = query.where(Sweep.name.in_(list(sweeps)), Run.state.in_(RESULT_STATES))

@@ -48,9 +48,9 @@ class Tracks:
         """Average a metric over the rollout cycles of each run; NaN where none was measured or none is finite."""
         values = self.metrics[metric]
         finite = np.isfinite(values)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means: Array = self._sum(np.where(finite, values, 0.0)) / self._sum(finite.astype(float))
-        return means
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            means = self._sum(np.where(finite, values, 0.0)) / self._sum(finite.astype(float))
+            return means.astype(np.float32).astype(float)  # what is equal stays so, whatever the number of cycles
 
     def drift_exponents(self) -> Array:
         """α of ‖θ_t − θ_0‖ ∝ t^α of each run, by least squares of the logarithms; NaN with too few weight syncs."""

@@ -1,0 +1,87 @@
+"""The command that fits the laws: which runs, under which definition of collapse; printed, written and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator import cli_runs
+from orchestrator.cli_options import Database, SweepNames
+from orchestrator.cli_output import collect as collecting
+from orchestrator.cli_output import show, width
+from orchestrator.errors import NothingToDo, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.db.store import Store
+    from orchestrator.fitting import Fitted
+
+
+def fit_laws(
+    sweeps: SweepNames = None,
+    model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
+    format: Annotated[str, typer.Option(help="table, markdown, latex, csv or json.")] = "table",
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write every format and laws.json here.")] = None,
+    detector: Annotated[str, typer.Option(help="What counts as collapse: stored, half or zero.")] = "stored",
+    fraction: Annotated[float | None, typer.Option(help="Of half; default that of the runs.")] = None,
+    min_evals: Annotated[int | None, typer.Option(help="Of half and zero; default that of the runs.")] = None,
+    history: Annotated[bool, typer.Option("--history", help="List the fits that are stored, and fit nothing.")] = False,
+    db: Database = None,
+) -> None:
+    """Print the phase-diagram table and the fitted laws."""
+    from orchestrator import fitting
+    from orchestrator.report import tables
+
+    if history:
+        _history(sweeps, format, db)
+        return
+    _one_of("--format", format, tables.FORMATS)
+    definition = fitting.Definition(detector, fraction, min_evals)
+    with cli_runs.open_store(db) as store:
+        names = sweeps or store.sweep_names()
+        for name in names:
+            collecting(store, name)
+        fitted = fitting.fit(store, names, model=model, definition=definition)
+        if fitted.runs.empty:
+            raise NothingToDo("no runs to fit" + (f" of model {model!r}" if model else ""))
+        if format == "table":
+            show(tables.terminal(fitted.laws, width()))
+        else:
+            typer.echo(tables.render(fitted.laws, format), nl=False)
+        if out is not None:
+            for path in tables.write_all(fitted.laws, out):
+                typer.echo(f"wrote {path}", err=True)
+        _keep(store, fitted)
+
+
+def _keep(store: Store, fitted: Fitted) -> None:
+    """Store a fit; that it cannot be is no reason to fail."""
+    from orchestrator import fitting
+
+    try:
+        fitting.save(store, fitted)
+    except StoreError as error:
+        typer.echo(f"note: this fit is not stored, so --history will not list it: {error}", err=True)
+
+
+def _history(sweeps: list[str] | None, format: str, db: str | None) -> None:
+    import json
+
+    from orchestrator import frames
+    from orchestrator.report.history import history, history_json
+
+    _one_of("--format", format, ("table", "json"))
+    with cli_runs.open_store(db) as store:
+        fits = frames.fits(store, sweeps)
+    if fits.empty:
+        raise NothingToDo("no fit is stored yet" + (f" of {' or '.join(sweeps)}" if sweeps else ""))
+    if format == "json":
+        typer.echo(json.dumps(history_json(fits), indent=2, allow_nan=False, ensure_ascii=False))
+    else:
+        show(history(fits))
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{option}: expected {', '.join(allowed[:-1])} or {allowed[-1]}, found {value!r}")
