@@ -151,9 +151,8 @@ def has_news(run: RunFolder, besides: int | None = None) -> bool:
 def _new_journals(run: RunFolder) -> list[tuple[int, Path]]:
     if run.directory is None:
         return []
-    directory = Path(run.directory)
-    known = [n for n in journal.numbers(directory) if n in run.stored or n > run.fence]
-    paths = [(number, journal.path_of(directory, number)) for number in known]
+    known = [n for n in journal.numbers(run.directory) if n in run.stored or n > run.fence]
+    paths = [(number, journal.path_of(Path(run.directory), number)) for number in known]
     return [(number, path) for number, path in paths if journal.size_of(path) > run.stored.get(number, 0)]
 
 

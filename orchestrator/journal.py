@@ -159,7 +159,7 @@ def path_of(directory: Path, number: int) -> Path:
     return directory / f"attempt-{number:04d}.journal"
 
 
-def numbers(directory: Path) -> list[int]:
+def numbers(directory: Path | str) -> list[int]:
     """The attempts that have a journal in a run directory, in order; none where there is no directory."""
     try:
         names = os.listdir(directory)  # noqa: PTH208  # asked before each record; pathlib takes twice as long

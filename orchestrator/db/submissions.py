@@ -204,7 +204,12 @@ def cancel(connection: Connection, fences: Mapping[int, int], reason: str) -> No
     rows = [{"run": run_id, "least": fence} for run_id, fence in fences.items()]
     if not rows:
         return
-    values = {"state": "cancelled", "failure": reason, "failure_class": "cancelled", "fence": bindparam("least")}
+    values: dict[str, Any] = {
+        "state": "cancelled",
+        "failure": reason,
+        "failure_class": "cancelled",
+        "fence": bindparam("least"),
+    }
     values |= {"submission_id": None, "task": None, "updated_at": now()}
     connection.execute(
         update(Run).where(Run.id == bindparam("run"), UNFINISHED, Run.fence <= bindparam("least")).values(**values),
