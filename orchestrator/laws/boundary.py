@@ -9,6 +9,7 @@ import numpy as np
 
 from orchestrator.laws.forms import Bracket, Cell, Estimate, LocalLaw
 from orchestrator.laws.identified import SLACK, Band
+from orchestrator.laws.regression import with_regression
 
 TOLERANCE = 1e-9
 """Brackets that touch, as on a geometric grid, still separate; this absorbs rounding in their logarithms."""
@@ -31,7 +32,7 @@ def local_law(cells: Sequence[Cell]) -> tuple[LocalLaw, list[str]]:
     exponent, separable, complaints = _exponent(brackets)
     constant, more = _constant(brackets)
     law = LocalLaw(exponent=exponent, constant=constant, brackets=tuple(brackets), separable=separable)
-    return law, warnings + complaints + more
+    return with_regression(law, cells), warnings + complaints + more
 
 
 def _bracket(cells: Sequence[Cell]) -> tuple[Bracket, list[str]]:

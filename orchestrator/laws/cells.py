@@ -29,8 +29,9 @@ def evidence(runs: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         ``runs``, sorted, with columns ``collapsed`` (bool); ``lo``, ``hi`` (learner steps: T* lies in
-        (lo, hi]; hi is infinite when the run did not collapse); ``why`` (why no fit may use the run, else
-        empty); ``group`` (the further axes, as canonical JSON).
+        (lo, hi]; hi is infinite when the run did not collapse); ``why`` (why no cell counts the run, else
+        empty); ``bounds`` (bool: it bounds T*, also when it died of its job or is still running); ``group``
+        (the further axes, as canonical JSON).
     """
     rows = runs.copy()
     k, horizon = _numbers(rows, "k"), _numbers(rows, "horizon")
@@ -46,6 +47,7 @@ def evidence(runs: pd.DataFrame) -> pd.DataFrame:
     rows["lo"] = np.where(rows["collapsed"], alive, survived)
     rows["hi"] = np.where(rows["collapsed"], step, np.inf)
     rows["why"] = [_why_left_out(row) for row in rows.to_dict("records")]
+    rows["bounds"] = (rows["why"] == "") | _outlived(rows, survived)
     rows["group"] = [json.dumps(_axes(value), sort_keys=True) for value in rows["axes"]]
     return rows.sort_values(["model", "group", "k", "eta", "hi", "lo", "run"], ignore_index=True)
 
@@ -110,6 +112,13 @@ def _why_left_out(row: Record) -> str:
         return ""
     failure = row["failure"]
     return f"{state}: {failure}" if isinstance(failure, str) and failure else state
+
+
+def _outlived(rows: pd.DataFrame, survived: np.ndarray[Any, np.dtype[np.float64]]) -> pd.Series:
+    """Runs that ended, or have come so far, for reasons of their job: T* is past their last learner step."""
+    unrelated = rows["state"].isin(["failed", "lost", "cancelled", "running", "queued", "pending"])
+    diverged = rows["failure"].fillna("").str.startswith("diverged")
+    return unrelated & ~diverged & rows["learner_steps"].notna() & (survived > 0)
 
 
 def _axes(value: object) -> dict[str, Any]:

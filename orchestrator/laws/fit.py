@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from orchestrator.laws.boundary import TOLERANCE, local_law
+from orchestrator.laws.boundary import local_law
 from orchestrator.laws.cells import cells, evidence, groups, left_out
-from orchestrator.laws.forms import Cell, HorizonLaw, Laws, LocalLaw, ModelLaws, TwoConstraint
-from orchestrator.laws.horizon import horizon_law
+from orchestrator.laws.forms import Cell, HorizonLaw, JointLaw, Laws, LocalLaw, ModelLaws, TwoConstraint
+from orchestrator.laws.horizon import horizon_law, identified_terms
+from orchestrator.laws.joint import joint_law
+from orchestrator.laws.rule import two_constraint
 
 
 def fit_laws(runs: pd.DataFrame) -> Laws:
@@ -33,31 +35,20 @@ def _fit_group(members: pd.DataFrame) -> ModelLaws:
     about_runs = _about_runs(members, of_group)
     if finished.empty:
         warning = "No run has finished: nothing can be fitted yet; launch the sweep again or wait for it."
-        return ModelLaws(of_group, LocalLaw(), HorizonLaw(), TwoConstraint(), (*about_runs, warning))
+        return ModelLaws(of_group, LocalLaw(), HorizonLaw(), JointLaw(), TwoConstraint(), (*about_runs, warning))
+    bounded = members[members["bounds"]]
+    terms, about_terms = identified_terms(bounded[bounded["collapsed"]])
     local, about_local = local_law(of_group)
-    horizon, about_horizon = horizon_law(finished, of_group)
+    horizon, about_horizon = horizon_law(bounded, of_group, terms)
+    joint, joint_fit, about_joint = joint_law(bounded, terms)
     return ModelLaws(
         cells=of_group,
         local=local,
         horizon=horizon,
-        two_constraint=_two_constraint(of_group, local, horizon),
-        warnings=(*about_local, *about_horizon, *about_runs),
+        joint=joint,
+        two_constraint=two_constraint(of_group, joint_fit) if joint_fit else TwoConstraint(),
+        warnings=(*about_local, *about_terms, *about_horizon, *about_joint, *about_runs),
     )
-
-
-def _two_constraint(of_group: Sequence[Cell], local: LocalLaw, horizon: HorizonLaw) -> TwoConstraint:
-    """Score η ≤ min(C_local/k, C_horizon/T) in sample; half of the runs make a collapse."""
-    c_local, c_horizon = local.constant.estimate, horizon.censored.constant.estimate
-    if c_local is None or c_horizon is None:
-        return TwoConstraint()
-    right = scored = 0
-    for cell in of_group:
-        if cell.p_collapse is None or cell.horizon is None:
-            continue
-        stable = cell.eta <= min(c_local / cell.k, c_horizon / cell.horizon) * (1 + TOLERANCE)
-        right += stable == (cell.p_collapse < 0.5)
-        scored += 1
-    return TwoConstraint(cells_right=right, cells=scored)
 
 
 def _about_runs(members: pd.DataFrame, of_group: Sequence[Cell]) -> list[str]:

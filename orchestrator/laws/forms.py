@@ -12,9 +12,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.laws.detectors import Comparison
+    from orchestrator.laws.regimes import Regime
+
+
+Side = tuple[float | None, float | None]
+
+LARGEST_LOG = 700.0
+"""Larger logarithms have no exponential in double precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +33,31 @@ class Estimate:
 
     Attributes:
         estimate: The point estimate.
-        se: Standard error, on the scale of the estimate; for a positive constant, of its logarithm.
-        ci95: 95 % confidence interval.
+        ci95: 95 % confidence interval. A side is None when the data leave it open.
         identified_set: All values that the data allow without a sampling model: the resolution of the grid,
             not a confidence interval. A side is None when the data do not bound it.
     """
 
     estimate: float | None = None
-    se: float | None = None
-    ci95: tuple[float, float] | None = None
-    identified_set: tuple[float | None, float | None] | None = None
+    ci95: Side | None = None
+    identified_set: Side | None = None
+
+    def shifted(self, by: float) -> Estimate:
+        """With ``by`` added to all numbers."""
+        return self._mapped(lambda number: number + by)
+
+    def exponential(self) -> Estimate:
+        """From the logarithm of a positive constant to the constant."""
+        return self._mapped(lambda number: math.exp(min(number, LARGEST_LOG)))
+
+    def _mapped(self, function: Callable[[float], float]) -> Estimate:
+        def side(ends: Side | None) -> Side | None:
+            return ends and (apply(ends[0]), apply(ends[1]))
+
+        def apply(number: float | None) -> float | None:
+            return None if number is None else function(number)
+
+        return Estimate(apply(self.estimate), side(self.ci95), side(self.identified_set))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,30 +112,55 @@ class Bracket:
         k: Staleness.
         eta_stable: Largest η at which, as at every smaller η tested, no run collapsed.
         eta_collapsed: Smallest η at which a run collapsed.
+        eta_half: The η at which half of the runs collapse within their horizon, by the logistic regression.
     """
 
     k: int
     eta_stable: float | None
     eta_collapsed: float | None
+    eta_half: Estimate = Estimate()
 
 
 @dataclass(frozen=True, slots=True)
 class LocalLaw:
     """η_max(k) = C·k^−a. Source: arXiv 2607.01083, eq. 30 (a = 1).
 
+    ``estimate`` and ``ci95`` are of the η at which half of the runs collapse within their horizon, by penalised
+    logistic regression; ``identified_set`` is of a sharp boundary, by the brackets alone.
+
     Attributes:
         exponent: a.
         constant: C_local = k·η_max under a = 1.
-        p_exponent_is_1: Test of a = 1; None, since brackets alone carry no sampling model.
+        prefactor: C, with a free.
+        width: Factor in η from 10 % to 90 % of runs that collapse.
+        p_exponent_is_1: Test of a = 1.
         brackets: Per k, rising.
         separable: Whether some power law passes through all brackets; None with fewer than two k.
     """
 
     exponent: Estimate = Estimate()
     constant: Estimate = Estimate()
+    prefactor: Estimate = Estimate()
+    width: float | None = None
     p_exponent_is_1: float | None = None
     brackets: tuple[Bracket, ...] = ()
     separable: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """T* under one reading of its exponents.
+
+    Attributes:
+        name: ``ballistic`` (b = 1, q = 0; the paper's), ``diffusive`` (b = 2, q = 0), ``eta`` (b free, q = 0) or
+            ``eta and k`` (both free).
+        aic: Akaike's criterion.
+        delta_aic: Above the smallest.
+    """
+
+    name: str
+    aic: float
+    delta_aic: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +171,11 @@ class HorizonFit:
         eta_exponent: b.
         k_exponent: q.
         constant: C_horizon = η·T* under b = 1 and q = 0, in learner steps times η.
-        prefactor: C of the fit with free exponents.
+        prefactor: C of the fit with free exponents; its estimate only.
         sigma: σ, scatter of log T*.
-        p_law: p of the joint Wald test of (b, q) = (1, 0).
+        p_law: p of the joint test of (b, q) = (1, 0).
         law_in_set: Whether (1, 0) lies in the identified set; None when there is no such set.
+        alternatives: By rising AIC.
         n_collapsed: Collapsed runs, known to (lo, hi].
         n_censored: Runs known only to have outlived their last step.
     """
@@ -136,6 +187,7 @@ class HorizonFit:
     sigma: Estimate = Estimate()
     p_law: float | None = None
     law_in_set: bool | None = None
+    alternatives: tuple[Alternative, ...] = ()
     n_collapsed: int = 0
     n_censored: int = 0
 
@@ -145,7 +197,7 @@ class HorizonLaw:
     """The horizon law under two estimators, since the estimator decides.
 
     Attributes:
-        censored: Stable and degraded runs are right-censored: taken as runs that would collapse later.
+        censored: Runs that did not collapse are right-censored: taken as runs that would collapse later.
         collapsed_only: Runs that did not collapse are ignored, as in the paper; this selects short T*.
         cv_eta_T: Coefficient of variation of η·T* over the cells that collapsed.
     """
@@ -156,22 +208,92 @@ class HorizonLaw:
 
 
 @dataclass(frozen=True, slots=True)
+class JointLaw:
+    """Both laws from one likelihood: a mixture of runs that collapse by the horizon law and of immune ones.
+
+    A run is susceptible with log-odds s·(log η + a·log k − log C); only susceptible runs collapse, when the horizon
+    law says.
+
+    Attributes:
+        horizon: The latency of susceptible runs.
+        exponent: a of the boundary between immune and susceptible.
+        constant: C_local = k·η on that boundary, under a = 1.
+        width: Factor in η from 10 % to 90 % of runs that are susceptible.
+        p_exponent_is_1: Test of a = 1.
+        p_laws: Test of a = 1, b = 1 and q = 0 together.
+        immune: Expected share of the runs that did not collapse which never would have.
+        aic: Akaike's criterion.
+        aic_all_susceptible: Of the horizon law with runs that did not collapse censored.
+    """
+
+    horizon: HorizonFit = HorizonFit()
+    exponent: Estimate = Estimate()
+    constant: Estimate = Estimate()
+    width: float | None = None
+    p_exponent_is_1: float | None = None
+    p_laws: float | None = None
+    immune: float | None = None
+    aic: float | None = None
+    aic_all_susceptible: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a rule says of one cell.
+
+    Attributes:
+        k: Staleness.
+        eta: Learning rate.
+        stable: Whether the rule says so.
+        stable_left_out: The same with constants from all other cells; None where these do not give them.
+        binds: The constraint that is the smaller one here, ``local`` or ``horizon``.
+        observed_stable: Whether fewer than half of the runs collapsed.
+    """
+
+    k: int
+    eta: float
+    stable: bool
+    stable_left_out: bool | None
+    binds: str
+    observed_stable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TwoConstraint:
-    """Cells whose majority outcome the two-constraint rule predicts, in sample. Source: eq. 36–37."""
+    """The rule: stable iff η ≤ min(C_local/k, C_horizon/T). Source: eq. 36–37.
+
+    Attributes:
+        cells_right: Cells it predicts with constants that all cells were used for.
+        cells: Cells with finished runs.
+        left_out_right: Cells it predicts with constants from all the other cells.
+        left_out_cells: Cells whose others give constants.
+        crossing: C_horizon/C_local: the rollout cycles T/k beyond which the horizon binds.
+        predictions: By rising k, then η.
+    """
 
     cells_right: int | None = None
     cells: int | None = None
+    left_out_right: int | None = None
+    left_out_cells: int | None = None
+    crossing: float | None = None
+    predictions: tuple[Prediction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelLaws:
-    """All that one group of runs (a model, at one setting of the further axes) says."""
+    """All that one group of runs (a model, at one setting of the further axes) says.
+
+    ``regime`` needs weight syncs and ``detectors`` rewards: None where only runs were read.
+    """
 
     cells: tuple[Cell, ...]
     local: LocalLaw
     horizon: HorizonLaw
+    joint: JointLaw
     two_constraint: TwoConstraint
     warnings: tuple[str, ...]
+    regime: Regime | None = None
+    detectors: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +312,13 @@ class Laws:
         models: One entry per model; per setting of the further axes where there are several.
         runs: Runs that were read, those left out included.
         left_out: Runs that no fit uses.
+        inputs: What was fitted, and with which code; None outside of a database.
     """
 
     models: Mapping[str, ModelLaws]
     runs: int
     left_out: tuple[LeftOut, ...]
+    inputs: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The contract's ``fit-laws --format json`` as plain Python, without NaN and infinities."""
@@ -203,20 +327,25 @@ class Laws:
             "runs": self.runs,
             "left_out": [dataclasses.asdict(left_out) for left_out in self.left_out],
         }
+        if self.inputs is not None:
+            content["inputs"] = self.inputs
         plain: dict[str, Any] = _plain(content)
         return plain
 
 
 def _model_json(model: ModelLaws) -> dict[str, Any]:
     horizon = dataclasses.asdict(model.horizon)
-    return {
+    no_regime = {"cosine_auc": None, "drift_exponent": {"collapsed": None, "stable": None}}
+    content = {
         "cells": [dataclasses.asdict(cell) for cell in model.cells],
         "local": dataclasses.asdict(model.local),
         "horizon": horizon.pop("censored") | horizon,
+        "joint": dataclasses.asdict(model.joint),
         "two_constraint": dataclasses.asdict(model.two_constraint),
-        "regime": {"cosine_auc": None, "drift_exponent": {"collapsed": None, "stable": None}},
+        "regime": model.regime.to_json() if model.regime else no_regime,
         "warnings": list(model.warnings),
     }
+    return content | ({"detectors": model.detectors.to_json()} if model.detectors else {})
 
 
 def _plain(value: Any) -> Any:

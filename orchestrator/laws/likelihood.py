@@ -1,24 +1,114 @@
-"""Regression of a normal variable that is known only to lie in intervals: maximum likelihood, own code.
+"""One likelihood for T*: log-normal where a run is susceptible, never where it is immune; own code.
 
-The model is y = X·β + σε with ε standard normal, each y known to lie in (lower, upper]; an infinite upper
-end is right-censoring. In (β/σ, 1/σ) the log-likelihood is concave (Burridge 1981, J. R. Stat. Soc. B 43,
-41–45), so a local maximum is the maximum. Where some X·β runs inside all intervals there is none: σ → 0.
-Callers rule that out with `orchestrator.laws.identified`.
+log T* = −b·log η − q·log k + c + σε for a susceptible run, ε standard normal, and T* is known to lie in an interval.
+An infinite upper end is right-censoring: by a susceptible run that would collapse later, or by an immune one. A run is
+susceptible with log-odds z₀ + z₁·log η + z₂·log k. This is the mixture-cure model (Farewell 1982, Biometrics 38,
+1041–1046) with interval censoring. Its log-odds carry Firth's penalty (see `orchestrator.laws.logistic`).
+
+Without immune runs, in (β/σ, 1/σ), the log-likelihood is concave (Burridge 1981, J. R. Stat. Soc. B 43, 41–45); with
+them it is not, and `maximise` takes several starts.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import log_ndtr
+from scipy.special import expit, log_expit, log_ndtr
 
 from orchestrator.laws.identified import Array
+from orchestrator.laws.logistic import firth_penalty
 
 SIGMA_FLOOR = 1e-3
-"""Smallest σ that is tried; a fit that ends there reports no standard errors."""
+"""Smallest σ that is tried. Intervals of T* that one line passes through leave the likelihood flat down to it."""
+
+PARAMETERS = ("b", "q", "c", "log_sigma", "z0", "z1", "z2")
+LATENCY = 4
+"""Of the parameters, those of T*; the rest say who is susceptible."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Outcomes:
+    """What is known of T*, a row for all runs that are alike.
+
+    Attributes:
+        log_eta: Shape (rows,).
+        log_k: Shape (rows,).
+        lower: Of log T*, shape (rows,); −inf allowed.
+        upper: Of log T*, shape (rows,); +inf where the runs were only outlived.
+        runs: Shape (rows,).
+        immune: Whether some runs may be immune.
+    """
+
+    log_eta: Array
+    log_k: Array
+    lower: Array
+    upper: Array
+    runs: Array
+    immune: bool = False
+
+    @property
+    def collapsed(self) -> NDArray[np.bool_]:
+        """Whether T* was seen, shape (rows,)."""
+        return np.asarray(np.isfinite(self.upper), dtype=bool)
+
+    @property
+    def mean_design(self) -> Array:
+        """Columns of b, q and c, shape (rows, 3)."""
+        return np.column_stack([-self.log_eta, -self.log_k, np.ones_like(self.log_k)])
+
+    @property
+    def odds_design(self) -> Array:
+        """Columns of z₀, z₁ and z₂, shape (rows, 3)."""
+        return np.column_stack([np.ones_like(self.log_k), self.log_eta, self.log_k])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Restriction:
+    """All parameters as matrix·free + offset.
+
+    Attributes:
+        matrix: Shape (parameters, free).
+        offset: Shape (parameters,).
+    """
+
+    matrix: Array
+    offset: Array
+
+    @classmethod
+    def hold(
+        cls, *, immune: bool, a: float | None = None, log_c_local: float | None = None, **held: float
+    ) -> Restriction:
+        """Hold parameters at values.
+
+        Args:
+            immune: Whether the log-odds are parameters at all.
+            a: The boundary's exponent, z₂/z₁.
+            log_c_local: Logarithm of the boundary's constant, −z₀/z₁.
+            held: Any of `PARAMETERS` by name.
+        """
+        names = PARAMETERS if immune else PARAMETERS[:LATENCY]
+        matrix: Array = np.eye(len(names))
+        offset: Array = np.zeros(len(names))
+        gone = list(held)
+        for name, value in held.items():
+            offset[names.index(name)] = value
+        if a is not None:
+            matrix[names.index("z2")] = a * matrix[names.index("z1")]
+            gone.append("z2")
+        if log_c_local is not None:
+            matrix[names.index("z0")] = -log_c_local * matrix[names.index("z1")]
+            gone.append("z0")
+        keep = [place for place, name in enumerate(names) if name not in gone]
+        return cls(matrix[:, keep], offset)
+
+    def free(self, parameters: Array) -> Array:
+        """The free parameters nearest to ``parameters``."""
+        return np.asarray(np.linalg.lstsq(self.matrix, parameters - self.offset, rcond=None)[0], dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -26,12 +116,12 @@ class Maximum:
     """A maximum of the likelihood.
 
     Attributes:
-        parameters: β, then log σ.
-        covariance: Inverse of the observed information; None at the floor of σ or where it is not positive.
+        parameters: `PARAMETERS`, those of the log-odds only with immune runs.
+        log_likelihood: Penalised, where there are log-odds.
     """
 
     parameters: Array
-    covariance: Array | None
+    log_likelihood: float
 
 
 def log_interval_probability(z_lower: Array, z_upper: Array) -> Array:
@@ -43,70 +133,74 @@ def log_interval_probability(z_lower: Array, z_upper: Array) -> Array:
     return probability
 
 
-def negative_log_likelihood(parameters: Array, design: Array, lower: Array, upper: Array) -> tuple[float, Array]:
-    """−log L and its gradient.
-
-    Args:
-        parameters: β, then log σ; shape (coefficients + 1,).
-        design: X, shape (rows, coefficients).
-        lower: Lower ends, shape (rows,); −inf allowed.
-        upper: Upper ends, shape (rows,); +inf allowed.
-    """
-    sigma = math.exp(parameters[-1])
-    mean = design @ parameters[:-1]
-    z_lower, z_upper = (lower - mean) / sigma, (upper - mean) / sigma
-    log_p = log_interval_probability(z_lower, z_upper)
+def negative_log_likelihood(parameters: Array, outcomes: Outcomes) -> tuple[float, Array]:
+    """−log L, penalised where there are log-odds, and its gradient at ``parameters``."""
+    sigma = math.exp(parameters[3])
+    mean_design = outcomes.mean_design
+    mean = mean_design @ parameters[:3]
+    z_lower, z_upper = (outcomes.lower - mean) / sigma, (outcomes.upper - mean) / sigma
+    total = log_p = log_interval_probability(z_lower, z_upper)
+    weight, odds_gradient, penalty = outcomes.runs, np.empty(0), 0.0
+    if outcomes.immune:
+        design = outcomes.odds_design
+        u = design @ parameters[LATENCY:]
+        log_seen = log_expit(u) + log_p
+        total = np.where(outcomes.collapsed, log_seen, np.logaddexp(log_seen, log_expit(-u)))
+        susceptible = np.exp(log_seen - total)
+        weight = outcomes.runs * susceptible
+        penalty, odds_gradient = firth_penalty(design, outcomes.runs, parameters[LATENCY:])
+        odds_gradient = odds_gradient + design.T @ (outcomes.runs * (susceptible - expit(u)))
     hazard_lower, hazard_upper = _hazard(z_lower, log_p), _hazard(z_upper, log_p)
-    by_mean = (hazard_lower - hazard_upper) / sigma
+    by_mean = weight * (hazard_lower - hazard_upper) / sigma
     # φ vanishes at infinite ends, where z·φ would be 0·∞
-    by_log_sigma = hazard_lower * _finite(z_lower) - hazard_upper * _finite(z_upper)
-    return float(-log_p.sum()), -np.append(design.T @ by_mean, by_log_sigma.sum())
+    by_log_sigma = weight * (hazard_lower * _finite(z_lower) - hazard_upper * _finite(z_upper))
+    gradient = np.concatenate([mean_design.T @ by_mean, [by_log_sigma.sum()], odds_gradient])
+    return -float(outcomes.runs @ total) - penalty, -gradient
 
 
-def maximise(design: Array, lower: Array, upper: Array) -> Maximum | None:
-    """Fit β and σ; None when the optimiser does not converge.
+def maximise(outcomes: Outcomes, restriction: Restriction, starts: Sequence[Array] = ()) -> Maximum | None:
+    """The best maximum from all starts; None where the optimiser finds none.
 
     Args:
-        design: X, shape (rows, coefficients), of full rank over the rows with a finite upper end.
-        lower: Shape (rows,).
-        upper: Shape (rows,).
+        outcomes: Of full rank in what is free.
+        restriction: What is free.
+        starts: All parameters, to start from instead of those found here.
     """
-    count = design.shape[1]
-    seen = np.isfinite(upper)
-    middle = np.where(np.isfinite(lower), (lower + upper) / 2, upper)[seen]
-    start = np.linalg.lstsq(design[seen], middle, rcond=None)[0]
-    spread = float(np.std(middle - design[seen] @ start))
-    result = minimize(
-        negative_log_likelihood,
-        np.append(start, math.log(max(spread, 0.1))),
-        args=(design, lower, upper),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(None, None)] * count + [(math.log(SIGMA_FLOOR), math.log(1e3))],
-        options={"maxiter": 2000, "ftol": 1e-14, "gtol": 1e-7},
-    )
-    parameters = np.asarray(result.x, dtype=float)
-    if parameters[-1] <= math.log(SIGMA_FLOOR) + 1e-6:
-        return Maximum(parameters, None)
-    if np.abs(result.jac).max() > 1e-3 * len(lower):
-        return None
-    return Maximum(parameters, _covariance(parameters, design, lower, upper))
+    matrix, offset = restriction.matrix, restriction.offset
+
+    def objective(free: Array) -> tuple[float, Array]:
+        value, gradient = negative_log_likelihood(matrix @ free + offset, outcomes)
+        return value, matrix.T @ gradient
+
+    floor = (math.log(SIGMA_FLOOR), math.log(1e3))
+    bounds = [floor if column[3] else (None, None) for column in matrix.T]
+    best: Maximum | None = None
+    for start in starts or _starts(outcomes):
+        result = minimize(
+            objective,
+            restriction.free(start),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": 1000, "ftol": 1e-12, "gtol": 1e-6},
+        )
+        if np.isfinite(result.fun) and (best is None or -result.fun > best.log_likelihood):
+            best = Maximum(matrix @ result.x + offset, -float(result.fun))
+    return best
 
 
-def _covariance(parameters: Array, design: Array, lower: Array, upper: Array) -> Array | None:
-    """Inverse observed information, from central differences of the analytic gradient."""
-    step = 1e-5
-    columns: list[Array] = []
-    for direction in np.eye(len(parameters)) * step:
-        ahead = negative_log_likelihood(parameters + direction, design, lower, upper)[1]
-        behind = negative_log_likelihood(parameters - direction, design, lower, upper)[1]
-        columns.append((ahead - behind) / (2 * step))
-    jacobian = np.array(columns)
-    information = (jacobian + jacobian.T) / 2
-    eigenvalues = np.linalg.eigvalsh(information)
-    if not eigenvalues[0] > 1e-10 * eigenvalues[-1]:
-        return None
-    return np.asarray(np.linalg.inv(information), dtype=np.float64)
+def _starts(outcomes: Outcomes) -> list[Array]:
+    """Least squares over the collapsed rows; where runs may be immune, once with few and once with many of them."""
+    seen = outcomes.collapsed
+    middle = np.where(np.isfinite(outcomes.lower), (outcomes.lower + outcomes.upper) / 2, outcomes.upper)[seen]
+    design = outcomes.mean_design[seen]
+    beta = np.linalg.lstsq(design, middle, rcond=None)[0]
+    spread = float(np.std(middle - design @ beta)) if len(middle) else 0.0
+    latency = np.append(beta, math.log(max(spread, 0.1)))
+    if not outcomes.immune:
+        return [latency]
+    towards = np.linalg.lstsq(outcomes.odds_design, np.where(seen, 2.0, -2.0), rcond=None)[0]
+    return [np.append(latency, towards), np.append(latency, [3.0, *towards[1:] / 4])]
 
 
 def _hazard(z: Array, log_p: Array) -> Array:

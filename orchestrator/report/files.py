@@ -30,7 +30,7 @@ _LATEX = {
     "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "η_max": r"$\eta_{\max}$", "k^−a": "$k^{-a}$", "η^−b": r"$\eta^{-b}$",
     "k^−q": "$k^{-q}$", "T*": "$T^*$", "C_local": r"$C_{\mathrm{local}}$", "η": r"$\eta$", "σ": r"$\sigma$",
-    "C_horizon": r"$C_{\mathrm{horizon}}$", "·": r"$\cdot$", "∝": r"$\propto$", "±": r"$\pm$",
+    "C_horizon": r"$C_{\mathrm{horizon}}$", "·": r"$\cdot$", "∝": r"$\propto$", "²": "$^2$", "±": r"$\pm$",
     "≤": r"$\leq$", "≥": r"$\geq$", "−": "$-$", "–": "--", "…": r"\ldots{}",
 }  # fmt: skip
 _LATEX_TOKEN = re.compile("|".join(re.escape(token) for token in sorted(_LATEX, key=len, reverse=True)))
@@ -91,12 +91,12 @@ def _tables(model: ModelLaws) -> list[tuple[str, list[Sequence[str]]]]:
     for k in sorted({cell.k for cell in model.cells}):
         places = [by_place.get((k, eta)) for eta in etas]
         phase.append([str(k), *(", ".join(cell_lines(cell)) if cell else "" for cell in places)])
-    brackets: list[Sequence[str]] = [["k", "stable up to η", "collapses from η", "k·η_max"]]
+    brackets: list[Sequence[str]] = [["k", "stable up to η", "collapses from η", "k·η_max", "half collapse at η"]]
     pairs = zip(model.local.brackets, bracket_texts(model.local), strict=True)
     brackets += [[str(bracket.k), *texts] for bracket, texts in pairs]
-    numbers: list[Sequence[str]] = [["from", "symbol", "meaning", "estimate", "± se", "interval"]]
+    numbers: list[Sequence[str]] = [["from", "symbol", "meaning", "estimate", "95 % interval", "grid allows"]]
     for section, lines in quantities(model):
-        numbers += [[section, q.symbol, q.meaning, q.estimate, q.se, q.interval] for q in lines]
+        numbers += [[section, q.symbol, q.meaning, q.estimate, q.interval, q.grid] for q in lines]
     tables = [("Phase diagram", phase), ("Where η_max(k) lies", brackets), ("Fitted laws", numbers)]
     return [(heading, rows) for heading, rows in tables if len(rows) > 1]
 

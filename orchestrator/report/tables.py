@@ -115,7 +115,7 @@ def _heading(eta: float) -> str:
 def _brackets(model: ModelLaws) -> list[RenderableType]:
     if not model.local.brackets:
         return []
-    table = _listing("k", "stable up to η", "collapses from η", "k·η_max")
+    table = _listing("k", "stable up to η", "collapses from η", "k·η_max", "half collapse at η (95 %)")
     for bracket, texts in zip(model.local.brackets, bracket_texts(model.local), strict=True):
         table.add_row(str(bracket.k), *texts)
     return [Text("Where η_max(k) lies", style="bold"), table]
@@ -125,11 +125,11 @@ def _numbers(model: ModelLaws) -> list[RenderableType]:
     sections = quantities(model)
     if not sections:
         return []
-    table = _listing("", "estimate", "± se", "interval")
+    table = _listing("", "estimate", "95 % interval", "grid allows")
     for heading, lines in sections:
         table.add_row(Text(heading, style="italic"))
         for line in lines:
-            table.add_row(f"  {line.symbol:9}  {line.meaning}", line.estimate, line.se, line.interval)
+            table.add_row(f"  {line.symbol:9} {line.meaning}", line.estimate, line.interval, line.grid)
     return [Text("Fitted laws", style="bold"), table]
 
 

@@ -6,21 +6,35 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.laws.forms import Cell, Estimate, HorizonFit, HorizonLaw, Laws, LocalLaw, ModelLaws
+from orchestrator.laws.forms import Cell, Estimate, HorizonFit, JointLaw, Laws, LocalLaw, ModelLaws, Side
 
 RUNS_NAMED = 12
 """Left-out runs are listed up to so many per reason, then counted."""
 
+ESTIMATORS_AGREE = 0.2
+"""Exponents that differ by no more are not worth a sentence."""
+
+READINGS = {"ballistic": "1/η", "diffusive": "1/η²", "eta": "η^−b", "eta and k": "η^−b·k^−q"}
+"""How each reading of T* is written."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """One line of the list of fitted numbers; texts are ready to print, ``–`` where not identified."""
+    """One line of the list of fitted numbers; texts are ready to print, ``–`` where not identified.
+
+    Attributes:
+        symbol: Of the docs.
+        meaning: What it is.
+        estimate: The point estimate.
+        interval: 95 % confidence interval.
+        grid: Identified set.
+    """
 
     symbol: str
     meaning: str
     estimate: str
-    se: str
     interval: str
+    grid: str
 
 
 def scientific(number: float) -> str:
@@ -71,25 +85,24 @@ def cell_lines(cell: Cell) -> list[str]:
 
 
 def quantities(model: ModelLaws) -> list[tuple[str, list[Quantity]]]:
-    """The fitted numbers under headings, those without any left out: the boundary, then T* twice."""
-    local, horizon = model.local, model.horizon
+    """The fitted numbers under headings, those without any left out: the boundary, both laws at once, then T* twice."""
+    local, horizon, joint = model.local, model.horizon, model.joint
     sections = [
+        ("Boundary within the horizon", _boundary_quantities(local.exponent, local.constant)),
         (
-            "Boundary",
-            [
-                _quantity("a", "η_max ∝ k^−a", local.exponent),
-                _quantity("C_local", "k·η_max if a = 1", local.constant, positive=True),
-            ],
-        )
+            "Both laws, runs may be immune",
+            [*_boundary_quantities(joint.exponent, joint.constant), *_horizon_quantities(joint.horizon)],
+        ),
     ]
     if horizon.censored.n_censored:
-        sections.append(("T*, stable runs censored", _horizon_quantities(horizon.censored)))
+        sections.append(("T*, if all collapse in the end", _horizon_quantities(horizon.censored)))
     sections.append(("T*, collapsed runs alone", _horizon_quantities(horizon.collapsed_only)))
-    return [section for section in sections if any(line.estimate + line.interval != "––" for line in section[1])]
+    known = [(heading, [line for line in lines if line.estimate + line.grid != "––"]) for heading, lines in sections]
+    return [section for section in known if section[1]]
 
 
-def bracket_texts(local: LocalLaw) -> list[tuple[str, str, str]]:
-    """Per k: the largest stable η, the smallest collapsing η, and k·η_max between them."""
+def bracket_texts(local: LocalLaw) -> list[tuple[str, str, str, str]]:
+    """Per k: largest stable and smallest collapsing η, k·η_max between them, and the η at which half collapse."""
 
     def text(number: float | None) -> str:
         return "–" if number is None else scientific(number)
@@ -98,13 +111,15 @@ def bracket_texts(local: LocalLaw) -> list[tuple[str, str, str]]:
     for b in local.brackets:
         lo, hi = (None if eta is None else short(b.k * eta) for eta in (b.eta_stable, b.eta_collapsed))
         product = f"{lo} to {hi}" if lo and hi else f"above {lo}" if lo else f"below {hi}" if hi else "–"
-        texts.append((text(b.eta_stable), text(b.eta_collapsed), product))
+        half = "–" if b.eta_half.estimate is None else short(b.eta_half.estimate)
+        interval = f" ({_range(b.eta_half.ci95, short)})" if b.eta_half.ci95 not in (None, (None, None)) else ""
+        texts.append((text(b.eta_stable), text(b.eta_collapsed), product, half + interval))
     return texts
 
 
 def verdicts(model: ModelLaws) -> list[str]:
     """What the numbers mean, one plain sentence each; nothing about what is not identified."""
-    return [*_on_boundary(model.local), *_on_horizon(model.horizon), *_on_rule(model)]
+    return [*_on_boundary(model.local), *_on_joint(model.joint), *_on_horizon(model), *_on_rule(model)]
 
 
 def left_out_texts(laws: Laws) -> list[str]:
@@ -116,35 +131,82 @@ def left_out_texts(laws: Laws) -> list[str]:
 
 
 def _on_boundary(local: LocalLaw) -> list[str]:
-    ends = local.exponent.identified_set
-    if ends is None:
-        return []
-    lo, hi = ends
-    rounding = 1e-9
-    inside = (lo is None or lo <= 1 + rounding) and (hi is None or hi >= 1 - rounding)
-    return [
-        f"η_max falls as k^−a with a in the range {_range(ends, decimal)}: that is how far the grid resolves a, "
-        f"not a confidence interval. a = 1 (k·η_max constant) lies {'within' if inside else 'outside'} it."
-    ]
-
-
-def _on_horizon(horizon: HorizonLaw) -> list[str]:
     sentences = []
+    a, ends = local.exponent, local.exponent.identified_set
+    if a.ci95 and a.estimate is not None and local.p_exponent_is_1 is not None:
+        sentences.append(
+            f"The η at which half of the runs collapse falls as k^−a with a = {_with_interval(a)}. "
+            f"a = 1 (k·η_max constant) {_tested(local.p_exponent_is_1)}."
+        )
+    if ends and ends != (None, None):
+        lo, hi = ends
+        rounding = 1e-9
+        inside = (lo is None or lo <= 1 + rounding) and (hi is None or hi >= 1 - rounding)
+        sentences.append(
+            f"A sharp boundary between the tested η would have a in the range {_range(ends, decimal)}: that is how far "
+            f"the grid resolves a, not a confidence interval. a = 1 lies {'within' if inside else 'outside'} it."
+        )
+    return sentences
+
+
+def _on_joint(joint: JointLaw) -> list[str]:
+    b, q = joint.horizon.eta_exponent, joint.horizon.k_exponent
+    if b.estimate is None or q.estimate is None or joint.aic is None or joint.aic_all_susceptible is None:
+        return []
+    sentences = [
+        f"If some runs are immune, T* of the others falls as η^−b and as k^−q with b = {_with_interval(b)} and "
+        f"q = {_with_interval(q)}, and the boundary of the immune as k^−a with a = {_with_interval(joint.exponent)}. "
+        f"All three of the paper's exponents (1, 0 and 1) together: {_p(joint.p_laws)}."
+    ]
+    gain = joint.aic_all_susceptible - joint.aic
+    if gain > 2:
+        percent = "" if joint.immune is None else f"; {100 * joint.immune:.0f} % of the runs that did not collapse"
+        sentences.append(
+            f"The runs speak for immune ones (AIC smaller by {gain:.1f} than if all collapse in the end){percent}"
+            f"{' would never have' if percent else ''}."
+        )
+    else:
+        sentences.append(
+            f"The runs do not speak for immune ones (AIC {'larger' if gain < 0 else 'smaller'} by {abs(gain):.1f} than "
+            "if all collapse in the end), so C_local is not to be told from the length of training."
+        )
+    return sentences
+
+
+def _on_horizon(model: ModelLaws) -> list[str]:
+    sentences = []
+    horizon, joint = model.horizon, model.joint.horizon
     readings = [(horizon.collapsed_only, "over the collapsed runs alone")]
     if horizon.censored.n_censored:
-        readings.insert(0, (horizon.censored, "with stable runs censored at their last step"))
+        readings.insert(0, (horizon.censored, "if all runs collapse in the end"))
     for fit, how in readings:
         b, q = fit.eta_exponent, fit.k_exponent
         if b.estimate is None:
             continue
-        k_part = f" and as k^−q with q = {_with_error(q)}" if q.estimate is not None else ""
+        k_part = f" and as k^−q with q = {_with_interval(q)}" if q.estimate is not None else ""
         sentences.append(
-            f"T* falls as η^−b with b = {_with_error(b)}{k_part}, {how} ({fit.n_collapsed} collapsed).{_on_law(fit)}"
+            f"T* falls as η^−b with b = {_with_interval(b)}{k_part}, {how} ({fit.n_collapsed} collapsed).{_on_law(fit)}"
         )
+    estimates = [fit.eta_exponent.estimate for fit in (joint, horizon.censored, horizon.collapsed_only)]
+    known = [value for value in estimates if value is not None]
+    if len(known) > 1 and max(known) - min(known) > ESTIMATORS_AGREE:
+        sentences.append(
+            f"The estimator decides: b lies between {decimal(min(known))} and {decimal(max(known))} by how runs that "
+            "did not collapse are taken."
+        )
+    sentences += _on_alternatives(joint if joint.alternatives else horizon.censored)
     if horizon.cv_eta_T is not None:
         percent = f"{100 * horizon.cv_eta_T:.0f} %"
         sentences.append(f"η·T* varies by {percent} (one standard deviation) between the cells that collapsed.")
     return sentences
+
+
+def _on_alternatives(fit: HorizonFit) -> list[str]:
+    if len(fit.alternatives) < 2:
+        return []
+    best, *others = fit.alternatives
+    rest = ", ".join(f"{READINGS[other.name]} by {other.delta_aic:.1f}" for other in others)
+    return [f"By AIC the best reading of T* is {READINGS[best.name]}; behind it are {rest} (below 2 is no difference)."]
 
 
 def _on_law(fit: HorizonFit) -> str:
@@ -152,17 +214,25 @@ def _on_law(fit: HorizonFit) -> str:
         return f" T* = C/η whatever k is {'fits' if fit.law_in_set else 'does not fit'} every interval of T*."
     if fit.p_law is None:
         return ""
-    verdict = "is rejected" if fit.p_law < 0.05 else "is not rejected"
-    return f" T* = C/η whatever k is (b = 1, q = 0) {verdict}, p = {short(fit.p_law)}."
+    return f" T* = C/η whatever k is (b = 1, q = 0) {_tested(fit.p_law)}."
 
 
 def _on_rule(model: ModelLaws) -> list[str]:
     rule = model.two_constraint
-    if rule.cells is None:
+    if rule.cells is None or rule.crossing is None:
         return []
+    binding = sum(one.binds == "horizon" for one in rule.predictions)
     return [
-        f"The rule η ≤ min(C_local/k, C_horizon/T) is right in {rule.cells_right} of {rule.cells} cells, "
-        "the same that its constants were fitted to."
+        f"The rule η ≤ min(C_local/k, C_horizon/T) is right in {rule.left_out_right} of {rule.left_out_cells} cells if "
+        f"each is predicted from the others ({rule.cells_right} of {rule.cells} with constants from all). C_horizon/T "
+        f"binds in {binding} of them, beyond {short(rule.crossing)} rollout cycles (T/k)."
+    ]
+
+
+def _boundary_quantities(exponent: Estimate, constant: Estimate) -> list[Quantity]:
+    return [
+        _quantity("a", "η_max ∝ k^−a", exponent),
+        _quantity("C_local", "k·η_max if a=1", constant, positive=True),
     ]
 
 
@@ -170,37 +240,39 @@ def _horizon_quantities(fit: HorizonFit) -> list[Quantity]:
     return [
         _quantity("b", "T* ∝ η^−b", fit.eta_exponent),
         _quantity("q", "T* ∝ k^−q", fit.k_exponent),
-        _quantity("C_horizon", "η·T* if T* ∝ 1/η", fit.constant, positive=True),
-        _quantity("σ", "scatter of log T*", fit.sigma, positive=True),
+        _quantity("C_horizon", "η·T* if b=1", fit.constant, positive=True),
+        _quantity("σ", "sd of log T*", fit.sigma, positive=True),
     ]
 
 
 def _quantity(symbol: str, meaning: str, value: Estimate, *, positive: bool = False) -> Quantity:
     text = short if positive else decimal
-    interval = "–"
-    if value.ci95:
-        interval = f"{_range(value.ci95, text)} (95 %)"
-    elif value.identified_set and value.identified_set != (None, None):
-        interval = f"{_range(value.identified_set, text)} (grid)"
+
+    def ends(side: Side | None) -> str:
+        return "–" if side is None or side == (None, None) else _range(side, text)
+
     estimate = "–" if value.estimate is None else text(value.estimate)
-    # the standard error of a constant is that of its logarithm, which the interval shows better
-    se = "–" if positive or value.se is None else text(value.se)
-    return Quantity(symbol, meaning, estimate, se, interval)
+    return Quantity(symbol, meaning, estimate, ends(value.ci95), ends(value.identified_set))
 
 
-def _range(ends: tuple[float | None, float | None], text: Callable[[float], str]) -> str:
+def _range(ends: Side, text: Callable[[float], str]) -> str:
     lo, hi = (None if end is None else text(end) for end in ends)
     return f"{lo} to {hi}" if lo and hi else f"≥ {lo}" if lo else f"≤ {hi}"
 
 
-def _with_error(value: Estimate) -> str:
+def _with_interval(value: Estimate) -> str:
     estimate = "unknown" if value.estimate is None else decimal(value.estimate)
-    if value.se is not None:
-        return f"{estimate} ± {decimal(value.se)}"
-    lo, hi = value.identified_set or (None, None)
-    if lo is None or hi is None:
-        return estimate
-    return f"{estimate} (anything from {decimal(lo)} to {decimal(hi)} fits)"
+    if value.ci95 and value.ci95 != (None, None):
+        return f"{estimate} (95 %: {_range(value.ci95, decimal)})"
+    return f"{estimate} (the data leave both sides open)" if value.ci95 else estimate
+
+
+def _tested(p: float) -> str:
+    return f"is {'rejected' if p < 0.05 else 'not rejected'}, {_p(p)}"
+
+
+def _p(p: float | None) -> str:
+    return "not tested" if p is None else "p < 1e-6" if p < 1e-6 else f"p = {short(p)}"
 
 
 def _runs(runs: list[int]) -> str:

@@ -31,7 +31,7 @@ def test_a_grid_of_three_by_four_fits_a_terminal(width: int) -> None:
     assert header.split()[1:] == ["η", "=", "1e-6", "η", "=", "2e-6", "η", "=", "5e-6", "η", "=", "1e-5"]
     row = next(line for line in text.splitlines() if line.strip().startswith("16 "))
     assert row.split() == ["16", "0/1", "stable", "1/1", "T*", "160", "1/1", "T*", "64", "1/1", "T*", "32"]
-    assert "η·T* 0.00032" in text and "0.50 to 2.32 (grid)" in text
+    assert "η·T* 0.00032" in text and "0.50 to 2.32" in text
     assert "not a confidence interval" in " ".join(text.split())
 
 
@@ -57,10 +57,12 @@ def test_every_outcome_has_its_mark() -> None:
 
 def test_verdicts_name_both_estimators_and_the_paper_s_law() -> None:
     text = " ".join(render(fit_laws(tiny_sweep()), "table", width=80).split())
-    assert "T* falls as η^−b with b = 2.14 ± 0.16 and as k^−q with q = 0.30 ± 0.09" in text
-    assert "b = 1.72 ± 0.15" in text and "over the collapsed runs alone (38 collapsed)" in text
-    assert "T* = C/η whatever k is (b = 1, q = 0) is rejected, p = 1.1e-7" in text
-    assert "a = 1 (k·η_max constant) lies outside it" in text
+    assert "T* falls as η^−b with b = 2.14 (95 %: 1.83 to 2.52) and as k^−q with q = 0.30 (95 %: 0.11 to 0.50)" in text
+    assert "b = 1.72 (95 %: 1.41 to 2.03)" in text and "over the collapsed runs alone (38 collapsed)" in text
+    assert "T* = C/η whatever k is (b = 1, q = 0) is rejected, p < 1e-6" in text
+    assert "If some runs are immune" in text and "speak for immune ones (AIC smaller by 17.9" in text
+    assert "The estimator decides: b lies between 1.72 and 2.14" in text
+    assert "a = 1 lies outside it" in text
 
 
 def test_nothing_to_fit_is_said() -> None:

@@ -1,0 +1,75 @@
+"""How often a cell collapses: penalised logistic regression of collapse on log η and log k; own code.
+
+The penalty is Firth's (1993, Biometrika 80, 27–38), half the log-determinant of the information: estimates stay finite
+when a line separates the runs that collapsed, and the bias of few runs goes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, log_expit
+
+from orchestrator.laws.identified import Array
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Trials:
+    """Runs by cell.
+
+    Attributes:
+        design: Columns of the coefficients, shape (cells, coefficients).
+        collapsed: Shape (cells,).
+        runs: Shape (cells,).
+    """
+
+    design: Array
+    collapsed: Array
+    runs: Array
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Maximum:
+    """A maximum of the penalised likelihood."""
+
+    coefficients: Array
+    log_likelihood: float
+
+
+def firth_penalty(design: Array, runs: Array, coefficients: Array) -> tuple[float, Array]:
+    """Half the log-determinant of the information and its gradient; −inf where the information is singular."""
+    p = expit(design @ coefficients)
+    weight = runs * p * (1 - p)
+    information = design.T @ (weight[:, None] * design)
+    sign, log_determinant = np.linalg.slogdet(information)
+    if sign <= 0:
+        return -np.inf, np.zeros_like(coefficients)
+    leverage = weight * np.einsum("ij,ji->i", design, np.linalg.solve(information, design.T))
+    return float(log_determinant) / 2, design.T @ (leverage * (0.5 - p))
+
+
+def negative_log_likelihood(coefficients: Array, trials: Trials) -> tuple[float, Array]:
+    """Minus the penalised log-likelihood and its gradient."""
+    u = trials.design @ coefficients
+    penalty, by_coefficient = firth_penalty(trials.design, trials.runs, coefficients)
+    value = trials.collapsed @ log_expit(u) + (trials.runs - trials.collapsed) @ log_expit(-u) + penalty
+    return -float(value), -by_coefficient - trials.design.T @ (trials.collapsed - trials.runs * expit(u))
+
+
+def maximise(trials: Trials, embed: Array, start: Array) -> Maximum | None:
+    """Maximise over the coefficients ``embed`` @ x; None where the optimiser finds no maximum.
+
+    Args:
+        trials: Runs by cell, of full rank.
+        embed: From free parameters to the coefficients, shape (coefficients, free).
+        start: x, shape (free,).
+    """
+
+    def objective(x: Array) -> tuple[float, Array]:
+        value, gradient = negative_log_likelihood(embed @ x, trials)
+        return value, embed.T @ gradient
+
+    result = minimize(objective, start, jac=True, method="L-BFGS-B", options={"ftol": 1e-13, "gtol": 1e-7})
+    return Maximum(embed @ result.x, -float(result.fun)) if np.isfinite(result.fun) else None

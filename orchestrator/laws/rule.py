@@ -1,0 +1,69 @@
+"""The two-constraint rule: what it predicts of each cell, also of cells that its constants have not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.laws.forms import Cell, Prediction, TwoConstraint
+from orchestrator.laws.survival import Fit
+
+Constants = tuple[float, float]
+"""C_local and C_horizon."""
+
+TOLERANCE = 1e-9
+"""Cells on the line itself are stable; this absorbs rounding."""
+
+
+def two_constraint(cells: Sequence[Cell], free: Fit) -> TwoConstraint:
+    """Score η ≤ min(C_local/k, C_horizon/T) on all cells, and on each with constants from the others.
+
+    Args:
+        cells: Of one group.
+        free: The joint fit of the group. C_local is taken under a = 1, C_horizon under b = 1 and q = 0.
+    """
+    local, horizon = free.under(a=1.0), free.under(b=1.0, q=0.0)
+    fitted = _constants(local, horizon)
+    if local is None or horizon is None or fitted is None:
+        return TwoConstraint()
+    predictions = []
+    for cell in cells:
+        if cell.p_collapse is None or cell.horizon is None:
+            continue
+        from_others = _constants(local.without(cell.k, cell.eta), horizon.without(cell.k, cell.eta))
+        by_local, by_horizon = limits(fitted, cell.k, cell.horizon)
+        prediction = Prediction(
+            k=cell.k,
+            eta=cell.eta,
+            stable=_stable(cell, fitted),
+            stable_left_out=None if from_others is None else _stable(cell, from_others),
+            binds="local" if by_local <= by_horizon else "horizon",
+            observed_stable=cell.p_collapse < 0.5,
+        )
+        predictions.append(prediction)
+    scored = [one for one in predictions if one.stable_left_out is not None]
+    c_local, c_horizon = fitted
+    return TwoConstraint(
+        cells_right=sum(one.stable == one.observed_stable for one in predictions),
+        cells=len(predictions),
+        left_out_right=sum(one.stable_left_out == one.observed_stable for one in scored),
+        left_out_cells=len(scored),
+        crossing=c_horizon / c_local,
+        predictions=tuple(predictions),
+    )
+
+
+def limits(constants: Constants, k: float, horizon: float) -> tuple[float, float]:
+    """The largest η that each constraint allows: C_local/k and C_horizon/T."""
+    c_local, c_horizon = constants
+    return c_local / k, c_horizon / horizon
+
+
+def _stable(cell: Cell, constants: Constants) -> bool:
+    assert cell.horizon is not None
+    return cell.eta <= min(limits(constants, cell.k, cell.horizon)) * (1 + TOLERANCE)
+
+
+def _constants(local: Fit | None, horizon: Fit | None) -> Constants | None:
+    if local is None or horizon is None or not local.grows:
+        return None
+    return local.point("log_c_local"), horizon.point("c")
