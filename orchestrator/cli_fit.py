@@ -22,7 +22,7 @@ def fit_laws(
     sweeps: SweepNames = None,
     model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
     format: Annotated[str, typer.Option(help="table, markdown, latex, csv or json.")] = "table",
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write every format and laws.json here.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write every format and figures here.")] = None,
     detector: Annotated[str, typer.Option(help="What counts as collapse: stored, half or zero.")] = "stored",
     fraction: Annotated[float | None, typer.Option(help="Of half; default that of the runs.")] = None,
     min_evals: Annotated[int | None, typer.Option(help="Of half and zero; default that of the runs.")] = None,
@@ -50,9 +50,18 @@ def fit_laws(
         else:
             typer.echo(tables.render(fitted.laws, format), nl=False)
         if out is not None:
-            for path in tables.write_all(fitted.laws, out):
-                typer.echo(f"wrote {path}", err=True)
+            _write(store, fitted, out)
         _keep(store, fitted)
+
+
+def _write(store: Store, fitted: Fitted, folder: Path) -> None:
+    from orchestrator.report import tables
+    from orchestrator.report.figures import write_figures
+
+    for path in tables.write_all(fitted.laws, folder):
+        typer.echo(f"wrote {path}", err=True)
+    for path_or_note in write_figures(store, fitted.laws, fitted.runs, folder):
+        typer.echo(f"{'note:' if isinstance(path_or_note, str) else 'wrote'} {path_or_note}", err=True)
 
 
 def _keep(store: Store, fitted: Fitted) -> None:

@@ -11,100 +11,100 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.laws.forms import Estimate, HorizonFit, ModelLaws
-from orchestrator.laws.identified import SLACK, Array, Band
+from orchestrator.laws.forms import HorizonFit, ModelLaws, Side
+from orchestrator.laws.identified import Array
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Curve:
-    """A line over x, and how well it is known.
+class Line:
+    """A line over x.
 
     Attributes:
         x: Where it is drawn.
-        line: Its height.
-        lower: Lower edge of its band; 0 where nothing bounds it. None without a band.
-        upper: Upper edge; infinite where nothing bounds it.
-        name: What the line is, in a few words.
-        band: What the band is, in a few words; empty without one.
+        y: Its height.
+        name: What it is, in a few words.
     """
 
     x: Array
-    line: Array
-    lower: Array | None
-    upper: Array | None
+    y: Array
     name: str
-    band: str = ""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Ribbon:
+    """An interval over x; a side that nothing bounds is 0 or infinite."""
+
+    x: Array
+    lower: Array
+    upper: Array
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A constant and its interval; a side that nothing bounds is 0 or infinite."""
+    """A constant and its interval; a side that nothing bounds is 0 or infinite. Without an interval, both are None."""
 
     value: float
-    lower: float
-    upper: float
-    band: str
+    lower: float | None
+    upper: float | None
 
 
-def boundary(model: ModelLaws, ks: Array) -> Curve | None:
-    """The fitted η_max(k) = C·k^−a, with all power laws that pass through every bracket as its band."""
-    brackets = [b for b in model.local.brackets if b.eta_stable or b.eta_collapsed]
-    if model.local.exponent.estimate is None or len(brackets) < 2:
+def boundary(model: ModelLaws, ks: Array) -> Line | None:
+    """The η at which half of the runs collapse, C·k^−a."""
+    a, c = model.local.exponent.estimate, model.local.prefactor.estimate
+    if a is None or c is None:
         return None
-    log_k = np.log([bracket.k for bracket in brackets])
-    lower = np.array([math.log(b.eta_stable) if b.eta_stable else -math.inf for b in brackets])
-    upper = np.array([math.log(b.eta_collapsed) if b.eta_collapsed else math.inf for b in brackets])
-    margin = Band(np.column_stack([-log_k, np.ones(len(log_k))]), lower, upper).margin()
+    return Line(ks, c * ks**-a, f"half collapse, ∝ k^{_signed(-a)}")
 
-    def through(at: float) -> Band:
-        """The power laws by their exponent and their height at one k."""
-        design = np.column_stack([at - log_k, np.ones(len(log_k))])
-        return Band(design, lower, upper).relaxed(max(-margin, 0.0) + SLACK)
 
-    centre = through(0.0).centre()
-    if centre is None:
+def boundary_interval(model: ModelLaws) -> Ribbon | None:
+    """The 95 % interval of the η at which half of the runs collapse, over the k that were run."""
+    known = [(b.k, *_open(b.eta_half.ci95)) for b in model.local.brackets if b.eta_half.ci95]
+    if len(known) < 2:
         return None
-    line = np.exp(centre[1] - centre[0] * np.log(ks))
-    name = f"fit, slope −{centre[0]:.2f}"
-    if not model.local.separable:
-        return Curve(ks, line, None, None, name)
-    sides = [through(math.log(k)).extent(1) for k in ks]
-    floor = np.array([0.0 if lo is None else math.exp(lo) for lo, _ in sides])
-    ceiling = np.array([math.inf if hi is None else math.exp(hi) for _, hi in sides])
-    return Curve(ks, line, floor, ceiling, name, "through all brackets")
+    ks, lower, upper = (np.array(column, dtype=float) for column in zip(*known, strict=True))
+    return Ribbon(ks, lower, upper)
 
 
-def slope_one(model: ModelLaws, ks: Array) -> Curve | None:
+def slope_one(model: ModelLaws, ks: Array) -> Line | None:
     """η = C/k, through the geometric mean of the brackets that have both sides."""
     middles = [b.k * math.sqrt(b.eta_stable * b.eta_collapsed) for b in model.local.brackets
                if b.eta_stable and b.eta_collapsed]  # fmt: skip
     if not middles:
         return None
-    return Curve(ks, float(np.exp(np.mean(np.log(middles)))) / ks, None, None, "slope −1")
+    return Line(ks, float(np.exp(np.mean(np.log(middles)))) / ks, "slope −1")
 
 
-def collapse_step(model: ModelLaws, etas: Array, k: int) -> Curve | None:
+def collapse_step(model: ModelLaws, etas: Array, k: int) -> Line | None:
     """The fitted T* = C·η^−b·k^−q at one k; without q where the fit could not tell it."""
-    fit = horizon_fit(model)
+    fit, _ = horizon_fit(model)
     b, q, c = fit.eta_exponent.estimate, fit.k_exponent.estimate, fit.prefactor.estimate
     if b is None or c is None:
         return None
-    name = f"fit, T* ∝ η^−{b:.2f}" if b >= 0 else f"fit, T* ∝ η^{-b:.2f}"
-    return Curve(etas, c * etas**-b * float(k) ** -(q or 0.0), None, None, name)
+    return Line(etas, c * etas**-b * float(k) ** -(q or 0.0), f"k = {k}")
+
+
+def collapse_law(model: ModelLaws) -> str | None:
+    """The law behind `collapse_step`, written out, and how runs that did not collapse were taken."""
+    fit, taken = horizon_fit(model)
+    b, q = fit.eta_exponent.estimate, fit.k_exponent.estimate
+    if b is None or fit.prefactor.estimate is None:
+        return None
+    return f"T* ∝ η^{_signed(-b)}{'' if q is None else f'·k^{_signed(-q)}'}, {taken}"
 
 
 def horizon_constant(model: ModelLaws) -> Level | None:
-    """C_horizon = η·T*."""
-    constant = horizon_fit(model).constant
+    """C_horizon = η·T*, with its 95 % interval."""
+    constant = horizon_fit(model)[0].constant
     if constant.estimate is None:
         return None
-    (lower, upper), band = _interval(constant)
-    return Level(constant.estimate, lower, upper, band)
+    return Level(constant.estimate, *(_open(constant.ci95) if constant.ci95 else (None, None)))
 
 
-def horizon_fit(model: ModelLaws) -> HorizonFit:
-    """The reading of T* that figures show: with the runs that outlived their last step, where there are any."""
-    return model.horizon.censored
+def horizon_fit(model: ModelLaws) -> tuple[HorizonFit, str]:
+    """The reading of T* that figures show, and how it takes runs that did not collapse."""
+    if model.joint.horizon.eta_exponent.estimate is not None:
+        return model.joint.horizon, "where runs may be immune"
+    return model.horizon.censored, "where every run collapses in the end"
 
 
 def over(values: Sequence[float], points: int = 33) -> Array:
@@ -113,9 +113,10 @@ def over(values: Sequence[float], points: int = 33) -> Array:
     return np.geomspace(min(values) / margin, max(values) * margin, points)
 
 
-def _interval(value: Estimate) -> tuple[tuple[float, float], str]:
-    ends, band = value.ci95, "95 % interval"
-    if ends is None:
-        ends, band = value.identified_set, "all that the intervals of T* allow"
-    lo, hi = ends or (None, None)
-    return (0.0 if lo is None else lo, math.inf if hi is None else hi), band if ends else ""
+def _open(ends: Side) -> tuple[float, float]:
+    lo, hi = ends
+    return 0.0 if lo is None else lo, math.inf if hi is None else hi
+
+
+def _signed(exponent: float) -> str:
+    return f"{round(exponent, 2) + 0.0:.2f}".replace("-", "−")

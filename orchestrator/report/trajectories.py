@@ -33,7 +33,7 @@ class Trajectories:
         runs: Their evidence, see `orchestrator.laws.cells.evidence`.
         syncs: ``run``, ``learner_step`` of the sync and ``end_step`` of its rollout cycle, and `METRICS`.
         evals: ``run``, ``learner_step``, ``val_reward``.
-        chosen: Which of the runs these are, in a sentence; empty when they are all.
+        chosen: What is left out of these runs, in sentences; empty when nothing is.
     """
 
     runs: pd.DataFrame
@@ -78,6 +78,8 @@ def _choose(runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         sentences.append(f"{len(shown_etas)} of {len(etas)} η are shown ({texts}).")
     if len(drawn) < len(of_cells):
         sentences.append(f"Of each cell the first {MOST_RUNS} runs are shown.")
+    if (drawn["learner_steps"] > MOST_POINTS).any():
+        sentences.append(f"A run with more than {MOST_POINTS} points is drawn at every n-th.")
     return drawn, " ".join(sentences)
 
 

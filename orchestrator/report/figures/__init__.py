@@ -18,7 +18,7 @@ from orchestrator.report.figures import style
 from orchestrator.report.figures.over_steps import cell_grid, drift_and_cosines
 from orchestrator.report.figures.phase import phase_diagram
 from orchestrator.report.figures.steps import constant_by_k, steps_by_eta
-from orchestrator.report.trajectories import COSINES, MOST_POINTS, Trajectories
+from orchestrator.report.trajectories import COSINES, Trajectories
 
 NOT_MEASURED = "No run that is drawn has stored {what}: runs imported as one row each have none."
 
@@ -104,14 +104,13 @@ def _over_steps(drawn: Trajectories) -> Iterator[Drawn]:
         ("cosine_update_within", "Cosine of consecutive applied updates", "update cosine", drawn.syncs),
     ]
     about = f"One line per run; a triangle marks T*. {drawn.chosen}".rstrip()
-    thinned = f" A run that has more than {MOST_POINTS} points is drawn at every n-th."
     for column, title, label, metrics in grids:
         name = f"{column.replace('_', '-').removesuffix('-within')}-over-steps"
         if not metrics[column].notna().any():
             yield Drawn(name, title, NOT_MEASURED.format(what=f"a {label}"), None)
             continue
-        within = " Within a rollout cycle, averaged over it." if column in COSINES else ""
-        caption = f"{title} over learner steps, rows k, columns η.{within} {about}{thinned}"
+        within = ", within a rollout cycle and averaged over it" if column in COSINES else ""
+        caption = f"Over learner steps, rows k, columns η{within}. {about}"
         yield Drawn(name, title, caption, cell_grid(drawn.runs, metrics, column, label), dense=True)
     columns = {name: label for name, label in COSINES.items() if drawn.syncs[name].notna().any()}
     if not (drawn.syncs["drift_from_start"] > 0).any():
@@ -119,7 +118,7 @@ def _over_steps(drawn: Trajectories) -> Iterator[Drawn]:
         return
     caption = (
         f"Distance from the start and cosines over learner steps, by outcome. {about} Dotted and dashed: drift "
-        f"∝ √t (diffusive) and ∝ t (ballistic).{thinned}"
+        f"∝ √t (diffusive) and ∝ t (ballistic)."
     )
     yield Drawn("drift", "Drift", caption, drift_and_cosines(drawn.runs, drawn.syncs, columns), dense=True)
 
@@ -130,34 +129,29 @@ def _about_phase(model: ModelLaws) -> str:
         "where there is room; grey bars are the brackets of η_max, arrows where only one side is known."
     ]
     at = curves.over([cell.k for cell in model.cells], 2)
-    fitted, one = curves.boundary(model, at), curves.slope_one(model, at)
-    if fitted is not None:
-        band = f", with the power laws that pass {fitted.band} shaded" if fitted.band else ""
-        parts.append(f"Solid line: the fitted boundary{band}.")
-    if one is not None:
+    if curves.boundary(model, at) is not None:
+        shaded = ", shaded: its 95 % interval" if curves.boundary_interval(model) is not None else ""
+        parts.append(f"Solid line: the η at which half of the runs collapse within their horizon{shaded}.")
+    if curves.slope_one(model, at) is not None:
         parts.append("Dashed line: η ∝ 1/k through the geometric mean of the brackets.")
     return " ".join(parts)
 
 
 def _about_steps(model: ModelLaws) -> str:
-    fit = curves.horizon_fit(model)
     parts = [
         "Bars: the interval that holds each collapsed run's T*, with a dot at its upper end; symbols: the median of "
         "each cell; arrows: runs that outlived their last step. Values of one η stand side by side."
     ]
-    if fit.eta_exponent.estimate is not None:
-        parts.append(f"Lines: the fit, T* ∝ η^−{fit.eta_exponent.estimate:.2f}".replace("^−-", "^"))
-        q = fit.k_exponent.estimate
-        parts[-1] += "." if q is None else f"·k^−{q:.2f}.".replace("^−-", "^")
-    return " ".join(parts)
+    law = curves.collapse_law(model)
+    return " ".join([*parts, f"Lines: the fit {law}."] if law else parts)
 
 
 def _about_constant(model: ModelLaws) -> str:
-    level = curves.horizon_constant(model)
     parts = ["η times T*: bars for the interval of each collapsed run, symbols for the median of each cell."]
+    level, (_, taken) = curves.horizon_constant(model), curves.horizon_fit(model)
     if level is not None:
-        band = f", shaded: {level.band}" if level.band else ""
-        parts.append(f"Line: C_horizon = {level.value:.3g}{band}.")
+        shaded = "" if level.lower is None else ", shaded: its 95 % interval"
+        parts.append(f"Line: C_horizon = {level.value:.3g}, {taken}{shaded}.")
     return " ".join(parts)
 
 

@@ -57,14 +57,14 @@ def _boundary(axes: Axes, model: ModelLaws, ks: Sequence[int]) -> None:
     left, right = axes.get_xlim()
     bottom, top = axes.get_ylim()
     at = np.geomspace(left, right, 33)
-    fitted, one = curves.boundary(model, at), curves.slope_one(model, at)
-    if fitted is not None:
-        if fitted.lower is not None and fitted.upper is not None:
-            edges = np.clip(fitted.lower, bottom / 2, None), np.clip(fitted.upper, None, top * 2)
-            axes.fill_between(at, *edges, color=style.SKY, alpha=0.3, linewidth=0, label=fitted.band, zorder=1)
-        axes.plot(at, fitted.line, color=style.BLUE, label=fitted.name, zorder=2)
+    half, known, one = curves.boundary(model, at), curves.boundary_interval(model), curves.slope_one(model, at)
+    if known is not None:
+        edges = np.clip(known.lower, bottom / 2, None), np.clip(known.upper, None, top * 2)
+        axes.fill_between(known.x, *edges, color=style.SKY, alpha=0.3, linewidth=0, label="95 % interval", zorder=1)
+    if half is not None:
+        axes.plot(half.x, half.y, color=style.BLUE, label=half.name, zorder=2)
     if one is not None:
-        axes.plot(at, one.line, color=style.BLACK, dashes=(4, 2), linewidth=0.8, label=one.name, zorder=2)
+        axes.plot(one.x, one.y, color=style.BLACK, dashes=(4, 2), linewidth=0.8, label=one.name, zorder=2)
 
 
 def _bracket(axes: Axes, bracket: Bracket) -> None:

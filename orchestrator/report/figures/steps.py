@@ -35,7 +35,7 @@ def steps_by_eta(model: ModelLaws, runs: pd.DataFrame) -> Figure:
     figure = style.new_figure(style.COLUMN, 2.6 + 0.12 * math.ceil((len(ks) + 2) / 3))
     axes = figure.add_subplot()
     axes.set(xscale="log", yscale="log", xlabel="learning rate η", ylabel="T* (learner steps)")
-    axes.set_xlim(*style.log_limits(etas, _apart(etas) ** 0.6))
+    axes.set_xlim(*style.log_limits(etas, _margin(etas)))
     axes.set_ylim(*_step_limits(runs))
     style.log_ticks(axes.xaxis, etas, _WIDTH, 0.42, as_eta=True)
     style.decades(axes.yaxis)
@@ -44,7 +44,7 @@ def steps_by_eta(model: ModelLaws, runs: pd.DataFrame) -> Figure:
         of_k = runs[runs["k"] == k]
         line = curves.collapse_step(model, curves.over(etas), int(k))
         if line is not None:
-            axes.plot(line.x, line.line, color=colour, linewidth=0.9, zorder=2)
+            axes.plot(line.x, line.y, color=colour, linewidth=0.9, zorder=2)
         _bars(axes, of_k["eta"] * shift, of_k["lo"], of_k["hi"], of_k["collapsed"], colour)
         outlived = of_k[~of_k["collapsed"]]
         _mark(axes, outlived["eta"] * shift, outlived["lo"], r"$\uparrow$", colour, size=36, filled=True)
@@ -71,7 +71,7 @@ def constant_by_k(model: ModelLaws, runs: pd.DataFrame) -> Figure:
     figure = style.new_figure(style.COLUMN, 2.6 + 0.12 * math.ceil((len(etas) + 1) / 3))
     axes = figure.add_subplot()
     axes.set(xscale="log", yscale="log", xlabel="staleness k (learner steps)", ylabel="η·T*")
-    axes.set_xlim(*style.log_limits(ks, _apart(ks) ** 0.6))
+    axes.set_xlim(*style.log_limits(ks, _margin(ks)))
     level = curves.horizon_constant(model)
     products = [*(collapsed["eta"] * collapsed["hi"]), *([level.value] if level else [])]
     bottom, top = style.log_limits(products, 2.0)
@@ -79,9 +79,9 @@ def constant_by_k(model: ModelLaws, runs: pd.DataFrame) -> Figure:
     style.log_ticks(axes.xaxis, ks, _WIDTH, 0.22)
     style.decades(axes.yaxis)
     if level is not None:
-        if level.band:
+        if level.lower is not None and level.upper is not None:
             ends = max(level.lower, bottom / 2), min(level.upper, top * 2)
-            axes.axhspan(*ends, color=style.SKY, alpha=0.3, linewidth=0, label=f"C_horizon, {level.band}")
+            axes.axhspan(*ends, color=style.SKY, alpha=0.3, linewidth=0, label="C_horizon, 95 % interval")
         axes.axhline(level.value, color=style.BLUE, linewidth=0.9)
     looks = zip(_spread(len(etas), _apart(ks)), style.shades(len(etas)), style.MARKERS * len(etas), strict=False)
     for eta, (shift, colour, marker) in zip(etas, looks, strict=False):
@@ -96,6 +96,11 @@ def constant_by_k(model: ModelLaws, runs: pd.DataFrame) -> Figure:
 def _apart(values: Sequence[float]) -> float:
     """The least factor between neighbours; 2 where there is only one value."""
     return min((b / a for a, b in itertools.pairwise(values)), default=2.0)
+
+
+def _margin(values: Sequence[float]) -> float:
+    """The factor beyond the outermost values that leaves room for their marks."""
+    return float(max(_apart(values) ** 0.6, (values[-1] / values[0]) ** 0.08))
 
 
 def _spread(count: int, apart: float) -> list[float]:

@@ -1,0 +1,169 @@
+"""One HTML page of all that a store says of sweeps: complete in itself, without scripts, readable offline."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from orchestrator.db import overview
+from orchestrator.db.store import Store
+from orchestrator.laws.forms import Cell, Laws, ModelLaws
+from orchestrator.report import figures
+from orchestrator.report.figures import style
+from orchestrator.report.verdicts import bracket_texts, cell_lines, left_out_texts, quantities, scientific, summary
+from orchestrator.report.verdicts import verdicts as what_it_says
+from orchestrator.settings import code_version
+
+_KINDS = {"sqlite": "a SQLite file", "postgresql": "a PostgreSQL database"}
+
+_PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):[^\s/@]+@")
+
+_SCALE = 130
+"""Pixels of the page that an inch of a figure takes."""
+
+
+def page(store: Store, laws: Laws, runs: pd.DataFrame, model: str | None = None) -> str:
+    """Write the page.
+
+    Args:
+        store: Where the runs are.
+        laws: What was fitted.
+        runs: What it was fitted to: the export's ``runs``.
+        model: The only model that is meant; None = all.
+    """
+    sweeps = list(dict.fromkeys(runs["sweep"]))
+    with store.read() as connection:
+        database = _KINDS[connection.dialect.name]
+        stored = overview.sweeps(connection, sweeps)
+        attempts = overview.attempts(connection, sweeps, model)
+        made_by = overview.provenance(connection, sweeps, model)
+        libraries = overview.versions(connection, sweeps, model)
+    states = [state for state in _STATES if (runs["state"] == state).any()]
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(
+        version=code_version(),
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        database=database,
+        sweeps=[_sweep(*row) for row in stored],
+        models=_models(store, laws, runs),
+        states=states,
+        runs=_counts(runs, states),
+        left_out=[_without_password(text) for text in left_out_texts(laws)],
+        attempts=[_attempts(*row) for row in attempts],
+        code=[_code(*row) for row in made_by["code"]],
+        hosts=[(host, device or "–", count) for host, device, count in made_by["hosts"]],
+        libraries=[_versions(told) for told in libraries],
+    )
+
+
+def write_page(text: str, path: Path) -> None:
+    """Put the page where it belongs, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.partial")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+
+
+_STATES = ("collapsed", "degraded", "stable", "failed", "lost", "cancelled", "running", "queued", "pending")
+
+
+def _models(store: Store, laws: Laws, runs: pd.DataFrame) -> list[dict[str, Any]]:
+    pages = {name: _model(name, model) for name, model in laws.models.items()}
+    for name, drawn in figures.figures_of(store, laws, runs):
+        if drawn.figure is None:
+            pages[name]["missing"].append(f"No figure “{drawn.title}”. {drawn.caption}")
+        else:
+            pages[name]["figures"].append(_figure(drawn))
+    return list(pages.values())
+
+
+def _model(name: str, model: ModelLaws) -> dict[str, Any]:
+    etas, ks = sorted({cell.eta for cell in model.cells}), sorted({cell.k for cell in model.cells})
+    by_place = {(cell.k, cell.eta): _cell(cell) for cell in model.cells}
+    brackets = zip(model.local.brackets, bracket_texts(model.local), strict=True)
+    return {
+        "name": name,
+        "summary": summary(model),
+        "verdicts": what_it_says(model),
+        "etas": [scientific(eta) for eta in etas],
+        "phase": [(k, [by_place.get((k, eta)) for eta in etas]) for k in ks],
+        "brackets": [(bracket.k, *texts) for bracket, texts in brackets],
+        "quantities": [
+            (section, line.symbol, line.meaning, line.estimate, line.interval, line.grid)
+            for section, lines in quantities(model)
+            for line in lines
+        ],
+        "warnings": model.warnings,
+        "figures": [],
+        "missing": [],
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    return {"lines": cell_lines(cell), "share": f"{cell.p_collapse or 0.0:.3f}"}
+
+
+def _figure(drawn: figures.Drawn) -> dict[str, Any]:
+    assert drawn.figure is not None
+    format = "png" if drawn.dense else "svg"
+    kind = {"png": "image/png", "svg": "image/svg+xml"}[format]
+    data = base64.b64encode(style.content(drawn.figure, format)).decode()
+    width, height = drawn.figure.get_size_inches()
+    return {
+        "title": drawn.title,
+        "caption": drawn.caption,
+        "source": f"data:{kind};base64,{data}",
+        "width": round(width * _SCALE),
+        "height": round(height * _SCALE),
+        "wide": width > style.COLUMN,
+    }
+
+
+def _sweep(name: str, source: str, created: datetime, digest: str, text: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "created": created.strftime("%Y-%m-%d %H:%M UTC"),
+        "digest": digest,
+        "what": "What was imported" if source == "import" else "Grid file",
+        "text": _without_password(text),
+    }
+
+
+def _counts(runs: pd.DataFrame, states: Sequence[str]) -> list[tuple[Any, ...]]:
+    rows = []
+    for name, of_sweep in runs.groupby("sweep", sort=False):
+        counts = of_sweep["state"].value_counts()
+        rows.append((name, *(int(counts.get(state, 0)) for state in states), len(of_sweep)))
+    return rows
+
+
+def _attempts(executor: str, outcome: str | None, failure: str | None, count: int, seconds: float) -> tuple[Any, ...]:
+    why = "–" if failure in (None, outcome) else str(failure).replace("_", " ")
+    return executor, outcome or "not ended", why, count, str(timedelta(seconds=round(seconds)))
+
+
+def _code(version: str, commit: str | None, dirty: bool | None, runs: int) -> tuple[Any, ...]:
+    tree = {None: "–", False: "clean", True: "dirty"}[dirty]
+    return version, commit or "–", tree, runs
+
+
+def _versions(told: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in told.items() if version is not None)
+
+
+def _without_password(text: str) -> str:
+    """Hide what stands between a user name and its host in any URL: the page is made to be passed on."""
+    return _PASSWORD.sub(r"\1:***@", text)

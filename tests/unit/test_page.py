@@ -1,0 +1,121 @@
+"""What the report page holds, as text; tests/integration/test_report.py looks at it in a browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from orchestrator import frames
+from orchestrator.cli import app
+from orchestrator.db.store import Store
+from orchestrator.laws.fit import fit_laws
+from orchestrator.report.page import page, write_page
+from tests.measured import write_syncs
+
+NAME = "<script>alert(1)</script> & \"q\" '{{ 7 * 7 }}'"
+RUNS = Path(__file__).parents[1] / "data" / "tiny-runs.csv"
+
+
+class Elements(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def imported(url: str, *arguments: str) -> None:
+    result = CliRunner().invoke(app, ["import", *arguments, "--db", url])
+    assert result.exit_code == 0, result.output
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A database with a sweep that measured, whose model has a nasty name, and one that only has results."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    imported(url, str(write_syncs(tmp_path / "syncs.csv", NAME)), "--sweep", "measured")
+    imported(url, str(RUNS), "--sweep", "results")
+    with Store(url) as opened:
+        yield opened
+
+
+def of(store: Store, sweep: str, runs: pd.DataFrame | None = None) -> str:
+    """The page of one sweep."""
+    runs = frames.runs(store, [sweep]) if runs is None else runs
+    return page(store, fit_laws(runs), runs)
+
+
+def test_names_are_text_and_the_page_needs_nothing_else(store: Store) -> None:
+    text = of(store, "measured")
+    elements = Elements(text)
+    tags = {tag for tag, _ in elements.tags}
+    assert NAME in elements.text
+    assert not tags & {"script", "link", "iframe", "object", "embed", "form"}
+    for _, attributes in elements.tags:
+        assert not any(name.startswith("on") for name in attributes)
+        for name in ("src", "href", "srcset", "data"):
+            assert (attributes.get(name) or "data:").startswith(("data:", "#"))
+    assert "url(" not in text and "@import" not in text
+    sources = [attributes["src"] for tag, attributes in elements.tags if tag == "img"]
+    assert len(sources) == 8 and all(source and len(source) > 2000 for source in sources)
+
+
+def test_runs_without_metrics_have_no_empty_figures(store: Store) -> None:
+    elements = Elements(of(store, "results"))
+    assert [a["alt"] for tag, a in elements.tags if tag == "img"] == ["Phase diagram", "T* against η", "η·T* against k"]
+    assert elements.text.count("runs imported as one row each have none") == 5
+    assert "What was imported, as stored" in elements.text and "tiny-runs.csv" in elements.text
+
+
+def test_all_parts_are_there(store: Store) -> None:
+    runs = frames.runs(store, ["results"])
+    runs.loc[0, ["state", "collapse_step"]] = ["failed", pd.NA]
+    runs.loc[0, "failure"] = "OSError: postgresql://me:secret@host/db is gone"
+    text = Elements(of(store, "results", runs)).text
+    for part in ("15 cells, 68 finished runs", "a in the range", "Where η_max(k) lies", "Fitted laws", "What to know",
+                 "Left out of every fit", "Runs and attempts",
+                 "Where the numbers come from", "a SQLite file"):  # fmt: skip
+        assert part in text
+    assert "postgresql://me:***@host/db is gone (run " in text and "secret" not in text
+    assert re.search(r"made \d{4}-\d\d-\d\d \d\d:\d\d UTC", text)
+
+
+def test_nothing_finished_is_said(store: Store) -> None:
+    runs = frames.runs(store, ["results"]).assign(state="running", collapse_step=pd.NA)
+    elements = Elements(of(store, "results", runs))
+    assert "No run has finished: there is nothing to draw yet." in elements.text
+    assert not [tag for tag, _ in elements.tags if tag == "img"]
+
+
+def test_the_command_writes_it_whole(store: Store, tmp_path: Path) -> None:
+    command = ["report", "results", "--db", f"sqlite:///{tmp_path}/store.db"]
+    file = tmp_path / "new" / "page.html"
+    result = CliRunner().invoke(app, [*command, "--out", str(file)])
+    assert (result.exit_code, result.output.strip()) == (0, str(file))
+    assert file.read_text(encoding="utf-8").rstrip().endswith("</html>")
+    assert [path.name for path in file.parent.iterdir()] == ["page.html"]
+    nothing = CliRunner().invoke(app, [*command, "--model", "other"])
+    assert nothing.exit_code == 3 and "no runs to report on of model 'other'" in nothing.output
+    folder = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "store.db" / "page.html")])
+    assert folder.exit_code == 2 and "cannot write" in folder.output
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    write_page("old", tmp_path / "page.html")
+    with pytest.raises(UnicodeEncodeError):
+        write_page("new \ud800", tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == "old"
