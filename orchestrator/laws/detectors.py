@@ -115,25 +115,31 @@ def _on_undecided(decided: int, finished: int) -> list[str]:
 
 def _fragile(fits: Sequence[DetectorFit], cells: Sequence[Cell]) -> list[str]:
     sentences = []
-    verdicts = {fit.detector: fit.p_law < 0.05 for fit in fits if fit.p_law is not None}
-    if _differ(verdicts):
-        p = ", ".join(f"p = {fit.p_law:.2g} under {fit.detector}" for fit in fits if fit.p_law is not None)
-        sentences.append(f"Whether T* = C/η whatever k is rejected depends on the definition of collapse: {p}.")
+    p_values = {fit.detector: fit.p_law for fit in fits if fit.p_law is not None}
+    if len({p < 0.05 for p in p_values.values()}) > 1:
+        found = _each({name: f"p = {p:.2g}" for name, p in p_values.items()})
+        sentences.append(f"Whether T* = C/η whatever k is rejected depends on the definition of collapse: {found}.")
     within = {fit.detector: inside for fit in fits if (inside := _holds_one(fit.exponent)) is not None}
-    if _differ(within):
+    if len(set(within.values())) > 1:
+        found = _each({name: "it is" if inside else "it is not" for name, inside in within.items()})
         sentences.append(
-            "Whether a = 1 (k·η_max constant) is compatible with the boundary depends on the definition of collapse: "
-            f"it is under {_named(within, True)}, and is not under {_named(within, False)}."
+            f"Whether the boundary is compatible with a = 1 (k·η_max constant) depends on the definition of collapse: "
+            f"{found}."
         )
     for k in sorted({bracket.k for fit in fits for bracket in fit.brackets}):
         brackets = {fit.detector: bracket for fit in fits for bracket in fit.brackets if bracket.k == k}
         if _moves(list(brackets.values()), [cell.eta for cell in cells if cell.k == k]):
-            ends = ", ".join(f"{_ends(bracket)} under {name}" for name, bracket in brackets.items())
+            found = _each({name: _ends(bracket) for name, bracket in brackets.items()})
             sentences.append(
-                f"The bracket of eta_max at k={k} moves by more than a step of the grid with the definition of "
-                f"collapse: {ends}."
+                f"eta_max at k={k} moves by more than a step of the grid with the definition of collapse: {found}."
             )
     return sentences
+
+
+def _each(texts: Mapping[str, str]) -> str:
+    """Each text once, with the definitions that lead to it."""
+    names = {text: [name for name in texts if texts[name] == text] for text in texts.values()}
+    return ", ".join(f"{text} under {' and '.join(of_text)}" for text, of_text in names.items())
 
 
 def _holds_one(exponent: Estimate) -> bool | None:
@@ -153,13 +159,7 @@ def _moves(brackets: Sequence[Bracket], etas: Sequence[float]) -> bool:
 
 
 def _ends(bracket: Bracket) -> str:
-    stable, collapsed = ("none" if eta is None else f"{eta:g}" for eta in (bracket.eta_stable, bracket.eta_collapsed))
-    return f"stable up to {stable} and collapsing from {collapsed}"
-
-
-def _differ(verdicts: Mapping[str, bool]) -> bool:
-    return len(set(verdicts.values())) > 1
-
-
-def _named(verdicts: Mapping[str, bool], wanted: bool) -> str:
-    return " and ".join(name for name, verdict in verdicts.items() if verdict == wanted)
+    stable, collapsed = bracket.eta_stable, bracket.eta_collapsed
+    if stable is None:
+        return "unknown" if collapsed is None else f"below {collapsed:g}"
+    return f"above {stable:g}" if collapsed is None else f"between {stable:g} and {collapsed:g}"

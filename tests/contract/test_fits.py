@@ -1,0 +1,253 @@
+"""Fits of stored runs: what they read, under which definition of collapse, that each is kept once, and listed."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import text
+from stores import begin, eval_record, sync_record, write
+from typer.testing import CliRunner, Result
+
+from grpo_worker.records import FinishRecord
+from orchestrator import fitting, frames, series
+from orchestrator.cli import app
+from orchestrator.db import schema
+from orchestrator.db.session import create_engine_for, transaction
+from orchestrator.db.store import Store
+from orchestrator.errors import UsageError
+from orchestrator.grid import Sweep
+
+Grid = Callable[..., Sweep]
+RUNS = Path(__file__).parents[1] / "data" / "tiny-runs.csv"
+HORIZON = 40
+
+
+def train(store: Store, grid: Grid, name: str = "demo", **axes: Any) -> list[int]:
+    """Store finished runs: at the larger η the validation reward halves at step 16, and at 24 only 0.15 is left.
+
+    The training reward stays above 0, so that no run collapses under ``zero``.
+    """
+    runs = store.unfinished_runs(store.register(grid(name, eta=[1e-3, 4e-3], horizon=HORIZON, **axes)))
+    etas = frames.runs(store, [name]).set_index("run")["eta"]
+    for run_id in runs:
+        falls = etas[run_id] > 2e-3
+        claim = begin(store, run_id)
+        k = claim.steps_per_sync
+        for step in range(0, HORIZON + 1, 8):
+            write(store, claim, eval_record(step, 0.5 if step < 16 or not falls else 0.2 if step < 24 else 0.15))
+        for sync in range(HORIZON // k):
+            write(store, claim, sync_record(sync, k, reward=0.4, drift_from_start=0.1 * (sync + 1), entropy=math.nan))
+        ended = FinishRecord("collapsed", HORIZON, "half", 16, 8, math.ceil(16 / k))
+        write(store, claim, ended if falls else FinishRecord("stable", HORIZON, "half"))
+    return runs
+
+
+def run(url: str, *arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments, env={"STALESWEEP_DB": url, "COLUMNS": "200"})
+
+
+def stored_fits(url: str) -> list[int]:
+    with Store(url) as store:
+        return frames.fits(store)["fit"].tolist()
+
+
+# --- what is read
+
+
+def test_series_are_columns_of_the_frames(store: Store, grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series, "BATCH_ROWS", 3)
+    unusual = store.unfinished_runs(store.register(grid("unusual", k=[2], seed=[0], horizon=8)))[0]
+    claim = begin(store, unusual)
+    for sync, value in enumerate((math.nan, None, math.inf, 0.1)):
+        write(store, claim, sync_record(sync, val_reward=value, ratio_max=5e-324))
+    write(store, claim, FinishRecord("stable", 8, "half"))
+    train(store, grid)
+    running = store.unfinished_runs(store.register(grid("other")))[0]
+    write(store, begin(store, running), sync_record(0))
+
+    metrics = ("val_reward", "ratio_max", "entropy")
+    everything = frames.syncs(store)
+    for sweeps in (["unusual"], ["demo", "unusual", "other"]):
+        ours = series.syncs(store, sweeps, metrics)
+        of_sweeps = frames.runs(store, sweeps)
+        finished = of_sweeps.loc[of_sweeps["state"].isin(["collapsed", "stable"]), "run"]
+        theirs = everything.loc[everything["run"].isin(finished), ["run", "learner_step", *metrics]]
+        assert len(ours) == len(theirs)
+        for name in ours:
+            # missing and NaN stay apart only where it matters
+            ours_and_theirs = [column.to_numpy(dtype=float, na_value=-1 if name == "val_reward" else math.nan)
+                               for column in (ours[name], theirs[name])]  # fmt: skip
+            np.testing.assert_array_equal(*ours_and_theirs)
+    assert series.syncs(store, ["demo"], metrics, until=6)["learner_step"].max() == 6
+    assert series.syncs(store, ["demo"], metrics, model="none").empty
+    evals = series.evals(store, ["demo"])
+    pd.testing.assert_frame_equal(evals, frames.evals(store, ["demo"])[list(evals.columns)], check_dtype=False)
+
+
+def test_the_detector_is_set_as_the_runs_were_trained(store: Store, grid: Grid, tmp_path: Path) -> None:
+    store.register(grid("usual"))
+    store.register(grid("strict", **{"collapse.fraction": [0.2], "collapse.min_evals": [5]}))
+    assert store.detector_settings(["usual"]) == [{"fraction": 0.5, "min_evals": 3}]
+    assert store.detector_settings(["strict"]) == [{"fraction": 0.2, "min_evals": 5}]
+    assert len(store.detector_settings(["usual", "strict"])) == 2
+    assert store.detector_settings([]) == []
+
+
+# --- under another definition of collapse
+
+
+def test_another_definition_is_applied_when_fitting_and_never_stored(store: Store, grid: Grid) -> None:
+    train(store, grid)
+    before = frames.runs(store).to_dict("list")
+
+    def collapsed(**definition: Any) -> tuple[int, list[tuple[str, int]]]:
+        fitted = fitting.fit(store, ["demo"], definition=fitting.Definition(**definition))
+        (model,) = fitted.laws.models.values()
+        assert model.detectors is not None
+        fits = [(one.detector, one.n_collapsed) for one in model.detectors.fits]
+        return sum(cell.n_collapsed for cell in model.cells), fits
+
+    assert collapsed() == (4, [("stored", 4), ("half", 4), ("zero", 0)])
+    assert collapsed(detector="zero") == (0, [("stored", 4), ("half", 4), ("zero", 0)])
+    assert collapsed(detector="half", fraction=0.2) == (0, [("stored", 4), ("half", 0), ("zero", 0)])
+    assert collapsed(detector="half", min_evals=4)[0] == 4
+    assert collapsed(detector="half", min_evals=5)[0] == 0
+    assert repr(frames.runs(store).to_dict("list")) == repr(before)
+
+
+def test_what_hangs_on_the_definition_is_said(store: Store, grid: Grid) -> None:
+    train(store, grid)
+    (model,) = fitting.fit(store, ["demo"]).laws.models.values()
+    assert any("4 of 8 finished runs end between 20 % and 70 %" in warning for warning in model.warnings)
+    assert model.regime is not None and model.regime.collapsed.runs == 2  # at k = 8 only two cycles end before T*
+    assert model.regime.stable.estimate == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("definition", "message"),
+    [
+        ({"detector": "third"}, "--detector: expected stored, half or zero, found 'third'"),
+        ({"detector": "zero", "fraction": 0.5}, "--fraction belongs to --detector half"),
+        ({"min_evals": 3}, "--min-evals belongs to --detector half or zero"),
+        ({"detector": "half", "fraction": 1.5}, r"--fraction: .*\(found 1.5\)"),
+        ({"detector": "zero", "min_evals": 0}, r"--min-evals: .*\(found 0\)"),
+    ],
+)
+def test_a_definition_that_cannot_be(store: Store, definition: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        fitting.fit(store, [], definition=fitting.Definition(**definition))
+
+
+# --- kept once
+
+
+def test_a_fit_is_kept_once_for_what_was_fitted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save(digest: str | None = "d", **changed: Any) -> int:
+        result = {"models": {}} | ({"inputs": {"digest": digest, "code": {}}} if digest else {})
+        return store.save_fit(**{"sweeps": ["a"], "run_ids": [1, 2], "detector": "half", "result": result, **changed})
+
+    first = save()
+    assert save() == first
+    others = [save("other"), save(sweeps=["b"]), save(run_ids=[1]), save(detector="zero")]
+    others += [save(result={"inputs": {"digest": "d", "code": {"commit": "x"}}}), save(None), save(None)]
+    monkeypatch.setattr("orchestrator.db.fits.code_version", lambda: "9.9")
+    others.append(save())
+    assert len({first, *others}) == 1 + len(others)
+    assert save() == others[-1]
+
+
+def test_of_many_who_save_the_same_fit_one_is_kept(url: str) -> None:
+    schema.upgrade(url)
+
+    def save(_: int) -> int:
+        with Store(url) as store:
+            result = {"inputs": {"digest": "d"}}
+            return store.save_fit(sweeps=["a"], run_ids=[1], detector="half", result=result)
+
+    with ThreadPoolExecutor(8) as pool:
+        saved = list(pool.map(save, range(16)))
+    assert len(set(saved)) == 1 and stored_fits(url) == saved[:1]
+
+
+def test_fitting_again_stores_nothing_before_there_are_more_runs(url: str, store: Store, grid: Grid) -> None:
+    train(store, grid)
+    for _ in range(2):
+        first = run(url, "fit-laws", "--format", "json")
+        assert first.exit_code == 0, first.output
+        assert stored_fits(url) == [1]
+    assert json.loads(first.stdout)["inputs"]["detector"] == "stored"
+    assert run(url, "fit-laws", "--detector", "zero").exit_code == 0
+    assert len(stored_fits(url)) == 2
+    train(store, grid, "more", seed=[2])
+    assert run(url, "fit-laws").exit_code == 0
+    assert run(url, "fit-laws", "demo").exit_code == 0
+    assert len(stored_fits(url)) == 3
+
+    listed = run(url, "fit-laws", "--history", "--format", "json")
+    lines = json.loads(listed.stdout)
+    assert [(line["sweeps"], line["detector"], line["n_collapsed"], line["n_runs"]) for line in lines] == [
+        (["demo"], "half", 4, 8), (["demo"], "zero", 0, 8), (["demo", "more"], "half", 6, 12),
+    ]  # fmt: skip
+    assert all(line["code"]["version"] and len(line["digest"]) == 64 for line in lines)
+    table = run(url, "fit-laws", "more", "--history").stdout
+    assert "6/12" in table and "4/8" not in table
+    nothing = run(url, "fit-laws", "mroe", "--history")
+    assert (nothing.exit_code, "did you mean 'more'" in nothing.stderr) == (2, True)
+
+
+def test_imported_ends_are_fitted_under_one_definition(url: str) -> None:
+    schema.upgrade(url)
+    assert run(url, "fit-laws", "--history").exit_code == 3
+    assert run(url, "import", str(RUNS), "--sweep", "ours").exit_code == 0
+    fitted = run(url, "fit-laws", "--detector", "zero", "--format", "json")
+    model = json.loads(fitted.stdout)["models"]["tiny"]
+    assert {fit["n_collapsed"] for fit in model["detectors"]["fits"]} == {38}
+    assert model["detectors"]["fragile"] == []
+    assert model["regime"]["drift_exponent"] == {"collapsed": None, "stable": None}
+    assert any("no rewards stored" in warning for warning in model["warnings"])
+    assert "38/69" in run(url, "fit-laws", "--history").stdout
+
+
+@contextmanager
+def unwritable(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Another process keeps the file's write lock; a server takes no writes."""
+    engine = create_engine_for(url)
+    if engine.dialect.name == "sqlite":
+        monkeypatch.setattr("orchestrator.db.sqlite_lock.BUSY_TIMEOUT_S", 0.2)
+        with closing(sqlite3.connect(str(engine.url.database), isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+        return
+    name = engine.url.database
+    with transaction(engine, write=True) as connection:
+        connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+    engine.dispose()
+    yield
+    with transaction(engine, write=True) as connection:
+        connection.execute(text("SET transaction_read_only = off"))
+        connection.execute(text(f'ALTER DATABASE "{name}" RESET default_transaction_read_only'))
+    engine.dispose()
+
+
+def test_a_fit_that_cannot_be_stored_is_printed(url: str, grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema.upgrade(url)
+    with Store(url) as store:
+        train(store, grid)
+    with unwritable(url, monkeypatch):
+        fitted = run(url, "fit-laws", "--format", "json")
+    assert fitted.exit_code == 0, fitted.output
+    assert json.loads(fitted.stdout)["runs"] == 8
+    assert "note: this fit is not stored, so --history will not list it: " in fitted.stderr
+    assert stored_fits(url) == []
+    assert run(url, "fit-laws").exit_code == 0
+    assert len(stored_fits(url)) == 1
