@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ def test_the_wheel_in_an_environment_of_its_own(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), "."]
     subprocess.run(build, cwd=ROOT, check=True)
     [wheel] = tmp_path.glob("stalesweep-*.whl")
+
+    with zipfile.ZipFile(wheel) as content:
+        assert {f"orchestrator/report/templates/page.{kind}" for kind in ("html", "css")} <= set(content.namelist())
 
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=True)

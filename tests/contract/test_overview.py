@@ -1,0 +1,54 @@
+"""What a report reads of many runs, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stores import begin, eval_record, sync_record, write
+
+from grpo_worker.records import FinishRecord, StartRecord
+from orchestrator.db import overview
+from orchestrator.db.store import Store
+from orchestrator.grid import Sweep
+
+Grid = Callable[..., Sweep]
+
+
+def test_only_some_metrics_of_some_runs_are_read(store: Store, grid: Grid) -> None:
+    first, second, third, *_ = store.unfinished_runs(store.register(grid()))
+    for run, syncs in ((first, 7), (second, 3), (third, 2)):
+        claim = begin(store, run)
+        records = [sync_record(sync, k=4, reward=float(sync), ratio_max=float("nan")) for sync in range(syncs)]
+        write(store, claim, *records, eval_record(0, 0.5), eval_record(8, 0.25))
+    with store.read() as connection:
+        rows = overview.sync_metrics(connection, [second, first], ["reward", "val_reward"], 3)
+        assert overview.validations(connection, [second]) == [(second, 0, 0.5), (second, 8, 0.25)]
+        assert overview.sync_metrics(connection, [], ["reward"], 3) == []
+    # Of seven syncs about three, of three all; beside each stands where the next one began.
+    assert [row for row in rows if row[0] == first] == [(first, 0, 4, 0.0, None), (first, 12, 16, 3.0, None),
+                                                        (first, 24, None, 6.0, None)]  # fmt: skip
+    assert [row[:4] for row in rows if row[0] == second] == [(second, 0, 4, 0.0), (second, 4, 8, 1.0),
+                                                             (second, 8, None, 2.0)]  # fmt: skip
+    assert {row[0] for row in rows} == {first, second}
+
+
+def test_attempts_and_where_they_ran(store: Store, grid: Grid) -> None:
+    done, failed, running, *_ = store.unfinished_runs(store.register(grid()))
+    other, *_ = store.unfinished_runs(store.register(grid("other")))
+    claim = begin(store, done)
+    write(store, claim, StartRecord(None, None, 1, "cpu", {"torch": "2.13"}, 1, 0.1), sync_record(0))
+    write(store, claim, FinishRecord("stable", 40, "half", None, None, None))
+    store.fail(begin(store, failed), "OSError: no space")
+    begin(store, running)
+    begin(store, other)
+    with store.read() as connection:
+        attempts = overview.attempts(connection, ["demo"], None)
+        assert overview.attempts(connection, ["demo"], "no such model") == []
+        made_by = overview.provenance(connection, ["demo"], None)
+        assert overview.versions(connection, ["demo", "other"], None) == [{"torch": "2.13"}]
+        [(name, source, *_, text)] = overview.sweeps(connection, ["other"])
+    assert sorted(str(row[1]) for row in attempts) == ["None", "failed", "stable"]
+    assert all(executor == "local" and count == 1 and seconds >= 0 for executor, _, _, count, seconds in attempts)
+    assert [row[-1] for row in made_by["code"]] == [3]
+    assert sorted(map(str, (device for _, device, _ in made_by["hosts"]))) == ["None", "cpu"]
+    assert (name, source) == ("other", "grid") and "other" in text
