@@ -190,14 +190,14 @@ def _why(place: Place, job: Job, log_tail: str) -> tuple[str, str]:
     if any(word in log_tail.lower() for word in _OUT_OF_MEMORY):
         return "out_of_memory", "its job used more memory than it had asked for"
     code, _, number = job.exit_code.partition(":")
-    how = f"signal {number}" if number not in ("", "0") else f"exit code {code}"
+    how = f"signal {number}" if number not in ("", "0") else f"exit code {code}" if code else ""
     if job.state == "COMPLETED":
         ended = "its job ended without having taken it" if place.state == "queued" else "its job ended without a word"
         return ("never_began" if place.state == "queued" else "lost"), ended
     last = f": {lines[-1].strip()}" if (lines := log_tail.strip().splitlines()) else ""
     if place.state == "queued":
-        return "never_began", f"its job ended with {how} before the run began{last}"
-    return "killed", f"its process ended without a word: Slurm says {job.state}, {how}"
+        return "never_began", f"its job ended{how and f' with {how}'} before the run began{last}"
+    return "killed", f"its process ended without a word: Slurm says {job.state}{how and f', {how}'}"
 
 
 def _gone(place: Place, submitted: Submitted, answers: Answers, writes: bool, *, forgotten: bool) -> Standing:

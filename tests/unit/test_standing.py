@@ -211,6 +211,11 @@ def test_why_a_job_ended(place: str, queue: Job, tail: str, failure_class: str, 
     assert detail in found.detail
 
 
+def test_an_exit_code_that_squeue_does_not_say_is_left_out() -> None:
+    assert judged("silent", job("FAILED")).detail.endswith("Slurm says FAILED")
+    assert judged("queued", job("FAILED")).detail == "its job ended before the run began"
+
+
 def test_a_job_id_that_was_given_again_is_of_a_forgotten_job() -> None:
     answers = Answers({}, {}, recycled=frozenset({"1234"}))
     assert brief(standing(PLACES["queued"], ARRAY, answers)) == ("lost", "forgotten", False, True)
