@@ -42,22 +42,28 @@ def separation(values: Array, is_event: Mask, strata: Labels | None = None) -> S
         is_event: Shape (runs,).
         strata: What only equals are compared of, shape (runs,); None compares all.
     """
-    wins = expected = variance = pairs = 0.0
-    for members in _strata(strata, len(values)):
-        event, n = is_event[members], len(members)
-        m = int(event.sum())
-        if m in (0, n):
-            continue
-        rank = rankdata(values[members])
-        wins += rank[event].sum() - m * (m + 1) / 2
-        _, ties = np.unique(rank, return_counts=True)
-        pairs += m * (n - m)
-        expected += m * (n - m) / 2
-        variance += m * (n - m) / 12 * (n + 1 - float((ties**3 - ties).sum()) / (n * (n - 1)))
-    if not pairs:
+    if not len(values):
         return None
-    p = 2 * float(norm.sf(abs(wins - expected) / math.sqrt(variance))) if variance > 0 else None
-    return Separation(float(wins / pairs), p, int(pairs))
+    labels = np.zeros(len(values), dtype=np.int64) if strata is None else np.unique(strata, return_inverse=True)[1]
+    order = np.lexsort((values, labels))
+    label, event = labels[order], is_event[order]
+    starts_stratum = np.append(True, np.diff(label) != 0)
+    starts_tie = starts_stratum | np.append(True, np.diff(values[order]) != 0)
+    tie = np.cumsum(starts_tie) - 1
+    size = np.bincount(tie)
+    # the ranks of a tie are its mean place in its stratum, from 1
+    first = np.flatnonzero(starts_tie) - np.flatnonzero(starts_stratum)[label[starts_tie]]
+    rank = (first + (size + 1) / 2)[tie]
+    n, m = (np.bincount(label, counted).astype(float) for counted in (None, event))
+    compared = (m > 0) & (m < n)
+    if not compared.any():
+        return None
+    ties = np.bincount(label[starts_tie], size.astype(float) ** 3 - size)[compared]
+    rank_sum, n, m = np.bincount(label, rank * event)[compared], n[compared], m[compared]
+    wins, pairs = float((rank_sum - m * (m + 1) / 2).sum()), float((m * (n - m)).sum())
+    spread = float((m * (n - m) / 12 * (n + 1 - ties / (n * (n - 1)))).sum())
+    p = 2 * float(norm.sf(abs(wins - pairs / 2) / math.sqrt(spread))) if spread > 0 else None
+    return Separation(wins / pairs, p, round(pairs))
 
 
 def interval(values: Array, is_event: Mask, clusters: Labels) -> tuple[float, float]:
@@ -120,11 +126,3 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         largest = max(largest, min(1.0, (len(tested) - rank) * p))
         adjusted[place] = largest
     return adjusted
-
-
-def _strata(strata: Labels | None, count: int) -> list[NDArray[np.int64]]:
-    if strata is None:
-        return [np.arange(count)]
-    order = np.argsort(strata, kind="stable")
-    borders = np.flatnonzero(np.diff(strata[order])) + 1
-    return [np.asarray(members, dtype=np.int64) for members in np.split(order, borders)]
