@@ -81,7 +81,7 @@ def fit(
     evals = series.evals(store, sweeps, model=model)
     counted = {STORED: runs} | {name: redetect(one, runs, evals, syncs) for name, one in detectors.items()}
     rows = {name: evidence(of_definition) for name, of_definition in counted.items()}
-    fits = _fit_each(counted, rows)
+    fits = _fit_each(counted, rows, definition.detector)
     chosen = fits[definition.detector]
     early = series.syncs(store, sweeps, METRICS, model=model, until=_first_steps(rows[STORED]))
     drifts = syncs[["run", "learner_step", "drift_from_start"]]
@@ -142,16 +142,16 @@ def _detectors(store: Store, sweeps: Sequence[str], definition: Definition) -> d
     return found
 
 
-def _fit_each(counted: Mapping[str, pd.DataFrame], rows: Mapping[str, pd.DataFrame]) -> dict[str, Laws]:
-    """Fit under each definition; where two agree on every run, once."""
+def _fit_each(counted: Mapping[str, pd.DataFrame], rows: Mapping[str, pd.DataFrame], chosen: str) -> dict[str, Laws]:
+    """Fit under each definition, briefly but for the chosen one; where two agree on every run, once."""
     fits: dict[str, Laws] = {}
     outcomes: dict[str, pd.DataFrame] = {}
-    for name, runs in counted.items():
+    for name in sorted(counted, key=lambda name: name != chosen):
         outcome = rows[name].set_index("run")[["state", "lo", "hi"]].sort_index()
         same = next((other for other, seen in outcomes.items() if outcome.equals(seen)), None)
-        fits[name] = fits[same] if same else fit_laws(runs)
+        fits[name] = fits[same] if same else fit_laws(counted[name], brief=name != chosen)
         outcomes[name] = outcome
-    return fits
+    return {name: fits[name] for name in counted}
 
 
 def _finished(rows: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from orchestrator.laws.joint import joint_law
 from orchestrator.laws.rule import two_constraint
 
 
-def fit_laws(runs: pd.DataFrame) -> Laws:
+def fit_laws(runs: pd.DataFrame, *, brief: bool = False) -> Laws:
     """Fit every law to every model.
 
     A model whose runs have several settings of further axes is fitted once per setting, under
@@ -22,14 +22,17 @@ def fit_laws(runs: pd.DataFrame) -> Laws:
 
     Args:
         runs: The export's ``runs``. Collapsed runs place T* in (collapse_step_lo, collapse_step]; stable and
-            degraded runs are censored at their last learner step; all others are left out.
+            degraded runs are censored at their last learner step. So are, for the laws of T* alone, runs that
+            ended with their job or go on; cells leave these out, and diverged runs are left out of everything.
+        brief: Only what the comparison of several definitions of collapse needs: the local law, and the horizon law
+            over all runs.
     """
     rows = evidence(runs)
-    models = {name: _fit_group(members) for name, members in groups(rows)}
+    models = {name: _fit_group(members, brief) for name, members in groups(rows)}
     return Laws(models=models, runs=len(rows), left_out=left_out(rows))
 
 
-def _fit_group(members: pd.DataFrame) -> ModelLaws:
+def _fit_group(members: pd.DataFrame, brief: bool) -> ModelLaws:
     finished = members[members["why"] == ""]
     of_group = cells(members)
     about_runs = _about_runs(members, of_group)
@@ -39,8 +42,8 @@ def _fit_group(members: pd.DataFrame) -> ModelLaws:
     bounded = members[members["bounds"]]
     terms, about_terms = identified_terms(bounded[bounded["collapsed"]])
     local, about_local = local_law(of_group)
-    horizon, about_horizon = horizon_law(bounded, of_group, terms)
-    joint, joint_fit, about_joint = joint_law(bounded, terms)
+    horizon, about_horizon = horizon_law(bounded, of_group, terms, brief=brief)
+    joint, joint_fit, about_joint = joint_law(bounded, () if brief else terms)
     return ModelLaws(
         cells=of_group,
         local=local,

@@ -30,7 +30,9 @@ READINGS: Mapping[str, Mapping[str, float]] = {
 """What is held in each reading of the exponents of T*."""
 
 
-def horizon_law(rows: pd.DataFrame, cells: Sequence[Cell], terms: Sequence[str]) -> tuple[HorizonLaw, list[str]]:
+def horizon_law(
+    rows: pd.DataFrame, cells: Sequence[Cell], terms: Sequence[str], *, brief: bool = False
+) -> tuple[HorizonLaw, list[str]]:
     """Fit the horizon law to one group.
 
     Args:
@@ -38,13 +40,14 @@ def horizon_law(rows: pd.DataFrame, cells: Sequence[Cell], terms: Sequence[str])
         cells: The group's cells, for the spread of η·T*.
 
         terms: What `identified_terms` found.
+        brief: Only the exponents, the constant and the test of the law, with all runs.
 
     Returns:
         The law, and a sentence for everything that it could not tell.
     """
     collapsed = rows[rows["collapsed"]]
-    censored, complaints = _fit(rows, terms)
-    collapsed_only, _ = _fit(collapsed, terms)
+    censored, complaints = _fit(rows, terms, brief)
+    collapsed_only = HorizonFit() if brief else _fit(collapsed, terms, brief)[0]
     eta_T = np.array([cell.eta_T for cell in cells if cell.eta_T is not None])
     cv = float(np.std(eta_T, ddof=1) / np.mean(eta_T)) if len(eta_T) > 1 else None
     return HorizonLaw(censored=censored, collapsed_only=collapsed_only, cv_eta_T=cv), complaints
@@ -83,7 +86,7 @@ def identified_terms(collapsed: pd.DataFrame) -> tuple[tuple[str, ...], list[str
     return ("eta", "k"), []
 
 
-def _fit(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[HorizonFit, list[str]]:
+def _fit(rows: pd.DataFrame, terms: Sequence[str], brief: bool) -> tuple[HorizonFit, list[str]]:
     n_collapsed = int(rows["collapsed"].sum())
     none = HorizonFit(n_collapsed=n_collapsed, n_censored=len(rows) - n_collapsed)
     if n_collapsed < MIN_COLLAPSED[1]:
@@ -91,7 +94,7 @@ def _fit(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[HorizonFit, list[str
     free = fit(rows, immune=False, held=held_for(terms))
     if free is None:
         return none, ["The fit of T* did not converge; run more seeds of the cells that collapse."]
-    found = describe(free, terms)
+    found = describe(free, terms, brief=brief)
     return _with_sets(found, rows, terms), _on_open_sides(found)
 
 
@@ -102,7 +105,7 @@ def held_for(terms: Sequence[str]) -> dict[str, float]:
     return {} if "k" in terms else {"q": 0.0}
 
 
-def describe(free: Fit, terms: Sequence[str]) -> HorizonFit:
+def describe(free: Fit, terms: Sequence[str], *, brief: bool = False) -> HorizonFit:
     """The horizon law's numbers from a fit in which nothing is held but what the data do not identify."""
     law = free.under(b=1.0, q=0.0) if terms else free
     constant = law.constant("c") if law else Estimate()
@@ -113,9 +116,9 @@ def describe(free: Fit, terms: Sequence[str]) -> HorizonFit:
         k_exponent=free.estimate("q") if "k" in terms else Estimate(),
         constant=constant,
         prefactor=Estimate(free.point("c")),
-        sigma=free.sigma(),
+        sigma=Estimate() if brief else free.sigma(),
         p_law=free.p_under(b=1.0, q=0.0) if "k" in terms else None,
-        alternatives=_alternatives(free, terms),
+        alternatives=() if brief else _alternatives(free, terms),
         n_collapsed=free.n_collapsed,
         n_censored=free.n_censored,
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ LATENCY = 4
 """Of the parameters, those of T*; the rest say who is susceptible."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Outcomes:
     """What is known of T*, a row for all runs that are alike.
 
@@ -51,17 +52,17 @@ class Outcomes:
     runs: Array
     immune: bool = False
 
-    @property
+    @cached_property
     def collapsed(self) -> NDArray[np.bool_]:
         """Whether T* was seen, shape (rows,)."""
         return np.asarray(np.isfinite(self.upper), dtype=bool)
 
-    @property
+    @cached_property
     def mean_design(self) -> Array:
         """Columns of b, q and c, shape (rows, 3)."""
         return np.column_stack([-self.log_eta, -self.log_k, np.ones_like(self.log_k)])
 
-    @property
+    @cached_property
     def odds_design(self) -> Array:
         """Columns of z₀, z₁ and z₂, shape (rows, 3)."""
         return np.column_stack([np.ones_like(self.log_k), self.log_eta, self.log_k])

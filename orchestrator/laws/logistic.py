@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
@@ -42,12 +43,13 @@ def firth_penalty(design: Array, runs: Array, coefficients: Array) -> tuple[floa
     """Half the log-determinant of the information and its gradient; −inf where the information is singular."""
     p = expit(design @ coefficients)
     weight = runs * p * (1 - p)
-    information = design.T @ (weight[:, None] * design)
-    sign, log_determinant = np.linalg.slogdet(information)
-    if sign <= 0:
+    try:
+        root = np.linalg.cholesky(design.T @ (weight[:, None] * design))
+    except np.linalg.LinAlgError:
         return -np.inf, np.zeros_like(coefficients)
-    leverage = weight * np.einsum("ij,ji->i", design, np.linalg.solve(information, design.T))
-    return float(log_determinant) / 2, design.T @ (leverage * (0.5 - p))
+    half = solve_triangular(root, design.T, lower=True, check_finite=False)
+    leverage = weight * np.einsum("ij,ij->j", half, half)
+    return float(np.log(np.diag(root)).sum()), design.T @ (leverage * (0.5 - p))
 
 
 def negative_log_likelihood(coefficients: Array, trials: Trials) -> tuple[float, Array]:

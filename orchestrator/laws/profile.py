@@ -33,8 +33,14 @@ FitAt = Callable[[float, Fitted], Fitted | None]
 
 CONFIDENCE = 0.95
 
-DOUBLINGS = 12
-"""How often a step away from the estimate is doubled before that side counts as open."""
+FIRST_STEP = 0.1
+"""From an estimate, towards an end of its interval; exponents and logarithms of constants are of order 1."""
+
+FARTHEST = 100.0
+"""An end that is farther from the estimate counts as none."""
+
+PRECISION = 2e-3
+"""Of an end, relative to its distance from the estimate."""
 
 
 def threshold(n: int, p: int) -> float:
@@ -60,7 +66,7 @@ def chi2_p_value(loss: float, restrictions: int) -> float:
     return float(chi2.sf(max(loss, 0.0), restrictions))
 
 
-def interval(maximum: Fitted, fit_at: FitAt[Fitted], estimate: float, allowed: float, step: float) -> Side:
+def interval(maximum: Fitted, fit_at: FitAt[Fitted], estimate: float, allowed: float) -> Side:
     """Ends of the values next to the estimate that cost at most ``allowed``; None where there is no end.
 
     Args:
@@ -68,24 +74,27 @@ def interval(maximum: Fitted, fit_at: FitAt[Fitted], estimate: float, allowed: f
         fit_at: The fit with the coefficient held at a value, given a fit to start from.
         estimate: The coefficient's value at the maximum.
         allowed: From `threshold`.
-        step: A first step, of the order of the interval's half-width.
     """
-    return tuple(_end(maximum, fit_at, estimate, allowed, way * step) for way in (-1, 1))  # type: ignore[return-value]
+    return _end(maximum, fit_at, estimate, allowed, -1.0), _end(maximum, fit_at, estimate, allowed, 1.0)
 
 
-def _end(maximum: Fitted, fit_at: FitAt[Fitted], estimate: float, allowed: float, step: float) -> float | None:
+def _end(maximum: Fitted, fit_at: FitAt[Fitted], estimate: float, allowed: float, way: float) -> float | None:
     last = maximum
 
-    def excess(value: float) -> float:
+    def root(distance: float) -> float:
+        """√W, nearly linear in the distance from the estimate, less its largest allowed value."""
         nonlocal last
-        last = fit_at(value, last) or last
-        return 2 * (maximum.log_likelihood - last.log_likelihood) - allowed
+        if distance == 0.0:
+            return -math.sqrt(allowed)
+        last = fit_at(estimate + way * distance, last) or last
+        loss = 2 * (maximum.log_likelihood - last.log_likelihood)
+        return math.sqrt(max(loss, 0.0)) - math.sqrt(allowed)
 
-    inside, tried = estimate, estimate + step
-    for _ in range(DOUBLINGS):
-        if excess(tried) > 0:
-            return float(
-                brentq(lambda x: excess(x) if x != estimate else -allowed, inside, tried, xtol=abs(step) / 100)
-            )
-        inside, tried = tried, estimate + 2 * (tried - estimate)
+    inside, tried = 0.0, FIRST_STEP
+    while tried < FARTHEST:
+        excess = root(tried)
+        if excess > 0:
+            return estimate + way * float(brentq(root, inside, tried, xtol=PRECISION * tried))
+        reached = (excess + math.sqrt(allowed)) / math.sqrt(allowed)
+        inside, tried = tried, tried * min(max(1.2 / max(reached, 1e-3), 1.2), 4.0)
     return None

@@ -12,9 +12,6 @@ from orchestrator.laws.forms import LARGEST_LOG, Cell, Estimate, LocalLaw
 from orchestrator.laws.logistic import Maximum, Trials, maximise
 from orchestrator.laws.profile import chi2_p_value, chi2_threshold, interval
 
-FIRST_STEP = 0.1
-"""From an estimate, towards an end of its interval; exponents and logarithms of constants are all of order 1."""
-
 
 def width(slope: float) -> float:
     """Factor in η over which log-odds of this slope go from 10 % to 90 %."""
@@ -123,4 +120,4 @@ class _Boundary:
 
 
 def _profiled(free: Maximum, fit_at: Callable[[float, Maximum], Maximum | None], estimate: float) -> Estimate:
-    return Estimate(estimate, interval(free, fit_at, estimate, chi2_threshold(), FIRST_STEP))
+    return Estimate(estimate, interval(free, fit_at, estimate, chi2_threshold()))

@@ -28,9 +28,6 @@ from orchestrator.laws.profile import chi2_p_value, chi2_threshold, interval, p_
 COEFFICIENTS = ("b", "q", "c")
 """Of log T*, as in `orchestrator.laws.likelihood.PARAMETERS`."""
 
-FIRST_STEP = 0.1
-"""From an estimate, towards an end of its interval; exponents and logarithms of constants are all of order 1."""
-
 IMPOSSIBLE = -1e12
 """A log-likelihood that stands for none; finite, so that searches can go on past it."""
 
@@ -119,7 +116,7 @@ class Fit:
             allowed = threshold(self.n_collapsed, self.coefficients)
         else:
             allowed = chi2_threshold()
-        return Estimate(estimate, interval(self.maximum, fit_at, estimate, allowed, FIRST_STEP))
+        return Estimate(estimate, interval(self.maximum, fit_at, estimate, allowed))
 
     def sigma(self) -> Estimate:
         """σ from the profile likelihood less half the log-determinant of the coefficients' information.
@@ -143,11 +140,13 @@ class Fit:
         if centre < lowest + 0.01:
             return Estimate()
         around = (max(centre - 0.5, lowest), centre + 1.5)
-        best = minimize_scalar(lambda x: -adjusted(x), bounds=around, method="bounded")
+        best = minimize_scalar(lambda x: -adjusted(x), bounds=around, method="bounded", options={"xatol": 1e-2})
         if -best.fun <= IMPOSSIBLE:
             return Estimate()
         peak = _Peak(-float(best.fun))
-        ends = interval(peak, lambda x, _: _Peak(adjusted(x)), float(best.x), chi2_threshold(), FIRST_STEP)
+        ends = interval(
+            peak, lambda x, _: _Peak(adjusted(x)), float(best.x), threshold(self.n_collapsed, self.coefficients)
+        )
         return Estimate(float(best.x), ends).exponential()
 
     def _information(self, parameters: Array) -> Array:
