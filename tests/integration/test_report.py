@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from orchestrator.cli import app
 from tests.browser import CLIPPED, MISSING, Browser, browser
 from tests.integration.sweeps import workspace
 from tests.measured import write_syncs
@@ -15,7 +17,6 @@ pytestmark = pytest.mark.slow
 
 NAME = "<script>alert(1)</script>"
 LONG = "a-model-of-a-very-long-name-" * 8
-RUNS = Path(__file__).parents[1] / "data" / "tiny-runs.csv"
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +31,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of three models: one whose name is a script, one with a very long name, one without metrics."""
     folder = tmp_path_factory.mktemp("report")
     space = workspace(folder, folder)
+    results = [f"tiny,{k},{eta},0,64,{24 if k * eta > 5e-3 else ''}" for k in (2, 8) for eta in (5e-4, 1e-3)]
+    (folder / "results.csv").write_text("\n".join(["model,k,eta,seed,horizon,collapse_step", *results]))
     write_syncs(folder / "script.csv", NAME)
     write_syncs(folder / "long.csv", LONG, ks=(8,), etas=(1.23456789e-4,))
-    for source, sweep in (("script.csv", "script"), ("long.csv", "long"), (str(RUNS), "results")):
-        assert space.run("import", source, "--sweep", sweep).returncode == 0
+    for sweep in ("script", "long", "results"):
+        arguments = [str(folder / f"{sweep}.csv"), "--sweep", sweep, "--db", space.environment["STALESWEEP_DB"]]
+        assert CliRunner().invoke(app, ["import", *arguments]).exit_code == 0
     done = space.run("report", "--out", "report.html")
     assert (done.returncode, done.stdout) == (0, "report.html\n"), done.stderr
     return folder / "report.html"
