@@ -119,7 +119,8 @@ def bracket_texts(local: LocalLaw) -> list[tuple[str, str, str, str]]:
 
 def verdicts(model: ModelLaws) -> list[str]:
     """What the numbers mean, one plain sentence each; nothing about what is not identified."""
-    return [*_on_boundary(model.local), *_on_joint(model.joint), *_on_horizon(model), *_on_rule(model)]
+    on_laws = [*_on_boundary(model.local), *_on_joint(model.joint), *_on_horizon(model), *_on_rule(model)]
+    return [*on_laws, *(model.regime.sentences if model.regime else ())]
 
 
 def left_out_texts(laws: Laws) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -93,8 +94,9 @@ def both(stored: ModelLaws, other: ModelLaws) -> Comparison:
     return compare({"stored": stored, "zero": other}, {"stored": 0, "zero": 69}, None)
 
 
+@functools.cache
 def sweep() -> ModelLaws:
-    return fit_laws(tiny_sweep()).models["tiny"]
+    return fit_laws(tiny_sweep(), brief=True).models["tiny"]
 
 
 def test_what_does_not_change_is_not_fragile() -> None:
