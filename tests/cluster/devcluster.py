@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,6 +28,12 @@ class DevCluster:
     def slurm_conf(self) -> Path:
         """What SLURM_CONF must name for Slurm's commands to talk to this cluster."""
         return self.folder / "etc/slurm.conf"
+
+    def impatient_conf(self) -> Path:
+        """The same for commands that soon give up, where the controller does not answer: after 1 s, and not 9 s."""
+        path = self.slurm_conf.with_name("impatient.conf")
+        path.write_text(re.sub("(?m)^MessageTimeout=.*", "MessageTimeout=2", self.slurm_conf.read_text()))
+        return path
 
     def command(self, verb: str, *options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run ``slurm/cluster VERB FOLDER OPTIONS``."""

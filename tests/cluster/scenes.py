@@ -87,12 +87,12 @@ class Scene:
         return self.ws.run("launch", "grid.yaml", "--executor", "slurm", *options, timeout_s=timeout_s)
 
     @contextmanager
-    def calling(self, path: str) -> Iterator[None]:
-        """Let commands be found elsewhere for a while, see `sbatch_that`."""
-        before = self.ws.environment["PATH"]
-        self.ws.environment["PATH"] = path
+    def setting(self, **variables: str) -> Iterator[None]:
+        """Start commands with other variables for a while."""
+        before = {name: self.ws.environment[name] for name in variables}
+        self.ws.environment.update(variables)
         yield
-        self.ws.environment["PATH"] = before
+        self.ws.environment.update(before)
 
     def status(self, timeout_s: float = 90) -> list[dict[str, Any]]:
         """What `status` says of each run, by task of the first array."""

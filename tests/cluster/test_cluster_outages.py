@@ -27,6 +27,14 @@ def ends(runs: Runs) -> list[tuple[str, str | None]]:
     return [(run["state"], run["failure_class"]) for run in runs]
 
 
+def impatient(folder: Path) -> Path:
+    """A PYTHONPATH by which a submission that is cut off is waited for no longer than the outage."""
+    folder.mkdir()
+    patch = f"from orchestrator.slurm import client\nclient.SUBMISSION_TIMEOUT_S = {OUTAGE_S}\n"
+    (folder / "sitecustomize.py").write_text(patch)
+    return folder
+
+
 def controller_away(folder: Path, make_cluster: ClusterMaker, make_scene: SceneMaker, reference: Results) -> None:
     """For half a minute, from the moment of a submission on; beside it others run, wait, and are watched."""
     with make_cluster("--nodes", "1") as cluster, ThreadPoolExecutor() as pool:
@@ -36,23 +44,25 @@ def controller_away(folder: Path, make_cluster: ClusterMaker, make_scene: SceneM
         watcher = pool.submit(watched.launch, "--wait", timeout_s=240)
         for task in (0, 1):
             watched.pid_of(task)
-        cut_off = make_scene("cut-off", cluster, 1)
-        with cut_off.calling(sbatch_that(folder / "bin", before=f"{SCRIPT} kill {cluster.folder} slurmctld >&2")):
+        conf = str(cluster.impatient_conf())
+        cut_off = make_scene("cut-off", cluster, 1, PYTHONPATH=str(impatient(folder / "impatient")))
+        with cut_off.setting(PATH=sbatch_that(folder / "bin", before=f"{SCRIPT} kill {cluster.folder} slurmctld >&2")):
             submitted = cut_off.launch()
         began = time.monotonic()
         assert submitted.returncode == 2
         assert "did not say whether it took the submission" in submitted.stderr
-        assert ends(cut_off.status()) == [("queued", None)]
-        told = watched.ws.run("status", "--format", "json", timeout_s=60)
-        assert "Slurm does not answer" in told.stderr
-        assert [run["state"] for run in watched.status()] == ["running", "running", "unknown"]
-        with watched.ws.store() as store:
-            states = [run.state for run in store.progress(store.sweep_id("scenes"))]
-        assert states == ["running", "running", "queued"], "what is stored is left as it is"
-        for executor in ("slurm", "auto"):  # nor does it train here what is meant for the cluster
-            again = watched.ws.run("launch", "grid.yaml", "--executor", executor, timeout_s=60)
-            assert again.returncode == 2
-            assert "Slurm does not answer" in again.stderr
+        with watched.setting(SLURM_CONF=conf), cut_off.setting(SLURM_CONF=conf):
+            assert ends(cut_off.status()) == [("queued", None)]
+            told = watched.ws.run("status", "--format", "json", timeout_s=60)
+            assert "Slurm does not answer" in told.stderr
+            assert [run["state"] for run in watched.status()] == ["running", "running", "unknown"]
+            with watched.ws.store() as store:
+                states = [run.state for run in store.progress(store.sweep_id("scenes"))]
+            assert states == ["running", "running", "queued"], "what is stored is left as it is"
+            for executor in ("slurm", "auto"):  # nor does it train here what is meant for the cluster
+                again = watched.ws.run("launch", "grid.yaml", "--executor", executor, timeout_s=60)
+                assert again.returncode == 2
+                assert "Slurm does not answer" in again.stderr
         watched.release(0)  # ends while nobody hears of it
         time.sleep(max(0.0, OUTAGE_S - (time.monotonic() - began)))
         assert not watcher.done()
@@ -63,6 +73,45 @@ def controller_away(folder: Path, make_cluster: ClusterMaker, make_scene: SceneM
         watched.assert_whole(reference)
 
 
+AFTER_THE_SECOND = """
+if [ -e {first} ]; then
+    name=$(sed -n 's/^#SBATCH --job-name=//p' "$1")
+    for try in $(seq 100); do grep -q "$name" {cluster}/state/job_state && break; sleep 0.1; done
+    {script} kill {cluster} slurmctld >&2
+    echo 'sbatch: error: Unable to contact slurm controller (connect failure)' >&2
+    said=; status=1
+fi
+touch {first}
+"""
+"""Kills the controller once it has written down the second array, before its answer."""
+
+
+def controller_away_from_a_watcher(
+    folder: Path, make_cluster: ClusterMaker, make_scene: SceneMaker, reference: Results
+) -> None:
+    """It takes the job of a run that is tried again, and is killed before it has said so."""
+    with make_cluster("--nodes", "1", "--no-accounting") as cluster:
+        it = make_scene("tried-again", cluster, 1)
+        it.act(0, "os._exit(3)")
+        after = AFTER_THE_SECOND.format(first=folder / "first", cluster=cluster.folder, script=SCRIPT)
+        with it.setting(PATH=sbatch_that(folder / "bin", after=after)):
+            watcher = it.ws.start("launch", "grid.yaml", "--executor", "slurm", "--wait")
+        with watcher:
+            try:
+                said = iter(watcher.stderr.readline, "") if watcher.stderr else iter(())
+                assert any("did not say whether it took the submission" in line for line in said)
+                assert any("Unable to contact slurm controller" in line for line in said), "it asks again, and stays"
+                cluster.start("slurmctld")
+                _, rest = watcher.communicate(timeout=120)
+            finally:
+                watcher.kill()
+        assert watcher.returncode == 0, rest
+        assert "found array" in rest
+        assert "submitted array" not in rest
+        assert [failure_class for _, failure_class, _ in it.attempts(1)] == ["killed", None]
+        it.assert_whole(reference)
+
+
 def controller_forgets(folder: Path, make_cluster: ClusterMaker, make_scene: SceneMaker, reference: Results) -> None:
     """It is killed right after it has taken a submission, and gives the same number to another one."""
     with make_cluster("--nodes", "1") as cluster:
@@ -70,7 +119,7 @@ def controller_forgets(folder: Path, make_cluster: ClusterMaker, make_scene: Sce
         # The controller writes down what it has taken at once, unless it has just done so.
         filler = f"{shutil.which('sbatch')} --hold --output=/dev/null --wrap=true >/dev/null"
         forgotten = make_scene("forgotten", cluster, 2)
-        with forgotten.calling(sbatch_that(folder / "bin", before=filler, after=f"kill -9 {pid}")):
+        with forgotten.setting(PATH=sbatch_that(folder / "bin", before=filler, after=f"kill -9 {pid}")):
             assert forgotten.launch().returncode == 0
         cluster.start("slurmctld")
         other = make_scene("other", cluster, 2)
@@ -121,7 +170,7 @@ def no_accounts(folder: Path, make_cluster: ClusterMaker, make_scene: SceneMaker
         it.finish(reference)
 
 
-PLAYS = (controller_away, controller_forgets, accounts_away, no_accounts)
+PLAYS = (controller_away, controller_away_from_a_watcher, controller_forgets, accounts_away, no_accounts)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -17,12 +17,12 @@ pytestmark = pytest.mark.slow
 GRID = """
 name: on-slurm
 grid: {model: [tiny], k: [4], eta: [5e-4, 2e-3], seed: [0]}
-fixed: {horizon: 16, tiny: {warmup_steps: 40}}
+fixed: {horizon: 16, prompts_per_batch: 4, group_size: 2, tiny: {warmup_steps: 40, warmup_batch_size: 64}}
 resources: {cpus: 1, mem_gb: 1, time_min: 5, array_parallelism: 2}
 """
 
 
-def test_a_sweep_on_slurm_gives_the_rows_of_a_local_one(
+def test_who_comes_later_may_wait_and_the_rows_are_those_of_a_local_sweep(
     cluster: DevCluster, tmp_path: Path, policy_cache: Path
 ) -> None:
     spaces = {}
@@ -30,10 +30,16 @@ def test_a_sweep_on_slurm_gives_the_rows_of_a_local_one(
         folder = tmp_path / executor
         folder.mkdir()
         ws = spaces[executor] = workspace(folder, policy_cache)
-        options = ["--wait"] if executor == "slurm" else []
-        launched = ws.run("launch", ws.grid(GRID), "--executor", executor, *options)
+        launched = ws.run("launch", ws.grid(GRID), "--executor", executor)
         assert launched.returncode == 0, launched.stderr
         assert ("submitted array" in launched.stderr) == (executor == "slurm")
+        if executor == "slurm":
+            again = ws.run("launch", "grid.yaml", "--executor", "slurm", "--wait")
+            assert again.returncode == 0, again.stderr
+            assert "in the hands of jobs: watching them" in again.stderr
+            assert "submitted array" not in again.stderr
+            assert "2 of 2 runs done" in again.stdout
+            assert ws.run("launch", "grid.yaml", "--executor", "slurm", "--wait").returncode == 3
     with spaces["slurm"].store() as there, spaces["local"].store() as here:
         assert_same(results(there), results(here))
         with there.read() as connection:
@@ -41,17 +47,6 @@ def test_a_sweep_on_slurm_gives_the_rows_of_a_local_one(
     assert {job[0] for job in jobs} == {"slurm"}
     assert len({job[1] for job in jobs}) == 1, "one array"
     assert {job[2] for job in jobs} == {"0", "1"}
-
-
-def test_who_comes_later_may_wait_too(cluster: DevCluster, tmp_path: Path, policy_cache: Path) -> None:
-    ws = workspace(tmp_path, policy_cache)
-    assert ws.run("launch", ws.grid(GRID), "--executor", "slurm").returncode == 0
-    again = ws.run("launch", ws.grid(GRID), "--executor", "slurm", "--wait")
-    assert again.returncode == 0, again.stderr
-    assert "in the hands of jobs: watching them" in again.stderr
-    assert "submitted array" not in again.stderr
-    assert "2 of 2 runs done" in again.stdout
-    assert ws.run("launch", ws.grid(GRID), "--executor", "slurm", "--wait").returncode == 3
 
 
 def test_auto_is_slurm_where_it_answers(cluster: DevCluster, tmp_path: Path, policy_cache: Path) -> None:
