@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 from rich import box
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -32,26 +33,26 @@ def history_json(fits: pd.DataFrame) -> list[dict[str, Any]]:
     return list(_lines(fits))
 
 
-def history(fits: pd.DataFrame) -> Table:
-    """The same for a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for heading in ("fit", "when (UTC)", "sweeps", "model", "detector", "runs", *NUMBERS):
-        table.add_column(heading, justify="right" if heading in ("fit", "runs") else "left")
+def history(fits: pd.DataFrame) -> RenderableType:
+    """The same for a terminal, a table for each model."""
+    by_model: dict[str, list[dict[str, Any]]] = {}
     for line in _lines(fits):
-        numbers = (_number(line[name], positive=name.startswith("C_")) for name in NUMBERS)
-        counted = f"{line['n_collapsed']}/{line['n_runs']}"
-        texts = (
-            line["when"][:16].replace("T", " "),
-            ", ".join(line["sweeps"]),
-            line["model"],
-            line["detector"],
-            counted,
-        )
-        table.add_row(str(line["fit"]), *(Text(text) for text in (*texts, *numbers)))
-    table.caption = (
-        "runs: collapsed/finished; beside each number its 95 % interval, or in brackets what the grid leaves"
-    )
-    return table
+        by_model.setdefault(line["model"], []).append(line)
+    parts: list[RenderableType] = []
+    for model, lines in by_model.items():
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+        for heading in ("fit", "when, UTC", "runs", *NUMBERS):
+            table.add_column(heading, justify="right" if heading == "fit" else "left")
+        for line in lines:
+            when, counted = line["when"][:16].replace("T", "\n"), f"{line['n_collapsed']}/{line['n_runs']}"
+            numbers = (_number(line[name], positive=name.startswith("C_")) for name in NUMBERS)
+            table.add_row(str(line["fit"]), when, Text(f"{counted}\n{line['detector']}"), *map(Text, numbers))
+            table.add_row("", Text(", ".join(line["sweeps"])), end_section=True)
+        parts += [Text(model, style="bold"), table]
+    parts.append(Text(
+        "runs: collapsed/finished, and the detector. Under a number stands its 95 % interval, or in [ ] what the grid "
+        "leaves open.", style="dim"))  # fmt: skip
+    return Group(*parts)
 
 
 def _lines(fits: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -82,9 +83,10 @@ def _estimate(model: Mapping[str, Any], place: tuple[str, str]) -> dict[str, Any
 
 def _number(value: Mapping[str, Any], *, positive: bool) -> str:
     text = short if positive else decimal
-    ends = value["ci95"] or value["identified_set"]
     estimate = "–" if value["estimate"] is None else text(value["estimate"])
-    if not ends:
+    ends = value["ci95"] or value["identified_set"]
+    if not ends or ends == [None, None]:
         return estimate
-    low, high = ("" if end is None else text(end) for end in ends)
-    return f"{estimate} {low}…{high}" if value["ci95"] else f"{estimate} [{low}…{high}]"
+    low, high = (None if end is None else text(end) for end in ends)
+    span = f"{low}…\n{high}" if low and high else f"≥ {low}" if low else f"≤ {high}"
+    return f"{estimate}\n{span}" if value["ci95"] else f"{estimate}\n[{span}]"

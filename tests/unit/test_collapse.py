@@ -37,6 +37,7 @@ def test_too_few_low_evaluations_at_the_end_are_degraded_only() -> None:
 
 def test_exactly_half_is_not_below_and_nan_is() -> None:
     assert half(STEPS, [0.5, 0.5, 0.25, 0.25, 0.25, 0.25], HALF).state == "degraded"
+    assert half(STEPS, [0.5, 0.5, 0.5, 0.5, 0.5, math.nan], HALF).state == "degraded"
     verdict = half(STEPS, [0.5, 0.5, 0.5, math.nan, math.nan, math.nan], HALF)
     assert verdict.state == "collapsed" and verdict.collapse.hi == 24
 
