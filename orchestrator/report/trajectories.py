@@ -74,7 +74,7 @@ def _choose(runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if len(shown_ks) < len(ks):
         sentences.append(f"{len(shown_ks)} of {len(ks)} k are shown ({', '.join(str(k) for k in shown_ks)}).")
     if len(shown_etas) < len(etas):
-        texts = ", ".join(scientific(eta) for eta in shown_etas)
+        texts = ", ".join(scientific(float(f"{eta:.3g}")) for eta in shown_etas)
         sentences.append(f"{len(shown_etas)} of {len(etas)} η are shown ({texts}).")
     if len(drawn) < len(of_cells):
         sentences.append(f"Of each cell the first {MOST_RUNS} runs are shown.")

@@ -43,7 +43,7 @@ def phase_diagram(model: ModelLaws) -> Figure:
     roomy = gaps[0] >= ROOM[0] and gaps[1] >= ROOM[1]
     for cell in model.cells:
         _cell(axes, cell, annotated=roomy)
-    _legend(figure, axes, model.cells)
+    _legend(figure, axes, model)
     return style.laid_out(figure)
 
 
@@ -107,10 +107,11 @@ def _cell(axes: Axes, cell: Cell, *, annotated: bool) -> None:
         )
 
 
-def _legend(figure: Figure, axes: Axes, cells: Sequence[Cell]) -> None:
+def _legend(figure: Figure, axes: Axes, model: ModelLaws) -> None:
     def mark(label: str, **looks: Any) -> Line2D:
         return Line2D([], [], linestyle="none", markersize=5, markeredgewidth=0.7, label=label, **looks)
 
+    cells = model.cells
     handles: list[Artist] = [mark("stable", marker="o", markerfacecolor="white", markeredgecolor=style.BLACK)]
     if any(cell.n_collapsed for cell in cells):
         red = {"markerfacecolor": style.VERMILION, "markeredgecolor": style.BLACK}
@@ -119,6 +120,7 @@ def _legend(figure: Figure, axes: Axes, cells: Sequence[Cell]) -> None:
         handles.append(mark("some degraded", marker="s", markerfacecolor="none", markeredgecolor=style.BLACK))
     if any(not cell.n_runs for cell in cells):
         handles.append(mark("no finished run", marker="x", color=style.GREY))
-    handles.append(Line2D([], [], color=style.GREY, linewidth=2.4, label="bracket of η_max"))
+    if any(bracket.eta_stable or bracket.eta_collapsed for bracket in model.local.brackets):
+        handles.append(Line2D([], [], color=style.GREY, linewidth=2.4, label="bracket of η_max"))
     handles += axes.get_legend_handles_labels()[0]
     style.legend_below(figure, handles)

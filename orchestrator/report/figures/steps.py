@@ -31,7 +31,7 @@ def steps_by_eta(model: ModelLaws, runs: pd.DataFrame) -> Figure:
         model: The laws of one model.
         runs: Evidence of its finished runs, see `orchestrator.laws.cells.evidence`.
     """
-    ks, etas = sorted(runs["k"].unique()), sorted(runs["eta"].unique())
+    ks, etas, dense = sorted(runs["k"].unique()), sorted(runs["eta"].unique()), len(runs) > style.DENSE
     figure = style.new_figure(style.COLUMN, 2.6 + 0.12 * math.ceil((len(ks) + 2) / 3))
     axes = figure.add_subplot()
     axes.set(xscale="log", yscale="log", xlabel="learning rate η", ylabel="T* (learner steps)")
@@ -45,9 +45,9 @@ def steps_by_eta(model: ModelLaws, runs: pd.DataFrame) -> Figure:
         line = curves.collapse_step(model, curves.over(etas), int(k))
         if line is not None:
             axes.plot(line.x, line.y, color=colour, linewidth=0.9, zorder=2)
-        _bars(axes, of_k["eta"] * shift, of_k["lo"], of_k["hi"], of_k["collapsed"], colour)
-        outlived = of_k[~of_k["collapsed"]]
-        _mark(axes, outlived["eta"] * shift, outlived["lo"], r"$\uparrow$", colour, size=36, filled=True)
+        ended, outlived = of_k[of_k["collapsed"]], of_k[~of_k["collapsed"]]
+        _bars(axes, ended["eta"] * shift, ended["lo"], ended["hi"], colour, dense)
+        _mark(axes, outlived["eta"] * shift, outlived["lo"], r"$\uparrow$", colour, size=36, filled=True, dense=dense)
         medians = [(cell.eta * shift, cell.collapse_step.median) for cell in model.cells
                    if cell.k == k and cell.collapse_step]  # fmt: skip
         at = np.array(medians).reshape(-1, 2)
@@ -67,7 +67,7 @@ def constant_by_k(model: ModelLaws, runs: pd.DataFrame) -> Figure:
         runs: As for `steps_by_eta`; at least one collapsed.
     """
     collapsed = runs[runs["collapsed"]]
-    ks, etas = sorted(runs["k"].unique()), sorted(collapsed["eta"].unique())
+    ks, etas, dense = sorted(runs["k"].unique()), sorted(collapsed["eta"].unique()), len(collapsed) > style.DENSE
     figure = style.new_figure(style.COLUMN, 2.6 + 0.12 * math.ceil((len(etas) + 1) / 3))
     axes = figure.add_subplot()
     axes.set(xscale="log", yscale="log", xlabel="staleness k (learner steps)", ylabel="η·T*")
@@ -86,7 +86,7 @@ def constant_by_k(model: ModelLaws, runs: pd.DataFrame) -> Figure:
     looks = zip(_spread(len(etas), _apart(ks)), style.shades(len(etas)), style.MARKERS * len(etas), strict=False)
     for eta, (shift, colour, marker) in zip(etas, looks, strict=False):
         of_eta = collapsed[collapsed["eta"] == eta]
-        _bars(axes, of_eta["k"] * shift, eta * of_eta["lo"], eta * of_eta["hi"], of_eta["collapsed"], colour)
+        _bars(axes, of_eta["k"] * shift, eta * of_eta["lo"], eta * of_eta["hi"], colour, dense)
         at = np.array([(cell.k * shift, cell.eta_T) for cell in model.cells if cell.eta == eta and cell.eta_T])
         _mark(axes, at[:, 0], at[:, 1], marker, colour, label=f"η = {style.eta_text(eta)}")
     style.legend_below(figure, axes.get_legend_handles_labels()[0])
@@ -114,23 +114,22 @@ def _step_limits(runs: pd.DataFrame) -> tuple[float, float]:
     return max(min([*starts, *ends]), 1.0) / 1.8, max(ends) * 1.8
 
 
-def _bars(axes: Axes, x: pd.Series, lo: pd.Series, hi: pd.Series, known: pd.Series, colour: Colour) -> None:
+def _bars(axes: Axes, x: pd.Series, lo: pd.Series, hi: pd.Series, colour: Colour, dense: bool) -> None:
     """Where T* of each collapsed run lies; a run last seen alive at step 0 has a bar down to the edge."""
     bottom = axes.get_ylim()[0]
-    dense = int(known.sum()) > style.DENSE
     axes.vlines(
-        x[known], np.maximum(lo[known], bottom / 2), hi[known],
+        x, np.maximum(lo, bottom / 2), hi,
         colors=[colour], linewidth=1.6, alpha=0.45, zorder=3, rasterized=dense,
     )  # fmt: skip
-    axes.scatter(x[known], hi[known], s=3, color=[colour], zorder=3, rasterized=dense)
+    axes.scatter(x, hi, s=3, color=[colour], zorder=3, rasterized=dense)
 
 
 def _mark(
     axes: Axes, x: Numbers, y: Numbers, marker: str, colour: Colour, *,
-    label: str | None = None, size: float = 22, filled: bool = False,
+    label: str | None = None, size: float = 22, filled: bool = False, dense: bool = False,
 ) -> None:  # fmt: skip
     edge = "none" if filled else "black"
     axes.scatter(
         x, y, marker=marker, s=size, color=[colour], edgecolors=edge, linewidths=0.5, zorder=4, label=label,
-        rasterized=len(x) > style.DENSE,
+        rasterized=dense,
     )  # fmt: skip

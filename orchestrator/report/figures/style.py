@@ -40,7 +40,7 @@ OUTCOMES: dict[str, tuple[str, Dashes]] = {
 """Colour and dashes of a run's line."""
 
 DENSE = 2_000
-"""More marks than this are drawn as pixels even in svg and pdf, which would be megabytes otherwise."""
+"""More runs than this are drawn as pixels even in svg and pdf, which would be megabytes otherwise."""
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
