@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from orchestrator import frames
 from orchestrator.cli import app
@@ -19,7 +19,6 @@ from orchestrator.report.page import page, write_page
 from tests.measured import write_syncs
 
 NAME = "<script>alert(1)</script> & \"q\" '{{ 7 * 7 }}'"
-RUNS = Path(__file__).parents[1] / "data" / "tiny-runs.csv"
 
 
 class Elements(HTMLParser):
@@ -43,12 +42,21 @@ def imported(url: str, *arguments: str) -> None:
     assert result.exit_code == 0, result.output
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database with a sweep that measured, whose model has a nasty name, and one that only has results."""
-    url = f"sqlite:///{tmp_path}/store.db"
-    imported(url, str(write_syncs(tmp_path / "syncs.csv", NAME)), "--sweep", "measured")
-    imported(url, str(RUNS), "--sweep", "results")
+    folder = tmp_path_factory.mktemp("page")
+    url = f"sqlite:///{folder}/store.db"
+    steps = {(2, 2e-3): 32, (8, 1e-3): 72, (8, 2e-3): 32}
+    rows = [f"tiny,{k},{eta},0,320,{steps.get((k, eta), '')}" for k in (2, 8) for eta in (2.5e-4, 5e-4, 1e-3, 2e-3)]
+    (folder / "results.csv").write_text("\n".join(["model,k,eta,seed,horizon,collapse_step", *rows]))
+    imported(url, str(write_syncs(folder / "syncs.csv", NAME)), "--sweep", "measured")
+    imported(url, str(folder / "results.csv"), "--sweep", "results")
+    return url
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
     with Store(url) as opened:
         yield opened
 
@@ -78,7 +86,7 @@ def test_runs_without_metrics_have_no_empty_figures(store: Store) -> None:
     elements = Elements(of(store, "results"))
     assert [a["alt"] for tag, a in elements.tags if tag == "img"] == ["Phase diagram", "T* against η", "η·T* against k"]
     assert elements.text.count("runs imported as one row each have none") == 5
-    assert "What was imported, as stored" in elements.text and "tiny-runs.csv" in elements.text
+    assert "What was imported, as stored" in elements.text and "results.csv" in elements.text
 
 
 def test_all_parts_are_there(store: Store) -> None:
@@ -86,7 +94,7 @@ def test_all_parts_are_there(store: Store) -> None:
     runs.loc[0, ["state", "collapse_step"]] = ["failed", pd.NA]
     runs.loc[0, "failure"] = "OSError: postgresql://me:secret@host/db is gone"
     text = Elements(of(store, "results", runs)).text
-    for part in ("15 cells, 68 finished runs", "a in the range", "Where η_max(k) lies", "Fitted laws", "What to know",
+    for part in ("8 cells, 7 finished runs", "a in the range", "Where η_max(k) lies", "Fitted laws", "What to know",
                  "Left out of every fit", "Runs and attempts",
                  "Where the numbers come from", "a SQLite file"):  # fmt: skip
         assert part in text
@@ -101,17 +109,34 @@ def test_nothing_finished_is_said(store: Store) -> None:
     assert not [tag for tag, _ in elements.tags if tag == "img"]
 
 
-def test_the_command_writes_it_whole(store: Store, tmp_path: Path) -> None:
-    command = ["report", "results", "--db", f"sqlite:///{tmp_path}/store.db"]
+def test_the_command_writes_it_whole(url: str, tmp_path: Path) -> None:
+    def report(*options: str) -> Result:
+        return CliRunner().invoke(app, ["report", "results", "--db", url, *options])
+
     file = tmp_path / "new" / "page.html"
-    result = CliRunner().invoke(app, [*command, "--out", str(file)])
+    result = report("--out", str(file))
     assert (result.exit_code, result.output.strip()) == (0, str(file))
     assert file.read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert [path.name for path in file.parent.iterdir()] == ["page.html"]
-    nothing = CliRunner().invoke(app, [*command, "--model", "other"])
+    nothing = report("--model", "other")
     assert nothing.exit_code == 3 and "no runs to report on of model 'other'" in nothing.output
-    folder = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "store.db" / "page.html")])
-    assert folder.exit_code == 2 and "cannot write" in folder.output
+    in_file = report("--out", str(file / "page.html"))
+    assert in_file.exit_code == 2 and f"cannot write {file}/page.html: " in in_file.output
+
+
+def test_fit_laws_writes_the_figures_beside_the_tables(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    (tmp_path / "runs.csv").write_text("model,k,eta,seed,horizon,collapse_step\norg/model,8,1e-3,0,64,24\n")
+    imported(url, str(tmp_path / "runs.csv"), "--sweep", "one")
+    result = CliRunner().invoke(app, ["fit-laws", "--out", str(tmp_path / "laws"), "--db", url])
+    assert result.exit_code == 0
+    names = sorted(path.name for path in (tmp_path / "laws").iterdir() if path.name.startswith("org-model"))
+    kinds = ("collapse-steps", "eta-T", "phase-diagram")
+    assert names == [f"org-model-{kind}.{format}" for kind in kinds for format in ("pdf", "png", "svg")]
+    assert "org/model: no figure drift. No run that is drawn has stored a drift" in result.stderr
+    begins = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}
+    for name in names:
+        assert (tmp_path / "laws" / name).read_bytes().startswith(begins[name[-3:]])
 
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
