@@ -101,13 +101,18 @@ def fit(
     return Fitted(replace(chosen, models=models, inputs=inputs), counted[definition.detector], tuple(sweeps))
 
 
-def save(store: Store, fitted: Fitted) -> int:
-    """Store a fit with its inputs, unless the same runs were fitted alike by this code before; returns its number.
+def save(store: Store, fitted: Fitted) -> int | None:
+    """Store a fit with its inputs, unless the same runs were fitted alike by this code before.
+
+    Returns:
+        Its number; None where no run has finished, so that there is nothing to keep.
 
     Raises:
         StoreError: The database takes no writes.
     """
     runs = fitted.runs[~fitted.runs["run"].isin([left.run for left in fitted.laws.left_out])]
+    if runs.empty:
+        return None
     return store.save_fit(
         sweeps=list(fitted.sweeps),
         run_ids=sorted(runs["run"].tolist()),

@@ -103,8 +103,7 @@ def _columns(
     threshold = detector.fraction * initial if detector.detector == "half" else np.zeros(len(initial))
     reached = series.value >= threshold[series.of_run] if detector.detector == "half" else series.value > 0
     rows = np.arange(len(series.value))
-    reached[series.first] = True  # the initial policy never counts as below
-    # The last row that is not below: all after it are, to the end.
+    # The last row that is not below: all after it are, to the end. The first is not, of a run that starts alive.
     alive = np.maximum.reduceat(np.where(reached, rows, -1), series.first) if len(rows) else rows
     starts_alive = initial > 0
     below = series.last - alive

@@ -64,7 +64,8 @@ class Tracks:
         return np.where(seen >= LEAST_FOR_SLOPE, slopes, np.nan)
 
     def _sum(self, values: Array) -> Array:
-        return np.bincount(self.run, values, self.count)
+        total: Array = np.bincount(self.run, values, self.count).astype(np.float64)
+        return total
 
 
 def tracks(syncs: pd.DataFrame, runs: pd.DataFrame, *, whole: bool) -> Tracks:

@@ -183,7 +183,10 @@ def test_of_many_who_save_the_same_fit_one_is_kept(url: str) -> None:
 
 
 def test_fitting_again_stores_nothing_before_there_are_more_runs(url: str, store: Store, grid: Grid) -> None:
-    train(store, grid)
+    store.register(grid())
+    assert run(url, "fit-laws").exit_code == 0
+    assert stored_fits(url) == []  # nothing has finished
+    train(store, grid, "trained")
     for _ in range(2):
         first = run(url, "fit-laws", "--format", "json")
         assert first.exit_code == 0, first.output
@@ -193,13 +196,14 @@ def test_fitting_again_stores_nothing_before_there_are_more_runs(url: str, store
     assert len(stored_fits(url)) == 2
     train(store, grid, "more", seed=[2])
     assert run(url, "fit-laws").exit_code == 0
-    assert run(url, "fit-laws", "demo").exit_code == 0
+    assert run(url, "fit-laws").exit_code == 0
     assert len(stored_fits(url)) == 3
 
     listed = run(url, "fit-laws", "--history", "--format", "json")
     lines = json.loads(listed.stdout)
     assert [(line["sweeps"], line["detector"], line["n_collapsed"], line["n_runs"]) for line in lines] == [
-        (["demo"], "half", 4, 8), (["demo"], "zero", 0, 8), (["demo", "more"], "half", 6, 12),
+        (["demo", "trained"], "half", 4, 8), (["demo", "trained"], "zero", 0, 8),
+        (["demo", "trained", "more"], "half", 6, 12),
     ]  # fmt: skip
     assert all(line["code"]["version"] and len(line["digest"]) == 64 for line in lines)
     table = run(url, "fit-laws", "more", "--history").stdout
