@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli_fit import one_blas_thread
 from orchestrator.cli_options import Database, SweepNames
 from orchestrator.cli_output import collect
 from orchestrator.cli_runs import open_store
@@ -20,6 +21,7 @@ def report(
     db: Database = None,
 ) -> None:
     """Write tables, laws, figures and provenance as one HTML page, readable offline."""
+    one_blas_thread()
     from orchestrator import fitting
     from orchestrator.report.page import page, write_page
 

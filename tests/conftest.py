@@ -14,8 +14,6 @@ import torch
 
 from grpo_worker.config import ModelConfig, WorkerConfig
 
-# One thread: the bits of a run depend on it, and so does the speed of a small machine.
-os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
 

@@ -91,7 +91,7 @@ def _fit(rows: pd.DataFrame, terms: Sequence[str], brief: bool) -> tuple[Horizon
     none = HorizonFit(n_collapsed=n_collapsed, n_censored=len(rows) - n_collapsed)
     if n_collapsed < MIN_COLLAPSED[1]:
         return none, []
-    free = fit(rows, immune=False, held=held_for(terms))
+    free = fit(rows, immune=False, values=held_for(terms))
     if free is None:
         return none, ["The fit of T* did not converge; run more seeds of the cells that collapse."]
     found = describe(free, terms, brief=brief)
@@ -108,14 +108,14 @@ def held_for(terms: Sequence[str]) -> dict[str, float]:
 def describe(free: Fit, terms: Sequence[str], *, brief: bool = False) -> HorizonFit:
     """The horizon law's numbers from a fit in which nothing is held but what the data do not identify."""
     law = free.under(b=1.0, q=0.0) if terms else free
-    constant = law.constant("c") if law else Estimate()
+    constant = law.c_horizon if law else Estimate()
     if not terms:
         return HorizonFit(constant=constant, n_collapsed=free.n_collapsed, n_censored=free.n_censored)
     return HorizonFit(
         eta_exponent=free.estimate("b"),
         k_exponent=free.estimate("q") if "k" in terms else Estimate(),
         constant=constant,
-        prefactor=Estimate(free.point("c")),
+        prefactor=Estimate(free.c_horizon_point),
         sigma=Estimate() if brief else free.sigma(),
         p_law=free.p_under(b=1.0, q=0.0) if "k" in terms else None,
         alternatives=() if brief else _alternatives(free, terms),

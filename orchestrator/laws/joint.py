@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit, log_ndtr
 
-from orchestrator.laws.forms import JointLaw
+from orchestrator.laws.forms import Estimate, JointLaw
 from orchestrator.laws.horizon import describe, held_for
 from orchestrator.laws.likelihood import LATENCY
 from orchestrator.laws.regression import width
@@ -17,6 +18,12 @@ from orchestrator.laws.survival import Fit, fit
 
 LEAST_SURVIVORS = 2
 """Fewest runs that did not collapse for a share of immune runs to be estimated."""
+
+
+ALL_LATE = (
+    "The runs that did not collapse are explained as late ones, none of them immune, so C_local cannot be told apart "
+    "from the length of training; train the stable cells longer."
+)
 
 
 def joint_law(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[JointLaw, Fit | None, list[str]]:
@@ -29,36 +36,42 @@ def joint_law(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[JointLaw, Fit |
     Returns:
         The law and its fit, empty where they are not identified, and a sentence that says why.
     """
-    n_collapsed = int(rows["collapsed"].sum())
-    survivors = len(rows) - n_collapsed
-    if "k" not in terms:
-        return JointLaw(), None, []
-    if survivors < LEAST_SURVIVORS:
-        return (
-            JointLaw(),
-            None,
-            [f"Only {survivors} runs did not collapse, so immune runs cannot be told from late ones; run smaller eta."],
-        )
-    free = fit(rows, immune=True, held=held_for(terms))
-    if free is None or not free.grows:
-        return (
-            JointLaw(),
-            None,
-            ["Where runs become immune cannot be told: collapse does not grow with eta. Run more eta at each k."],
-        )
-    local, law = free.under(a=1.0), fit(rows, immune=False, held=held_for(terms))
+    free, warning = joint_fit(rows, terms)
+    if free is None:
+        return JointLaw(), None, [warning] if warning else []
+    law = fit(rows, immune=False, values=held_for(terms))
     found = JointLaw(
         horizon=describe(free, terms),
-        exponent=free.estimate("a"),
-        width=width(float(free.maximum.parameters[LATENCY + 1])),
-        p_exponent_is_1=free.p_under(a=1.0),
         p_laws=free.p_under(a=1.0, b=1.0, q=0.0),
-        immune=_immune(free),
         aic=free.aic,
         aic_all_susceptible=law.aic if law else None,
-        **({"constant": local.constant("log_c_local")} if local else {}),
+    )
+    if law and law.aic <= free.aic:
+        return found, None, [ALL_LATE]
+    local = free.under(a=1.0)
+    found = replace(
+        found,
+        exponent=free.estimate("a"),
+        constant=local.c_local if local and local.grows else Estimate(),
+        width=width(float(free.maximum.parameters[LATENCY + 1])),
+        p_exponent_is_1=free.p_under(a=1.0),
+        immune=_immune(free),
     )
     return found, free, _on_open_sides(found)
+
+
+def joint_fit(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[Fit | None, str]:
+    """The likelihood's maximum, or why there is none; both empty where T* itself is not identified."""
+    survivors = int((~rows["collapsed"]).sum())
+    if "k" not in terms:
+        return None, ""
+    if survivors < LEAST_SURVIVORS:
+        warning = f"Only {survivors} runs did not collapse, so immune runs cannot be told from late ones; "
+        return None, f"{warning}run smaller eta."
+    free = fit(rows, immune=True, values=held_for(terms))
+    if free is None or not free.grows:
+        return None, "Where runs become immune cannot be told: collapse does not grow with eta. Run more eta at each k."
+    return free, ""
 
 
 def _immune(free: Fit) -> float:

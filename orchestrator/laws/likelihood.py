@@ -12,8 +12,8 @@ them it is not, and `maximise` takes several starts.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -68,6 +68,23 @@ class Outcomes:
         return np.column_stack([np.ones_like(self.log_k), self.log_eta, self.log_k])
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a fit holds, on the axes of its outcomes.
+
+    Attributes:
+        values: Any of `PARAMETERS` but z₀, z₁ and z₂.
+        a: The boundary's exponent, z₂/z₁.
+        boundary: A point (log η, log k) where half of the runs are susceptible.
+        median: A point (log η, log k) and the logarithm of the median T* there.
+    """
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    a: float | None = None
+    boundary: tuple[float, float] | None = None
+    median: tuple[float, float, float] | None = None
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Restriction:
     """All parameters as matrix·free + offset.
@@ -81,30 +98,34 @@ class Restriction:
     offset: Array
 
     @classmethod
-    def hold(
-        cls, *, immune: bool, a: float | None = None, log_c_local: float | None = None, **held: float
-    ) -> Restriction:
-        """Hold parameters at values.
+    def hold(cls, *, immune: bool, held: Held) -> Restriction:
+        """Hold parameters, or what follows from them.
 
         Args:
             immune: Whether the log-odds are parameters at all.
-            a: The boundary's exponent, z₂/z₁.
-            log_c_local: Logarithm of the boundary's constant, −z₀/z₁.
-            held: Any of `PARAMETERS` by name.
+            held: What, at which value.
         """
         names = PARAMETERS if immune else PARAMETERS[:LATENCY]
         matrix: Array = np.eye(len(names))
         offset: Array = np.zeros(len(names))
-        gone = list(held)
-        for name, value in held.items():
+        b, q, c = range(3)
+        z0, z1, z2 = range(LATENCY, LATENCY + 3)
+        gone = {names.index(name) for name in held.values}
+        for name, value in held.values.items():
             offset[names.index(name)] = value
-        if a is not None:
-            matrix[names.index("z2")] = a * matrix[names.index("z1")]
-            gone.append("z2")
-        if log_c_local is not None:
-            matrix[names.index("z0")] = -log_c_local * matrix[names.index("z1")]
-            gone.append("z0")
-        keep = [place for place, name in enumerate(names) if name not in gone]
+        if held.a is not None:
+            matrix[z2] = held.a * matrix[z1]
+            gone.add(z2)
+        if held.boundary is not None:
+            log_eta, log_k = held.boundary
+            matrix[z0] = -log_eta * matrix[z1] - log_k * matrix[z2]
+            gone.add(z0)
+        if held.median is not None:
+            log_eta, log_k, log_step = held.median
+            matrix[c] = log_eta * matrix[b] + log_k * matrix[q]
+            offset[c] = log_step + log_eta * offset[b] + log_k * offset[q]
+            gone.add(c)
+        keep = [place for place in range(len(names)) if place not in gone]
         return cls(matrix[:, keep], offset)
 
     def free(self, parameters: Array) -> Array:

@@ -66,4 +66,4 @@ def _stable(cell: Cell, constants: Constants) -> bool:
 def _constants(local: Fit | None, horizon: Fit | None) -> Constants | None:
     if local is None or horizon is None or not local.grows:
         return None
-    return local.point("log_c_local"), horizon.point("c")
+    return local.c_local_point, horizon.c_horizon_point

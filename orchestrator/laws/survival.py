@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
-from orchestrator.laws.forms import Estimate
+from orchestrator.laws.forms import LARGEST_LOG, Estimate
 from orchestrator.laws.identified import Array
 from orchestrator.laws.likelihood import (
     LATENCY,
     SIGMA_FLOOR,
+    Held,
     Maximum,
     Outcomes,
     Restriction,
@@ -39,13 +40,13 @@ class Fit:
     Attributes:
         outcomes: With log η and log k centred.
         centre: What was taken off log η and log k.
-        held: As in `Restriction.hold`.
+        held: What is not free.
         maximum: Where it is.
     """
 
     outcomes: Outcomes
     centre: tuple[float, float]
-    held: Mapping[str, float]
+    held: Held
     maximum: Maximum
 
     @property
@@ -61,7 +62,7 @@ class Fit:
     @property
     def coefficients(self) -> int:
         """Coefficients of log T* that are free."""
-        return sum(name not in self.held for name in COEFFICIENTS)
+        return sum(name not in self.held.values for name in COEFFICIENTS)
 
     @cached_property
     def log_likelihood(self) -> float:
@@ -75,47 +76,87 @@ class Fit:
     @property
     def aic(self) -> float:
         """Akaike's criterion."""
-        free = Restriction.hold(immune=self.outcomes.immune, **self.held).matrix.shape[1]
+        free = Restriction.hold(immune=self.outcomes.immune, held=self.held).matrix.shape[1]
         return float(2 * free - 2 * self.log_likelihood)
 
     def value(self, name: str) -> float:
-        """A parameter; ``a`` and ``log_c_local`` besides those of the likelihood."""
+        """``b``, ``q``, ``c``, ``log_sigma`` or ``a``."""
         b, q, c, log_sigma, *odds = (float(number) for number in self.maximum.parameters)
         if name == "a":
             return odds[2] / odds[1]
-        if name == "log_c_local":
-            return -odds[0] / odds[1]
         return {"b": b, "q": q, "c": c, "log_sigma": log_sigma}[name]
 
-    def under(self, **held: float) -> Fit | None:
+    def under(self, *, a: float | None = None, **values: float) -> Fit | None:
         """The fit with more parameters held."""
-        everything = {**self.held, **held}
-        restriction = Restriction.hold(immune=self.outcomes.immune, **everything)
-        found = maximise(self.outcomes, restriction, [self.maximum.parameters])
-        return None if found is None else replace(self, held=everything, maximum=found)
+        held = replace(self.held, values={**self.held.values, **values}, a=self.held.a if a is None else a)
+        found = self._near(self.maximum, held)
+        return None if found is None else replace(self, held=held, maximum=found)
 
-    def p_under(self, **held: float) -> float | None:
+    def p_under(self, *, a: float | None = None, **values: float) -> float | None:
         """Of the test that parameters have these values."""
-        restricted = self.under(**held)
+        restricted = self.under(a=a, **values)
         if restricted is None:
             return None
         loss = 2 * (self.maximum.log_likelihood - restricted.maximum.log_likelihood)
-        if set(held) <= set(COEFFICIENTS):
-            return p_value(loss, self.n_collapsed, self.coefficients, len(held))
-        return chi2_p_value(loss, len(held))
+        if a is None:
+            return p_value(loss, self.n_collapsed, self.coefficients, len(values))
+        return chi2_p_value(loss, 1 + len(values))
 
     def estimate(self, name: str) -> Estimate:
-        """A parameter with its interval by profile likelihood; sides that the data leave open are infinite."""
+        """``b``, ``q`` or ``a`` with its interval by profile likelihood."""
+        if name == "a":
+            return self._profiled(self.value("a"), lambda value: replace(self.held, a=value), chi2_threshold())
+        values = self.held.values
+        return self._profiled(
+            self.value(name), lambda value: replace(self.held, values={**values, name: value}), self._allowed
+        )
 
+    def boundary_at(self, k: float) -> Estimate:
+        """The η at which half of the runs are susceptible, at one k."""
+        at_eta, at_k = self.centre
+        log_k = math.log(k) - at_k
+        z0, z1, z2 = self.maximum.parameters[LATENCY:]
+        log_eta = self._profiled(
+            float(-(z0 + z2 * log_k) / z1),
+            lambda value: replace(self.held, boundary=(value, log_k)),
+            chi2_threshold(),
+        )
+        return log_eta.shifted(at_eta).exponential()
+
+    def eta_for(self, k: float, step: float) -> Estimate:
+        """The η at which the median T* of susceptible runs is ``step``, at one k."""
+        at_eta, at_k = self.centre
+        log_k, log_step = math.log(k) - at_k, math.log(step)
+        b, q, c = self.maximum.parameters[:3]
+        log_eta = self._profiled(
+            float((c - q * log_k - log_step) / b),
+            lambda value: replace(self.held, median=(value, log_k, log_step)),
+            self._allowed,
+        )
+        return log_eta.shifted(at_eta).exponential()
+
+    def median_at(self, k: float, eta: float) -> Estimate:
+        """The median T* of susceptible runs, in learner steps."""
+        at_eta, at_k = self.centre
+        log_eta, log_k = math.log(eta) - at_eta, math.log(k) - at_k
+        b, q, c = self.maximum.parameters[:3]
+        return self._profiled(
+            float(c - b * log_eta - q * log_k),
+            lambda value: replace(self.held, median=(log_eta, log_k, value)),
+            self._allowed,
+        ).exponential()
+
+    @property
+    def _allowed(self) -> float:
+        return threshold(self.n_collapsed, self.coefficients)
+
+    def _near(self, near: Maximum, held: Held) -> Maximum | None:
+        return maximise(self.outcomes, Restriction.hold(immune=self.outcomes.immune, held=held), [near.parameters])
+
+    def _profiled(self, estimate: float, held: Callable[[float], Held], allowed: float) -> Estimate:
         def fit_at(value: float, near: Maximum) -> Maximum | None:
-            restriction = Restriction.hold(immune=self.outcomes.immune, **self.held, **{name: value})
-            return maximise(self.outcomes, restriction, [near.parameters])
+            return self._near(near, held(value))
 
-        estimate = self.value(name)
-        if name in COEFFICIENTS:
-            allowed = threshold(self.n_collapsed, self.coefficients)
-        else:
-            allowed = chi2_threshold()
         return Estimate(estimate, interval(self.maximum, fit_at, estimate, allowed))
 
     def sigma(self) -> Estimate:
@@ -123,15 +164,14 @@ class Fit:
 
         The adjustment (Cox & Reid 1987, J. R. Stat. Soc. B 49, 1–39) turns the divisor n of a variance into n − p.
         """
-        near = self.maximum.parameters
+        near = self.maximum
 
         def adjusted(log_sigma: float) -> float:
             nonlocal near
-            restriction = Restriction.hold(immune=self.outcomes.immune, **self.held, log_sigma=log_sigma)
-            found = maximise(self.outcomes, restriction, [near])
+            found = self._near(near, replace(self.held, values={**self.held.values, "log_sigma": log_sigma}))
             if found is None:
                 return IMPOSSIBLE
-            near = found.parameters
+            near = found
             sign, log_determinant = np.linalg.slogdet(self._information(found.parameters))
             return found.log_likelihood - float(log_determinant) / 2 if sign > 0 else IMPOSSIBLE
 
@@ -152,7 +192,7 @@ class Fit:
     def _information(self, parameters: Array) -> Array:
         """Observed information of the coefficients of log T* that are free, by differences of the gradient."""
         step = 1e-4
-        directions = [place for place, name in enumerate(COEFFICIENTS) if name not in self.held]
+        directions = [place for place, name in enumerate(COEFFICIENTS) if name not in self.held.values]
         columns = []
         for place in directions:
             shift = np.zeros_like(parameters)
@@ -162,20 +202,29 @@ class Fit:
             columns.append((ahead - behind)[directions] / (2 * step))
         return np.array(columns)
 
-    def constant(self, name: str) -> Estimate:
-        """``c`` under held b and q, or ``log_c_local`` under a held a, as the positive constant that it is."""
-        return self.estimate(name).shifted(self._shift(name)).exponential()
+    @property
+    def c_local(self) -> Estimate:
+        """C_local, k·η on the boundary, under a held a = 1."""
+        return self.boundary_at(1.0)
 
-    def point(self, name: str) -> float:
-        """The same without an interval."""
-        return math.exp(self.value(name) + self._shift(name))
+    @property
+    def c_horizon(self) -> Estimate:
+        """C_horizon, η·T* under held b = 1 and q = 0."""
+        return self.median_at(1.0, 1.0)
 
-    def _shift(self, name: str) -> float:
-        """From a logarithm on centred axes to one on their own."""
+    @property
+    def c_local_point(self) -> float:
+        """The same as `c_local` without an interval."""
         at_eta, at_k = self.centre
-        if name == "c":
-            return self.value("b") * at_eta + self.value("q") * at_k
-        return at_eta + self.value("a") * at_k
+        z0, z1, z2 = (float(number) for number in self.maximum.parameters[LATENCY:])
+        return math.exp(at_eta + (z2 * at_k - z0) / z1)
+
+    @property
+    def c_horizon_point(self) -> float:
+        """The same as `c_horizon` without an interval; C of the horizon law in general."""
+        at_eta, at_k = self.centre
+        b, q, c = (float(number) for number in self.maximum.parameters[:3])
+        return math.exp(min(c + b * at_eta + q * at_k, LARGEST_LOG))
 
     @property
     def grows(self) -> bool:
@@ -191,8 +240,7 @@ class Fit:
         others = replace(self.outcomes, runs=np.where(inside, 0.0, self.outcomes.runs))
         if not others.runs[others.collapsed].any():
             return None
-        restriction = Restriction.hold(immune=others.immune, **self.held)
-        found = maximise(others, restriction, [self.maximum.parameters])
+        found = replace(self, outcomes=others)._near(self.maximum, self.held)
         return None if found is None else replace(self, outcomes=others, maximum=found)
 
 
@@ -219,14 +267,15 @@ def outcomes_of(rows: pd.DataFrame, *, immune: bool) -> tuple[Outcomes, tuple[fl
     return Outcomes(log_eta - at_eta, log_k - at_k, lower, upper, runs, immune), (at_eta, at_k)
 
 
-def fit(rows: pd.DataFrame, *, immune: bool, held: Mapping[str, float]) -> Fit | None:
+def fit(rows: pd.DataFrame, *, immune: bool, values: Mapping[str, float]) -> Fit | None:
     """Fit one group; None where the optimiser finds no maximum.
 
     Args:
         rows: As for `outcomes_of`, with enough collapsed runs to identify what is free.
         immune: Whether some runs may be immune.
-        held: As in `Restriction.hold`.
+        values: Parameters that are held, those that the rows do not identify.
     """
     outcomes, centre = outcomes_of(rows, immune=immune)
-    found = maximise(outcomes, Restriction.hold(immune=immune, **held))
+    held = Held(values)
+    found = maximise(outcomes, Restriction.hold(immune=immune, held=held))
     return None if found is None else Fit(outcomes, centre, held, found)

@@ -154,24 +154,16 @@ def _on_joint(joint: JointLaw) -> list[str]:
     b, q = joint.horizon.eta_exponent, joint.horizon.k_exponent
     if b.estimate is None or q.estimate is None or joint.aic is None or joint.aic_all_susceptible is None:
         return []
-    sentences = [
+    gain = joint.aic_all_susceptible - joint.aic
+    if gain <= 0 or joint.immune is None:
+        return []
+    return [
         f"If some runs are immune, T* of the others falls as η^−b and as k^−q with b = {_with_interval(b)} and "
         f"q = {_with_interval(q)}, and the boundary of the immune as k^−a with a = {_with_interval(joint.exponent)}. "
-        f"All three of the paper's exponents (1, 0 and 1) together: {_p(joint.p_laws)}."
+        f"All three of the paper's exponents (1, 0 and 1) together: {_p(joint.p_laws)}.",
+        f"The runs speak for immune ones: AIC is smaller by {gain:.1f} than if all collapse in the end. Of the runs "
+        f"that did not collapse {100 * joint.immune:.0f} % never would have.",
     ]
-    gain = joint.aic_all_susceptible - joint.aic
-    if gain > 2:
-        percent = "" if joint.immune is None else f"; {100 * joint.immune:.0f} % of the runs that did not collapse"
-        sentences.append(
-            f"The runs speak for immune ones (AIC smaller by {gain:.1f} than if all collapse in the end){percent}"
-            f"{' would never have' if percent else ''}."
-        )
-    else:
-        sentences.append(
-            f"The runs do not speak for immune ones (AIC {'larger' if gain < 0 else 'smaller'} by {abs(gain):.1f} than "
-            "if all collapse in the end), so C_local is not to be told from the length of training."
-        )
-    return sentences
 
 
 def _on_horizon(model: ModelLaws) -> list[str]:

@@ -60,7 +60,7 @@ def test_verdicts_name_both_estimators_and_the_paper_s_law() -> None:
     assert "T* falls as η^−b with b = 2.14 (95 %: 1.83 to 2.52) and as k^−q with q = 0.30 (95 %: 0.11 to 0.50)" in text
     assert "b = 1.72 (95 %: 1.41 to 2.03)" in text and "over the collapsed runs alone (38 collapsed)" in text
     assert "T* = C/η whatever k is (b = 1, q = 0) is rejected, p < 1e-6" in text
-    assert "If some runs are immune" in text and "speak for immune ones (AIC smaller by 17.9" in text
+    assert "If some runs are immune" in text and "speak for immune ones: AIC is smaller by 17.9" in text
     assert "The estimator decides: b lies between 1.72 and 2.14" in text
     assert "a = 1 lies outside it" in text
 

@@ -1,0 +1,64 @@
+"""``stalesweep advise``: the largest learning rate that the laws of stored runs call safe."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli_fit import one_blas_thread
+from orchestrator.cli_options import Database, SweepNames
+from orchestrator.cli_output import collect
+from orchestrator.cli_runs import open_store
+from orchestrator.errors import NothingToDo, UsageError
+
+
+def advise(
+    k: Annotated[int, typer.Option(min=1, help="Staleness: learner steps per rollout cycle.")],
+    horizon: Annotated[int, typer.Option(min=1, help="Learner steps you want to train.")],
+    model: Annotated[
+        str | None, typer.Option(help="Model, or model · axis=value; may be left out if only one.")
+    ] = None,
+    sweeps: SweepNames = None,
+    risk: Annotated[float, typer.Option(help="Share of runs that may collapse, between 0 and 1.")] = 0.05,
+    format: Annotated[str, typer.Option(help="table or json.")] = "table",
+    db: Database = None,
+) -> None:
+    """Say which learning rates are safe for a model, a staleness and a horizon, and what limits them."""
+    one_blas_thread()
+    from orchestrator import frames
+    from orchestrator.laws.advice import advise as ask
+    from orchestrator.laws.cells import cells, evidence, groups
+    from orchestrator.report.advising import as_json, as_text
+
+    if format not in ("table", "json"):
+        raise UsageError(f"--format: expected table or json, found {format!r}")
+    if not 0 < risk < 1:
+        raise UsageError(f"--risk: expected a share between 0 and 1, found {risk:g}")
+    with open_store(db) as store:
+        names = sweeps or store.sweep_names()
+        for name in names:
+            collect(store, name)
+        of_groups = dict(groups(evidence(frames.runs(store, names))))
+    group = _chosen(model, list(of_groups))
+    members = of_groups[group]
+    answer = ask(members[members["bounds"]], cells(members), k, horizon, risk)
+    if isinstance(answer, str):
+        raise NothingToDo(f"{group}: {answer}")
+    if format == "json":
+        typer.echo(json.dumps(as_json(group, answer), indent=2, allow_nan=False, ensure_ascii=False))
+    else:
+        typer.echo(as_text(group, answer))
+
+
+def _chosen(model: str | None, groups: list[str]) -> str:
+    if not groups:
+        raise NothingToDo("no runs to learn from")
+    if model is None and len(groups) == 1:
+        return groups[0]
+    if model in groups:
+        return str(model)
+    listed = ", ".join(repr(group) for group in groups)
+    said = "name one with --model" if model is None else f"there is no {model!r}"
+    raise UsageError(f"--model: {said}; these have runs: {listed}")

@@ -1,0 +1,170 @@
+"""The largest learning rate that the fitted laws call safe, what limits it, and how far that reaches past the data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.special import expit, ndtr
+
+from orchestrator.laws.forms import Cell, Estimate, Side
+from orchestrator.laws.horizon import held_for, identified_terms
+from orchestrator.laws.joint import ALL_LATE, joint_fit
+from orchestrator.laws.likelihood import LATENCY
+from orchestrator.laws.survival import Fit, fit
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What the laws of one group of runs say of one k and one horizon.
+
+    Attributes:
+        k: Staleness.
+        horizon: Learner steps to be trained.
+        eta: The largest safe η: the smaller limit; its interval ends where the limits' do.
+        binds: Which limit is the smaller one.
+        local: η below which half of the runs or more are immune, with the exponents as fitted.
+        late: η below which T* of a susceptible run is past the horizon, for half of them.
+        paper: The same by min(C_local/k, C_horizon/T), the exponents held at the paper's; a number only.
+        p_collapse: Expected share of runs that collapse within the horizon at ``eta``: a law is a line that half of the
+            runs cross, not one that none does.
+        risk: A share of runs that may collapse.
+        eta_at_risk: The largest η at which no more than that are expected to; a number only.
+        nearest: The measured cell nearest in log η and log k.
+        notes: How far this reaches past the data, and what is not known; plain sentences.
+    """
+
+    k: float
+    horizon: int
+    eta: Estimate
+    binds: str
+    local: Estimate
+    late: Estimate
+    paper: float | None
+    p_collapse: float
+    risk: float
+    eta_at_risk: float | None
+    nearest: Cell
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain Python."""
+        return asdict(self)
+
+
+def advise(rows: pd.DataFrame, cells: Sequence[Cell], k: float, horizon: int, risk: float = 0.05) -> Advice | str:
+    """Ask the laws for the largest safe η.
+
+    Args:
+        rows: Evidence of one group that bounds T*.
+        cells: Of the group.
+        k: Staleness, at least 1.
+        horizon: Learner steps, at least 1.
+        risk: Share of runs that may collapse.
+
+    Returns:
+        The advice; or one sentence that says why there is none and what to run.
+    """
+    terms, warnings = identified_terms(rows[rows["collapsed"]])
+    late_fit = fit(rows, immune=False, values=held_for(terms)) if "eta" in terms else None
+    if late_fit is None:
+        return warnings[0] if warnings else "T* could not be fitted; run more seeds of the cells that collapse."
+    mixed, why = joint_fit(rows, terms)
+    if mixed is None or late_fit.aic <= mixed.aic:
+        return _advice(late_fit, cells, k, horizon, risk, [why or ALL_LATE, *warnings])
+    return _advice(mixed, cells, k, horizon, risk, [])
+
+
+def _advice(found: Fit, cells: Sequence[Cell], k: float, horizon: int, risk: float, notes: list[str]) -> Advice:
+    immune = found.outcomes.immune
+    local, late = found.boundary_at(k) if immune else Estimate(), found.eta_for(k, horizon)
+    limits = {"local": local, "horizon": late}
+    known = {name: limit.estimate for name, limit in limits.items() if limit.estimate is not None}
+    binds = min(known, key=lambda name: known[name])
+    eta = Estimate(known[binds], _smaller([limit.ci95 for limit in limits.values() if limit.ci95]))
+    return Advice(
+        k=k,
+        horizon=horizon,
+        eta=eta,
+        binds=binds,
+        local=local,
+        late=late,
+        paper=_paper(found, k, horizon),
+        p_collapse=_p_collapse(found, k, known[binds], horizon),
+        risk=risk,
+        eta_at_risk=_eta_at_risk(found, k, horizon, risk, known[binds]),
+        nearest=_nearest(cells, k, known[binds]),
+        notes=(*_reach(cells, k, known[binds], horizon), *notes),
+    )
+
+
+def _smaller(sides: Sequence[Side]) -> Side | None:
+    """Ends of the smaller of two numbers, each known to an interval: both ends are the smaller ones."""
+    if not sides:
+        return None
+    lows, highs = ([end for end in ends if end is not None] for ends in zip(*sides, strict=True))
+    return min(lows) if len(lows) == len(sides) else None, min(highs, default=None)
+
+
+def _paper(found: Fit, k: float, horizon: int) -> float | None:
+    law = found.under(b=1.0, q=0.0)
+    if law is None:
+        return None
+    limits = [law.c_horizon_point / horizon]
+    local = found.under(a=1.0) if found.outcomes.immune else None
+    if local is not None and local.grows:
+        limits.append(local.c_local_point / k)
+    return min(limits)
+
+
+def _p_collapse(found: Fit, k: float, eta: float, horizon: int) -> float:
+    at_eta, at_k = found.centre
+    log_eta, log_k = math.log(eta) - at_eta, math.log(k) - at_k
+    b, q, c, log_sigma, *odds = (float(number) for number in found.maximum.parameters)
+    within = float(ndtr((math.log(horizon) - (c - b * log_eta - q * log_k)) / math.exp(log_sigma)))
+    if not found.outcomes.immune:
+        return within
+    assert len(found.maximum.parameters) == LATENCY + len(odds)
+    return float(expit(odds[0] + odds[1] * log_eta + odds[2] * log_k)) * within
+
+
+def _eta_at_risk(found: Fit, k: float, horizon: int, risk: float, limit: float) -> float | None:
+    """Where the expected share crosses the risk, within a factor of 1,000 of the laws' limit."""
+
+    def excess(log_eta: float) -> float:
+        return _p_collapse(found, k, math.exp(log_eta), horizon) - risk
+
+    low, high = math.log(limit / 1e3), math.log(limit * 1e3)
+    if excess(low) > 0 or excess(high) < 0:
+        return None
+    return math.exp(brentq(excess, low, high))
+
+
+def _nearest(cells: Sequence[Cell], k: float, eta: float) -> Cell:
+    measured = [cell for cell in cells if cell.n_runs]
+    return min(measured, key=lambda cell: math.hypot(math.log(cell.k / k), math.log(cell.eta / eta)))
+
+
+def _reach(cells: Sequence[Cell], k: float, eta: float, horizon: int) -> list[str]:
+    """How far the advice lies outside what was measured."""
+    measured = [cell for cell in cells if cell.n_runs]
+    axes: dict[str, tuple[float, list[float]]] = {
+        "k": (k, [cell.k for cell in measured]),
+        "eta": (eta, [cell.eta for cell in measured]),
+        "the horizon": (float(horizon), [float(cell.horizon or 0) for cell in measured]),
+    }
+    sentences = []
+    for name, (asked, seen) in axes.items():
+        low, high = min(seen), max(seen)
+        if asked > high:
+            how_far = f"{asked / high:.3g} above the largest that was measured, {high:g}"
+        elif asked < low and name != "the horizon":
+            how_far = f"{low / asked:.3g} below the smallest that was measured, {low:g}"
+        else:
+            continue
+        sentences.append(f"This reaches past the data: {name} = {asked:.4g} is a factor of {how_far}.")
+    return sentences
