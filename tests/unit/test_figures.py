@@ -143,7 +143,8 @@ def test_a_run_s_mark_stands_at_its_step() -> None:
     model, runs = fitted("two runs")
     axes = steps_by_eta(model, runs).axes[0]
     offsets = [tuple(point) for mark in axes.collections for point in mark.get_offsets()]
-    assert (1e-3, 64.0) in [(round(x, 6), y) for x, y in offsets]
+    at_collapse = [y for x, y in offsets if x == pytest.approx(1e-3)]
+    assert at_collapse == [64.0, 64.0], "the run's dot and the cell's symbol"
     assert any(y == 480 for _, y in offsets)
 
 
