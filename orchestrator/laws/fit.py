@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
+from orchestrator.laws.axes import compare_groups
 from orchestrator.laws.boundary import local_law
 from orchestrator.laws.cells import cells, evidence, groups, left_out
-from orchestrator.laws.forms import Cell, HorizonLaw, JointLaw, Laws, LocalLaw, ModelLaws, TwoConstraint
+from orchestrator.laws.forms import (
+    Cell,
+    GroupComparison,
+    HorizonLaw,
+    JointLaw,
+    Laws,
+    LocalLaw,
+    ModelLaws,
+    TwoConstraint,
+)
 from orchestrator.laws.horizon import horizon_law, identified_terms
 from orchestrator.laws.joint import joint_law
 from orchestrator.laws.rule import two_constraint
@@ -28,8 +38,25 @@ def fit_laws(runs: pd.DataFrame, *, brief: bool = False) -> Laws:
             over all runs.
     """
     rows = evidence(runs)
-    models = {name: _fit_group(members, brief) for name, members in groups(rows)}
-    return Laws(models=models, runs=len(rows), left_out=left_out(rows))
+    of_groups = dict(groups(rows))
+    return Laws(
+        models={name: _fit_group(members, brief) for name, members in of_groups.items()},
+        runs=len(rows),
+        left_out=left_out(rows),
+        comparisons=() if brief else tuple(_comparisons(of_groups)),
+    )
+
+
+def _comparisons(of_groups: Mapping[str, pd.DataFrame]) -> Iterator[GroupComparison]:
+    """Settings of further axes within each model, then models within each setting."""
+    for within in ("model", "group"):
+        families: dict[str, dict[str, pd.DataFrame]] = {}
+        for name, members in of_groups.items():
+            families.setdefault(str(members[within].iloc[0]), {})[name] = members[members["bounds"]]
+        for family in families.values():
+            comparison = compare_groups(family)
+            if comparison is not None:
+                yield comparison
 
 
 def _fit_group(members: pd.DataFrame, brief: bool) -> ModelLaws:

@@ -297,6 +297,37 @@ class ModelLaws:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupTest:
+    """A test of whether something is the same in all groups.
+
+    Attributes:
+        what: ``exponents of T*``, ``constant of T*`` (exponents shared), ``slopes of the boundary`` or ``constant of
+            the boundary`` (slopes shared).
+        p: Its p-value.
+        factors: For a constant: each group's T*, or η_max, over the first group's.
+    """
+
+    what: str
+    p: float
+    factors: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupComparison:
+    """Settings of further axes, or models, under laws with shared slopes.
+
+    Attributes:
+        groups: Names, as in `Laws.models`; the first is what factors refer to.
+        left_out: Groups whose runs do not identify the exponents of T*.
+        tests: In the order of `GroupTest.what`.
+    """
+
+    groups: tuple[str, ...]
+    left_out: tuple[str, ...]
+    tests: tuple[GroupTest, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A run that no fit uses, and why."""
 
@@ -312,12 +343,14 @@ class Laws:
         models: One entry per model; per setting of the further axes where there are several.
         runs: Runs that were read, those left out included.
         left_out: Runs that no fit uses.
+        comparisons: For each model with several settings of further axes, and for each setting with several models.
         inputs: What was fitted, and with which code; None outside of a database.
     """
 
     models: Mapping[str, ModelLaws]
     runs: int
     left_out: tuple[LeftOut, ...]
+    comparisons: tuple[GroupComparison, ...] = ()
     inputs: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -327,6 +360,8 @@ class Laws:
             "runs": self.runs,
             "left_out": [dataclasses.asdict(left_out) for left_out in self.left_out],
         }
+        if self.comparisons:
+            content["comparisons"] = [dataclasses.asdict(comparison) for comparison in self.comparisons]
         if self.inputs is not None:
             content["inputs"] = self.inputs
         plain: dict[str, Any] = _plain(content)

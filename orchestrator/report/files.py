@@ -12,6 +12,8 @@ from orchestrator.laws.forms import Laws, ModelLaws
 from orchestrator.report.verdicts import (
     bracket_texts,
     cell_lines,
+    comparison_heading,
+    comparison_texts,
     left_out_texts,
     quantities,
     scientific,
@@ -63,6 +65,8 @@ def markdown(laws: Laws) -> str:
             lines += [*map(_markdown_row, rows[1:]), ""]
         lines += _markdown_list("What the fit says", verdicts(model))
         lines += _markdown_list("What to know, and what to run next", model.warnings)
+    for comparison in laws.comparisons:
+        lines += _markdown_list(comparison_heading(comparison), comparison_texts(comparison))
     if not laws.models:
         lines += ["No runs to fit.", ""]
     lines += _markdown_list("Left out of every fit", left_out_texts(laws))
@@ -79,6 +83,8 @@ def latex(laws: Laws) -> str:
             lines += [rf"\begin{{tabular}}{{{'l' * len(rows[0])}}}", r"\toprule", first, r"\midrule", *rest]
             lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
         lines += [f"% {_latex(sentence)}" for sentence in (*verdicts(model), *model.warnings)]
+    for comparison in laws.comparisons:
+        lines += [f"% {_latex(text)}" for text in (comparison_heading(comparison), *comparison_texts(comparison))]
     lines += [f"% left out: {_latex(text)}" for text in left_out_texts(laws)]
     return "\n".join(" ".join(line.splitlines()) for line in lines) + "\n"
 

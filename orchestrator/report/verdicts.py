@@ -6,13 +6,26 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.laws.forms import Cell, Estimate, HorizonFit, JointLaw, Laws, LocalLaw, ModelLaws, Side
+from orchestrator.laws.forms import (
+    Cell,
+    Estimate,
+    GroupComparison,
+    HorizonFit,
+    JointLaw,
+    Laws,
+    LocalLaw,
+    ModelLaws,
+    Side,
+)
 
 RUNS_NAMED = 12
 """Left-out runs are listed up to so many per reason, then counted."""
 
 ESTIMATORS_AGREE = 0.2
 """Exponents that differ by no more are not worth a sentence."""
+
+SIGNIFICANT = 0.05
+"""p-values below are called rejections."""
 
 READINGS = {"ballistic": "1/η", "diffusive": "1/η²", "eta": "η^−b", "eta and k": "η^−b·k^−q"}
 """How each reading of T* is written."""
@@ -121,6 +134,38 @@ def verdicts(model: ModelLaws) -> list[str]:
     """What the numbers mean, one plain sentence each; nothing about what is not identified."""
     on_laws = [*_on_boundary(model.local), *_on_joint(model.joint), *_on_horizon(model), *_on_rule(model)]
     return [*on_laws, *(model.regime.sentences if model.regime else ())]
+
+
+def comparison_heading(comparison: GroupComparison) -> str:
+    """What is compared, for the head of the sentences."""
+    return f"Between {', '.join(comparison.groups)}"
+
+
+def comparison_texts(comparison: GroupComparison) -> list[str]:
+    """Whether exponents or constants moved between groups, a sentence each for T* and for the boundary."""
+    p_values = {test.what: test for test in comparison.tests}
+    sentences = []
+    for slopes, constant, subject in (
+        ("exponents of T*", "constant of T*", "T*"),
+        ("slopes of the boundary", "constant of the boundary", "η_max"),
+    ):
+        if slopes not in p_values or constant not in p_values:
+            continue
+        differ, moved = p_values[slopes], p_values[constant]
+        if differ.p < SIGNIFICANT:
+            sentences.append(f"The {slopes} differ between the groups, {_p(differ.p)}: one power law does not do.")
+            continue
+        factors = ", ".join(
+            f"{short(factor)} for {name}" for name, factor in zip(comparison.groups, moved.factors, strict=True)
+        )
+        sentences.append(
+            f"The {slopes} do not differ detectably, {_p(differ.p)}. With them shared, the constant "
+            f"{'moved' if moved.p < SIGNIFICANT else 'did not move detectably'}, {_p(moved.p)}: {subject} by factors "
+            f"of {factors}."
+        )
+    if comparison.left_out:
+        sentences.append(f"Too little collapsed for a comparison in {', '.join(comparison.left_out)}.")
+    return sentences
 
 
 def left_out_texts(laws: Laws) -> list[str]:
@@ -261,7 +306,7 @@ def _with_interval(value: Estimate) -> str:
 
 
 def _tested(p: float) -> str:
-    return f"is {'rejected' if p < 0.05 else 'not rejected'}, {_p(p)}"
+    return f"is {'rejected' if p < SIGNIFICANT else 'not rejected'}, {_p(p)}"
 
 
 def _p(p: float | None) -> str:
