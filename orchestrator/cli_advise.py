@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli_fit import one_blas_thread
 from orchestrator.cli_options import Database, SweepNames
-from orchestrator.cli_output import collect
+from orchestrator.cli_output import collect, one_blas_thread
 from orchestrator.cli_runs import open_store
 from orchestrator.errors import NothingToDo, UsageError
 

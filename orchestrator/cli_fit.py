@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ import typer
 from orchestrator import cli_runs
 from orchestrator.cli_options import Database, SweepNames
 from orchestrator.cli_output import collect as collecting
-from orchestrator.cli_output import show, width
+from orchestrator.cli_output import one_blas_thread, show, width
 from orchestrator.errors import NothingToDo, StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -54,11 +53,6 @@ def fit_laws(
         if out is not None:
             _write(store, fitted, out)
         _keep(store, fitted)
-
-
-def one_blas_thread() -> None:
-    """Keep the fits' many small matrices off OpenBLAS's threads, which cost four times the time; call before numpy."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _write(store: Store, fitted: Fitted, folder: Path) -> None:
