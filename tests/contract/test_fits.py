@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -21,7 +22,7 @@ from typer.testing import CliRunner, Result
 from grpo_worker.records import FinishRecord
 from orchestrator import fitting, frames, series
 from orchestrator.cli import app
-from orchestrator.db import schema
+from orchestrator.db import fits, schema
 from orchestrator.db.session import create_engine_for, transaction
 from orchestrator.db.store import Store
 from orchestrator.errors import UsageError
@@ -169,17 +170,17 @@ def test_a_fit_is_kept_once_for_what_was_fitted(store: Store, monkeypatch: pytes
     assert save() == others[-1]
 
 
-def test_of_many_who_save_the_same_fit_one_is_kept(url: str) -> None:
+def test_of_two_who_save_the_same_fit_at_once_one_is_kept(url: str) -> None:
     schema.upgrade(url)
-
-    def save(_: int) -> int:
-        with Store(url) as store:
-            result = {"inputs": {"digest": "d"}}
-            return store.save_fit(sweeps=["a"], run_ids=[1], detector="half", result=result)
-
-    with ThreadPoolExecutor(8) as pool:
-        saved = list(pool.map(save, range(16)))
-    assert len(set(saved)) == 1 and stored_fits(url) == saved[:1]
+    fit: Any = {"sweeps": ["a"], "run_ids": [1], "detector": "half", "result": {"inputs": {"digest": "d"}}}
+    with Store(url) as store, Store(url) as other, ThreadPoolExecutor(1) as pool:
+        with store.write() as connection:
+            first = fits.save(connection, **fit)
+            second = pool.submit(other.save_fit, **fit)
+            time.sleep(0.5)
+            assert not second.done()
+        assert second.result() == first
+    assert stored_fits(url) == [first]
 
 
 def test_fitting_again_stores_nothing_before_there_are_more_runs(url: str, store: Store, grid: Grid) -> None:
