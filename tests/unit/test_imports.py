@@ -12,7 +12,7 @@ from orchestrator.db import schema
 from orchestrator.db.store import Store
 from orchestrator.grid import load_sweep
 
-HEAVY = ["torch", "transformers", "pandas", "optuna", "sqlalchemy", "submitit", "scipy"]
+HEAVY = ["torch", "transformers", "pandas", "optuna", "sqlalchemy", "submitit", "scipy", "matplotlib", "jinja2"]
 
 
 def modules_after(code: str) -> set[str]:
@@ -39,10 +39,15 @@ def test_status_imports_only_what_it_needs(tmp_path: Path) -> None:
     assert loaded.isdisjoint({*HEAVY, "numpy", "pyarrow"} - {"sqlalchemy"})
 
 
+def test_a_fit_that_is_only_printed_draws_nothing() -> None:
+    loaded = modules_after("import orchestrator.cli_fit, orchestrator.fitting, orchestrator.report.tables")
+    assert "scipy" in loaded and loaded.isdisjoint(["matplotlib", "jinja2"])
+
+
 @pytest.mark.parametrize(
     "module",
     ["launch", "job", "track", "grid", "frames", "export", "doctor", "db.store", "laws.fit", "report.tables",
-     "report.progress", "cancelling", "logs", "doctor_cluster", "doctor_node", "slurm.task"],
+     "report.progress", "report.page", "cancelling", "logs", "doctor_cluster", "doctor_node", "slurm.task"],
 )  # fmt: skip
 def test_the_control_plane_never_imports_torch(module: str) -> None:
     loaded = modules_after(f"import orchestrator.{module}")
