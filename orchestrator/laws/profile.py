@@ -80,15 +80,17 @@ def interval(maximum: Fitted, fit_at: FitAt[Fitted], estimate: float, allowed: f
 
 def _end(maximum: Fitted, fit_at: FitAt[Fitted], estimate: float, allowed: float, way: float) -> float | None:
     last = maximum
+    # a search meets its ends again, where another start could give another value
+    known = {0.0: -math.sqrt(allowed)}
 
     def root(distance: float) -> float:
         """√W, nearly linear in the distance from the estimate, less its largest allowed value."""
         nonlocal last
-        if distance == 0.0:
-            return -math.sqrt(allowed)
-        last = fit_at(estimate + way * distance, last) or last
-        loss = 2 * (maximum.log_likelihood - last.log_likelihood)
-        return math.sqrt(max(loss, 0.0)) - math.sqrt(allowed)
+        if distance not in known:
+            last = fit_at(estimate + way * distance, last) or last
+            loss = 2 * (maximum.log_likelihood - last.log_likelihood)
+            known[distance] = math.sqrt(max(loss, 0.0)) - math.sqrt(allowed)
+        return known[distance]
 
     inside, tried = 0.0, FIRST_STEP
     while tried < FARTHEST:
