@@ -144,7 +144,7 @@ def _with_sets(found: HorizonFit, rows: pd.DataFrame, terms: Sequence[str]) -> H
     band = Band(np.column_stack([*columns, one]), lower, upper)
     if not terms or band.margin() <= MARGIN:
         return found
-    found = replace(found, eta_exponent=_bounded(found.eta_exponent, band, 0), sigma=Estimate())
+    found = replace(found, eta_exponent=_bounded(found.eta_exponent, band, 0))
     if "k" in terms:
         k_exponent = _bounded(found.k_exponent, band, 1)
         found = replace(found, k_exponent=k_exponent, law_in_set=law.margin() >= 0)

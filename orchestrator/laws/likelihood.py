@@ -3,7 +3,7 @@
 log T* = −b·log η − q·log k + c + σε for a susceptible run, ε standard normal, and T* is known to lie in an interval.
 An infinite upper end is right-censoring: by a susceptible run that would collapse later, or by an immune one. A run is
 susceptible with log-odds z₀ + z₁·log η + z₂·log k. This is the mixture-cure model (Farewell 1982, Biometrics 38,
-1041–1046) with interval censoring. Its log-odds carry Firth's penalty (see `orchestrator.laws.logistic`).
+1041–1046) with interval censoring. Its log-odds are penalised (see `orchestrator.laws.logistic`).
 
 Without immune runs, in (β/σ, 1/σ), the log-likelihood is concave (Burridge 1981, J. R. Stat. Soc. B 43, 41–45); with
 them it is not, and `maximise` takes several starts.
@@ -21,11 +21,14 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, log_ndtr
 
-from orchestrator.laws.identified import Array
-from orchestrator.laws.logistic import firth_penalty
+from orchestrator.laws.identified import Array, Band
+from orchestrator.laws.logistic import information_penalty
 
 SIGMA_FLOOR = 1e-3
 """Smallest σ that is tried. Intervals of T* that one line passes through leave the likelihood flat down to it."""
+
+CLEARLY = 1e-6
+"""A later start must do better by so much log-likelihood, so that flat likelihoods end where the first one is."""
 
 PARAMETERS = ("b", "q", "c", "log_sigma", "z0", "z1", "z2")
 LATENCY = 4
@@ -170,7 +173,7 @@ def negative_log_likelihood(parameters: Array, outcomes: Outcomes) -> tuple[floa
         total = np.where(outcomes.collapsed, log_seen, np.logaddexp(log_seen, log_expit(-u)))
         susceptible = np.exp(log_seen - total)
         weight = outcomes.runs * susceptible
-        penalty, odds_gradient = firth_penalty(design, outcomes.runs, parameters[LATENCY:])
+        penalty, odds_gradient = information_penalty(design, outcomes.runs, parameters[LATENCY:])
         odds_gradient = odds_gradient + design.T @ (outcomes.runs * (susceptible - expit(u)))
     hazard_lower, hazard_upper = _hazard(z_lower, log_p), _hazard(z_upper, log_p)
     by_mean = weight * (hazard_lower - hazard_upper) / sigma
@@ -206,23 +209,37 @@ def maximise(outcomes: Outcomes, restriction: Restriction, starts: Sequence[Arra
             bounds=bounds,
             options={"maxiter": 1000, "ftol": 1e-12, "gtol": 1e-6},
         )
-        if np.isfinite(result.fun) and (best is None or -result.fun > best.log_likelihood):
+        if np.isfinite(result.fun) and (best is None or -result.fun > best.log_likelihood + CLEARLY):
             best = Maximum(matrix @ result.x + offset, -float(result.fun))
     return best
 
 
 def _starts(outcomes: Outcomes) -> list[Array]:
-    """Least squares over the collapsed rows; where runs may be immune, once with few and once with many of them."""
+    """A line through all intervals, else least squares; where runs may be immune, with few and with many of them."""
     seen = outcomes.collapsed
-    middle = np.where(np.isfinite(outcomes.lower), (outcomes.lower + outcomes.upper) / 2, outcomes.upper)[seen]
-    design = outcomes.mean_design[seen]
-    beta = np.linalg.lstsq(design, middle, rcond=None)[0]
-    spread = float(np.std(middle - design @ beta)) if len(middle) else 0.0
-    latency = np.append(beta, math.log(max(spread, 0.1)))
+    latency = line_through_intervals(outcomes)
+    if latency is None:
+        middle = np.where(np.isfinite(outcomes.lower), (outcomes.lower + outcomes.upper) / 2, outcomes.upper)[seen]
+        design = outcomes.mean_design[seen]
+        beta = np.linalg.lstsq(design, middle, rcond=None)[0]
+        spread = float(np.std(middle - design @ beta)) if len(middle) else 0.0
+        latency = np.append(beta, math.log(max(spread, 0.1)))
     if not outcomes.immune:
         return [latency]
     towards = np.linalg.lstsq(outcomes.odds_design, np.where(seen, 2.0, -2.0), rcond=None)[0]
     return [np.append(latency, towards), np.append(latency, [3.0, *towards[1:] / 4])]
+
+
+def line_through_intervals(outcomes: Outcomes) -> Array | None:
+    """b, q, c of the middle of all lines inside the intervals of T*, and log σ so small that all are certain.
+
+    The likelihood is flat there, and σ is not identified. None where no line is.
+    """
+    rows = outcomes.collapsed | (not outcomes.immune)
+    band = Band(outcomes.mean_design[rows], outcomes.lower[rows], outcomes.upper[rows])
+    margin = band.margin()
+    centre = band.centre() if margin > SIGMA_FLOOR else None
+    return None if centre is None else np.append(centre, math.log(max(margin / 8, SIGMA_FLOOR)))
 
 
 def _hazard(z: Array, log_p: Array) -> Array:

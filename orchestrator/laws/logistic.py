@@ -1,7 +1,9 @@
 """How often a cell collapses: penalised logistic regression of collapse on log η and log k; own code.
 
-The penalty is Firth's (1993, Biometrika 80, 27–38), half the log-determinant of the information: estimates stay finite
-when a line separates the runs that collapsed, and the bias of few runs goes.
+The penalty is of the form of Firth's (1993, Biometrika 80, 27–38), the log-determinant of the information: estimates
+stay finite when a line separates the runs that collapsed. Firth's weight of 1/2 takes the bias of few runs away, but
+makes intervals of the boundary's exponent too wide for sweeps of 36 runs, and 1/4 too narrow for sweeps of 84
+(docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
 from orchestrator.laws.identified import Array
+
+PENALTY = 0.3
+"""Weight of the log-determinant; Firth's is 1/2."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -39,8 +44,8 @@ class Maximum:
     log_likelihood: float
 
 
-def firth_penalty(design: Array, runs: Array, coefficients: Array) -> tuple[float, Array]:
-    """Half the log-determinant of the information and its gradient; −inf where the information is singular."""
+def information_penalty(design: Array, runs: Array, coefficients: Array) -> tuple[float, Array]:
+    """`PENALTY` times the log-determinant of the information, and its gradient; −inf where that is singular."""
     p = expit(design @ coefficients)
     weight = runs * p * (1 - p)
     try:
@@ -49,13 +54,14 @@ def firth_penalty(design: Array, runs: Array, coefficients: Array) -> tuple[floa
         return -np.inf, np.zeros_like(coefficients)
     half = solve_triangular(root, design.T, lower=True, check_finite=False)
     leverage = weight * np.einsum("ij,ij->j", half, half)
-    return float(np.log(np.diag(root)).sum()), design.T @ (leverage * (0.5 - p))
+    log_determinant = 2 * float(np.log(np.diag(root)).sum())
+    return PENALTY * log_determinant, 2 * PENALTY * (design.T @ (leverage * (0.5 - p)))
 
 
 def negative_log_likelihood(coefficients: Array, trials: Trials) -> tuple[float, Array]:
     """Minus the penalised log-likelihood and its gradient."""
     u = trials.design @ coefficients
-    penalty, by_coefficient = firth_penalty(trials.design, trials.runs, coefficients)
+    penalty, by_coefficient = information_penalty(trials.design, trials.runs, coefficients)
     value = trials.collapsed @ log_expit(u) + (trials.runs - trials.collapsed) @ log_expit(-u) + penalty
     return -float(value), -by_coefficient - trials.design.T @ (trials.collapsed - trials.runs * expit(u))
 

@@ -20,10 +20,11 @@ from orchestrator.laws.likelihood import (
     Maximum,
     Outcomes,
     Restriction,
+    line_through_intervals,
     maximise,
     negative_log_likelihood,
 )
-from orchestrator.laws.logistic import firth_penalty
+from orchestrator.laws.logistic import information_penalty
 from orchestrator.laws.profile import chi2_p_value, chi2_threshold, interval, p_value, threshold
 
 COEFFICIENTS = ("b", "q", "c")
@@ -70,7 +71,7 @@ class Fit:
         total = self.maximum.log_likelihood
         if self.outcomes.immune:
             odds = self.maximum.parameters[LATENCY:]
-            total -= firth_penalty(self.outcomes.odds_design, self.outcomes.runs, odds)[0]
+            total -= information_penalty(self.outcomes.odds_design, self.outcomes.runs, odds)[0]
         return total
 
     @property
@@ -175,10 +176,9 @@ class Fit:
             sign, log_determinant = np.linalg.slogdet(self._information(found.parameters))
             return found.log_likelihood - float(log_determinant) / 2 if sign > 0 else IMPOSSIBLE
 
-        centre = self.value("log_sigma")
-        lowest = math.log(SIGMA_FLOOR)
-        if centre < lowest + 0.01:
+        if line_through_intervals(self.outcomes) is not None:
             return Estimate()
+        centre, lowest = self.value("log_sigma"), math.log(SIGMA_FLOOR)
         around = (max(centre - 0.5, lowest), centre + 1.5)
         best = minimize_scalar(lambda x: -adjusted(x), bounds=around, method="bounded", options={"xatol": 1e-2})
         if -best.fun <= IMPOSSIBLE:

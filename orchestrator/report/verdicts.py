@@ -58,7 +58,9 @@ def scientific(number: float) -> str:
 
 
 def short(number: float) -> str:
-    """Three significant digits, without the zero that pads an exponent."""
+    """Three significant digits, below 1e-3 with an exponent."""
+    if 0 < abs(number) < 1e-3:
+        return scientific(float(f"{number:.2e}"))
     return f"{number:.3g}".replace("e-0", "e-").replace("e+0", "e+")
 
 
@@ -101,14 +103,14 @@ def quantities(model: ModelLaws) -> list[tuple[str, list[Quantity]]]:
     """The fitted numbers under headings, those without any left out: the boundary, both laws at once, then T* twice."""
     local, horizon, joint = model.local, model.horizon, model.joint
     sections = [
-        ("Boundary within the horizon", _boundary_quantities(local.exponent, local.constant)),
+        ("Boundary", _boundary_quantities(local.exponent, local.constant)),
         (
-            "Both laws, runs may be immune",
+            "Both laws, runs immune",
             [*_boundary_quantities(joint.exponent, joint.constant), *_horizon_quantities(joint.horizon)],
         ),
     ]
     if horizon.censored.n_censored:
-        sections.append(("T*, if all collapse in the end", _horizon_quantities(horizon.censored)))
+        sections.append(("T*, all collapse at last", _horizon_quantities(horizon.censored)))
     sections.append(("T*, collapsed runs alone", _horizon_quantities(horizon.collapsed_only)))
     known = [(heading, [line for line in lines if line.estimate + line.grid != "––"]) for heading, lines in sections]
     return [section for section in known if section[1]]

@@ -42,10 +42,12 @@ grid:
   seed: {range: {start: 0, stop: 50}}
 """
 GRID = """name: small
-grid: {{model: [tiny], k: [2], eta: [1e-3], seed: {{range: {{start: 0, stop: {runs}}}}}}}
+grid: {{model: [tiny], k: [2], eta: {{logspace: {{start: 1.0e-4, stop: 1.0e-3, num: {runs}}}}}, seed: [0]}}
 fixed: {{horizon: {horizon}, group_size: 2, prompts_per_batch: 2, eval_every_steps: {horizon}}}
 resources: {{cpus: 1, mem_gb: 1, time_min: 60, runs_per_job: {per_job}}}
 """
+"""One seed, so that the warm-up before the first run serves all: it is a matter of seeds, not of jobs."""
+
 HORIZON = 4
 
 
@@ -177,7 +179,7 @@ def on_a_cluster(folder: Path, runs: int) -> None:
             (folder / name).mkdir()
             spaces.append(workspace(folder / name, folder / "cache"))
         warm, plain, one, many, status = spaces
-        warm.run("launch", warm.grid(GRID.format(runs=1, horizon=HORIZON, per_job=1)), "--executor", "local")
+        warm.run("launch", warm.grid(GRID.format(runs=2, horizon=HORIZON, per_job=1)), "--executor", "local")
         reference = plain_submitit(plain, runs)
         for ws, per_job in ((one, 1), (many, 25)):
             print(f"{'  beside plain submitit':32} {ours(ws, runs, per_job) / reference:6.2f}", flush=True)

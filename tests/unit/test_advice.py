@@ -63,5 +63,5 @@ def test_words_and_json_say_the_same() -> None:
     text, content = as_text("llama", answer), as_json("llama", answer)
     json.dumps(content, allow_nan=False)
     assert text.startswith("llama, k = 8, 480 learner steps")
-    assert "η ≤ 9.27e-7 (95 %: " in text and content["eta"]["estimate"] == pytest.approx(9.27e-7, rel=1e-2)
+    assert "η ≤ 7.95e-7 (95 %: " in text and content["eta"]["estimate"] == pytest.approx(7.95e-7, rel=1e-2)
     assert "Nearest measured cell: k = 8, η = 1e-6, 0 of 1 runs collapsed within 640 steps." in text
