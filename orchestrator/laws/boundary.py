@@ -108,8 +108,8 @@ def _constant(brackets: Sequence[Bracket]) -> tuple[Estimate, list[str]]:
         return Estimate(identified_set=None if lo is None and hi is None else (lo, hi)), []
     if lo > hi * (1 + TOLERANCE):
         warning = (
-            f"The brackets exclude a = 1, so no sharp boundary has k*eta constant: it is stable up to {lo:.3g} at k={k_lo} "
-            f"but collapses from {hi:.3g} at k={k_hi}. More seeds at these two cells would confirm it."
+            f"The brackets exclude a = 1: k*eta is stable up to {lo:.3g} at k={k_lo} but collapses from {hi:.3g} at "
+            f"k={k_hi}. More seeds at these two cells would confirm it."
         )
         return Estimate(), [warning]
     return Estimate(math.sqrt(lo * hi), identified_set=(lo, hi)), []
