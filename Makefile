@@ -50,6 +50,7 @@ bench: install-dev services
 	$(BIN)/python -m tests.benchmarks.bench_journal
 	$(BIN)/python -m tests.benchmarks.bench_large
 	$(BIN)/python -m tests.benchmarks.bench_cluster
+	$(BIN)/python -m tests.benchmarks.bench_calibration
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

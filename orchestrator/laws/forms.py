@@ -131,7 +131,7 @@ class LocalLaw:
     Attributes:
         exponent: a.
         constant: C_local = k·η_max under a = 1.
-        prefactor: C, with a free.
+        prefactor: C = η_max·k^a, with a free: η_max at k = 1.
         width: Factor in η from 10 % to 90 % of runs that collapse.
         p_exponent_is_1: Test of a = 1.
         brackets: Per k, rising.

@@ -41,14 +41,11 @@ def with_regression(law: LocalLaw, cells: Sequence[Cell]) -> LocalLaw:
         return law
     exponent = boundary.exponent(free)
     constant, p_value = boundary.constant(free)
-    at_eta, at_k = boundary.centre
-    a = free.coefficients[2] / free.coefficients[1]
-    prefactor = Estimate(float(-free.coefficients[0] / free.coefficients[1] + at_eta + a * at_k)).exponential()
     return replace(
         law,
         exponent=replace(exponent, identified_set=law.exponent.identified_set),
         constant=replace(constant, identified_set=law.constant.identified_set),
-        prefactor=prefactor,
+        prefactor=boundary.eta_half(free, 1, held_a),
         p_exponent_is_1=p_value,
     )
 
