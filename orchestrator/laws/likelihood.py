@@ -27,6 +27,9 @@ from orchestrator.laws.logistic import information_penalty
 SIGMA_FLOOR = 1e-3
 """Smallest σ that is tried. Intervals of T* that one line passes through leave the likelihood flat down to it."""
 
+LARGEST_EXPONENT = 300.0
+"""Of e, in gradients; sums and squares of such numbers stay finite."""
+
 CLEARLY = 1e-6
 """A later start must do better by so much log-likelihood, so that flat likelihoods end where the first one is."""
 
@@ -245,7 +248,8 @@ def line_through_intervals(outcomes: Outcomes) -> Array | None:
 def _hazard(z: Array, log_p: Array) -> Array:
     """φ(z)/P; φ(±∞) = 0."""
     log_density = -0.5 * z**2 - 0.5 * math.log(2 * math.pi)
-    hazard: Array = np.exp(log_density - log_p)
+    # a line search may try z of 1e10, where rounding in the difference of squares has no bounds
+    hazard: Array = np.exp(np.minimum(log_density - log_p, LARGEST_EXPONENT))
     return hazard
 
 
