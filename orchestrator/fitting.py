@@ -20,8 +20,8 @@ from orchestrator.laws.collapse import ends_between, redetect
 from orchestrator.laws.detectors import STORED, Comparison, compare
 from orchestrator.laws.early import METRICS, first_steps
 from orchestrator.laws.fit import fit_laws
-from orchestrator.laws.forms import Laws, ModelLaws
 from orchestrator.laws.regimes import Regime, regime
+from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.settings import code_version
 
 DETECTORS = (STORED, "half", "zero")

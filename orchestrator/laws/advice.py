@@ -11,7 +11,8 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit, ndtr
 
-from orchestrator.laws.forms import Cell, Estimate, Side
+from orchestrator.laws.estimates import Estimate, Side
+from orchestrator.laws.forms import Cell
 from orchestrator.laws.horizon import held_for, identified_terms
 from orchestrator.laws.joint import ALL_LATE, joint_fit
 from orchestrator.laws.likelihood import LATENCY

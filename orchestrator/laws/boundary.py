@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from orchestrator.laws.forms import Bracket, Cell, Estimate, LocalLaw
+from orchestrator.laws.estimates import Estimate
+from orchestrator.laws.forms import Bracket, Cell, LocalLaw
 from orchestrator.laws.identified import SLACK, Band
 from orchestrator.laws.regression import with_regression
 

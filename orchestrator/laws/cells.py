@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.laws.collapse import FINISHED
-from orchestrator.laws.forms import Cell, CollapseStep, LeftOut
+from orchestrator.laws.forms import Cell, CollapseStep
+from orchestrator.laws.result import LeftOut
 
 Record = dict[Any, Any]
 """One row of the evidence."""

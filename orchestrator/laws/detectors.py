@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.laws.forms import Bracket, Cell, Estimate, ModelLaws
+from orchestrator.laws.estimates import Estimate
+from orchestrator.laws.forms import Bracket, Cell
+from orchestrator.laws.result import ModelLaws
 
 STORED = "stored"
 """Not a definition of its own: what each run was called when it ended, or was imported."""

@@ -9,18 +9,10 @@ import pandas as pd
 from orchestrator.laws.axes import compare_groups
 from orchestrator.laws.boundary import local_law
 from orchestrator.laws.cells import cells, evidence, groups, left_out
-from orchestrator.laws.forms import (
-    Cell,
-    GroupComparison,
-    HorizonLaw,
-    JointLaw,
-    Laws,
-    LocalLaw,
-    ModelLaws,
-    TwoConstraint,
-)
+from orchestrator.laws.forms import Cell, GroupComparison, HorizonLaw, JointLaw, LocalLaw, TwoConstraint
 from orchestrator.laws.horizon import horizon_law, identified_terms
 from orchestrator.laws.joint import joint_law
+from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.laws.rule import two_constraint
 
 

@@ -1,63 +1,20 @@
-"""The laws and what a fit says about each: formula, parameters, source; and their JSON.
+"""The laws and what a fit says about each: formula, parameters, source.
 
 - local law:    η_max(k) = C·k^−a. The paper has a = 1: k·η ≤ C_local (arXiv 2607.01083, eq. 30).
 - horizon law:  T* = C·η^−b·k^−q, log-normal around it with σ. The paper has b = 1, q = 0:
   T* = C_horizon/η (eq. 34).
 - two-constraint rule: stable iff η ≤ min(C_local/k, C_horizon/T) (eq. 36–37).
 
-Whatever the data cannot identify is None here and null in the JSON.
+Whatever the data cannot identify is None.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from orchestrator.laws.detectors import Comparison
-    from orchestrator.laws.regimes import Regime
-
-
-Side = tuple[float | None, float | None]
-
-LARGEST_LOG = 700.0
-"""Larger logarithms have no exponential in double precision."""
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A parameter.
-
-    Attributes:
-        estimate: The point estimate.
-        ci95: 95 % confidence interval. A side is None when the data leave it open.
-        identified_set: All values that the data allow without a sampling model: the resolution of the grid,
-            not a confidence interval. A side is None when the data do not bound it.
-    """
-
-    estimate: float | None = None
-    ci95: Side | None = None
-    identified_set: Side | None = None
-
-    def shifted(self, by: float) -> Estimate:
-        """With ``by`` added to all numbers."""
-        return self._mapped(lambda number: number + by)
-
-    def exponential(self) -> Estimate:
-        """From the logarithm of a positive constant to the constant."""
-        return self._mapped(lambda number: math.exp(min(number, LARGEST_LOG)))
-
-    def _mapped(self, function: Callable[[float], float]) -> Estimate:
-        def side(ends: Side | None) -> Side | None:
-            return ends and (apply(ends[0]), apply(ends[1]))
-
-        def apply(number: float | None) -> float | None:
-            return None if number is None else function(number)
-
-        return Estimate(apply(self.estimate), side(self.ci95), side(self.identified_set))
+from orchestrator.laws.estimates import UNKNOWN, Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +75,7 @@ class Bracket:
     k: int
     eta_stable: float | None
     eta_collapsed: float | None
-    eta_half: Estimate = Estimate()
+    eta_half: Estimate = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +95,9 @@ class LocalLaw:
         separable: Whether some power law passes through all brackets; None with fewer than two k.
     """
 
-    exponent: Estimate = Estimate()
-    constant: Estimate = Estimate()
-    prefactor: Estimate = Estimate()
+    exponent: Estimate = UNKNOWN
+    constant: Estimate = UNKNOWN
+    prefactor: Estimate = UNKNOWN
     width: float | None = None
     p_exponent_is_1: float | None = None
     brackets: tuple[Bracket, ...] = ()
@@ -180,11 +137,11 @@ class HorizonFit:
         n_censored: Runs known only to have outlived their last step.
     """
 
-    eta_exponent: Estimate = Estimate()
-    k_exponent: Estimate = Estimate()
-    constant: Estimate = Estimate()
-    prefactor: Estimate = Estimate()
-    sigma: Estimate = Estimate()
+    eta_exponent: Estimate = UNKNOWN
+    k_exponent: Estimate = UNKNOWN
+    constant: Estimate = UNKNOWN
+    prefactor: Estimate = UNKNOWN
+    sigma: Estimate = UNKNOWN
     p_law: float | None = None
     law_in_set: bool | None = None
     alternatives: tuple[Alternative, ...] = ()
@@ -227,8 +184,8 @@ class JointLaw:
     """
 
     horizon: HorizonFit = HorizonFit()
-    exponent: Estimate = Estimate()
-    constant: Estimate = Estimate()
+    exponent: Estimate = UNKNOWN
+    constant: Estimate = UNKNOWN
     width: float | None = None
     p_exponent_is_1: float | None = None
     p_laws: float | None = None
@@ -280,23 +237,6 @@ class TwoConstraint:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelLaws:
-    """All that one group of runs (a model, at one setting of the further axes) says.
-
-    ``regime`` needs weight syncs and ``detectors`` rewards: None where only runs were read.
-    """
-
-    cells: tuple[Cell, ...]
-    local: LocalLaw
-    horizon: HorizonLaw
-    joint: JointLaw
-    two_constraint: TwoConstraint
-    warnings: tuple[str, ...]
-    regime: Regime | None = None
-    detectors: Comparison | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class GroupTest:
     """A test of whether something is the same in all groups.
 
@@ -325,70 +265,3 @@ class GroupComparison:
     groups: tuple[str, ...]
     left_out: tuple[str, ...]
     tests: tuple[GroupTest, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A run that no fit uses, and why."""
-
-    run: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Laws:
-    """The result of ``fit-laws``.
-
-    Attributes:
-        models: One entry per model; per setting of the further axes where there are several.
-        runs: Runs that were read, those left out included.
-        left_out: Runs that no fit uses.
-        comparisons: For each model with several settings of further axes, and for each setting with several models.
-        inputs: What was fitted, and with which code; None outside of a database.
-    """
-
-    models: Mapping[str, ModelLaws]
-    runs: int
-    left_out: tuple[LeftOut, ...]
-    comparisons: tuple[GroupComparison, ...] = ()
-    inputs: Mapping[str, Any] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The contract's ``fit-laws --format json`` as plain Python, without NaN and infinities."""
-        content = {
-            "models": {name: _model_json(model) for name, model in self.models.items()},
-            "runs": self.runs,
-            "left_out": [dataclasses.asdict(left_out) for left_out in self.left_out],
-        }
-        if self.comparisons:
-            content["comparisons"] = [dataclasses.asdict(comparison) for comparison in self.comparisons]
-        if self.inputs is not None:
-            content["inputs"] = self.inputs
-        plain: dict[str, Any] = _plain(content)
-        return plain
-
-
-def _model_json(model: ModelLaws) -> dict[str, Any]:
-    horizon = dataclasses.asdict(model.horizon)
-    no_regime = {"cosine_auc": None, "drift_exponent": {"collapsed": None, "stable": None}}
-    content = {
-        "cells": [dataclasses.asdict(cell) for cell in model.cells],
-        "local": dataclasses.asdict(model.local),
-        "horizon": horizon.pop("censored") | horizon,
-        "joint": dataclasses.asdict(model.joint),
-        "two_constraint": dataclasses.asdict(model.two_constraint),
-        "regime": model.regime.to_json() if model.regime else no_regime,
-        "warnings": list(model.warnings),
-    }
-    return content | ({"detectors": model.detectors.to_json()} if model.detectors else {})
-
-
-def _plain(value: Any) -> Any:
-    """Replace tuples by lists and numbers that JSON cannot say by None."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

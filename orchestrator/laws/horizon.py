@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from orchestrator.laws.forms import Alternative, Cell, Estimate, HorizonFit, HorizonLaw
+from orchestrator.laws.estimates import Estimate
+from orchestrator.laws.forms import Alternative, Cell, HorizonFit, HorizonLaw
 from orchestrator.laws.identified import Band
 from orchestrator.laws.survival import Fit, fit
 

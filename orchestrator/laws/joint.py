@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, log_ndtr
 
-from orchestrator.laws.forms import Estimate, JointLaw
+from orchestrator.laws.estimates import Estimate
+from orchestrator.laws.forms import JointLaw
 from orchestrator.laws.horizon import describe, held_for
 from orchestrator.laws.likelihood import LATENCY
 from orchestrator.laws.regression import width

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from orchestrator.laws.forms import LARGEST_LOG, Cell, Estimate, LocalLaw
+from orchestrator.laws.estimates import LARGEST_LOG, Estimate
+from orchestrator.laws.forms import Cell, LocalLaw
 from orchestrator.laws.logistic import Maximum, Trials, maximise
 from orchestrator.laws.profile import chi2_p_value, chi2_threshold, interval
 

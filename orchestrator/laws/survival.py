@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
 
-from orchestrator.laws.forms import LARGEST_LOG, Estimate
+from orchestrator.laws.estimates import LARGEST_LOG, Estimate
 from orchestrator.laws.identified import Array
 from orchestrator.laws.likelihood import (
     LATENCY,

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from orchestrator.laws.advice import Advice
-from orchestrator.laws.forms import Estimate
+from orchestrator.laws.estimates import Estimate
 from orchestrator.report.verdicts import scientific, short
 
 CONSTRAINTS = {

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.laws.forms import HorizonFit, ModelLaws, Side
+from orchestrator.laws.estimates import Side
+from orchestrator.laws.forms import HorizonFit
 from orchestrator.laws.identified import Array
+from orchestrator.laws.result import ModelLaws
 
 
 @dataclass(frozen=True, eq=False, slots=True)

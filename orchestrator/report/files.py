@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-from orchestrator.laws.forms import Laws, ModelLaws
+from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report.verdicts import (
     bracket_texts,
     cell_lines,

@@ -14,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from orchestrator.db import overview
 from orchestrator.db.store import Store
-from orchestrator.laws.forms import Cell, Laws, ModelLaws
+from orchestrator.laws.forms import Cell
+from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report import figures
 from orchestrator.report.figures import style
 from orchestrator.report.verdicts import bracket_texts, cell_lines, left_out_texts, quantities, scientific, summary

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.errors import UsageError
-from orchestrator.laws.forms import Laws, ModelLaws
+from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report.columns import GAP, blocks
 from orchestrator.report.files import csv_cells, latex, markdown
 from orchestrator.report.verdicts import (

@@ -6,17 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.laws.forms import (
-    Cell,
-    Estimate,
-    GroupComparison,
-    HorizonFit,
-    JointLaw,
-    Laws,
-    LocalLaw,
-    ModelLaws,
-    Side,
-)
+from orchestrator.laws.estimates import Estimate, Side
+from orchestrator.laws.forms import Cell, GroupComparison, HorizonFit, JointLaw, LocalLaw
+from orchestrator.laws.result import Laws, ModelLaws
 
 RUNS_NAMED = 12
 """Left-out runs are listed up to so many per reason, then counted."""

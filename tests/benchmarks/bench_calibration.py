@@ -16,8 +16,10 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from statistics import median
 
+from orchestrator.laws.estimates import Estimate
 from orchestrator.laws.fit import fit_laws
-from orchestrator.laws.forms import Estimate, HorizonFit, ModelLaws
+from orchestrator.laws.forms import HorizonFit
+from orchestrator.laws.result import ModelLaws
 from tests.benchmarks.simulated import GRIDS, World
 
 WORLDS = {

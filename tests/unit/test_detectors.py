@@ -16,8 +16,10 @@ from grpo_worker.config import CollapseConfig
 from orchestrator.laws.cells import evidence
 from orchestrator.laws.collapse import ends_between, redetect
 from orchestrator.laws.detectors import Comparison, compare
+from orchestrator.laws.estimates import Estimate
 from orchestrator.laws.fit import fit_laws
-from orchestrator.laws.forms import Bracket, Estimate, ModelLaws
+from orchestrator.laws.forms import Bracket
+from orchestrator.laws.result import ModelLaws
 
 EVERY = 8
 

@@ -17,7 +17,7 @@ from matplotlib.transforms import Bbox
 
 from orchestrator.laws.cells import evidence, groups
 from orchestrator.laws.fit import fit_laws
-from orchestrator.laws.forms import ModelLaws
+from orchestrator.laws.result import ModelLaws
 from orchestrator.report import curves
 from orchestrator.report.figures import _file_names, style
 from orchestrator.report.figures.over_steps import cell_grid, drift_and_cosines

@@ -16,11 +16,11 @@ from scipy.stats import t as t_distribution
 
 from orchestrator.laws import survival
 from orchestrator.laws.fit import fit_laws
-from orchestrator.laws.forms import ModelLaws
 from orchestrator.laws.identified import Band
 from orchestrator.laws.likelihood import Outcomes, log_interval_probability, negative_log_likelihood
 from orchestrator.laws.logistic import PENALTY
 from orchestrator.laws.profile import p_value, threshold
+from orchestrator.laws.result import ModelLaws
 
 
 def fit(runs: pd.DataFrame) -> ModelLaws:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from orchestrator.db.store import Store
 from orchestrator.laws.cells import evidence, groups
-from orchestrator.laws.forms import Laws, ModelLaws
+from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report import curves, trajectories
 from orchestrator.report.figures import style
 from orchestrator.report.figures.over_steps import cell_grid, drift_and_cosines

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.path import Path
 
-from orchestrator.laws.forms import Bracket, Cell, ModelLaws
+from orchestrator.laws.forms import Bracket, Cell
+from orchestrator.laws.result import ModelLaws
 from orchestrator.report import curves
 from orchestrator.report.figures import style
 

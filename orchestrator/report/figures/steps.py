@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from orchestrator.laws.forms import ModelLaws
+from orchestrator.laws.result import ModelLaws
 from orchestrator.report import curves
 from orchestrator.report.figures import style
 

@@ -1,0 +1,49 @@
+"""A fitted number: its estimate and what the data say of its range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Side = tuple[float | None, float | None]
+
+LARGEST_LOG = 700.0
+"""Larger logarithms have no exponential in double precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A parameter.
+
+    Attributes:
+        estimate: The point estimate.
+        ci95: 95 % confidence interval. A side is None when the data leave it open.
+        identified_set: All values that the data allow without a sampling model: the resolution of the grid,
+            not a confidence interval. A side is None when the data do not bound it.
+    """
+
+    estimate: float | None = None
+    ci95: Side | None = None
+    identified_set: Side | None = None
+
+    def shifted(self, by: float) -> Estimate:
+        """With ``by`` added to all numbers."""
+        return self._mapped(lambda number: number + by)
+
+    def exponential(self) -> Estimate:
+        """From the logarithm of a positive constant to the constant."""
+        return self._mapped(lambda number: math.exp(min(number, LARGEST_LOG)))
+
+    def _mapped(self, function: Callable[[float], float]) -> Estimate:
+        def side(ends: Side | None) -> Side | None:
+            return ends and (apply(ends[0]), apply(ends[1]))
+
+        def apply(number: float | None) -> float | None:
+            return None if number is None else function(number)
+
+        return Estimate(apply(self.estimate), side(self.ci95), side(self.identified_set))
+
+
+UNKNOWN = Estimate()
+"""What the data do not identify."""

@@ -1,0 +1,99 @@
+"""The result of a fit of all groups of runs, and its JSON, in which what is not identified is null."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.laws.forms import Cell, GroupComparison, HorizonLaw, JointLaw, LocalLaw, TwoConstraint
+
+if TYPE_CHECKING:
+    from orchestrator.laws.detectors import Comparison
+    from orchestrator.laws.regimes import Regime
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLaws:
+    """All that one group of runs (a model, at one setting of the further axes) says.
+
+    ``regime`` needs weight syncs and ``detectors`` rewards: None where only runs were read.
+    """
+
+    cells: tuple[Cell, ...]
+    local: LocalLaw
+    horizon: HorizonLaw
+    joint: JointLaw
+    two_constraint: TwoConstraint
+    warnings: tuple[str, ...]
+    regime: Regime | None = None
+    detectors: Comparison | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A run that no fit uses, and why."""
+
+    run: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Laws:
+    """The result of ``fit-laws``.
+
+    Attributes:
+        models: One entry per model; per setting of the further axes where there are several.
+        runs: Runs that were read, those left out included.
+        left_out: Runs that no fit uses.
+        comparisons: For each model with several settings of further axes, and for each setting with several models.
+        inputs: What was fitted, and with which code; None outside of a database.
+    """
+
+    models: Mapping[str, ModelLaws]
+    runs: int
+    left_out: tuple[LeftOut, ...]
+    comparisons: tuple[GroupComparison, ...] = ()
+    inputs: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract's ``fit-laws --format json`` as plain Python, without NaN and infinities."""
+        content = {
+            "models": {name: _model_json(model) for name, model in self.models.items()},
+            "runs": self.runs,
+            "left_out": [dataclasses.asdict(left_out) for left_out in self.left_out],
+        }
+        if self.comparisons:
+            content["comparisons"] = [dataclasses.asdict(comparison) for comparison in self.comparisons]
+        if self.inputs is not None:
+            content["inputs"] = self.inputs
+        plain: dict[str, Any] = _plain(content)
+        return plain
+
+
+def _model_json(model: ModelLaws) -> dict[str, Any]:
+    horizon = dataclasses.asdict(model.horizon)
+    no_regime = {"cosine_auc": None, "drift_exponent": {"collapsed": None, "stable": None}}
+    content = {
+        "cells": [dataclasses.asdict(cell) for cell in model.cells],
+        "local": dataclasses.asdict(model.local),
+        "horizon": horizon.pop("censored") | horizon,
+        "joint": dataclasses.asdict(model.joint),
+        "two_constraint": dataclasses.asdict(model.two_constraint),
+        "regime": model.regime.to_json() if model.regime else no_regime,
+        "warnings": list(model.warnings),
+    }
+    return content | ({"detectors": model.detectors.to_json()} if model.detectors else {})
+
+
+def _plain(value: Any) -> Any:
+    """Replace tuples by lists and numbers that JSON cannot say by None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
