@@ -133,7 +133,7 @@ def test_fit_laws_writes_the_figures_beside_the_tables(tmp_path: Path) -> None:
     names = sorted(path.name for path in (tmp_path / "laws").iterdir() if path.name.startswith("org-model"))
     kinds = ("collapse-steps", "eta-T", "phase-diagram")
     assert names == [f"org-model-{kind}.{format}" for kind in kinds for format in ("pdf", "png", "svg")]
-    assert "org/model: no figure drift. No run that is drawn has stored a drift" in result.stderr
+    assert "org/model: no figure drift. No drift from the start is stored" in result.stderr
     begins = {"pdf": b"%PDF", "png": b"\x89PNG", "svg": b"<?xml"}
     for name in names:
         assert (tmp_path / "laws" / name).read_bytes().startswith(begins[name[-3:]])

@@ -20,7 +20,7 @@ from orchestrator.report.figures.phase import phase_diagram
 from orchestrator.report.figures.steps import constant_by_k, steps_by_eta
 from orchestrator.report.trajectories import COSINES, Trajectories
 
-NOT_MEASURED = "No run that is drawn has stored {what}: runs imported as one row each have none."
+NOT_MEASURED = "No {what} is stored of the runs that are drawn: runs imported as one row each have none."
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -107,14 +107,14 @@ def _over_steps(drawn: Trajectories) -> Iterator[Drawn]:
     for column, title, label, metrics in grids:
         name = f"{column.replace('_', '-').removesuffix('-within')}-over-steps"
         if not metrics[column].notna().any():
-            yield Drawn(name, title, NOT_MEASURED.format(what=f"a {label}"), None)
+            yield Drawn(name, title, NOT_MEASURED.format(what=label), None)
             continue
         within = ", within a rollout cycle and averaged over it" if column in COSINES else ""
         caption = f"Over learner steps, rows k, columns η{within}. {about}"
         yield Drawn(name, title, caption, cell_grid(drawn.runs, metrics, column, label), dense=True)
     columns = {name: label for name, label in COSINES.items() if drawn.syncs[name].notna().any()}
     if not (drawn.syncs["drift_from_start"] > 0).any():
-        yield Drawn("drift", "Drift", NOT_MEASURED.format(what="a drift from the start"), None)
+        yield Drawn("drift", "Drift", NOT_MEASURED.format(what="drift from the start"), None)
         return
     caption = (
         f"Distance from the start and cosines over learner steps, by outcome. {about} Dotted and dashed: drift "
