@@ -24,6 +24,8 @@ from orchestrator.report.figures.over_steps import cell_grid, drift_and_cosines
 from orchestrator.report.figures.phase import phase_diagram
 from orchestrator.report.figures.steps import constant_by_k, steps_by_eta
 
+pytestmark = pytest.mark.slow
+
 ETAS = (2.5e-4, 5e-4, 1e-3, 2e-3)
 
 

@@ -13,6 +13,8 @@ from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.result import ModelLaws
 from tests.benchmarks.simulated import GRIDS, World
 
+pytestmark = pytest.mark.slow
+
 GRID = GRIDS["4x7x3"]
 
 

@@ -116,6 +116,7 @@ def weights_of(policy: Policy) -> dict[str, Tensor]:
             if "lora_" not in name}  # fmt: skip
 
 
+@pytest.mark.slow  # peft takes seconds to import
 def test_adapters_stand_on_every_linear_layer_and_start_as_nothing(policy_cache: Path) -> None:
     torch.manual_seed(1)
     random_state = torch.random.get_rng_state()

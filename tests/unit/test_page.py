@@ -18,6 +18,8 @@ from orchestrator.laws.fit import fit_laws
 from orchestrator.report.page import page, write_page
 from tests.measured import write_syncs
 
+pytestmark = pytest.mark.slow
+
 NAME = "<script>alert(1)</script> & \"q\" '{{ 7 * 7 }}'"
 
 
