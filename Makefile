@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 GPU_VENV ?= .venv-gpu
-# Test files are dealt out to so many processes, each with services of its own; many tests mostly wait.
-TEST_PROCESSES ?= 3
+# Test files are dealt out to so many processes, each with services of its own.
+TEST_PROCESSES ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 .PHONY: quickstart test test-vllm gpu-test check bench clean install install-dev services
