@@ -34,6 +34,10 @@ def keeping(name: str, server: Server, folder: Path, cache: Path) -> Workspace:
 def processes_show_nothing(ws: Workspace, launcher: int) -> set[str]:
     """Look at the arguments of all processes of a workspace, and at the environment of those that we started."""
     ours = f"STALESWEEP_RUNS={ws.environment['STALESWEEP_RUNS']}"
+    try:
+        launched_as = Path(f"/proc/{launcher}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return set()
     seen = set()
     for process in Path("/proc").iterdir():
         try:
@@ -43,7 +47,8 @@ def processes_show_nothing(ws: Workspace, launcher: int) -> set[str]:
             continue  # no process, or not any more
         if ours in environment.split("\0"):
             shows_nothing(arguments)
-            if int(process.name) != launcher:  # which has what the user gave it
+            # The launcher has what the user gave it, and so has, for a moment, its copy that is to execute another program.
+            if arguments != launched_as:
                 shows_nothing(environment)
                 seen.add(process.name)
     return seen
