@@ -37,7 +37,7 @@ def processes_show_nothing(ws: Workspace, launcher: int) -> set[str]:
     try:
         launched_as = Path(f"/proc/{launcher}/cmdline").read_bytes().decode(errors="replace")
     except OSError:
-        return set()
+        launched_as = "a launcher that has gone"
     seen = set()
     for process in Path("/proc").iterdir():
         try:
@@ -47,7 +47,7 @@ def processes_show_nothing(ws: Workspace, launcher: int) -> set[str]:
             continue  # no process, or not any more
         if ours in environment.split("\0"):
             shows_nothing(arguments)
-            # The launcher has what the user gave it, and so has, for a moment, its copy that is to execute another program.
+            # The launcher has what the user gave it; so has, for a moment, its copy that will execute a program.
             if arguments != launched_as:
                 shows_nothing(environment)
                 seen.add(process.name)
