@@ -17,8 +17,7 @@ import typer
 from orchestrator import cli_advise, cli_db, cli_doctor, cli_fit, cli_jobs, cli_launch, cli_report, cli_runs
 from orchestrator.cli_import import import_file
 from orchestrator.cli_options import Database, SweepNames
-from orchestrator.cli_output import collect as collecting
-from orchestrator.cli_output import show
+from orchestrator.cli_output import collect_all, one_of, show
 from orchestrator.errors import GridError, NothingToDo, StalesweepError
 
 if TYPE_CHECKING:
@@ -80,11 +79,9 @@ def status(
     from orchestrator.report.progress import progress_view
     from orchestrator.track import status_of
 
-    _one_of("--format", format, ("table", "json"))
+    one_of("--format", format, ("table", "json"))
     with cli_runs.open_store(db) as store:
-        names = sweeps or store.sweep_names()
-        for name in names:
-            collecting(store, name)
+        names = collect_all(store, sweeps)
         if watch:
             _watch(store, names)
         found = [status_of(store, name) for name in names]
@@ -121,8 +118,7 @@ app.command()(exit_codes(cli_advise.advise))
 def collect(sweeps: SweepNames = None, db: Database = None) -> None:
     """Bring what journals hold and the database does not; `status` and `fit-laws` do so too."""
     with cli_runs.open_store(db) as store:
-        for name in sweeps or store.sweep_names():
-            collecting(store, name)
+        collect_all(store, sweeps)
 
 
 @app.command()
@@ -136,7 +132,7 @@ def export(
     """Write everything stored, one tidy file a table."""
     from orchestrator.export import export as write
 
-    _one_of("--format", format, ("parquet", "csv"))
+    one_of("--format", format, ("parquet", "csv"))
     with cli_runs.open_store(db) as store:
         for name in sweeps or []:
             store.sweep_id(name)
@@ -173,11 +169,6 @@ def init(
 
 for action in (cli_db.upgrade, cli_db.current, cli_db.check):
     db_app.command()(exit_codes(action))
-
-
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        _usage(f"{option}: expected {', '.join(allowed[:-1])} or {allowed[-1]}, found {value!r}")
 
 
 def _usage(message: str) -> NoReturn:

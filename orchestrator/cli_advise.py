@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli_options import Database, SweepNames
-from orchestrator.cli_output import collect, one_blas_thread
+from orchestrator.cli_output import collect_all, one_blas_thread, one_of
 from orchestrator.cli_runs import open_store
 from orchestrator.errors import NothingToDo, UsageError
 
@@ -31,14 +31,11 @@ def advise(
     from orchestrator.laws.cells import cells, evidence, groups
     from orchestrator.report.advising import as_json, as_text
 
-    if format not in ("table", "json"):
-        raise UsageError(f"--format: expected table or json, found {format!r}")
+    one_of("--format", format, ("table", "json"))
     if not 0 < risk < 1:
         raise UsageError(f"--risk: expected a share between 0 and 1, found {risk:g}")
     with open_store(db) as store:
-        names = sweeps or store.sweep_names()
-        for name in names:
-            collect(store, name)
+        names = collect_all(store, sweeps)
         of_groups = dict(groups(evidence(frames.runs(store, names))))
     group = _chosen(model, list(of_groups))
     members = of_groups[group]

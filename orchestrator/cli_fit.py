@@ -9,9 +9,8 @@ import typer
 
 from orchestrator import cli_runs
 from orchestrator.cli_options import Database, SweepNames
-from orchestrator.cli_output import collect as collecting
-from orchestrator.cli_output import one_blas_thread, show, width
-from orchestrator.errors import NothingToDo, StoreError, UsageError
+from orchestrator.cli_output import collect_all, one_blas_thread, one_of, show, width
+from orchestrator.errors import NothingToDo, StoreError
 
 if TYPE_CHECKING:
     from orchestrator.db.store import Store
@@ -37,12 +36,10 @@ def fit_laws(
     if history:
         _history(sweeps, format, db)
         return
-    _one_of("--format", format, tables.FORMATS)
+    one_of("--format", format, tables.FORMATS)
     definition = fitting.Definition(detector, fraction, min_evals)
     with cli_runs.open_store(db) as store:
-        names = sweeps or store.sweep_names()
-        for name in names:
-            collecting(store, name)
+        names = collect_all(store, sweeps)
         fitted = fitting.fit(store, names, model=model, definition=definition)
         if fitted.runs.empty:
             raise NothingToDo("no runs to fit" + (f" of model {model!r}" if model else ""))
@@ -81,7 +78,7 @@ def _history(sweeps: list[str] | None, format: str, db: str | None) -> None:
     from orchestrator import frames
     from orchestrator.report.history import history, history_json
 
-    _one_of("--format", format, ("table", "json"))
+    one_of("--format", format, ("table", "json"))
     with cli_runs.open_store(db) as store:
         fits = frames.fits(store, sweeps)
     if fits.empty:
@@ -90,8 +87,3 @@ def _history(sweeps: list[str] | None, format: str, db: str | None) -> None:
         typer.echo(json.dumps(history_json(fits), indent=2, allow_nan=False, ensure_ascii=False))
     else:
         show(history(fits))
-
-
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise UsageError(f"{option}: expected {', '.join(allowed[:-1])} or {allowed[-1]}, found {value!r}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli_options import Database
+from orchestrator.cli_output import one_of
 from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ def import_file(
     from orchestrator.importing.mapping import Options
     from orchestrator.importing.read import read_import
 
-    _one_of("--format", format, FORMATS)
+    one_of("--format", format, FORMATS)
     if detector is not None:
-        _one_of("--detector", detector, DETECTORS)
+        one_of("--detector", detector, DETECTORS)
     constants = {"model": model, "k": k, "eta": eta, "seed": seed, "horizon": horizon}
     values = _pairs("--set", set_ or []) | {name: value for name, value in constants.items() if value is not None}
     options = Options(format, _pairs("--map", map or []), values, tuple(skip or ()), detector, runs)
@@ -77,11 +78,6 @@ def _pairs(option: str, written: list[str]) -> dict[str, str]:
             raise UsageError(f"{option} {pair}: {ours} is given twice")
         pairs[ours] = theirs
     return pairs
-
-
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise UsageError(f"{option}: expected {', '.join(allowed[:-1])} or {allowed[-1]}, found {value!r}")
 
 
 def _check_name(name: str) -> None:

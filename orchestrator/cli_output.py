@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from orchestrator.errors import UsageError
+
 if TYPE_CHECKING:
     from orchestrator.db.store import Store
 
@@ -23,6 +25,24 @@ def collect(store: Store, sweep: str) -> None:
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
     tell_end(store, sweep)
+
+
+def collect_all(store: Store, sweeps: list[str] | None) -> list[str]:
+    """Do so for sweeps, all where none is named, and return their names."""
+    names = sweeps or store.sweep_names()
+    for name in names:
+        collect(store, name)
+    return names
+
+
+def one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Refuse an option's value that is not among the allowed ones, of which there are several.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if value not in allowed:
+        raise UsageError(f"{option}: expected {', '.join(allowed[:-1])} or {allowed[-1]}, found {value!r}")
 
 
 def show(content: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli_options import Database, SweepNames
-from orchestrator.cli_output import collect, one_blas_thread
+from orchestrator.cli_output import collect_all, one_blas_thread
 from orchestrator.cli_runs import open_store
 from orchestrator.errors import NothingToDo, UsageError
 
@@ -25,9 +25,7 @@ def report(
     from orchestrator.report.page import page, write_page
 
     with open_store(db) as store:
-        names = sweeps or store.sweep_names()
-        for name in names:
-            collect(store, name)
+        names = collect_all(store, sweeps)
         fitted = fitting.fit(store, names, model=model)
         if fitted.runs.empty:
             raise NothingToDo("no runs to report on" + (f" of model {model!r}" if model else ""))

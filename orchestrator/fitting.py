@@ -19,7 +19,7 @@ from orchestrator.laws.cells import evidence, groups
 from orchestrator.laws.collapse import ends_between, redetect
 from orchestrator.laws.detectors import STORED, Comparison, compare
 from orchestrator.laws.early import METRICS, first_steps
-from orchestrator.laws.fit import fit_laws
+from orchestrator.laws.fit import fit_evidence
 from orchestrator.laws.regimes import Regime, regime
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.settings import code_version
@@ -81,7 +81,7 @@ def fit(
     evals = series.evals(store, sweeps, model=model)
     counted = {STORED: runs} | {name: redetect(one, runs, evals, syncs) for name, one in detectors.items()}
     rows = {name: evidence(of_definition) for name, of_definition in counted.items()}
-    fits = _fit_each(counted, rows, definition.detector)
+    fits = _fit_each(rows, definition.detector)
     chosen = fits[definition.detector]
     early = series.syncs(store, sweeps, METRICS, model=model, until=_first_steps(rows[STORED]))
     drifts = syncs[["run", "learner_step", "drift_from_start"]]
@@ -147,16 +147,16 @@ def _detectors(store: Store, sweeps: Sequence[str], definition: Definition) -> d
     return found
 
 
-def _fit_each(counted: Mapping[str, pd.DataFrame], rows: Mapping[str, pd.DataFrame], chosen: str) -> dict[str, Laws]:
+def _fit_each(rows: Mapping[str, pd.DataFrame], chosen: str) -> dict[str, Laws]:
     """Fit under each definition, briefly but for the chosen one; where two agree on every run, once."""
     fits: dict[str, Laws] = {}
     outcomes: dict[str, pd.DataFrame] = {}
-    for name in sorted(counted, key=lambda name: name != chosen):
+    for name in sorted(rows, key=lambda name: name != chosen):
         outcome = rows[name].set_index("run")[["state", "lo", "hi"]].sort_index()
         same = next((other for other, seen in outcomes.items() if outcome.equals(seen)), None)
-        fits[name] = fits[same] if same else fit_laws(counted[name], brief=name != chosen)
+        fits[name] = fits[same] if same else fit_evidence(rows[name], brief=name != chosen)
         outcomes[name] = outcome
-    return {name: fits[name] for name in counted}
+    return {name: fits[name] for name in rows}
 
 
 def _finished(rows: pd.DataFrame) -> pd.DataFrame:

@@ -9,13 +9,11 @@ from typing import Any
 
 import pandas as pd
 from scipy.optimize import brentq
-from scipy.special import expit, ndtr
 
 from orchestrator.laws.estimates import Estimate, Side
 from orchestrator.laws.forms import Cell
 from orchestrator.laws.horizon import held_for, identified_terms
 from orchestrator.laws.joint import ALL_LATE, joint_fit
-from orchestrator.laws.likelihood import LATENCY
 from orchestrator.laws.survival import Fit, fit
 
 
@@ -95,7 +93,7 @@ def _advice(found: Fit, cells: Sequence[Cell], k: float, horizon: int, risk: flo
         local=local,
         late=late,
         paper=_paper(found, k, horizon),
-        p_collapse=_p_collapse(found, k, known[binds], horizon),
+        p_collapse=found.p_collapse(k, known[binds], horizon),
         risk=risk,
         eta_at_risk=_eta_at_risk(found, k, horizon, risk, known[binds]),
         nearest=_nearest(cells, k, known[binds]),
@@ -112,32 +110,21 @@ def _smaller(sides: Sequence[Side]) -> Side | None:
 
 
 def _paper(found: Fit, k: float, horizon: int) -> float | None:
-    law = found.under(b=1.0, q=0.0)
+    law = found.ballistic
     if law is None:
         return None
     limits = [law.c_horizon_point / horizon]
-    local = found.under(a=1.0) if found.outcomes.immune else None
+    local = found.inverse if found.outcomes.immune else None
     if local is not None and local.grows:
         limits.append(local.c_local_point / k)
     return min(limits)
-
-
-def _p_collapse(found: Fit, k: float, eta: float, horizon: int) -> float:
-    at_eta, at_k = found.centre
-    log_eta, log_k = math.log(eta) - at_eta, math.log(k) - at_k
-    b, q, c, log_sigma, *odds = (float(number) for number in found.maximum.parameters)
-    within = float(ndtr((math.log(horizon) - (c - b * log_eta - q * log_k)) / math.exp(log_sigma)))
-    if not found.outcomes.immune:
-        return within
-    assert len(found.maximum.parameters) == LATENCY + len(odds)
-    return float(expit(odds[0] + odds[1] * log_eta + odds[2] * log_k)) * within
 
 
 def _eta_at_risk(found: Fit, k: float, horizon: int, risk: float, limit: float) -> float | None:
     """Where the expected share crosses the risk, within a factor of 1,000 of the laws' limit."""
 
     def excess(log_eta: float) -> float:
-        return _p_collapse(found, k, math.exp(log_eta), horizon) - risk
+        return found.p_collapse(k, math.exp(log_eta), horizon) - risk
 
     low, high = math.log(limit / 1e3), math.log(limit * 1e3)
     if excess(low) > 0 or excess(high) < 0:

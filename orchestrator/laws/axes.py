@@ -7,7 +7,6 @@ then levels too. What each step loses in likelihood tests it. Scatter σ stays e
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,14 +14,15 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
+from orchestrator.laws.estimates import LARGEST_LOG
 from orchestrator.laws.forms import GroupComparison, GroupTest
 from orchestrator.laws.horizon import identified_terms
 from orchestrator.laws.identified import Array
 from orchestrator.laws.joint import LEAST_SURVIVORS
 from orchestrator.laws.likelihood import (
     LATENCY,
+    LOG_SIGMA,
     PARAMETERS,
-    SIGMA_FLOOR,
     Held,
     Outcomes,
     Restriction,
@@ -110,9 +110,8 @@ class _Together:
             each = [negative_log_likelihood(own, one) for own, one in zip(parameters, self.outcomes, strict=True)]
             return sum(value for value, _ in each), matrix.T @ np.concatenate([gradient for _, gradient in each])
 
-        floor = (math.log(SIGMA_FLOOR), math.log(1e3))
         sigmas = self._places("log_sigma")
-        bounds = [floor if column[sigmas].any() else (None, None) for column in matrix.T]
+        bounds = [LOG_SIGMA if column[sigmas].any() else (None, None) for column in matrix.T]
         first = np.linalg.lstsq(matrix, start, rcond=None)[0]
         result = minimize(objective, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 2000})
         return -float(result.fun), matrix @ result.x
@@ -138,4 +137,4 @@ class _Together:
             level = -parameters[self._places("z0")] / parameters[self._places("z1")]
         else:
             return ()
-        return tuple(float(factor) for factor in np.exp(np.clip(level - level[0], -700, 700)))
+        return tuple(float(factor) for factor in np.exp(np.clip(level - level[0], -LARGEST_LOG, LARGEST_LOG)))

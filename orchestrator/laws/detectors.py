@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.laws.estimates import Estimate
+from orchestrator.laws.estimates import Estimate, contains
 from orchestrator.laws.forms import Bracket, Cell
 from orchestrator.laws.result import ModelLaws
 
 STORED = "stored"
 """Not a definition of its own: what each run was called when it ended, or was imported."""
-
-ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +144,7 @@ def _each(texts: Mapping[str, str]) -> str:
 
 def _holds_one(exponent: Estimate) -> bool | None:
     ends = exponent.ci95 or exponent.identified_set
-    if ends is None:
-        return None
-    low, high = ends
-    return (low is None or low <= 1 + ROUNDING) and (high is None or high >= 1 - ROUNDING)
+    return None if ends is None else contains(ends, 1.0)
 
 
 def _moves(brackets: Sequence[Bracket], etas: Sequence[float]) -> bool:

@@ -7,6 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 Side = tuple[float | None, float | None]
+"""Ends of a range; None where it is open."""
+
+ROUNDING = 1e-9
+"""A value this close to an end is inside."""
 
 LARGEST_LOG = 700.0
 """Larger logarithms have no exponential in double precision."""
@@ -47,3 +51,9 @@ class Estimate:
 
 UNKNOWN = Estimate()
 """What the data do not identify."""
+
+
+def contains(ends: Side, value: float) -> bool:
+    """Whether a range holds a value."""
+    low, high = ends
+    return (low is None or low <= value + ROUNDING) and (high is None or high >= value - ROUNDING)

@@ -29,7 +29,11 @@ def fit_laws(runs: pd.DataFrame, *, brief: bool = False) -> Laws:
         brief: Only what the comparison of several definitions of collapse needs: the local law, and the horizon law
             over all runs.
     """
-    rows = evidence(runs)
+    return fit_evidence(evidence(runs), brief=brief)
+
+
+def fit_evidence(rows: pd.DataFrame, *, brief: bool = False) -> Laws:
+    """The same for what `orchestrator.laws.cells.evidence` has made of runs."""
     of_groups = dict(groups(rows))
     return Laws(
         models={name: _fit_group(members, brief) for name, members in of_groups.items()},
@@ -62,7 +66,7 @@ def _fit_group(members: pd.DataFrame, brief: bool) -> ModelLaws:
     terms, about_terms = identified_terms(bounded[bounded["collapsed"]])
     local, about_local = local_law(of_group)
     horizon, about_horizon = horizon_law(bounded, of_group, terms, brief=brief)
-    joint, joint_fit, about_joint = joint_law(bounded, () if brief else terms)
+    joint, joint_fit, about_joint = (JointLaw(), None, []) if brief else joint_law(bounded, terms)
     return ModelLaws(
         cells=of_group,
         local=local,

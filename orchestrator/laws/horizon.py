@@ -39,7 +39,6 @@ def horizon_law(
     Args:
         rows: Evidence that bounds T*: ``k``, ``eta``, ``lo``, ``hi``, ``collapsed``.
         cells: The group's cells, for the spread of η·T*.
-
         terms: What `identified_terms` found.
         brief: Only the exponents, the constant and the test of the law, with all runs.
 
@@ -108,7 +107,7 @@ def held_for(terms: Sequence[str]) -> dict[str, float]:
 
 def describe(free: Fit, terms: Sequence[str], *, brief: bool = False) -> HorizonFit:
     """The horizon law's numbers from a fit in which nothing is held but what the data do not identify."""
-    law = free.under(b=1.0, q=0.0) if terms else free
+    law = free.ballistic if terms else free
     constant = law.c_horizon if law else Estimate()
     if not terms:
         return HorizonFit(constant=constant, n_collapsed=free.n_collapsed, n_censored=free.n_censored)
@@ -118,7 +117,7 @@ def describe(free: Fit, terms: Sequence[str], *, brief: bool = False) -> Horizon
         constant=constant,
         prefactor=Estimate(free.c_horizon_point),
         sigma=Estimate() if brief else free.sigma(),
-        p_law=free.p_under(b=1.0, q=0.0) if "k" in terms else None,
+        p_law=free.p_of(free.ballistic) if "k" in terms else None,
         alternatives=() if brief else _alternatives(free, terms),
         n_collapsed=free.n_collapsed,
         n_censored=free.n_censored,

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 
+from orchestrator.laws.estimates import Side
+
 Array = NDArray[np.float64]
-Side = tuple[float | None, float | None]
 
 SLACK = 1e-12
 """Loosens bounds that touch, so that rounding does not empty a set of a single point."""

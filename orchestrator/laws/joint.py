@@ -43,19 +43,19 @@ def joint_law(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[JointLaw, Fit |
     law = fit(rows, immune=False, values=held_for(terms))
     found = JointLaw(
         horizon=describe(free, terms),
-        p_laws=free.p_under(a=1.0, b=1.0, q=0.0),
+        p_laws=free.p_of(free.under(a=1.0, b=1.0, q=0.0)),
         aic=free.aic,
         aic_all_susceptible=law.aic if law else None,
     )
     if law and law.aic <= free.aic:
         return found, None, [ALL_LATE]
-    local = free.under(a=1.0)
+    local = free.inverse
     found = replace(
         found,
         exponent=free.estimate("a"),
         constant=local.c_local if local and local.grows else Estimate(),
         width=width(float(free.maximum.parameters[LATENCY + 1])),
-        p_exponent_is_1=free.p_under(a=1.0),
+        p_exponent_is_1=free.p_of(local),
         immune=_immune(free),
     )
     return found, free, _on_open_sides(found)

@@ -27,6 +27,9 @@ from orchestrator.laws.logistic import information_penalty
 SIGMA_FLOOR = 1e-3
 """Smallest σ that is tried. Intervals of T* that one line passes through leave the likelihood flat down to it."""
 
+LOG_SIGMA = (math.log(SIGMA_FLOOR), math.log(1e3))
+"""Bounds of log σ in every search."""
+
 LARGEST_EXPONENT = 300.0
 """Of e, in gradients; sums and squares of such numbers stay finite."""
 
@@ -200,8 +203,7 @@ def maximise(outcomes: Outcomes, restriction: Restriction, starts: Sequence[Arra
         value, gradient = negative_log_likelihood(matrix @ free + offset, outcomes)
         return value, matrix.T @ gradient
 
-    floor = (math.log(SIGMA_FLOOR), math.log(1e3))
-    bounds = [floor if column[3] else (None, None) for column in matrix.T]
+    bounds = [LOG_SIGMA if column[3] else (None, None) for column in matrix.T]
     best: Maximum | None = None
     for start in starts or _starts(outcomes):
         result = minimize(

@@ -16,7 +16,7 @@ from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
 
-Side = tuple[float | None, float | None]
+from orchestrator.laws.estimates import LARGEST_LOG, Side
 
 
 class HasLogLikelihood(Protocol):
@@ -52,7 +52,7 @@ def threshold(n: int, p: int) -> float:
 def p_value(loss: float, n: int, p: int, restrictions: int) -> float:
     """Of a loss 2·Δ log L under so many linear restrictions of p coefficients."""
     freedom = n - p
-    ratio = freedom / restrictions * math.expm1(min(max(loss, 0.0) / n, 700.0))
+    ratio = freedom / restrictions * math.expm1(min(max(loss, 0.0) / n, LARGEST_LOG))
     return float(f_distribution.sf(ratio, restrictions, freedom))
 
 

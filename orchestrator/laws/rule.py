@@ -21,7 +21,7 @@ def two_constraint(cells: Sequence[Cell], free: Fit) -> TwoConstraint:
         cells: Of one group.
         free: The joint fit of the group. C_local is taken under a = 1, C_horizon under b = 1 and q = 0.
     """
-    local, horizon = free.under(a=1.0), free.under(b=1.0, q=0.0)
+    local, horizon = free.inverse, free.ballistic
     fitted = _constants(local, horizon)
     if local is None or horizon is None or fitted is None:
         return TwoConstraint()

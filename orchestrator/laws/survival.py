@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
+from scipy.special import expit, ndtr
 
 from orchestrator.laws.estimates import LARGEST_LOG, Estimate
 from orchestrator.laws.identified import Array
@@ -81,11 +82,11 @@ class Fit:
         return float(2 * free - 2 * self.log_likelihood)
 
     def value(self, name: str) -> float:
-        """``b``, ``q``, ``c``, ``log_sigma`` or ``a``."""
-        b, q, c, log_sigma, *odds = (float(number) for number in self.maximum.parameters)
+        """``b``, ``q``, ``log_sigma`` or ``a``."""
+        b, q, _, log_sigma, *odds = (float(number) for number in self.maximum.parameters)
         if name == "a":
             return odds[2] / odds[1]
-        return {"b": b, "q": q, "c": c, "log_sigma": log_sigma}[name]
+        return {"b": b, "q": q, "log_sigma": log_sigma}[name]
 
     def under(self, *, a: float | None = None, **values: float) -> Fit | None:
         """The fit with more parameters held."""
@@ -93,15 +94,25 @@ class Fit:
         found = self._near(self.maximum, held)
         return None if found is None else replace(self, held=held, maximum=found)
 
-    def p_under(self, *, a: float | None = None, **values: float) -> float | None:
-        """Of the test that parameters have these values."""
-        restricted = self.under(a=a, **values)
+    @cached_property
+    def ballistic(self) -> Fit | None:
+        """The fit under the paper's b = 1 and q = 0."""
+        return self.under(b=1.0, q=0.0)
+
+    @cached_property
+    def inverse(self) -> Fit | None:
+        """The fit under the paper's a = 1."""
+        return self.under(a=1.0)
+
+    def p_of(self, restricted: Fit | None) -> float | None:
+        """Of the test of a fit from `under`; None without one."""
         if restricted is None:
             return None
         loss = 2 * (self.maximum.log_likelihood - restricted.maximum.log_likelihood)
-        if a is None:
-            return p_value(loss, self.n_collapsed, self.coefficients, len(values))
-        return chi2_p_value(loss, 1 + len(values))
+        values = len(restricted.held.values) - len(self.held.values)
+        if restricted.held.a is None:
+            return p_value(loss, self.n_collapsed, self.coefficients, values)
+        return chi2_p_value(loss, 1 + values)
 
     def estimate(self, name: str) -> Estimate:
         """``b``, ``q`` or ``a`` with its interval by profile likelihood."""
@@ -184,9 +195,7 @@ class Fit:
         if -best.fun <= IMPOSSIBLE:
             return Estimate()
         peak = _Peak(-float(best.fun))
-        ends = interval(
-            peak, lambda x, _: _Peak(adjusted(x)), float(best.x), threshold(self.n_collapsed, self.coefficients)
-        )
+        ends = interval(peak, lambda x, _: _Peak(adjusted(x)), float(best.x), self._allowed)
         return Estimate(float(best.x), ends).exponential()
 
     def _information(self, parameters: Array) -> Array:
@@ -225,6 +234,16 @@ class Fit:
         at_eta, at_k = self.centre
         b, q, c = (float(number) for number in self.maximum.parameters[:3])
         return math.exp(min(c + b * at_eta + q * at_k, LARGEST_LOG))
+
+    def p_collapse(self, k: float, eta: float, horizon: float) -> float:
+        """Expected share of runs that collapse within so many learner steps."""
+        at_eta, at_k = self.centre
+        log_eta, log_k = math.log(eta) - at_eta, math.log(k) - at_k
+        b, q, c, log_sigma, *odds = (float(number) for number in self.maximum.parameters)
+        within = float(ndtr((math.log(horizon) - (c - b * log_eta - q * log_k)) / math.exp(log_sigma)))
+        if not self.outcomes.immune:
+            return within
+        return float(expit(odds[0] + odds[1] * log_eta + odds[2] * log_k)) * within
 
     @property
     def grows(self) -> bool:

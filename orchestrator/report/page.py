@@ -20,6 +20,7 @@ from orchestrator.report import figures
 from orchestrator.report.figures import style
 from orchestrator.report.verdicts import bracket_texts, cell_lines, left_out_texts, quantities, scientific, summary
 from orchestrator.report.verdicts import verdicts as what_it_says
+from orchestrator.report.whole import write_whole
 from orchestrator.settings import code_version
 
 _KINDS = {"sqlite": "a SQLite file", "postgresql": "a PostgreSQL database"}
@@ -73,9 +74,7 @@ def page(store: Store, laws: Laws, runs: pd.DataFrame, model: str | None = None)
 def write_page(text: str, path: Path) -> None:
     """Put the page where it belongs, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.partial")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    write_whole(path, text.encode())
 
 
 _STATES = ("collapsed", "degraded", "stable", "failed", "lost", "cancelled", "running", "queued", "pending")

@@ -28,6 +28,7 @@ from orchestrator.report.verdicts import (
     summary,
     verdicts,
 )
+from orchestrator.report.whole import write_whole
 
 Format = Literal["table", "markdown", "latex", "csv", "json"]
 
@@ -63,10 +64,7 @@ def write_all(laws: Laws, folder: Path) -> list[Path]:
     names = {"markdown": "laws.md", "latex": "laws.tex", "csv": "cells.csv", "json": "laws.json", "table": "laws.txt"}
     paths = []
     for format, name in names.items():
-        path = folder / name
-        aside = path.with_name(f".{name}.partial")
-        aside.write_text(render(laws, format, width=100), encoding="utf-8")
-        paths.append(aside.replace(path))
+        paths.append(write_whole(folder / name, render(laws, format, width=100).encode()))
     return paths
 
 

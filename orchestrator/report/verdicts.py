@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.laws.estimates import Estimate, Side
+from orchestrator.laws.estimates import Estimate, Side, contains
 from orchestrator.laws.forms import Cell, GroupComparison, HorizonFit, JointLaw, LocalLaw
 from orchestrator.laws.result import Laws, ModelLaws
 
@@ -179,12 +179,10 @@ def _on_boundary(local: LocalLaw) -> list[str]:
             f"a = 1 (k·η_max constant) {_tested(local.p_exponent_is_1)}."
         )
     if ends and ends != (None, None):
-        lo, hi = ends
-        rounding = 1e-9
-        inside = (lo is None or lo <= 1 + rounding) and (hi is None or hi >= 1 - rounding)
+        where = "within" if contains(ends, 1.0) else "outside"
         sentences.append(
             f"A sharp boundary between the tested η would have a in the range {_range(ends, decimal)}: that is how far "
-            f"the grid resolves a, not a confidence interval. a = 1 lies {'within' if inside else 'outside'} it."
+            f"the grid resolves a, not a confidence interval. a = 1 lies {where} it."
         )
     return sentences
 

@@ -19,6 +19,7 @@ from orchestrator.report.figures.over_steps import cell_grid, drift_and_cosines
 from orchestrator.report.figures.phase import phase_diagram
 from orchestrator.report.figures.steps import constant_by_k, steps_by_eta
 from orchestrator.report.trajectories import COSINES, Trajectories
+from orchestrator.report.whole import write_whole
 
 NOT_MEASURED = "No {what} is stored of the runs that are drawn: runs imported as one row each have none."
 
@@ -78,9 +79,7 @@ def write_figures(store: Store, laws: Laws, runs: pd.DataFrame, folder: Path) ->
             continue
         for format in style.FORMATS:
             path = folder / f"{prefixes[model]}-{drawn.name}.{format}"
-            aside = path.with_name(f".{path.name}.partial")
-            aside.write_bytes(style.content(drawn.figure, format))
-            yield aside.replace(path)
+            yield write_whole(path, style.content(drawn.figure, format))
 
 
 def _of_model(store: Store, model: ModelLaws, finished: pd.DataFrame) -> Iterator[Drawn]:
