@@ -34,24 +34,32 @@ def keeping(name: str, server: Server, folder: Path, cache: Path) -> Workspace:
 def processes_show_nothing(ws: Workspace, launcher: int) -> set[str]:
     """Look at the arguments of all processes of a workspace, and at the environment of those that we started."""
     ours = f"STALESWEEP_RUNS={ws.environment['STALESWEEP_RUNS']}"
-    try:
-        launched_as = Path(f"/proc/{launcher}/cmdline").read_bytes().decode(errors="replace")
-    except OSError:
-        launched_as = "a launcher that has gone"
+    launched_as = look(launcher)
     seen = set()
-    for process in Path("/proc").iterdir():
-        try:
-            environment = (process / "environ").read_bytes().decode(errors="replace")
-            arguments = (process / "cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            continue  # no process, or not any more
+    for folder in Path("/proc").iterdir():
+        found = look(int(folder.name)) if folder.name.isdecimal() else None
+        if found is None:
+            continue
+        arguments, environment = found
         if ours in environment.split("\0"):
             shows_nothing(arguments)
             # The launcher has what the user gave it; so has, for a moment, its copy that will execute a program.
-            if arguments != launched_as:
+            if launched_as is None or arguments != launched_as[0]:
                 shows_nothing(environment)
-                seen.add(process.name)
+                seen.add(folder.name)
     return seen
+
+
+def look(process: int) -> tuple[str, str] | None:
+    """Arguments and environment of one program: None where the process ended, or executed another one meanwhile."""
+    folder = Path(f"/proc/{process}")
+    try:
+        before = (folder / "cmdline").read_bytes()
+        environment = (folder / "environ").read_bytes()
+        after = (folder / "cmdline").read_bytes()
+    except OSError:
+        return None
+    return (before.decode(errors="replace"), environment.decode(errors="replace")) if before == after else None
 
 
 def files_show_nothing(folder: Path) -> None:
