@@ -1,0 +1,319 @@
+"""The fits of the laws against lifelines and statsmodels, which share no code with them.
+
+Each test's docstring says where the two define something differently. No second implementation was found of Firth's
+penalty (its optimum is searched here with statsmodels' likelihood and information instead), of Newcombe's interval of
+an AUC, of Obuchowski's variance and of Cox and Reid's adjustment of σ with censoring.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from laws_data import simulated, tiny_sweep
+from library_fits import FIT, all_susceptible, scaled_times, with_immune
+from lifelines import LogNormalAFTFitter, LogNormalFitter, MixtureCureFitter
+from scipy.optimize import minimize
+from scipy.stats import chi2
+from scipy.stats import f as f_distribution
+from scipy.stats import t as t_distribution
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.nonparametric import rank_compare_2indep
+
+from orchestrator.laws import logistic, survival
+from orchestrator.laws.axes import compare_groups
+from orchestrator.laws.cells import evidence
+from orchestrator.laws.fit import fit_laws
+from orchestrator.laws.logistic import PENALTY
+from orchestrator.laws.result import ModelLaws
+from orchestrator.laws.separation import holm, separation, variance
+from tests.benchmarks.simulated import GRIDS, World
+
+pytestmark = [
+    pytest.mark.slow,
+    # lifelines calls pandas in ways that pandas 4 will refuse
+    pytest.mark.filterwarnings("ignore:Starting with pandas version 4.0"),
+]
+
+WIDTH = 1e-5
+"""Of the intervals that stand for a known T*, relative to it."""
+
+END = 5e-3
+"""How far the loss at an interval's end may be off, as a share: ends are searched to 2e-3 of their distance."""
+
+
+def laws(runs: pd.DataFrame) -> ModelLaws:
+    (model,) = fit_laws(runs).models.values()
+    return model
+
+
+def bounded(runs: pd.DataFrame) -> pd.DataFrame:
+    rows = evidence(runs)
+    return rows[rows["bounds"]].reset_index(drop=True)
+
+
+def known_exactly() -> pd.DataFrame:
+    runs = simulated(1.3, 0.2, 0.4, 1, horizon=10**9).iloc[::12]
+    return bounded(runs).assign(lo=lambda rows: rows["hi"] * (1 - WIDTH), seed=0)
+
+
+def world() -> pd.DataFrame:
+    return World(0.5, 1.6, 0.2).sweep(GRIDS["4x7x3"], 1)[0]
+
+
+def overlapping() -> pd.DataFrame:
+    """No line separates the runs that collapsed, so that there is an optimum without a penalty."""
+    return World(0.5, 1.6, 0.2, steepness=2.0, lost=0.0).sweep(GRIDS["4x7x3"], 1)[0]
+
+
+def allowed(n: int, p: int) -> float:
+    """The documented loss at the ends of an interval."""
+    return n * math.log1p(t_distribution.ppf(0.975, n - p) ** 2 / (n - p))
+
+
+DATA = {
+    "T* known exactly": lambda: (known_exactly(), {}),
+    "T* known to 8 steps": lambda: (bounded(simulated(1.3, 0.2, 0.4, 1, horizon=10**9)), {}),
+    "right-censored": lambda: (bounded(simulated(2.0, 0.3, 0.5, 2)), {}),
+    "one k, right-censored": lambda: (bounded(simulated(1.0, 0.0, 0.6, 3).query("k == 8")), {"q": 0.0}),
+    "a real sweep": lambda: (bounded(tiny_sweep()), {}),
+    "lost runs": lambda: (bounded(world()), {}),
+}
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_the_horizon_law_is_log_normal_regression(data: str) -> None:
+    """The fit has the σ of maximum likelihood; the σ that is shown is adjusted."""
+    rows, held = DATA[data]()
+    ours, theirs = survival.fit(rows, immune=False, values=held), all_susceptible(rows, held)
+    assert ours is not None
+    assert ours.log_likelihood == pytest.approx(theirs.log_likelihood, abs=1e-7)
+    assert ours.aic == pytest.approx(theirs.aic, abs=2e-7)
+    assert math.log(ours.c_horizon_point) == pytest.approx(theirs.values["c"], abs=1e-5)
+    for name in theirs.values.keys() - {"c"}:
+        assert ours.value(name) == pytest.approx(theirs.values[name], abs=2e-6), name
+
+
+def test_the_numbers_shown_of_the_horizon_law() -> None:
+    """p has an F distribution here, lifelines' likelihood ratio test χ²; the statistic is the same."""
+    runs = simulated(1.2, 0.1, 0.5, 4)
+    rows, found = bounded(runs), laws(runs).horizon.censored
+    free = all_susceptible(rows)
+    assert found.eta_exponent.estimate == pytest.approx(free.values["b"], abs=1e-6)
+    assert found.k_exponent.estimate == pytest.approx(free.values["q"], abs=1e-6)
+    assert math.log(found.prefactor.estimate) == pytest.approx(free.values["c"], abs=1e-5)
+
+    readings = {"ballistic": {"b": 1.0, "q": 0.0}, "diffusive": {"b": 2.0, "q": 0.0}, "eta": {"q": 0.0}}
+    fits = {"eta and k": free} | {name: all_susceptible(rows, held) for name, held in readings.items()}
+    assert {one.name: one.aic for one in found.alternatives} == pytest.approx(
+        {name: one.aic for name, one in fits.items()}, abs=1e-6
+    )
+    assert math.log(found.constant.estimate) == pytest.approx(fits["ballistic"].values["c"], abs=1e-6)
+
+    n, threshold = found.n_collapsed, allowed(found.n_collapsed, 3)
+    loss = 2 * (free.log_likelihood - fits["ballistic"].log_likelihood)
+    ratio = (n - 3) / 2 * math.expm1(loss / n)
+    assert found.p_law == pytest.approx(f_distribution.sf(ratio, 2, n - 3), rel=1e-5)
+    for name, value in (("b", found.eta_exponent), ("q", found.k_exponent)):
+        for end in value.ci95:
+            loss = 2 * (free.log_likelihood - all_susceptible(rows, {name: end}).log_likelihood)
+            assert loss == pytest.approx(threshold, rel=END), (name, end)
+
+
+def test_known_collapse_steps_give_the_intervals_and_tests_of_least_squares() -> None:
+    """Akaike's criterion counts σ here, not in statsmodels; a density there is a probability here."""
+    rows = known_exactly()
+    found = survival.fit(rows, immune=False, values={})
+    assert found is not None and found.ballistic is not None
+    n = len(rows)
+    design = np.column_stack([-np.log(rows["eta"]), -np.log(rows["k"]), np.ones(n)])
+    line = sm.OLS(np.log(rows["hi"].to_numpy()) - WIDTH / 2, design).fit()
+    probability = n * math.log(-math.log1p(-WIDTH))
+    assert found.log_likelihood == pytest.approx(line.llf + probability, abs=1e-5)
+    assert found.aic == pytest.approx(line.aic + 2 - 2 * probability, abs=2e-5)
+    for place, name in enumerate(("b", "q")):
+        low, high = line.conf_int()[place]
+        assert found.value(name) == pytest.approx(line.params[place], abs=1e-4 * (high - low))
+        assert found.estimate(name).ci95 == pytest.approx((low, high), abs=2e-3 * (high - low))
+    test = line.f_test((np.eye(3)[:2], [1.0, 0.0]))
+    assert found.p_of(found.ballistic) == pytest.approx(float(test.pvalue), rel=1e-4)
+
+    median = found.median_at(4, 5e-4)
+    low, high = line.get_prediction([-math.log(5e-4), -math.log(4), 1.0]).conf_int()[0]
+    assert np.log(median.ci95) == pytest.approx((low, high), abs=2e-3 * (high - low))
+    law = sm.OLS(line.model.endog + np.log(rows["eta"].to_numpy()), np.ones(n)).fit()
+    constant, (low, high) = found.ballistic.c_horizon, law.conf_int()[0]
+    assert math.log(constant.estimate) == pytest.approx(law.params[0], abs=1e-4)
+    assert np.log(constant.ci95) == pytest.approx((low, high), abs=2e-3 * (high - low))
+
+    sigma, freedom = found.sigma(), line.df_resid
+    assert sigma.estimate == pytest.approx(math.sqrt(line.mse_resid), rel=1e-2)
+    for end in sigma.ci95:  # of the likelihood of the residuals alone
+        share = line.mse_resid / end**2
+        assert freedom * (share - 1 - math.log(share)) == pytest.approx(allowed(n, 3), rel=2 * END)
+
+
+@pytest.mark.parametrize("weight", [0.0, PENALTY])
+def test_both_laws_are_a_mixture_cure_regression(weight: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logistic, "PENALTY", weight)
+    rows = bounded(world())
+    ours, theirs = survival.fit(rows, immune=True, values={}), with_immune(rows, weight)
+    assert ours is not None
+    assert ours.maximum.log_likelihood == pytest.approx(theirs.log_likelihood, abs=1e-7)
+    assert ours.aic == pytest.approx(theirs.aic, abs=1e-5)
+    for name in ("b", "q", "log_sigma", "a"):
+        assert ours.value(name) == pytest.approx(theirs.values[name], abs=5e-6), name
+
+
+def test_the_numbers_shown_of_both_laws() -> None:
+    runs = world()
+    rows, found = bounded(runs), laws(runs).joint
+    free, ballistic = with_immune(rows, PENALTY), {"b": 1.0, "q": 0.0}
+    assert found.exponent.estimate == pytest.approx(free.values["a"], abs=5e-6)
+    assert found.horizon.eta_exponent.estimate == pytest.approx(free.values["b"], abs=5e-6)
+    assert found.horizon.k_exponent.estimate == pytest.approx(free.values["q"], abs=5e-6)
+    assert found.width == pytest.approx(math.exp(2 * math.log(9) / free.values["slope"]), rel=1e-5)
+    assert found.aic == pytest.approx(free.aic, abs=1e-5)
+    assert found.aic_all_susceptible == pytest.approx(all_susceptible(rows).aic, abs=1e-5)
+
+    local, law, both = (with_immune(rows, PENALTY, *args) for args in (({}, 1.0), (ballistic,), (ballistic, 1.0)))
+    assert math.log(found.constant.estimate) == pytest.approx(local.values["at"], abs=1e-5)
+    assert math.log(found.horizon.constant.estimate) == pytest.approx(law.values["c"], abs=1e-5)
+    for p, restricted, restrictions in ((found.p_exponent_is_1, local, 1), (found.p_laws, both, 3)):
+        loss = 2 * (free.log_likelihood - restricted.log_likelihood)
+        assert p == pytest.approx(chi2.sf(loss, restrictions), rel=1e-5)
+
+    for end in found.exponent.ci95:
+        loss = 2 * (free.log_likelihood - with_immune(rows, PENALTY, a=end).log_likelihood)
+        assert loss == pytest.approx(chi2.ppf(0.95, 1), rel=END), end
+    for end in found.horizon.eta_exponent.ci95:
+        loss = 2 * (free.log_likelihood - with_immune(rows, PENALTY, {"b": end}).log_likelihood)
+        assert loss == pytest.approx(allowed(found.horizon.n_collapsed, 3), rel=END), end
+
+
+def test_cells_that_are_all_alike_are_one_univariate_mixture_cure_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """lifelines takes T* as known, so that it has densities where the laws have probabilities of narrow intervals."""
+    monkeypatch.setattr(logistic, "PENALTY", 0.0)
+    steps = np.exp(4 + 0.5 * np.random.default_rng(5).standard_normal(30))
+    end = np.where(np.arange(30) < 10, 90.0, 150.0)
+    collapsed = (steps <= end) & (np.arange(30) % 3 > 0)
+    seen = np.where(collapsed, steps * (1 - WIDTH / 2), end)
+    theirs = MixtureCureFitter(base_fitter=LogNormalFitter()).fit_right_censoring(seen, collapsed)
+
+    alike = pd.DataFrame({"collapsed": collapsed, "lo": end, "hi": np.inf, "seed": range(30)})
+    alike.loc[collapsed, ["lo", "hi"]] = np.column_stack([steps * (1 - WIDTH), steps])[collapsed]
+    cells = [alike.assign(k=k, eta=eta) for k in (2, 8) for eta in (1e-3, 2e-3)]
+    ours = survival.fit(pd.concat(cells), immune=True, values={})
+    assert ours is not None
+    probability = np.log(steps[collapsed] * WIDTH).sum()
+    assert ours.maximum.log_likelihood == pytest.approx(4 * (theirs.log_likelihood_ + probability), abs=1e-5)
+    b, q, c, log_sigma, z0, z1, z2 = ours.maximum.parameters
+    assert [b, q, z1, z2] == pytest.approx([0, 0, 0, 0], abs=1e-5)
+    assert c == pytest.approx(theirs.mu_, abs=1e-4)
+    assert math.exp(log_sigma) == pytest.approx(theirs.sigma_, rel=1e-4)
+    assert 1 / (1 + math.exp(z0)) == pytest.approx(theirs.cured_fraction_, abs=1e-4)
+
+
+def test_shared_slopes_are_one_regression_with_a_sigma_for_each_group() -> None:
+    """p has an F distribution here, that of the statistic; lifelines gives the likelihoods alone."""
+    groups = [bounded(simulated(b, 0.1, 0.5, seed, horizon=10**9).iloc[::2]) for b, seed in ((1.2, 6), (1.4, 7))]
+    comparison = compare_groups({f"group {number}": rows for number, rows in enumerate(groups)})
+    assert comparison is not None
+    each = [scaled_times(rows, {}).assign(other=float(number)) for number, rows in enumerate(groups)]
+    together = pd.concat(each, ignore_index=True)
+    own, slopes, all_shared = (
+        float(
+            LogNormalAFTFitter()
+            .fit_interval_censoring(together, "lo", "hi", formula=mean, ancillary="other", fit_options=FIT)
+            .log_likelihood_
+        )
+        for mean in ("(b + q) * other", "b + q + other", "b + q")
+    )
+    n = len(together)
+    steps = {"exponents of T*": (own - slopes, 6, 2), "constant of T*": (slopes - all_shared, 4, 1)}
+    assert [test.what for test in comparison.tests] == list(steps)
+    for test in comparison.tests:
+        loss, free, restrictions = steps[test.what]
+        ratio = (n - free) / restrictions * math.expm1(2 * loss / n)
+        assert 1e-12 < test.p == pytest.approx(f_distribution.sf(ratio, restrictions, n - free), rel=1e-4)
+
+
+FREE = np.eye(3)
+
+
+def inverse(a: float, c: float | None = None) -> np.ndarray:
+    """What the coefficients of 1, log η and log k are with a held, and C as well: η_max = C·k^−a."""
+    return np.array([[1.0, 0.0], [0.0, 1.0], [0.0, a]] if c is None else [[-math.log(c)], [1.0], [a]])
+
+
+def logit(runs: pd.DataFrame, embed: np.ndarray) -> sm.Logit:
+    """statsmodels' regression of collapse on log η and log k."""
+    design = np.column_stack([np.ones(len(runs)), np.log(runs["eta"]), np.log(runs["k"].astype(float))])
+    return sm.Logit((runs["state"] == "collapsed").to_numpy(dtype=float), design @ embed)
+
+
+def penalised(runs: pd.DataFrame, embed: np.ndarray) -> tuple[float, np.ndarray]:
+    """The maximum of statsmodels' log-likelihood and log-determinant, and all coefficients there."""
+    full, restricted = logit(runs, FREE), logit(runs, embed)
+
+    def objective(x: np.ndarray) -> float:
+        return -full.loglike(embed @ x) - PENALTY * float(np.linalg.slogdet(-full.hessian(embed @ x))[1])
+
+    origin = np.zeros(embed.shape[1])
+    unit = np.linalg.cholesky(np.linalg.inv(-restricted.hessian(origin)))  # steps of one standard error
+    best = minimize(lambda y: objective(unit @ y), origin, method="BFGS", options={"gtol": 1e-5})
+    return -float(best.fun), embed @ unit @ best.x
+
+
+def test_without_a_penalty_the_local_law_is_logistic_regression(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logistic, "PENALTY", 0.0)
+    runs = overlapping()
+    found, free, law = laws(runs).local, *(logit(runs, embed).fit(disp=0) for embed in (FREE, inverse(1.0)))
+    level, slope, by_k = free.params
+    assert found.exponent.estimate == pytest.approx(by_k / slope, rel=1e-6)
+    assert found.prefactor.estimate == pytest.approx(math.exp(-level / slope), rel=1e-6)
+    assert found.width == pytest.approx(math.exp(2 * math.log(9) / slope), rel=1e-6)
+    assert found.constant.estimate == pytest.approx(math.exp(-law.params[0] / law.params[1]), rel=1e-6)
+    assert found.p_exponent_is_1 == pytest.approx(chi2.sf(2 * (free.llf - law.llf), 1), rel=1e-6)
+    for end in found.exponent.ci95:
+        assert 2 * (free.llf - logit(runs, inverse(end)).fit(disp=0).llf) == pytest.approx(chi2.ppf(0.95, 1), rel=END)
+
+
+def test_the_penalised_local_law_is_where_statsmodels_likelihood_and_information_have_their_optimum() -> None:
+    runs = tiny_sweep().assign(seed=0)
+    found, (best, (level, slope, by_k)) = laws(runs).local, penalised(runs, FREE)
+    assert found.exponent.estimate == pytest.approx(by_k / slope, rel=5e-5)
+    assert found.prefactor.estimate == pytest.approx(math.exp(-level / slope), rel=5e-5)
+    assert found.width == pytest.approx(math.exp(2 * math.log(9) / slope), rel=5e-5)
+    for bracket in found.brackets:
+        eta_half = math.exp(-(level + by_k * math.log(bracket.k)) / slope)
+        assert bracket.eta_half.estimate == pytest.approx(eta_half, rel=5e-5)
+    of_law, (level, slope, _) = penalised(runs, inverse(1.0))
+    assert found.constant.estimate == pytest.approx(math.exp(-level / slope), rel=5e-6)
+    assert found.p_exponent_is_1 == pytest.approx(chi2.sf(2 * (best - of_law), 1), rel=1e-6)
+    for end in found.exponent.ci95:
+        assert 2 * (best - penalised(runs, inverse(end))[0]) == pytest.approx(chi2.ppf(0.95, 1), rel=END)
+    for end in found.constant.ci95:
+        assert 2 * (of_law - penalised(runs, inverse(1.0, end))[0]) == pytest.approx(chi2.ppf(0.95, 1), rel=END)
+
+
+def test_auc_and_its_variance_are_those_of_brunner_and_munzel() -> None:
+    """DeLong's variance of an AUC is the one that Brunner and Munzel's test estimates."""
+    generator = np.random.default_rng(8)
+    for digits in (1, 8):  # with ties, and without
+        event = generator.random(50) < 0.4
+        values = np.round(generator.normal(size=50) + event, digits)
+        theirs, ours = rank_compare_2indep(values[event], values[~event]), separation(values, event)
+        assert ours is not None and ours.auc == pytest.approx(theirs.prob1, rel=1e-12)
+        assert variance(values, event, np.arange(50)) == pytest.approx(theirs.var_prob, rel=1e-12)
+
+
+def test_holm_is_that_of_statsmodels() -> None:
+    generator = np.random.default_rng(9)
+    for count in (1, 2, 7, 40):
+        p = generator.random(count) ** 4
+        p[: count // 3] = p[-1]
+        assert holm(list(p)) == pytest.approx(multipletests(p, method="holm")[1], rel=1e-12)
