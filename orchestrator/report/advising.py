@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.laws.advice import Advice
+import pandas as pd
+
+from orchestrator.laws.advice import Advice, advise
+from orchestrator.laws.cells import cells
 from orchestrator.laws.estimates import Estimate
 from orchestrator.report.verdicts import scientific, short
 
@@ -13,6 +19,10 @@ CONSTRAINTS = {
     "local": "the local law, where half of the runs are immune",
     "horizon": "the horizon law, where half of the runs collapse later",
 }
+
+
+RISK = 0.05
+"""The share of runs that may collapse, where nothing else is asked."""
 
 
 def as_text(group: str, advice: Advice) -> str:
@@ -45,6 +55,52 @@ def as_text(group: str, advice: Advice) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True, slots=True)
+class AdviceTable:
+    """What is advised at each measured k for the horizon that was measured there.
+
+    Attributes:
+        rows: Texts of `ADVICE_COLUMNS`.
+        notes: How far this reaches past the data, what is not known, and for which k.
+    """
+
+    rows: Sequence[tuple[str, ...]]
+    notes: Sequence[str]
+
+
+ADVICE_COLUMNS = (
+    "k", "T", "largest safe η", "95 % interval", "binds", "expected to collapse there",
+    f"at most {100 * RISK:g} % collapse up to η", "within the η that were run",
+)  # fmt: skip
+
+
+def advice_table(members: pd.DataFrame) -> AdviceTable:
+    """Ask for the largest safe η at each measured k.
+
+    Args:
+        members: Evidence of one group.
+    """
+    rows, of_group, notes = members[members["bounds"]], cells(members), defaultdict[str, list[int]](list)
+    etas, lines = [cell.eta for cell in of_group if cell.n_runs], []
+    for k in sorted({cell.k for cell in of_group if cell.n_runs}):
+        horizon = max(cell.horizon for cell in of_group if cell.k == k and cell.horizon)
+        answer = advise(rows, of_group, k, horizon, RISK)
+        if isinstance(answer, str):
+            return AdviceTable([], [answer])
+        limit, share = answer.eta.estimate, f"{100 * answer.p_collapse:.0f} %"
+        numbers = ["–" if number is None else short(number) for number in (limit, answer.eta_at_risk)]
+        tried = "yes" if limit and min(etas) <= limit <= max(etas) else "no"
+        texts = (numbers[0], _interval(answer.eta) or "–", answer.binds, share, numbers[1], tried)
+        lines.append((str(k), f"{horizon:,}", *texts))
+        for note in answer.notes:
+            notes[note].append(k)
+    return AdviceTable(lines, [_for(ks, note, len(lines)) for note, ks in notes.items()])
+
+
+def _for(ks: list[int], note: str, asked: int) -> str:
+    return note if len(ks) == asked else f"k = {', '.join(map(str, ks))}: {note}"
+
+
 def as_json(group: str, advice: Advice) -> dict[str, Any]:
     """Tuples as lists."""
     plain: dict[str, Any] = json.loads(json.dumps({"model": group, **advice.to_json()}, allow_nan=False))
@@ -54,11 +110,13 @@ def as_json(group: str, advice: Advice) -> dict[str, Any]:
 def _limit(value: Estimate) -> str:
     if value.estimate is None:
         return "not known"
-    lo, hi = value.ci95 or (None, None)
-    interval = (
-        f"{short(lo)} to {short(hi)}" if lo and hi else f"≥ {short(lo)}" if lo else f"≤ {short(hi)}" if hi else ""
-    )
+    interval = _interval(value)
     return f"{short(value.estimate)} (95 %: {interval})" if interval else f"{short(value.estimate)} (no interval)"
+
+
+def _interval(value: Estimate) -> str:
+    lo, hi = value.ci95 or (None, None)
+    return f"{short(lo)} to {short(hi)}" if lo and hi else f"≥ {short(lo)}" if lo else f"≤ {short(hi)}" if hi else ""
 
 
 def _share(share: float) -> str:

@@ -10,11 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from orchestrator.laws.estimates import Side
 from orchestrator.laws.forms import HorizonFit
 from orchestrator.laws.identified import Array
 from orchestrator.laws.result import ModelLaws
+
+FAR = 20.0
+"""Natural logarithms from a line that are out of every figure: where an end that is not known is drawn."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -34,7 +38,7 @@ class Line:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Ribbon:
-    """An interval over x; a side that nothing bounds is 0 or infinite."""
+    """An interval over x; a side that nothing bounds lies out of every figure."""
 
     x: Array
     lower: Array
@@ -58,13 +62,23 @@ def boundary(model: ModelLaws, ks: Array) -> Line | None:
     return Line(ks, c * ks**-a, f"half collapse, ∝ k^{_signed(-a)}")
 
 
-def boundary_interval(model: ModelLaws) -> Ribbon | None:
-    """The 95 % interval of the η at which half of the runs collapse, over the k that were run."""
-    known = [(b.k, *_open(b.eta_half.ci95)) for b in model.local.brackets if b.eta_half.ci95]
+def boundary_interval(model: ModelLaws, points: int = 33) -> Ribbon | None:
+    """The 95 % interval of the η at which half of the runs collapse, from the smallest k that was run to the largest.
+
+    It is fitted at those k. Between them, the squared distance of an end from the line is interpolated in log k: for
+    a straight line with normal errors that is a parabola, so the band is as narrow between two k as it should be.
+    """
+    known = [(b.k, b.eta_half.estimate, *_open(b.eta_half.ci95)) for b in model.local.brackets
+             if b.eta_half.ci95 and b.eta_half.estimate]  # fmt: skip
     if len(known) < 2:
         return None
-    ks, lower, upper = (np.array(column, dtype=float) for column in zip(*known, strict=True))
-    return Ribbon(ks, lower, upper)
+    ks, halves, lower, upper = (np.array(column, dtype=float) for column in zip(*known, strict=True))
+    at = np.unique(np.append(ks, np.geomspace(ks[0], ks[-1], points)))
+    middle = np.interp(np.log(at), np.log(ks), np.log(halves))
+    with np.errstate(divide="ignore"):
+        below, above = (np.minimum(np.abs(np.log(end / halves)), FAR) for end in (lower, upper))
+    below, above = (np.sqrt(PchipInterpolator(np.log(ks), distance**2)(np.log(at))) for distance in (below, above))
+    return Ribbon(at, np.exp(middle - below), np.exp(middle + above))
 
 
 def slope_one(model: ModelLaws, ks: Array) -> Line | None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from orchestrator.laws.result import Laws, ModelLaws
+from orchestrator.report import predicted
 from orchestrator.report.verdicts import (
     bracket_texts,
     cell_lines,
@@ -25,6 +26,7 @@ CSV_COLUMNS = (
     "model", "k", "eta", "axes", "n_runs", "n_collapsed", "n_degraded", "n_left_out", "horizon",
     "collapse_step_lo", "collapse_step_hi", "collapse_step_median", "collapse_sync",
     "eta_k", "eta_T", "p_collapse",
+    "rule_limit", "rule_binds", "rule_predicts", "rule_predicts_from_others", "rule_right",
 )  # fmt: skip
 
 _LATEX = {
@@ -33,6 +35,7 @@ _LATEX = {
     ">": r"\textgreater{}", "η_max": r"$\eta_{\max}$", "k^−a": "$k^{-a}$", "η^−b": r"$\eta^{-b}$",
     "k^−q": "$k^{-q}$", "T*": "$T^*$", "C_local": r"$C_{\mathrm{local}}$", "η": r"$\eta$", "σ": r"$\sigma$",
     "C_horizon": r"$C_{\mathrm{horizon}}$", "·": r"$\cdot$", "∝": r"$\propto$", "²": "$^2$", "±": r"$\pm$",
+    "○": r"$\circ$", "●": r"$\bullet$", "✗": r"$\times$",
     "≤": r"$\leq$", "≥": r"$\geq$", "−": "$-$", "–": "--", "…": r"\ldots{}",
 }  # fmt: skip
 _LATEX_TOKEN = re.compile("|".join(re.escape(token) for token in sorted(_LATEX, key=len, reverse=True)))
@@ -44,14 +47,22 @@ def csv_cells(laws: Laws) -> str:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for name, model in laws.models.items():
+        rule = predicted.predicted(model)
         for c in model.cells:
             step = c.collapse_step
             steps = (step.lo, step.hi, step.median) if step else (None, None, None)
             counts = (c.n_runs, c.n_collapsed, c.n_degraded, c.n_left_out, c.horizon)
             axes = json.dumps(dict(c.axes), sort_keys=True)
             derived = (c.collapse_sync, c.eta_k, c.eta_T, c.p_collapse)
-            writer.writerow([name, c.k, c.eta, axes, *counts, *steps, *derived])
+            writer.writerow([name, c.k, c.eta, axes, *counts, *steps, *derived, *_csv_rule(rule.get((c.k, c.eta)))])
     return file.getvalue()
+
+
+def _csv_rule(cell: predicted.Predicted | None) -> Sequence[object]:
+    if cell is None:
+        return [None] * 5
+    words = {True: "safe", False: "collapses", None: None}
+    return cell.limit, cell.said.binds, words[cell.said.stable], words[cell.said.stable_left_out], int(cell.right)
 
 
 def markdown(laws: Laws) -> str:
@@ -59,11 +70,12 @@ def markdown(laws: Laws) -> str:
     lines = []
     for name, model in laws.models.items():
         lines += [f"## {_markdown(name)}", "", f"{summary(model)}.", ""]
-        for heading, rows in _tables(model):
-            lines += [f"### {heading}", ""]
+        for heading, about, rows in _tables(model):
+            lines += [f"### {_markdown(heading)}", ""]
+            lines += [_markdown(about), ""] if about else []
             lines += [_markdown_row(rows[0]), _markdown_row(["---"] * len(rows[0]))]
             lines += [*map(_markdown_row, rows[1:]), ""]
-        lines += _markdown_list("What the fit says", verdicts(model))
+        lines += _markdown_list("What the fit says", [*verdicts(model), *predicted.missing(model)])
         lines += _markdown_list("What to know, and what to run next", model.warnings)
     for comparison in laws.comparisons:
         lines += _markdown_list(comparison_heading(comparison), comparison_texts(comparison))
@@ -77,34 +89,43 @@ def latex(laws: Laws) -> str:
     """One table environment per table (needs booktabs), ASCII only; sentences follow as comments."""
     lines = ["% needs \\usepackage{booktabs}"]
     for name, model in laws.models.items():
-        for heading, rows in _tables(model):
+        for heading, about, rows in _tables(model):
             first, *rest = [" & ".join(map(_latex, row)) + r" \\" for row in rows]
-            lines += [r"\begin{table}", r"\centering", rf"\caption{{{_latex(name)}: {_latex(heading)}}}"]
+            caption = ". ".join(filter(None, (f"{name}: {heading}", about)))
+            lines += [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}}}"]
             lines += [rf"\begin{{tabular}}{{{'l' * len(rows[0])}}}", r"\toprule", first, r"\midrule", *rest]
             lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
-        lines += [f"% {_latex(sentence)}" for sentence in (*verdicts(model), *model.warnings)]
+        lines += [
+            f"% {_latex(sentence)}" for sentence in (*verdicts(model), *predicted.missing(model), *model.warnings)
+        ]
     for comparison in laws.comparisons:
         lines += [f"% {_latex(text)}" for text in (comparison_heading(comparison), *comparison_texts(comparison))]
     lines += [f"% left out: {_latex(text)}" for text in left_out_texts(laws)]
     return "\n".join(" ".join(line.splitlines()) for line in lines) + "\n"
 
 
-def _tables(model: ModelLaws) -> list[tuple[str, list[Sequence[str]]]]:
-    """Heading and rows, the first row being the header."""
+def _tables(model: ModelLaws) -> list[tuple[str, str, list[Sequence[str]]]]:
+    """Heading, how to read the table, and rows, the first row being the header."""
     etas = sorted({cell.eta for cell in model.cells})
     by_place = {(cell.k, cell.eta): cell for cell in model.cells}
     phase: list[Sequence[str]] = [["k", *(f"η = {scientific(eta)}" for eta in etas)]]
     for k in sorted({cell.k for cell in model.cells}):
         places = [by_place.get((k, eta)) for eta in etas]
         phase.append([str(k), *(", ".join(cell_lines(cell)) if cell else "" for cell in places)])
+    header, marks = predicted.rows(model, etas)
     brackets: list[Sequence[str]] = [["k", "stable up to η", "collapses from η", "k·η_max", "half collapse at η"]]
     pairs = zip(model.local.brackets, bracket_texts(model.local), strict=True)
     brackets += [[str(bracket.k), *texts] for bracket, texts in pairs]
     numbers: list[Sequence[str]] = [["from", "symbol", "meaning", "estimate", "95 % interval", "grid allows"]]
     for section, lines in quantities(model):
         numbers += [[section, q.symbol, q.meaning, q.estimate, q.interval, q.grid] for q in lines]
-    tables = [("Phase diagram", phase), ("Where η_max(k) lies", brackets), ("Fitted laws", numbers)]
-    return [(heading, rows) for heading, rows in tables if len(rows) > 1]
+    tables: list[tuple[str, str, list[Sequence[str]]]] = [
+        ("Phase diagram", "", phase),
+        (predicted.HEADING, predicted.legend(model), [header, *marks]),
+        ("Where η_max(k) lies", "", brackets),
+        ("Fitted laws", "", numbers),
+    ]
+    return [table for table in tables if len(table[-1]) > 1]
 
 
 def _markdown_list(heading: str, sentences: Iterable[str]) -> list[str]:

@@ -14,11 +14,22 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from orchestrator.db import overview
 from orchestrator.db.store import Store
+from orchestrator.laws.cells import evidence, groups
 from orchestrator.laws.forms import Cell
 from orchestrator.laws.result import Laws, ModelLaws
-from orchestrator.report import figures
+from orchestrator.report import figures, predicted
+from orchestrator.report.advising import ADVICE_COLUMNS, advice_table
 from orchestrator.report.figures import style
-from orchestrator.report.verdicts import bracket_texts, cell_lines, left_out_texts, quantities, scientific, summary
+from orchestrator.report.verdicts import (
+    bracket_texts,
+    cell_lines,
+    comparison_heading,
+    comparison_texts,
+    left_out_texts,
+    quantities,
+    scientific,
+    summary,
+)
 from orchestrator.report.verdicts import verdicts as what_it_says
 from orchestrator.report.whole import write_whole
 from orchestrator.settings import code_version
@@ -61,6 +72,8 @@ def page(store: Store, laws: Laws, runs: pd.DataFrame, model: str | None = None)
         database=database,
         sweeps=[_sweep(*row) for row in stored],
         models=_models(store, laws, runs),
+        comparisons=[(comparison_heading(one), comparison_texts(one)) for one in laws.comparisons],
+        advice_columns=ADVICE_COLUMNS,
         states=states,
         runs=_counts(runs, states),
         left_out=[_without_password(text) for text in left_out_texts(laws)],
@@ -81,7 +94,8 @@ _STATES = ("collapsed", "degraded", "stable", "failed", "lost", "cancelled", "ru
 
 
 def _models(store: Store, laws: Laws, runs: pd.DataFrame) -> list[dict[str, Any]]:
-    pages = {name: _model(name, model) for name, model in laws.models.items()}
+    members = dict(groups(evidence(runs)))
+    pages = {name: _model(name, model) | {"advice": advice_table(members[name])} for name, model in laws.models.items()}
     for name, drawn in figures.figures_of(store, laws, runs):
         if drawn.figure is None:
             pages[name]["missing"].append(f"No figure “{drawn.title}”. {drawn.caption}")
@@ -100,6 +114,8 @@ def _model(name: str, model: ModelLaws) -> dict[str, Any]:
         "verdicts": what_it_says(model),
         "etas": [scientific(eta) for eta in etas],
         "phase": [(k, [by_place.get((k, eta)) for eta in etas]) for k in ks],
+        "rule": {"heading": predicted.HEADING, "legend": predicted.legend(model), "missing": predicted.missing(model)},
+        "predicted": predicted.rows(model, etas),
         "brackets": [(bracket.k, *texts) for bracket, texts in brackets],
         "quantities": [
             (section, line.symbol, line.meaning, line.estimate, line.interval, line.grid)

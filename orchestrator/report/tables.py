@@ -15,6 +15,7 @@ from rich.text import Text
 
 from orchestrator.errors import UsageError
 from orchestrator.laws.result import Laws, ModelLaws
+from orchestrator.report import predicted
 from orchestrator.report.columns import GAP, blocks
 from orchestrator.report.files import csv_cells, latex, markdown
 from orchestrator.report.verdicts import (
@@ -74,8 +75,8 @@ def terminal(laws: Laws, width: int) -> RenderableType:
     for name, model in laws.models.items():
         parts += [Text(name, style="bold"), Text(f"{summary(model)}.")]
         parts += [Text("Each cell: collapsed/runs, median T* in learner steps, η·T*.", style="dim")]
-        parts += [*phase_table(model, width), *_brackets(model), *_numbers(model)]
-        parts += _sentences("What the fit says", verdicts(model))
+        parts += [*_spaced(phase_table(model, width)), *_rule(model, width), *_brackets(model), *_numbers(model)]
+        parts += _sentences("What the fit says", [*verdicts(model), *predicted.missing(model)])
         parts += _sentences("What to know, and what to run next", model.warnings)
     for comparison in laws.comparisons:
         parts += _sentences(comparison_heading(comparison), comparison_texts(comparison))
@@ -99,8 +100,7 @@ def phase_table(model: ModelLaws, width: int) -> list[Table]:
     room = width - max((len(str(cell.k)) for cell in model.cells), default=1)
     tables = []
     for block in blocks(etas, max(1, room // (widest + GAP))):
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-        table.add_column("k", justify="right")
+        table = _listing("k")
         for eta in block:
             table.add_column(_heading(eta), no_wrap=True)
         for k in sorted({cell.k for cell in model.cells}):
@@ -114,13 +114,33 @@ def _heading(eta: float) -> str:
     return f"η = {scientific(eta)}"
 
 
+def _rule(model: ModelLaws, width: int) -> list[RenderableType]:
+    """What the two-constraint rule predicts of the cells above, several tables where the columns do not fit."""
+    cells = predicted.predicted(model)
+    if not cells:
+        return []
+    header, rows = predicted.rows(model, ())
+    taken = sum(max(map(len, column)) + GAP for column in zip(header, *rows, strict=True))
+    etas = sorted({cell.eta for cell in model.cells})
+    widest = max(len(text) for text in [*map(scientific, etas), *(cell.mark for cell in cells.values())])
+    tables = []
+    for block in blocks(etas, max(1, (width - taken) // (widest + GAP))):
+        header, rows = predicted.rows(model, block)
+        table = _listing(*header)
+        for row in rows:
+            table.add_row(*row)
+        tables.append(table)
+    headings = [Text(predicted.HEADING, style="bold"), Text(predicted.legend(model), style="dim")]
+    return [*headings, *_spaced(tables)]
+
+
 def _brackets(model: ModelLaws) -> list[RenderableType]:
     if not model.local.brackets:
         return []
-    table = _listing("k", "stable up to η", "collapses from η", "k·η_max", "half collapse at η (95 %)")
+    table = _listing("k", "η stable", "η collapses", "k·η_max", "half collapse at η (95 %)")
     for bracket, texts in zip(model.local.brackets, bracket_texts(model.local), strict=True):
         table.add_row(str(bracket.k), *texts)
-    return [Text("Where η_max(k) lies", style="bold"), table]
+    return [Text("Where η_max(k) lies", style="bold"), *_spaced([table])]
 
 
 def _numbers(model: ModelLaws) -> list[RenderableType]:
@@ -132,14 +152,18 @@ def _numbers(model: ModelLaws) -> list[RenderableType]:
         table.add_row(Text(heading, style="italic"))
         for line in lines:
             table.add_row(f"  {line.symbol:9} {line.meaning}", line.estimate, line.interval, line.grid)
-    return [Text("Fitted laws", style="bold"), table]
+    return [Text("Fitted laws", style="bold"), *_spaced([table])]
 
 
 def _listing(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
     for heading in headings:
-        table.add_column(heading)
+        table.add_column(heading, justify="right" if heading == "k" else "left")
     return table
+
+
+def _spaced(tables: Sequence[Table]) -> list[RenderableType]:
+    return [part for table in tables for part in (table, Text())]
 
 
 def _sentences(heading: str, sentences: Sequence[str]) -> list[RenderableType]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from orchestrator.db import overview
 from orchestrator.db.store import Store
-from orchestrator.report.verdicts import scientific
+from orchestrator.report.selection import evenly, said
 
 MOST_KS, MOST_ETAS, MOST_RUNS = 4, 5, 8
 """Rows and columns of a grid of cells, and runs in each, that can still be told apart."""
@@ -67,26 +66,15 @@ def load(store: Store, runs: pd.DataFrame) -> Trajectories:
 
 def _choose(runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     ks, etas = sorted(runs["k"].unique()), sorted(runs["eta"].unique())
-    shown_ks, shown_etas = _spread(ks, MOST_KS), _spread(etas, MOST_ETAS)
+    shown_ks, shown_etas = evenly(ks, MOST_KS), evenly(etas, MOST_ETAS)
     of_cells = runs[runs["k"].isin(shown_ks) & runs["eta"].isin(shown_etas)].sort_values(["k", "eta", "seed", "run"])
     drawn = of_cells.groupby(["k", "eta"]).head(MOST_RUNS)
-    sentences = []
-    if len(shown_ks) < len(ks):
-        sentences.append(f"{len(shown_ks)} of {len(ks)} k are shown ({', '.join(str(k) for k in shown_ks)}).")
-    if len(shown_etas) < len(etas):
-        texts = ", ".join(scientific(float(f"{eta:.3g}")) for eta in shown_etas)
-        sentences.append(f"{len(shown_etas)} of {len(etas)} η are shown ({texts}).")
+    sentences = [said("k", ks, MOST_KS), said("η", etas, MOST_ETAS)]
     if len(drawn) < len(of_cells):
         sentences.append(f"Of each cell the first {MOST_RUNS} runs are shown.")
     if (drawn["learner_steps"] > MOST_POINTS).any():
         sentences.append(f"A run with more than {MOST_POINTS} points is drawn at every n-th.")
-    return drawn, " ".join(sentences)
-
-
-def _spread(values: Sequence[float], most: int) -> list[float]:
-    """So many of the values, evenly apart, the first and the last among them."""
-    places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
-    return [values[place] for place in places]
+    return drawn, " ".join(filter(None, sentences))
 
 
 def _frame(rows: Sequence[overview.Row], metrics: Sequence[str]) -> pd.DataFrame:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from laws_data import frame, paper_shape, run, tiny_sweep
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -22,7 +25,9 @@ from orchestrator.report import curves
 from orchestrator.report.figures import _file_names, style
 from orchestrator.report.figures.over_steps import cell_grid, drift_and_cosines
 from orchestrator.report.figures.phase import phase_diagram
-from orchestrator.report.figures.steps import constant_by_k, steps_by_eta
+from orchestrator.report.figures.rule import two_constraint
+from orchestrator.report.figures.steps import MOST, constant_by_k, steps_by_eta
+from orchestrator.report.selection import said
 
 pytestmark = pytest.mark.slow
 
@@ -105,6 +110,8 @@ def test_figures_of_the_fit_are_readable(name: str) -> None:
     assert_readable(steps_by_eta(model, runs))
     if runs["collapsed"].any():
         assert_readable(constant_by_k(model, runs))
+    if model.two_constraint.predictions:
+        assert_readable(two_constraint(model))
 
 
 def trajectories(runs: pd.DataFrame) -> pd.DataFrame:
@@ -150,15 +157,74 @@ def test_a_run_s_mark_stands_at_its_step() -> None:
     assert any(y == 480 for _, y in offsets)
 
 
+def test_medians_and_runs_do_not_cover_each_other() -> None:
+    model, runs = fitted("4 x 7 x 3")
+    for figure in (steps_by_eta(model, runs), constant_by_k(model, runs)):
+        marks = [
+            mark for mark in figure.axes[0].collections if isinstance(mark, PathCollection) and mark.get_offsets().size
+        ]
+        places = {size: np.vstack([mark.get_offset_transform().transform(mark.get_offsets())
+                                   for mark in marks if mark.get_sizes()[0] == size]) for size in (3, 20)}  # fmt: skip
+        apart = np.linalg.norm(places[3][:, None] - places[20][None], axis=-1).min(axis=1)
+        assert apart.min() > np.sqrt(20) / 2 * figure.dpi / 72, "a dot lies under a symbol"
+
+
+def test_of_many_series_some_are_drawn_and_named() -> None:
+    model, runs = fitted("many of both")
+    labels = [text.get_text() for text in steps_by_eta(model, runs).legends[0].get_texts()]
+    assert labels == ["k = 1", "k = 4", "k = 16", "k = 128", "k = 1024", "outlived"]
+    assert said("k", sorted(runs["k"].unique()), MOST) == "5 of 10 k are shown (1, 4, 16, 128, 1024)."
+    assert said("k", [1, 2], MOST) == ""
+
+
+def lines_of(axes: Axes) -> list[tuple[bool, list[float], list[float]]]:
+    """Whether a line is dashed, its x and its y."""
+    return [(line.is_dashed(), *map(list, line.get_data())) for line in axes.lines]
+
+
+def test_the_rule_is_drawn_as_it_predicts() -> None:
+    model, _ = fitted("tiny")
+    observed, rule = two_constraint(model).axes
+    c_local, c_horizon = model.joint.constant.estimate, model.joint.horizon.constant.estimate
+    assert c_local is not None and c_horizon is not None
+    assert lines_of(observed) == lines_of(rule)
+    (dashed, ks, levels), (solid, more_ks, falling) = lines_of(rule)
+    assert dashed and not solid
+    assert levels == pytest.approx([c_horizon / 480] * 2) and ks[1] == more_ks[0] == pytest.approx(
+        480 * c_local / c_horizon
+    )
+    assert falling == pytest.approx([c_local / k for k in more_ks])
+    crossed = [tuple(mark.get_offsets()[0]) for mark in rule.collections if mark.get_sizes()[0] == 60]
+    assert crossed == [
+        (one.k, one.eta) for one in model.two_constraint.predictions if one.stable != one.observed_stable
+    ]
+    discs = [mark for mark in rule.collections if mark.get_sizes()[0] == 34]
+    filled = [bool(mark.get_facecolor()[0][2] < 0.5) for mark in discs]
+    assert filled == [not one.stable for one in model.two_constraint.predictions]
+
+
+def test_cells_of_several_horizons_have_a_level_for_each() -> None:
+    runs = tiny_sweep()
+    runs.loc[runs["k"] == 2, ["horizon", "learner_steps"]] = 960
+    [model] = fit_laws(runs).models.values()
+    figure = two_constraint(model)
+    assert_readable(figure)
+    assert [dashed for dashed, _, _ in lines_of(figure.axes[1])] == [True, True, False]
+
+
 def test_the_boundary_is_the_fit_s() -> None:
     model, _ = fitted("tiny")
     ks = np.array([float(bracket.k) for bracket in model.local.brackets])
     line, ribbon, one = curves.boundary(model, ks), curves.boundary_interval(model), curves.slope_one(model, ks)
     assert line is not None and ribbon is not None and one is not None
-    assert list(ribbon.x) == list(ks)
+    assert len(ribbon.x) > 30 and (min(ribbon.x), max(ribbon.x)) == (min(ks), max(ks))
+    for bracket in model.local.brackets:
+        place = list(ribbon.x).index(bracket.k)
+        assert (ribbon.lower[place], ribbon.upper[place]) == pytest.approx(bracket.eta_half.ci95)
     halves = [bracket.eta_half.estimate for bracket in model.local.brackets]
     assert line.y == pytest.approx(halves, rel=0.05)
-    assert all(ribbon.lower < line.y) and all(line.y < ribbon.upper)
+    middle = np.exp(np.interp(np.log(ribbon.x), np.log(ks), np.log(line.y)))
+    assert all(ribbon.lower < middle) and all(middle < ribbon.upper)
     assert np.ptp(one.y * ks) < 1e-12 and line.name == f"half collapse, ∝ k^−{model.local.exponent.estimate:.2f}"
 
 
@@ -168,6 +234,15 @@ def test_what_is_not_identified_is_not_drawn(name: str) -> None:
     assert curves.slope_one(model, np.array([2.0, 8.0])) is None
     assert curves.collapse_step(model, np.array(ETAS), 8) is None
     assert curves.collapse_law(model) is None and curves.horizon_constant(model) is None
+
+
+def test_an_end_of_the_boundary_that_is_not_known_is_drawn_out_of_sight() -> None:
+    model, _ = fitted("tiny")
+    first, *others = model.local.brackets
+    opened = replace(first, eta_half=replace(first.eta_half, ci95=(None, 1e-3)))
+    ribbon = curves.boundary_interval(replace(model, local=replace(model.local, brackets=(opened, *others))))
+    assert ribbon is not None and np.isfinite(ribbon.upper).all()
+    assert ribbon.lower[0] < 1e-10 and ribbon.lower[-1] > 1e-4
 
 
 def test_names_of_files_are_safe_and_distinct() -> None:

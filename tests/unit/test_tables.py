@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from laws_data import frame, paper_shape, run, tiny_sweep
@@ -13,6 +14,8 @@ from rich.console import Console
 
 from orchestrator.errors import UsageError
 from orchestrator.laws.fit import fit_laws
+from orchestrator.laws.forms import Prediction
+from orchestrator.report import predicted
 from orchestrator.report.tables import Format, render, terminal
 from orchestrator.report.verdicts import scientific
 
@@ -65,6 +68,68 @@ def test_verdicts_name_both_estimators_and_the_paper_s_law() -> None:
     assert "a = 1 lies outside it" in text
 
 
+def test_what_the_rule_predicts_stands_beside_what_happened() -> None:
+    laws = fit_laws(tiny_sweep())
+    lines = [line.strip() for line in render(laws, "table", width=80).splitlines()]
+    start = lines.index("What the rule η ≤ min(C_local/k, C_horizon/T) predicts")
+    assert lines[start + 1] == "○ safe, ● collapses; ✗ half of the runs or more did otherwise."
+    assert lines[start + 2].split() == ["k", "safe", "up", "to", "binds", "1.25e-4", "2.5e-4", "5e-4", "1e-3", "2e-3"]
+    assert [line.split() for line in lines[start + 4 : start + 7]] == [
+        ["2", "1.33e-4", "horizon", "○", "●", "✗", "●", "✗", "●", "●"],
+        ["8", "1.33e-4", "horizon", "○", "●", "✗", "●", "●", "●"],
+        ["32", "6.06e-5", "local", "●", "✗", "●", "✗", "●", "●", "●"],
+    ]
+    assert r"| 8 | 1.33e-4 | horizon | ○ | ● ✗ | ● | ● | ● |" in render(laws, "markdown")
+    assert r"8 & 1.33e-4 & horizon & $\circ$ & $\bullet$ $\times$ &" in render(laws, "latex")
+    [model] = laws.models.values()
+    for row, said in zip(
+        csv.DictReader(io.StringIO(render(laws, "csv"))), model.two_constraint.predictions, strict=True
+    ):
+        assert (row["rule_predicts"], row["rule_binds"]) == ("safe" if said.stable else "collapses", said.binds)
+        assert row["rule_right"] == str(int(said.stable is (float(row["p_collapse"]) < 0.5)))
+        assert (float(row["eta"]) <= float(row["rule_limit"])) is said.stable
+
+
+def test_cells_of_several_horizons_have_a_line_for_each() -> None:
+    runs = tiny_sweep()
+    runs.loc[(runs["eta"] == 1.25e-4) & (runs["k"] == 2), ["horizon", "learner_steps"]] = 960
+    [model] = fit_laws(runs).models.values()
+    header, lines = predicted.rows(model, (1.25e-4, 2.5e-4))
+    assert header == ["k", "T", "safe up to", "binds", "1.25e-4", "2.5e-4"]
+    shorter, longer = lines[:2]
+    assert (shorter[:2], shorter[4]) == (["2", "480"], "") and (longer[:2], longer[5]) == (["2", "960"], "")
+    assert float(shorter[2]) == pytest.approx(2 * float(longer[2]), rel=0.01)
+
+
+def test_a_prediction_that_hangs_on_its_own_cell_is_marked() -> None:
+    said = Prediction(k=2, eta=1e-3, stable=True, stable_left_out=False, binds="local", observed_stable=False)
+    assert predicted.Predicted(480, 2e-3, said).mark == "○ ✗?"
+    assert predicted.Predicted(480, 2e-3, replace(said, observed_stable=True)).mark == "○ ?"
+    assert predicted.Predicted(480, 2e-3, replace(said, observed_stable=True, stable_left_out=True)).mark == "○"
+
+
+LATE = [run(k, eta, step=round(0.1 / eta)) for k in (2, 8) for eta in (5e-4, 1e-3, 2e-3)]
+
+
+@pytest.mark.parametrize(
+    ("runs", "why"),
+    [
+        ([run(2, 1e-3, state="pending")], "no run has finished"),
+        ([run(2, 1e-3), run(8, 1e-3)], "no run collapsed"),
+        ([run(2, 1e-3, step=64), run(2, 5e-4)], "the runs do not tell how T* depends on η and on k"),
+        ([*LATE, run(2, 2.5e-4)], "fewer than 2 runs did not collapse"),
+        ([*LATE, *(run(k, 1e-4) for k in (2, 8))], "runs that did not collapse are explained as late ones"),
+    ],
+)
+def test_why_the_rule_predicts_nothing_is_said(runs: list[dict[str, object]], why: str) -> None:
+    laws = fit_laws(frame(runs))
+    for format in ("table", "markdown"):
+        text = " ".join(render(laws, format).replace("\\", "").split())
+        assert f"The rule η ≤ min(C_local/k, C_horizon/T) predicts nothing here: {why}" in text
+        assert "safe up to" not in text
+    assert {row["rule_predicts"] for row in csv.DictReader(io.StringIO(render(laws, "csv")))} == {""}
+
+
 def test_nothing_to_fit_is_said() -> None:
     laws = fit_laws(frame([]))
     assert render(laws, "table") == "No runs to fit.\n"
@@ -110,12 +175,12 @@ def test_latex_is_ascii_and_balanced() -> None:
         rows = [line for line in body.splitlines() if line.endswith(r"\\")]
         assert rows and all(len(re.findall(r"(?<!\\)&", row)) == len(columns) - 1 for row in rows)
         assert body.count("$") % 2 == 0
-    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 3
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 4
 
 
 def test_markdown_tables_are_rectangular() -> None:
     blocks = re.findall(r"(?:^\|.*\n)+", render(fit_laws(tiny_sweep()), "markdown"), re.MULTILINE)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
 

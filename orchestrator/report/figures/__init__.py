@@ -13,11 +13,13 @@ from matplotlib.figure import Figure
 from orchestrator.db.store import Store
 from orchestrator.laws.cells import evidence, groups
 from orchestrator.laws.result import Laws, ModelLaws
-from orchestrator.report import curves, trajectories
+from orchestrator.report import curves, predicted, trajectories
 from orchestrator.report.figures import style
 from orchestrator.report.figures.over_steps import cell_grid, drift_and_cosines
 from orchestrator.report.figures.phase import phase_diagram
-from orchestrator.report.figures.steps import constant_by_k, steps_by_eta
+from orchestrator.report.figures.rule import two_constraint
+from orchestrator.report.figures.steps import MOST, constant_by_k, steps_by_eta
+from orchestrator.report.selection import said
 from orchestrator.report.trajectories import COSINES, Trajectories
 from orchestrator.report.whole import write_whole
 
@@ -87,9 +89,12 @@ def _of_model(store: Store, model: ModelLaws, finished: pd.DataFrame) -> Iterato
         yield Drawn("phase-diagram", "Phase diagram", "No run has finished: there is nothing to draw yet.", None)
         return
     yield Drawn("phase-diagram", "Phase diagram", _about_phase(model), phase_diagram(model))
-    yield Drawn("collapse-steps", "T* against η", _about_steps(model), steps_by_eta(model, finished))
+    why_not = predicted.missing(model)
+    about = why_not[0] if why_not else _about_rule(model)
+    yield Drawn("two-constraint", "Two-constraint rule", about, None if why_not else two_constraint(model))
+    yield Drawn("collapse-steps", "T* against η", _about_steps(model, finished), steps_by_eta(model, finished))
     if finished["collapsed"].any():
-        yield Drawn("eta-T", "η·T* against k", _about_constant(model), constant_by_k(model, finished))
+        yield Drawn("eta-T", "η·T* against k", _about_constant(model, finished), constant_by_k(model, finished))
     else:
         yield Drawn("eta-T", "η·T* against k", "No run collapsed, so there is no η·T* to draw.", None)
     yield from _over_steps(trajectories.load(store, finished))
@@ -136,22 +141,43 @@ def _about_phase(model: ModelLaws) -> str:
     return " ".join(parts)
 
 
-def _about_steps(model: ModelLaws) -> str:
+def _about_rule(model: ModelLaws) -> str:
     parts = [
-        "Bars: the interval that holds each collapsed run's T*, with a dot at its upper end; symbols: the median of "
-        "each cell; arrows: runs that outlived their last step. Values of one η stand side by side."
+        "The line is min(C_local/k, C_horizon/T): dashed where C_horizon/T binds, solid where C_local/k does. Left: "
+        "what the runs did. Right: what the rule says, safe up to the line and collapsed above it."
+    ]
+    cells = predicted.predicted(model).values()
+    if not all(cell.right for cell in cells):
+        parts.append("Crossed out: half of the runs or more did otherwise.")
+    if any(cell.hangs for cell in cells):
+        parts.append("Dotted rings: without this cell's own runs the rule does not say so.")
+    if len({cell.horizon for cell in cells}) > 1:
+        parts.append("The dashed levels are those of the horizons T that cells were trained for.")
+    return " ".join(parts)
+
+
+def _about_steps(model: ModelLaws, finished: pd.DataFrame) -> str:
+    parts = [
+        "Bars: the interval that holds each collapsed run's T*, with a dot at its upper end; symbols, a little to the "
+        "right: the median of each cell; arrows: runs that outlived their last step. Values of one η stand side by "
+        "side.",
+        said("k", sorted(finished["k"].unique()), MOST),
     ]
     law = curves.collapse_law(model)
-    return " ".join([*parts, f"Lines: the fit {law}."] if law else parts)
+    return " ".join(filter(None, [*parts, f"Lines: the fit {law}." if law else ""]))
 
 
-def _about_constant(model: ModelLaws) -> str:
-    parts = ["η times T*: bars for the interval of each collapsed run, symbols for the median of each cell."]
+def _about_constant(model: ModelLaws, finished: pd.DataFrame) -> str:
+    parts = [
+        "η times T*: bars for the interval of each collapsed run, symbols, a little to the right, for the median of "
+        "each cell.",
+        said("η", sorted(finished.loc[finished["collapsed"], "eta"].unique()), MOST),
+    ]
     level, (_, taken) = curves.horizon_constant(model), curves.horizon_fit(model)
     if level is not None:
         shaded = "" if level.lower is None else ", shaded: its 95 % interval"
         parts.append(f"Line: C_horizon = {level.value:.3g}, {taken}{shaded}.")
-    return " ".join(parts)
+    return " ".join(filter(None, parts))
 
 
 def _file_names(models: list[str]) -> dict[str, str]:

@@ -33,8 +33,8 @@ def phase_diagram(model: ModelLaws) -> Figure:
     figure = style.new_figure(style.COLUMN, height)
     axes = figure.add_subplot()
     axes.set(xscale="log", yscale="log", xlabel="staleness k (learner steps)", ylabel="learning rate η")
-    axes.set_xlim(*style.log_limits(ks, _margin(ks, _INCHES)))
-    axes.set_ylim(*style.log_limits(etas, _margin(etas, height - 1.3)))
+    axes.set_xlim(*style.log_limits(ks, margin(ks, _INCHES)))
+    axes.set_ylim(*style.log_limits(etas, margin(etas, height - 1.3)))
     style.log_ticks(axes.xaxis, ks, _INCHES, 0.22)
     style.log_ticks(axes.yaxis, etas, height - 1.3, 0.12, as_eta=True)
     _boundary(axes, model, ks)
@@ -43,15 +43,15 @@ def phase_diagram(model: ModelLaws) -> Figure:
     gaps = style.least_gap(axes.xaxis, ks, _INCHES), style.least_gap(axes.yaxis, etas, height - 1.3)
     roomy = gaps[0] >= ROOM[0] and gaps[1] >= ROOM[1]
     for cell in model.cells:
-        _cell(axes, cell, annotated=roomy)
+        draw_cell(axes, cell, annotated=roomy)
     _legend(figure, axes, model)
     return style.laid_out(figure)
 
 
-def _margin(values: Sequence[float], inches: float) -> float:
-    """The factor beyond the outermost values that leaves 0.3 inches for their marks."""
+def margin(values: Sequence[float], inches: float, room: float = 0.3) -> float:
+    """The factor beyond the outermost values that leaves so many inches for their marks."""
     span = math.log(values[-1] / values[0])
-    return math.exp(max(0.3, span * 0.3 / (inches - 0.6)))
+    return math.exp(max(0.3, span * room / (inches - 2 * room)))
 
 
 def _boundary(axes: Axes, model: ModelLaws, ks: Sequence[int]) -> None:
@@ -81,7 +81,7 @@ def _bracket(axes: Axes, bracket: Bracket) -> None:
         )
 
 
-def _cell(axes: Axes, cell: Cell, *, annotated: bool) -> None:
+def draw_cell(axes: Axes, cell: Cell, *, annotated: bool) -> None:
     """A disc, filled as a pie by the share that collapsed; a square around it where runs ended degraded."""
     at = ([cell.k], [cell.eta])
     if not cell.n_runs:
@@ -108,11 +108,8 @@ def _cell(axes: Axes, cell: Cell, *, annotated: bool) -> None:
         )
 
 
-def _legend(figure: Figure, axes: Axes, model: ModelLaws) -> None:
-    def mark(label: str, **looks: Any) -> Line2D:
-        return Line2D([], [], linestyle="none", markersize=5, markeredgewidth=0.7, label=label, **looks)
-
-    cells = model.cells
+def cell_marks(cells: Sequence[Cell]) -> list[Artist]:
+    """What the legend says of `draw_cell`."""
     handles: list[Artist] = [mark("stable", marker="o", markerfacecolor="white", markeredgecolor=style.BLACK)]
     if any(cell.n_collapsed for cell in cells):
         red = {"markerfacecolor": style.VERMILION, "markeredgecolor": style.BLACK}
@@ -121,6 +118,16 @@ def _legend(figure: Figure, axes: Axes, model: ModelLaws) -> None:
         handles.append(mark("some degraded", marker="s", markerfacecolor="none", markeredgecolor=style.BLACK))
     if any(not cell.n_runs for cell in cells):
         handles.append(mark("no finished run", marker="x", color=style.GREY))
+    return handles
+
+
+def mark(label: str, **looks: Any) -> Line2D:
+    """A legend's entry for a mark."""
+    return Line2D([], [], linestyle="none", markersize=5, markeredgewidth=0.7, label=label, **looks)
+
+
+def _legend(figure: Figure, axes: Axes, model: ModelLaws) -> None:
+    handles = cell_marks(model.cells)
     if any(bracket.eta_stable or bracket.eta_collapsed for bracket in model.local.brackets):
         handles.append(Line2D([], [], color=style.GREY, linewidth=2.4, label="bracket of η_max"))
     handles += axes.get_legend_handles_labels()[0]

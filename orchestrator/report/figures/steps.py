@@ -10,14 +10,28 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation, Transform
 from numpy.typing import NDArray
 
 from orchestrator.laws.result import ModelLaws
 from orchestrator.report import curves
 from orchestrator.report.figures import style
+from orchestrator.report.selection import evenly
 
-_WIDTH = 2.5
-"""Width of the axes, about, in inches."""
+MOST = 5
+"""Series that can still be told apart where they stand side by side."""
+
+_LABELS = 0.8
+"""Inches beside the axes."""
+
+_SLOT = 0.09
+"""Inches that the marks of a series take at one value of the axis."""
+
+_SHARE = 0.8
+"""Of the space between two values of the axis, what marks may take."""
+
+_ASIDE = 2.2
+"""Points that single runs stand left of their value and their median right of it, so that neither covers the other."""
 
 Colour = tuple[float, float, float, float]
 Numbers = NDArray[np.float64] | pd.Series
@@ -31,13 +45,16 @@ def steps_by_eta(model: ModelLaws, runs: pd.DataFrame) -> Figure:
         model: The laws of one model.
         runs: Evidence of its finished runs, see `orchestrator.laws.cells.evidence`.
     """
-    ks, etas, dense = sorted(runs["k"].unique()), sorted(runs["eta"].unique()), len(runs) > style.DENSE
-    figure = style.new_figure(style.COLUMN, 2.6 + 0.12 * math.ceil((len(ks) + 2) / 3))
+    etas, dense = sorted(runs["eta"].unique()), len(runs) > style.DENSE
+    ks = evenly(sorted(runs["k"].unique()), MOST)
+    runs = runs[runs["k"].isin(ks)]
+    width = _width(etas, len(ks))
+    figure = style.new_figure(width + _LABELS, 2.6 + 0.12 * math.ceil((len(ks) + 2) / 3))
     axes = figure.add_subplot()
     axes.set(xscale="log", yscale="log", xlabel="learning rate η", ylabel="T* (learner steps)")
     axes.set_xlim(*style.log_limits(etas, _margin(etas)))
     axes.set_ylim(*_step_limits(runs))
-    style.log_ticks(axes.xaxis, etas, _WIDTH, 0.42, as_eta=True)
+    style.log_ticks(axes.xaxis, etas, width, 0.42, as_eta=True)
     style.decades(axes.yaxis)
     looks = list(zip(_spread(len(ks), _apart(etas)), style.shades(len(ks)), style.MARKERS * len(ks), strict=False))
     for k, (shift, colour, marker) in zip(ks, looks, strict=False):
@@ -46,12 +63,11 @@ def steps_by_eta(model: ModelLaws, runs: pd.DataFrame) -> Figure:
         if line is not None:
             axes.plot(line.x, line.y, color=colour, linewidth=0.9, zorder=2)
         ended, outlived = of_k[of_k["collapsed"]], of_k[~of_k["collapsed"]]
-        _bars(axes, ended["eta"] * shift, ended["lo"], ended["hi"], colour, dense)
         _mark(axes, outlived["eta"] * shift, outlived["lo"], r"$\uparrow$", colour, size=36, filled=True, dense=dense)
         medians = [(cell.eta * shift, cell.collapse_step.median) for cell in model.cells
                    if cell.k == k and cell.collapse_step]  # fmt: skip
-        at = np.array(medians).reshape(-1, 2)
-        _mark(axes, at[:, 0], at[:, 1], marker, colour, label=f"k = {k}")
+        _bars(axes, ended["eta"] * shift, ended["lo"], ended["hi"], colour, dense)
+        _medians(axes, medians, ended["eta"] * shift, marker, colour, f"k = {k}")
     if not runs["collapsed"].all():
         axes.scatter([], [], marker=r"$\uparrow$", s=36, color=style.BLACK, label="outlived")
     style.legend_below(figure, axes.get_legend_handles_labels()[0])
@@ -66,9 +82,11 @@ def constant_by_k(model: ModelLaws, runs: pd.DataFrame) -> Figure:
         model: The laws of one model.
         runs: As for `steps_by_eta`; at least one collapsed.
     """
-    collapsed = runs[runs["collapsed"]]
-    ks, etas, dense = sorted(runs["k"].unique()), sorted(collapsed["eta"].unique()), len(collapsed) > style.DENSE
-    figure = style.new_figure(style.COLUMN, 2.6 + 0.12 * math.ceil((len(etas) + 1) / 3))
+    collapsed, ks = runs[runs["collapsed"]], sorted(runs["k"].unique())
+    etas, dense = evenly(sorted(collapsed["eta"].unique()), MOST), len(collapsed) > style.DENSE
+    collapsed = collapsed[collapsed["eta"].isin(etas)]
+    width = _width(ks, len(etas))
+    figure = style.new_figure(width + _LABELS, 2.6 + 0.12 * math.ceil((len(etas) + 1) / 3))
     axes = figure.add_subplot()
     axes.set(xscale="log", yscale="log", xlabel="staleness k (learner steps)", ylabel="η·T*")
     axes.set_xlim(*style.log_limits(ks, _margin(ks)))
@@ -76,7 +94,7 @@ def constant_by_k(model: ModelLaws, runs: pd.DataFrame) -> Figure:
     products = [*(collapsed["eta"] * collapsed["hi"]), *([level.value] if level else [])]
     bottom, top = style.log_limits(products, 2.0)
     axes.set_ylim(bottom, top)
-    style.log_ticks(axes.xaxis, ks, _WIDTH, 0.22)
+    style.log_ticks(axes.xaxis, ks, width, 0.22)
     style.decades(axes.yaxis)
     if level is not None:
         if level.lower is not None and level.upper is not None:
@@ -87,8 +105,8 @@ def constant_by_k(model: ModelLaws, runs: pd.DataFrame) -> Figure:
     for eta, (shift, colour, marker) in zip(etas, looks, strict=False):
         of_eta = collapsed[collapsed["eta"] == eta]
         _bars(axes, of_eta["k"] * shift, eta * of_eta["lo"], eta * of_eta["hi"], colour, dense)
-        at = np.array([(cell.k * shift, cell.eta_T) for cell in model.cells if cell.eta == eta and cell.eta_T])
-        _mark(axes, at[:, 0], at[:, 1], marker, colour, label=f"η = {style.eta_text(eta)}")
+        medians = [(cell.k * shift, cell.eta_T) for cell in model.cells if cell.eta == eta and cell.eta_T]
+        _medians(axes, medians, of_eta["k"] * shift, marker, colour, f"η = {style.eta_text(eta)}")
     style.legend_below(figure, axes.get_legend_handles_labels()[0])
     return style.laid_out(figure)
 
@@ -103,9 +121,16 @@ def _margin(values: Sequence[float]) -> float:
     return float(max(_apart(values) ** 0.6, (values[-1] / values[0]) ** 0.08))
 
 
+def _width(values: Sequence[float], series: int) -> float:
+    """Inches of an axis on which so many series stand side by side at each value: of a column, or else of a page."""
+    low, high = style.log_limits(values, _margin(values))
+    needed = series * _SLOT / _SHARE * math.log(high / low) / math.log(_apart(values))
+    return (style.COLUMN if needed <= style.COLUMN - _LABELS else style.PAGE) - _LABELS
+
+
 def _spread(count: int, apart: float) -> list[float]:
-    """Factors that put so many series side by side, well within the space of one grid value."""
-    return [apart ** (0.5 * (place + 0.5) / count - 0.25) for place in range(count)]
+    """Factors that put so many series side by side, within the space of one value."""
+    return [apart ** (_SHARE * ((place + 0.5) / count - 0.5)) for place in range(count)]
 
 
 def _step_limits(runs: pd.DataFrame) -> tuple[float, float]:
@@ -116,20 +141,50 @@ def _step_limits(runs: pd.DataFrame) -> tuple[float, float]:
 
 def _bars(axes: Axes, x: pd.Series, lo: pd.Series, hi: pd.Series, colour: Colour, dense: bool) -> None:
     """Where T* of each collapsed run lies; a run last seen alive at step 0 has a bar down to the edge."""
-    bottom = axes.get_ylim()[0]
-    axes.vlines(
-        x, np.maximum(lo, bottom / 2), hi,
-        colors=[colour], linewidth=1.6, alpha=0.45, zorder=3, rasterized=dense,
-    )  # fmt: skip
-    axes.scatter(x, hi, s=3, color=[colour], zorder=3, rasterized=dense)
+    bottom, several = axes.get_ylim()[0], x.duplicated(keep=False)
+    for chosen, aside in ((several, -_ASIDE), (~several, 0.0)):
+        if not chosen.any():
+            continue
+        at, ends, place = x[chosen], (np.maximum(lo[chosen], bottom / 2), hi[chosen]), _aside(axes, aside)
+        axes.vlines(at, *ends, colors=[colour], linewidth=1.6, alpha=0.45, zorder=3, rasterized=dense, transform=place)
+        axes.scatter(at, hi[chosen], s=3, color=[colour], zorder=3, rasterized=dense, transform=place)
+
+
+def _medians(
+    axes: Axes, medians: Sequence[tuple[float, float]], runs: pd.Series, marker: str, colour: Colour, label: str
+) -> None:
+    """The median of each cell, beside its runs, or on the only one.
+
+    Args:
+        axes: Where to draw.
+        medians: x and y.
+        runs: x of each collapsed run.
+        marker: Of the series.
+        colour: Of the series.
+        label: Of the series.
+    """
+    several = set(runs[runs.duplicated()])
+    for aside in (_ASIDE, 0.0):
+        points = [point for point in medians if (point[0] in several) is (aside > 0)]
+        if points:
+            x, y = np.array(points).T
+            _mark(axes, x, y, marker, colour, transform=_aside(axes, aside))
+    _mark(axes, np.array([]), np.array([]), marker, colour, label=label)
+
+
+def _aside(axes: Axes, points: float) -> Transform:
+    """Where data stand, so many points to the right."""
+    scale = axes.figure.dpi_scale_trans
+    return axes.transData + ScaledTranslation(points / 72, 0, scale)
 
 
 def _mark(
     axes: Axes, x: Numbers, y: Numbers, marker: str, colour: Colour, *,
-    label: str | None = None, size: float = 22, filled: bool = False, dense: bool = False,
+    label: str | None = None, size: float = 20, filled: bool = False, dense: bool = False,
+    transform: Transform | None = None,
 ) -> None:  # fmt: skip
     edge = "none" if filled else "black"
     axes.scatter(
         x, y, marker=marker, s=size, color=[colour], edgecolors=edge, linewidths=0.5, zorder=4, label=label,
-        rasterized=dense,
+        rasterized=dense, transform=transform or axes.transData,
     )  # fmt: skip

@@ -1,0 +1,112 @@
+"""What the two-constraint rule predicts of each cell, in marks beside what its runs did, for every face alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.laws.forms import Prediction
+from orchestrator.laws.joint import LEAST_SURVIVORS
+from orchestrator.laws.result import ModelLaws
+from orchestrator.laws.rule import Constants, limits
+from orchestrator.report.verdicts import scientific, short
+
+HEADING = "What the rule η ≤ min(C_local/k, C_horizon/T) predicts"
+
+SAFE, COLLAPSES, WRONG, HANGS = "○", "●", "✗", "?"
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What the rule says of one cell.
+
+    Attributes:
+        horizon: T that it was asked for, in learner steps.
+        limit: The largest η that it allows at this k and T.
+        said: Its prediction.
+    """
+
+    horizon: int
+    limit: float
+    said: Prediction
+
+    @property
+    def right(self) -> bool:
+        """Whether the runs did what it says."""
+        return self.said.stable == self.said.observed_stable
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the other cells alone do not lead to the same."""
+        return self.said.stable_left_out != self.said.stable
+
+    @property
+    def mark(self) -> str:
+        """A disc, filled where it says collapse, and what there is to add."""
+        notes = (WRONG if not self.right else "") + (HANGS if self.hangs else "")
+        return f"{SAFE if self.said.stable else COLLAPSES} {notes}".rstrip()
+
+
+def constants(model: ModelLaws) -> Constants | None:
+    """C_local and C_horizon of the rule; None where it predicts nothing."""
+    c_local, c_horizon = model.joint.constant.estimate, model.joint.horizon.constant.estimate
+    if not model.two_constraint.predictions or c_local is None or c_horizon is None:
+        return None
+    return c_local, c_horizon
+
+
+def predicted(model: ModelLaws) -> dict[tuple[int, float], Predicted]:
+    """By k and η; empty where the rule predicts nothing."""
+    fitted = constants(model)
+    horizons = {(cell.k, cell.eta): cell.horizon for cell in model.cells}
+    found = {}
+    for one in model.two_constraint.predictions if fitted else ():
+        horizon = horizons[one.k, one.eta]
+        assert fitted and horizon is not None
+        found[one.k, one.eta] = Predicted(horizon, min(limits(fitted, one.k, horizon)), one)
+    return found
+
+
+def missing(model: ModelLaws) -> list[str]:
+    """Why the rule predicts nothing, in a sentence where it does not."""
+    if predicted(model):
+        return []
+    runs, collapsed = (sum(getattr(cell, name) for cell in model.cells) for name in ("n_runs", "n_collapsed"))
+    joint = model.joint
+    if not runs:
+        why = "no run has finished"
+    elif not collapsed:
+        why = "no run collapsed"
+    elif model.horizon.censored.k_exponent.estimate is None:
+        why = "the runs do not tell how T* depends on η and on k"
+    elif runs - collapsed < LEAST_SURVIVORS:
+        why = f"fewer than {LEAST_SURVIVORS} runs did not collapse"
+    elif joint.aic is not None and joint.aic_all_susceptible is not None and joint.aic_all_susceptible <= joint.aic:
+        why = "runs that did not collapse are explained as late ones, so that C_local is not known"
+    else:
+        why = "where runs become immune is not known, and so C_local is not"
+    return [f"The rule η ≤ min(C_local/k, C_horizon/T) predicts nothing here: {why}."]
+
+
+def legend(model: ModelLaws) -> str:
+    """The marks that occur, in words."""
+    cells = predicted(model).values()
+    parts = [f"{SAFE} safe, {COLLAPSES} collapses"]
+    parts += [f"{WRONG} half of the runs or more did otherwise"] if not all(cell.right for cell in cells) else []
+    parts += [f"{HANGS} not so without this cell's runs"] if any(cell.hangs for cell in cells) else []
+    return "; ".join(parts) + "."
+
+
+def rows(model: ModelLaws, etas: Sequence[float]) -> tuple[list[str], list[list[str]]]:
+    """A header and rows by k (and T, where cells differ in it): the limit, what binds, and a mark for each η."""
+    cells = predicted(model)
+    of_rows = {(k, cell.horizon): cell for (k, _), cell in cells.items()}
+    several = len({horizon for _, horizon in of_rows}) > 1
+    header = ["k", *(["T"] if several else []), "safe up to", "binds", *map(scientific, etas)]
+    lines = []
+    for k, horizon in sorted(of_rows):
+        at = (cells.get((k, eta)) for eta in etas)
+        limit, binds = of_rows[k, horizon].limit, of_rows[k, horizon].said.binds
+        marks = [cell.mark if cell and cell.horizon == horizon else "" for cell in at]
+        lines.append([str(k), *([str(horizon)] if several else []), short(limit), binds, *marks])
+    return header, lines
