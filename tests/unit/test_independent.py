@@ -27,8 +27,10 @@ from orchestrator.laws import logistic, survival
 from orchestrator.laws.axes import compare_groups
 from orchestrator.laws.cells import evidence
 from orchestrator.laws.fit import fit_laws
+from orchestrator.laws.forms import LocalLaw
+from orchestrator.laws.horizon import horizon_law
+from orchestrator.laws.joint import joint_law
 from orchestrator.laws.logistic import PENALTY
-from orchestrator.laws.result import ModelLaws
 from orchestrator.laws.separation import holm, separation, variance
 from tests.benchmarks.simulated import GRIDS, World
 
@@ -45,9 +47,9 @@ END = 5e-3
 """How far the loss at an interval's end may be off, as a share: ends are searched to 2e-3 of their distance."""
 
 
-def laws(runs: pd.DataFrame) -> ModelLaws:
-    (model,) = fit_laws(runs).models.values()
-    return model
+def local_law(runs: pd.DataFrame) -> LocalLaw:
+    (model,) = fit_laws(runs, brief=True).models.values()
+    return model.local
 
 
 def bounded(runs: pd.DataFrame) -> pd.DataFrame:
@@ -99,9 +101,8 @@ def test_the_horizon_law_is_log_normal_regression(data: str) -> None:
 
 def test_the_numbers_shown_of_the_horizon_law() -> None:
     """p has an F distribution here, lifelines' likelihood ratio test χ²; the statistic is the same."""
-    runs = simulated(1.2, 0.1, 0.5, 4)
-    rows, found = bounded(runs), laws(runs).horizon.censored
-    free = all_susceptible(rows)
+    rows = bounded(simulated(1.2, 0.1, 0.5, 4))
+    found, free = horizon_law(rows, (), ("eta", "k"))[0].censored, all_susceptible(rows)
     assert found.eta_exponent.estimate == pytest.approx(free.values["b"], abs=1e-6)
     assert found.k_exponent.estimate == pytest.approx(free.values["q"], abs=1e-6)
     assert math.log(found.prefactor.estimate) == pytest.approx(free.values["c"], abs=1e-5)
@@ -169,9 +170,8 @@ def test_both_laws_are_a_mixture_cure_regression(weight: float, monkeypatch: pyt
 
 
 def test_the_numbers_shown_of_both_laws() -> None:
-    runs = world()
-    rows, found = bounded(runs), laws(runs).joint
-    free, ballistic = with_immune(rows, PENALTY), {"b": 1.0, "q": 0.0}
+    rows = bounded(world())
+    found, free, ballistic = joint_law(rows, ("eta", "k"))[0], with_immune(rows, PENALTY), {"b": 1.0, "q": 0.0}
     assert found.exponent.estimate == pytest.approx(free.values["a"], abs=5e-6)
     assert found.horizon.eta_exponent.estimate == pytest.approx(free.values["b"], abs=5e-6)
     assert found.horizon.k_exponent.estimate == pytest.approx(free.values["q"], abs=5e-6)
@@ -264,14 +264,14 @@ def penalised(runs: pd.DataFrame, embed: np.ndarray) -> tuple[float, np.ndarray]
 
     origin = np.zeros(embed.shape[1])
     unit = np.linalg.cholesky(np.linalg.inv(-restricted.hessian(origin)))  # steps of one standard error
-    best = minimize(lambda y: objective(unit @ y), origin, method="BFGS", options={"gtol": 1e-5})
+    best = minimize(lambda y: objective(unit @ y), origin, method="BFGS", options={"gtol": 1e-7})
     return -float(best.fun), embed @ unit @ best.x
 
 
 def test_without_a_penalty_the_local_law_is_logistic_regression(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logistic, "PENALTY", 0.0)
     runs = overlapping()
-    found, free, law = laws(runs).local, *(logit(runs, embed).fit(disp=0) for embed in (FREE, inverse(1.0)))
+    found, free, law = local_law(runs), *(logit(runs, embed).fit(disp=0) for embed in (FREE, inverse(1.0)))
     level, slope, by_k = free.params
     assert found.exponent.estimate == pytest.approx(by_k / slope, rel=1e-6)
     assert found.prefactor.estimate == pytest.approx(math.exp(-level / slope), rel=1e-6)
@@ -284,7 +284,7 @@ def test_without_a_penalty_the_local_law_is_logistic_regression(monkeypatch: pyt
 
 def test_the_penalised_local_law_is_where_statsmodels_likelihood_and_information_have_their_optimum() -> None:
     runs = tiny_sweep().assign(seed=0)
-    found, (best, (level, slope, by_k)) = laws(runs).local, penalised(runs, FREE)
+    found, (best, (level, slope, by_k)) = local_law(runs), penalised(runs, FREE)
     assert found.exponent.estimate == pytest.approx(by_k / slope, rel=5e-5)
     assert found.prefactor.estimate == pytest.approx(math.exp(-level / slope), rel=5e-5)
     assert found.width == pytest.approx(math.exp(2 * math.log(9) / slope), rel=5e-5)
