@@ -28,10 +28,13 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of three models: one whose name is a script, one with a very long name, one without metrics."""
+    """The page of four models: one whose name is a script, one with a very long name, two without metrics."""
     folder = tmp_path_factory.mktemp("report")
     space = workspace(folder, folder)
-    results = [f"tiny,{k},{eta},0,64,{24 if k * eta > 5e-3 else ''}" for k in (2, 8) for eta in (5e-4, 1e-3)]
+    results = [
+        f"{model},{k},{eta},{seed},640,{round(0.1 / eta) * (seed + 7) // 8 if k * eta > 5e-3 else ''}"
+        for model in ("tiny", f"{NAME} again") for k in (4, 8, 16) for eta in (2.5e-4, 5e-4, 1e-3, 2e-3) for seed in (0, 1)
+    ]  # fmt: skip
     (folder / "results.csv").write_text("\n".join(["model,k,eta,seed,horizon,collapse_step", *results]))
     write_syncs(folder / "script.csv", NAME)
     write_syncs(folder / "long.csv", LONG, ks=(8,), etas=(1.23456789e-4,))
@@ -47,7 +50,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_reader_sees_all_of_it(chromium: Browser, report: Path, width: int, dark: bool) -> None:
     page = chromium.new_page()
     page.open(report, width, dark=dark)
-    assert page.evaluate("document.images.length") == 8 + 7 + 3
+    assert page.evaluate("document.images.length") == 8 + 7 + 4 + 4
+    assert page.evaluate("document.querySelector('#comparisons h3').textContent") == f"Between {NAME} again, tiny"
     assert page.evaluate(MISSING) == []
     assert page.evaluate(CLIPPED) == []
     assert page.evaluate("[...document.querySelectorAll('h2')].map(h => h.textContent)")[:1] == [NAME]

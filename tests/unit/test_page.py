@@ -9,13 +9,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from laws_data import frame, run, tiny_sweep
 from typer.testing import CliRunner, Result
 
 from orchestrator import frames
 from orchestrator.cli import app
 from orchestrator.db.store import Store
+from orchestrator.laws.advice import Advice, advise
+from orchestrator.laws.cells import cells, evidence
 from orchestrator.laws.fit import fit_laws
+from orchestrator.report.advising import ADVICE_COLUMNS, advice_table
 from orchestrator.report.page import page, write_page
+from orchestrator.report.verdicts import short
 from tests.measured import write_syncs
 
 pytestmark = pytest.mark.slow
@@ -54,6 +59,10 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     (folder / "results.csv").write_text("\n".join(["model,k,eta,seed,horizon,collapse_step", *rows]))
     imported(url, str(write_syncs(folder / "syncs.csv", NAME)), "--sweep", "measured")
     imported(url, str(folder / "results.csv"), "--sweep", "results")
+    columns = ["model", "k", "eta", "seed", "horizon", "collapse_step", "collapse_step_lo"]
+    both = pd.concat([tiny_sweep().assign(model=model)[columns] for model in ("tiny", NAME)])
+    both.to_csv(folder / "both.csv", index=False)
+    imported(url, str(folder / "both.csv"), "--sweep", "both")
     return url
 
 
@@ -102,6 +111,43 @@ def test_all_parts_are_there(store: Store) -> None:
         assert part in text
     assert "postgresql://me:***@host/db is gone (run " in text and "secret" not in text
     assert re.search(r"made \d{4}-\d\d-\d\d \d\d:\d\d UTC", text)
+
+
+def test_models_are_compared_advised_and_predicted(store: Store) -> None:
+    text = of(store, "both")
+    elements = Elements(text)
+    assert "<script" not in text and f"Between {NAME}, tiny" in elements.text
+    assert "The exponents of T* do not differ detectably" in elements.text
+    assert len([1 for tag, a in elements.tags if tag == "img" and a["alt"] == "Two-constraint rule"]) == 2
+    for label, first in (("Predicted phase diagram", "1.33e-4"), ("Advice", "480")):
+        assert text.count(f'aria-label="{label}"') == 2
+        assert first in text.split(f'aria-label="{label}"')[1].split("</table>")[0]
+
+
+def test_advice_is_what_the_command_answers_at_each_k() -> None:
+    members = evidence(tiny_sweep())
+    table = advice_table(members)
+    assert [row[:2] for row in table.rows] == [("2", "480"), ("8", "480"), ("32", "480")]
+    answer = advise(members[members["bounds"]], cells(members), 8, 480)
+    assert isinstance(answer, Advice) and answer.eta.estimate and answer.eta.ci95 and answer.eta_at_risk
+    assert table.rows[1][2] == short(answer.eta.estimate) and table.rows[1][4] == answer.binds
+    assert table.rows[1][6] == short(answer.eta_at_risk) and table.rows[1][7] == "yes"
+    assert len(table.rows[1]) == len(ADVICE_COLUMNS)
+
+
+def test_advice_that_reaches_past_the_runs_says_so_and_for_which_k() -> None:
+    members = evidence(tiny_sweep())
+    table = advice_table(members[(members["eta"] >= 5e-4) | (members["k"] == 32) & (members["eta"] > 1.5e-4)])
+    reaching = [row[0] for row in table.rows if row[7] == "no"]
+    assert reaching and all(
+        any(note.startswith(f"k = {k}: This reaches past") for note in table.notes) for k in reaching
+    )
+
+
+@pytest.mark.parametrize(("state", "notes"), [("stable", 1), ("pending", 0)])
+def test_where_the_runs_cannot_tell_there_is_no_advice(state: str, notes: int) -> None:
+    table = advice_table(evidence(frame([run(2, 1e-3, state=state)])))
+    assert not table.rows and len(table.notes) == notes
 
 
 def test_nothing_finished_is_said(store: Store) -> None:
