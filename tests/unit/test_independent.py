@@ -28,8 +28,8 @@ from orchestrator.laws.axes import compare_groups
 from orchestrator.laws.cells import evidence
 from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.forms import LocalLaw
-from orchestrator.laws.horizon import horizon_law
-from orchestrator.laws.joint import joint_law
+from orchestrator.laws.horizon import describe
+from orchestrator.laws.likelihood import LATENCY
 from orchestrator.laws.logistic import PENALTY
 from orchestrator.laws.separation import holm, separation, variance
 from tests.benchmarks.simulated import GRIDS, World
@@ -99,10 +99,12 @@ def test_the_horizon_law_is_log_normal_regression(data: str) -> None:
         assert ours.value(name) == pytest.approx(theirs.values[name], abs=2e-6), name
 
 
-def test_the_numbers_shown_of_the_horizon_law() -> None:
+def test_intervals_tests_and_readings_of_the_horizon_law() -> None:
     """p has an F distribution here, lifelines' likelihood ratio test χ²; the statistic is the same."""
     rows = bounded(simulated(1.2, 0.1, 0.5, 4))
-    found, free = horizon_law(rows, (), ("eta", "k"))[0].censored, all_susceptible(rows)
+    fitted, free = survival.fit(rows, immune=False, values={}), all_susceptible(rows)
+    assert fitted is not None
+    found = describe(fitted, ("eta", "k"))
     assert found.eta_exponent.estimate == pytest.approx(free.values["b"], abs=1e-6)
     assert found.k_exponent.estimate == pytest.approx(free.values["q"], abs=1e-6)
     assert math.log(found.prefactor.estimate) == pytest.approx(free.values["c"], abs=1e-5)
@@ -169,29 +171,29 @@ def test_both_laws_are_a_mixture_cure_regression(weight: float, monkeypatch: pyt
         assert ours.value(name) == pytest.approx(theirs.values[name], abs=5e-6), name
 
 
-def test_the_numbers_shown_of_both_laws() -> None:
+def test_intervals_and_tests_of_both_laws() -> None:
     rows = bounded(world())
-    found, free, ballistic = joint_law(rows, ("eta", "k"))[0], with_immune(rows, PENALTY), {"b": 1.0, "q": 0.0}
-    assert found.exponent.estimate == pytest.approx(free.values["a"], abs=5e-6)
-    assert found.horizon.eta_exponent.estimate == pytest.approx(free.values["b"], abs=5e-6)
-    assert found.horizon.k_exponent.estimate == pytest.approx(free.values["q"], abs=5e-6)
-    assert found.width == pytest.approx(math.exp(2 * math.log(9) / free.values["slope"]), rel=1e-5)
-    assert found.aic == pytest.approx(free.aic, abs=1e-5)
-    assert found.aic_all_susceptible == pytest.approx(all_susceptible(rows).aic, abs=1e-5)
-
+    found, free, ballistic = (
+        survival.fit(rows, immune=True, values={}),
+        with_immune(rows, PENALTY),
+        {"b": 1.0, "q": 0.0},
+    )
+    assert found is not None and found.inverse is not None and found.ballistic is not None
+    assert found.maximum.parameters[LATENCY + 1] == pytest.approx(free.values["slope"], rel=1e-5)
     local, law, both = (with_immune(rows, PENALTY, *args) for args in (({}, 1.0), (ballistic,), (ballistic, 1.0)))
-    assert math.log(found.constant.estimate) == pytest.approx(local.values["at"], abs=1e-5)
-    assert math.log(found.horizon.constant.estimate) == pytest.approx(law.values["c"], abs=1e-5)
-    for p, restricted, restrictions in ((found.p_exponent_is_1, local, 1), (found.p_laws, both, 3)):
-        loss = 2 * (free.log_likelihood - restricted.log_likelihood)
-        assert p == pytest.approx(chi2.sf(loss, restrictions), rel=1e-5)
+    assert math.log(found.inverse.c_local_point) == pytest.approx(local.values["at"], abs=1e-5)
+    assert math.log(found.ballistic.c_horizon_point) == pytest.approx(law.values["c"], abs=1e-5)
+    together = found.under(a=1.0, **ballistic)
+    for ours, theirs, restrictions in ((found.inverse, local, 1), (together, both, 3)):
+        loss = 2 * (free.log_likelihood - theirs.log_likelihood)
+        assert found.p_of(ours) == pytest.approx(chi2.sf(loss, restrictions), rel=1e-5)
 
-    for end in found.exponent.ci95:
+    for end in found.estimate("a").ci95:
         loss = 2 * (free.log_likelihood - with_immune(rows, PENALTY, a=end).log_likelihood)
         assert loss == pytest.approx(chi2.ppf(0.95, 1), rel=END), end
-    for end in found.horizon.eta_exponent.ci95:
+    for end in found.estimate("b").ci95:
         loss = 2 * (free.log_likelihood - with_immune(rows, PENALTY, {"b": end}).log_likelihood)
-        assert loss == pytest.approx(allowed(found.horizon.n_collapsed, 3), rel=END), end
+        assert loss == pytest.approx(allowed(found.n_collapsed, 3), rel=END), end
 
 
 def test_cells_that_are_all_alike_are_one_univariate_mixture_cure_model(monkeypatch: pytest.MonkeyPatch) -> None:
