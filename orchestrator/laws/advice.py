@@ -12,8 +12,9 @@ from scipy.optimize import brentq
 
 from orchestrator.laws.estimates import Estimate, Side
 from orchestrator.laws.forms import Cell
-from orchestrator.laws.horizon import held_for, identified_terms
+from orchestrator.laws.horizon import about_terms, held_for, identified_terms
 from orchestrator.laws.joint import ALL_LATE, joint_fit
+from orchestrator.laws.settle import Tried
 from orchestrator.laws.survival import Fit, fit
 
 
@@ -68,13 +69,15 @@ def advise(rows: pd.DataFrame, cells: Sequence[Cell], k: float, horizon: int, ri
     Returns:
         The advice; or one sentence that says why there is none and what to run.
     """
-    terms, warnings = identified_terms(rows[rows["collapsed"]])
+    collapsed = rows[rows["collapsed"]]
+    terms = identified_terms(collapsed)
+    gaps = [str(gap) for gap in about_terms(collapsed, Tried.of(rows))]
     late_fit = fit(rows, immune=False, values=held_for(terms)) if "eta" in terms else None
     if late_fit is None:
-        return warnings[0] if warnings else "T* could not be fitted; run more seeds of the cells that collapse."
+        return gaps[0] if gaps else "T* could not be fitted; run more seeds of the cells that collapse."
     mixed, why = joint_fit(rows, terms)
     if mixed is None or late_fit.aic <= mixed.aic:
-        return _advice(late_fit, cells, k, horizon, risk, [why or ALL_LATE, *warnings])
+        return _advice(late_fit, cells, k, horizon, risk, [why or ALL_LATE, *gaps])
     return _advice(mixed, cells, k, horizon, risk, [])
 
 

@@ -51,7 +51,7 @@ def compare_groups(groups: Mapping[str, pd.DataFrame]) -> GroupComparison | None
         groups: Evidence that bounds T*, by the group's name. A group that does not identify the exponents of T* alone
             is left out and named.
     """
-    fitted = {name: rows for name, rows in groups.items() if "k" in identified_terms(rows[rows["collapsed"]])[0]}
+    fitted = {name: rows for name, rows in groups.items() if "k" in identified_terms(rows[rows["collapsed"]])}
     if not 2 <= len(fitted) <= MOST_GROUPS:
         return None
     immune = all(int((~rows["collapsed"]).sum()) >= LEAST_SURVIVORS for rows in fitted.values())

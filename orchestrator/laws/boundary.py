@@ -6,37 +6,41 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from orchestrator.laws.estimates import Estimate
 from orchestrator.laws.forms import Bracket, Cell, LocalLaw
 from orchestrator.laws.identified import SLACK, Band
 from orchestrator.laws.regression import with_regression
+from orchestrator.laws.settle import Gap, Place, Tried
 
 TOLERANCE = 1e-9
 """Brackets that touch, as on a geometric grid, still separate; this absorbs rounding in their logarithms."""
 
 
-def local_law(cells: Sequence[Cell]) -> tuple[LocalLaw, list[str]]:
+def local_law(cells: Sequence[Cell], finished: pd.DataFrame, tried: Tried) -> tuple[LocalLaw, list[Gap]]:
     """Fit η_max(k) = C·k^−a to the cells of one group.
 
     Args:
         cells: By rising k, then η. Cells without a finished run say nothing.
+        finished: Evidence that the cells count.
+        tried: What was run.
 
     Returns:
-        The law, and a sentence for everything that it could not tell.
+        The law, and what it could not tell.
     """
-    brackets, warnings = [], []
+    brackets, gaps = [], []
     for k in sorted({cell.k for cell in cells if cell.n_runs}):
-        bracket, complaints = _bracket([cell for cell in cells if cell.k == k and cell.n_runs])
+        bracket, found = _bracket([cell for cell in cells if cell.k == k and cell.n_runs], tried)
         brackets.append(bracket)
-        warnings += complaints
-    exponent, separable, complaints = _exponent(brackets)
-    constant, more = _constant(brackets)
+        gaps += found
+    exponent, separable, of_exponent = _exponent(brackets, tried)
+    constant, of_constant = _constant(brackets, tried)
     law = LocalLaw(exponent=exponent, constant=constant, brackets=tuple(brackets), separable=separable)
-    return with_regression(law, cells), warnings + complaints + more
+    return with_regression(law, cells, finished), gaps + of_exponent + of_constant
 
 
-def _bracket(cells: Sequence[Cell]) -> tuple[Bracket, list[str]]:
+def _bracket(cells: Sequence[Cell], tried: Tried) -> tuple[Bracket, list[Gap]]:
     """Bracket η_max at one k; ``cells`` by rising η, each with a finished run.
 
     A cell with degraded runs is neither stable nor collapsing, so the bracket spans it.
@@ -47,34 +51,35 @@ def _bracket(cells: Sequence[Cell]) -> tuple[Bracket, list[str]]:
     unsure = min((cell.eta for cell in cells if cell.n_degraded), default=math.inf)
     below = [cell.eta for cell in cells if cell.eta < min(lowest, unsure)]
     above = [cell.eta for cell in cells if cell.eta > lowest and not cell.n_collapsed]
-    warnings = []
+    gaps = []
     if not collapsing and not below:
-        warnings.append(
-            f"k={k} has neither a stable nor a collapsing cell: run eta below {cells[0].eta:g}, and longer."
-        )
+        runs = (*tried.below([k]), *tried.longer([(k, cells[0].eta)]))
+        gaps.append(Gap(f"k={k} has neither a stable nor a collapsing cell.", runs))
     elif not collapsing:
-        warnings.append(
-            f"k={k} has no collapsing cell: eta_max is bounded from below only; run eta above {cells[-1].eta:g}."
-        )
+        gaps.append(Gap(f"k={k} has no collapsing cell: eta_max is bounded from below only.", tried.above([k])))
     elif not below:
-        warnings.append(
-            f"k={k} has no stable cell: eta_max is bounded from above only; run eta below {cells[0].eta:g}."
-        )
+        gaps.append(Gap(f"k={k} has no stable cell: eta_max is bounded from above only.", tried.below([k])))
     if above:
-        warnings.append(
-            f"k={k} collapses at eta={lowest:g} but not at the larger eta={above[0]:g}: "
-            "the bracket ends at the smaller one; run more seeds at both."
+        text = (
+            f"k={k} collapses at eta={lowest:g} but not at the larger eta={above[0]:g}: the bracket ends at the smaller"
         )
-    return Bracket(k, max(below, default=None), min(collapsing, default=None)), warnings
+        gaps.append(Gap(f"{text} one.", tried.again([(k, lowest), (k, above[0])])))
+    return Bracket(k, max(below, default=None), min(collapsing, default=None)), gaps
 
 
-def _exponent(brackets: Sequence[Bracket]) -> tuple[Estimate, bool | None, list[str]]:
+def bracket_ends(brackets: Sequence[Bracket]) -> list[Place]:
+    """The cells that hold the boundary between them."""
+    return [(b.k, eta) for b in brackets for eta in (b.eta_stable, b.eta_collapsed) if eta is not None]
+
+
+def _exponent(brackets: Sequence[Bracket], tried: Tried) -> tuple[Estimate, bool | None, list[Gap]]:
     """The set of a for which some C has log η_stable ≤ log C − a·log k ≤ log η_collapsed at every k."""
     if not brackets:
         return Estimate(), None, []
     if len(brackets) == 1:
-        warning = f"Only k={brackets[0].k} was run: how eta_max depends on k cannot be told; run a second k."
-        return Estimate(), None, [warning]
+        ends = [eta for _, eta in bracket_ends(brackets)]
+        gap = Gap(f"Only k={brackets[0].k} was run: how eta_max depends on k cannot be told.", tried.another_k(ends))
+        return Estimate(), None, [gap]
     design = np.array([[-math.log(bracket.k), 1.0] for bracket in brackets])
     lower = np.array([math.log(b.eta_stable) if b.eta_stable else -math.inf for b in brackets])
     upper = np.array([math.log(b.eta_collapsed) if b.eta_collapsed else math.inf for b in brackets])
@@ -82,24 +87,26 @@ def _exponent(brackets: Sequence[Bracket]) -> tuple[Estimate, bool | None, list[
     margin = band.margin()
     if margin < -TOLERANCE:
         centre = band.relaxed(SLACK - margin).centre()
-        warning = (
-            "No power law eta_max = C*k^-a separates stable from collapsing cells; the best one misses a "
-            f"bracket by a factor of {math.exp(-margin):.3g} in eta. "
-            "Run more seeds at the ends of the brackets."
+        text = (
+            "No power law eta_max = C*k^-a separates stable from collapsing cells; the best one misses a bracket by a "
+            f"factor of {math.exp(-margin):.3g} in eta. More seeds at the ends of the brackets tell chance from that."
         )
-        return Estimate(None if centre is None else float(centre[0])), False, [warning]
+        gap = Gap(text, tried.again(bracket_ends(brackets)))
+        return Estimate(None if centre is None else float(centre[0])), False, [gap]
     lo, hi = band.relaxed(max(-margin, 0.0) + SLACK).extent(0)
     if lo is not None and hi is not None:
         return Estimate((lo + hi) / 2, identified_set=(lo, hi)), True, []
     sides = "from above" if lo is not None else "from below" if hi is not None else "from either side"
-    warning = (
-        f"The brackets do not bound the exponent a of eta_max ~ k^-a {sides}; "
-        "give at least two k both a stable and a collapsing cell."
+    open_k = {side: [b.k for b in brackets if getattr(b, side) is None] for side in ("eta_stable", "eta_collapsed")}
+    gap = Gap(
+        f"The brackets do not bound the exponent a of eta_max ~ k^-a {sides}; at least two k need both a stable and a "
+        "collapsing cell.",
+        (*tried.below(open_k["eta_stable"]), *tried.above(open_k["eta_collapsed"])),
     )
-    return Estimate(identified_set=None if lo is None and hi is None else (lo, hi)), True, [warning]
+    return Estimate(identified_set=None if lo is None and hi is None else (lo, hi)), True, [gap]
 
 
-def _constant(brackets: Sequence[Bracket]) -> tuple[Estimate, list[str]]:
+def _constant(brackets: Sequence[Bracket], tried: Tried) -> tuple[Estimate, list[Gap]]:
     """C_local under a = 1: at least every stable k·η, at most every collapsing one."""
     stable = [(b.k * b.eta_stable, b.k) for b in brackets if b.eta_stable]
     collapsing = [(b.k * b.eta_collapsed, b.k) for b in brackets if b.eta_collapsed]
@@ -108,9 +115,11 @@ def _constant(brackets: Sequence[Bracket]) -> tuple[Estimate, list[str]]:
     if lo is None or hi is None:
         return Estimate(identified_set=None if lo is None and hi is None else (lo, hi)), []
     if lo > hi * (1 + TOLERANCE):
-        warning = (
+        text = (
             f"The brackets exclude a = 1: k*eta is stable up to {lo:.3g} at k={k_lo} but collapses from {hi:.3g} at "
-            f"k={k_hi}. More seeds at these two cells would confirm it."
+            f"k={k_hi}. More seeds there would confirm it."
         )
-        return Estimate(), [warning]
+        places = [(b.k, b.eta_stable) for b in brackets if b.k == k_lo and b.eta_stable]
+        places += [(b.k, b.eta_collapsed) for b in brackets if b.k == k_hi and b.eta_collapsed]
+        return Estimate(), [Gap(text, tried.again(places))]
     return Estimate(math.sqrt(lo * hi), identified_set=(lo, hi)), []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Side = tuple[float | None, float | None]
 """Ends of a range; None where it is open."""
@@ -25,15 +25,25 @@ class Estimate:
         ci95: 95 % confidence interval. A side is None when the data leave it open.
         identified_set: All values that the data allow without a sampling model: the resolution of the grid,
             not a confidence interval. A side is None when the data do not bound it.
+        seed_factor: How many times as wide ``ci95`` is, in logarithms, since runs of one seed resemble each other; 1
+            where they do not, None where that was not looked at.
     """
 
     estimate: float | None = None
     ci95: Side | None = None
     identified_set: Side | None = None
+    seed_factor: float | None = None
 
     def shifted(self, by: float) -> Estimate:
         """With ``by`` added to all numbers."""
         return self._mapped(lambda number: number + by)
+
+    def widened(self, factor: float) -> Estimate:
+        """For seeds that differ: ends of the confidence interval are so many times as far from the estimate."""
+        if self.estimate is None or self.ci95 is None:
+            return self
+        low, high = (None if end is None else self.estimate + factor * (end - self.estimate) for end in self.ci95)
+        return replace(self, ci95=(low, high), seed_factor=factor)
 
     def exponential(self) -> Estimate:
         """From the logarithm of a positive constant to the constant."""
@@ -46,7 +56,9 @@ class Estimate:
         def apply(number: float | None) -> float | None:
             return None if number is None else function(number)
 
-        return Estimate(apply(self.estimate), side(self.ci95), side(self.identified_set))
+        return replace(
+            self, estimate=apply(self.estimate), ci95=side(self.ci95), identified_set=side(self.identified_set)
+        )
 
 
 UNKNOWN = Estimate()

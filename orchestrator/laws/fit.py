@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from orchestrator.laws.axes import compare_groups
-from orchestrator.laws.boundary import local_law
+from orchestrator.laws.boundary import bracket_ends, local_law
 from orchestrator.laws.cells import cells, evidence, groups, left_out
 from orchestrator.laws.forms import Cell, GroupComparison, HorizonLaw, JointLaw, LocalLaw, TwoConstraint
-from orchestrator.laws.horizon import horizon_law, identified_terms
+from orchestrator.laws.horizon import about_terms, horizon_law, identified_terms
 from orchestrator.laws.joint import joint_law
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.laws.rule import two_constraint
+from orchestrator.laws.settle import Gap, Tried, merged
 
 
 def fit_laws(runs: pd.DataFrame, *, brief: bool = False) -> Laws:
@@ -56,60 +57,88 @@ def _comparisons(of_groups: Mapping[str, pd.DataFrame]) -> Iterator[GroupCompari
 
 
 def _fit_group(members: pd.DataFrame, brief: bool) -> ModelLaws:
-    finished = members[members["why"] == ""]
-    of_group = cells(members)
-    about_runs = _about_runs(members, of_group)
+    finished, bounded = members[members["why"] == ""], members[members["bounds"]]
+    of_group, tried = cells(members), Tried.of(members)
     if finished.empty:
-        warning = "No run has finished: nothing can be fitted yet; launch the sweep again or wait for it."
-        return ModelLaws(of_group, LocalLaw(), HorizonLaw(), JointLaw(), TwoConstraint(), (*about_runs, warning))
-    bounded = members[members["bounds"]]
-    terms, about_terms = identified_terms(bounded[bounded["collapsed"]])
-    local, about_local = local_law(of_group)
-    horizon, about_horizon = horizon_law(bounded, of_group, terms, brief=brief)
-    joint, joint_fit, about_joint = (JointLaw(), None, []) if brief else joint_law(bounded, terms)
+        none = Gap("No run has finished: nothing can be fitted yet; launch the sweep again or wait for it.")
+        gaps = [*_about_runs(members, of_group, tried), none]
+        return ModelLaws(of_group, LocalLaw(), HorizonLaw(), JointLaw(), TwoConstraint(), tuple(map(str, gaps)))
+    collapsed = bounded[bounded["collapsed"]]
+    terms = identified_terms(collapsed)
+    local, gaps = local_law(of_group, finished, tried)
+    horizon, about_horizon = horizon_law(bounded, of_group, terms, tried, brief=brief)
+    gaps += [*about_terms(collapsed, tried), *about_horizon]
+    joint, joint_fit = JointLaw(), None
+    if not brief:
+        joint, joint_fit, about_joint = joint_law(bounded, terms, tried, local.brackets)
+        gaps += about_joint
+    gaps += [*_about_seeds(finished, local, horizon, joint, tried), *_about_runs(members, of_group, tried)]
     return ModelLaws(
         cells=of_group,
         local=local,
         horizon=horizon,
         joint=joint,
         two_constraint=two_constraint(of_group, joint_fit) if joint_fit else TwoConstraint(),
-        warnings=(*about_local, *about_terms, *about_horizon, *about_joint, *about_runs),
+        warnings=tuple(map(str, gaps)),
+        next_runs=merged(gaps),
     )
 
 
-def _about_runs(members: pd.DataFrame, of_group: Sequence[Cell]) -> list[str]:
+def _about_seeds(
+    finished: pd.DataFrame, local: LocalLaw, horizon: HorizonLaw, joint: JointLaw, tried: Tried
+) -> list[Gap]:
+    """Whether seeds are too few, or too different, for what is said of all seeds."""
+    boundary = tried.again(bracket_ends(local.brackets))
+    seeds = finished["seed"].unique()
+    if len(seeds) == 1:
+        text = f"Every cell was run with seed {seeds[0]} only, so how often it collapses is not known, and no interval "
+        return [Gap(f"{text}speaks of seeds other than {seeds[0]}.", boundary)]
+    immune = joint.constant.estimate is not None
+    constants = {
+        "C_local": joint.constant if immune else local.constant,
+        "C_horizon": joint.horizon.constant if immune else horizon.censored.constant,
+    }
+    differ = {name: value.seed_factor for name, value in constants.items() if (value.seed_factor or 1.0) > 1.0}
+    if not differ:
+        return []
+    factors = " and ".join(f"of {name} {factor:.2g} times" for name, factor in differ.items())
+    text = (
+        f"The {len(seeds)} seeds differ by more than their runs do, so the interval {factors} as wide, in logarithms, "
+        "as if all runs were independent; more seeds narrow it."
+    )
+    return [Gap(text, boundary)]
+
+
+def _about_runs(members: pd.DataFrame, of_group: Sequence[Cell], tried: Tried) -> list[Gap]:
     """What to know about the runs before believing any fit of them."""
     finished = members[members["why"] == ""]
-    warnings = []
-    if finished["seed"].nunique() == 1:
-        warnings.append(
-            "Every cell was run with one seed only, so how often it collapses is not known; add seeds to the grid."
-        )
+    gaps = []
     repeated = int(finished.duplicated(["k", "eta", "seed"]).sum())
     if repeated:
-        warnings.append(
+        gaps.append(
             f"{repeated} runs repeat the (k, eta, seed) of another and are counted as if independent; "
             "name one sweep on the command line to fit it alone."
         )
     detectors = finished.loc[finished["collapsed"], "collapse_detector"].dropna().value_counts()
     if len(detectors) > 1:
         counts = ", ".join(f"{name}: {count}" for name, count in sorted(detectors.items()))
-        warnings.append(
-            f"Collapse was called by different definitions ({counts} runs); choose one detector for all runs."
-        )
-    warnings += [
-        f"k={cell.k}, eta={cell.eta:g}: {cell.n_degraded} of {cell.n_runs} runs ended degraded, between "
-        "stable and collapsed, and are fitted as not collapsed; train this cell longer."
-        for cell in of_group
-        if cell.n_degraded
-    ]
+        gaps.append(f"Collapse was called by different definitions ({counts} runs); choose one detector for all runs.")
     diverged = int(members["why"].str.startswith("failed: diverged").sum())
     if diverged:
-        warnings.append(
+        gaps.append(
             f"{diverged} runs diverged (a loss or weight was not finite) and are left out, though that is no "
             "infrastructure failure; lower eta there or look at their logs before reading the boundary."
         )
     waiting = int(members["state"].isin(["pending", "queued", "running", "lost"]).sum())
     if waiting and not finished.empty:
-        warnings.append(f"{waiting} runs have not finished; launch the sweep again, then fit again.")
-    return warnings
+        gaps.append(f"{waiting} runs have not finished; launch the sweep again, then fit again.")
+    degraded = [
+        Gap(
+            f"k={cell.k}, eta={cell.eta:g}: {cell.n_degraded} of {cell.n_runs} runs ended degraded, between stable and "
+            "collapsed, and are fitted as not collapsed; longer training would tell.",
+            tried.longer([(cell.k, cell.eta)]),
+        )
+        for cell in of_group
+        if cell.n_degraded
+    ]
+    return [*degraded, *map(Gap, gaps)]

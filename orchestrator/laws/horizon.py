@@ -14,6 +14,7 @@ import pandas as pd
 from orchestrator.laws.estimates import Estimate
 from orchestrator.laws.forms import Alternative, Cell, HorizonFit, HorizonLaw
 from orchestrator.laws.identified import Band
+from orchestrator.laws.settle import Gap, Tried
 from orchestrator.laws.survival import Fit, fit
 
 MIN_COLLAPSED = {1: 3, 2: 4, 3: 5}
@@ -32,70 +33,78 @@ READINGS: Mapping[str, Mapping[str, float]] = {
 
 
 def horizon_law(
-    rows: pd.DataFrame, cells: Sequence[Cell], terms: Sequence[str], *, brief: bool = False
-) -> tuple[HorizonLaw, list[str]]:
+    rows: pd.DataFrame, cells: Sequence[Cell], terms: Sequence[str], tried: Tried, *, brief: bool = False
+) -> tuple[HorizonLaw, list[Gap]]:
     """Fit the horizon law to one group.
 
     Args:
         rows: Evidence that bounds T*: ``k``, ``eta``, ``lo``, ``hi``, ``collapsed``.
         cells: The group's cells, for the spread of η·T*.
         terms: What `identified_terms` found.
+        tried: What was run.
         brief: Only the exponents, the constant and the test of the law, with all runs.
 
     Returns:
-        The law, and a sentence for everything that it could not tell.
+        The law, and what it could not tell.
     """
     collapsed = rows[rows["collapsed"]]
-    censored, complaints = _fit(rows, terms, brief)
-    collapsed_only = HorizonFit() if brief else _fit(collapsed, terms, brief)[0]
+    censored = _fit(rows, terms, brief)
+    collapsed_only = HorizonFit() if brief else _fit(collapsed, terms, brief)
     eta_T = np.array([cell.eta_T for cell in cells if cell.eta_T is not None])
     cv = float(np.std(eta_T, ddof=1) / np.mean(eta_T)) if len(eta_T) > 1 else None
-    return HorizonLaw(censored=censored, collapsed_only=collapsed_only, cv_eta_T=cv), complaints
+    return HorizonLaw(censored=censored, collapsed_only=collapsed_only, cv_eta_T=cv), _gaps(censored, collapsed, tried)
 
 
-def identified_terms(collapsed: pd.DataFrame) -> tuple[tuple[str, ...], list[str]]:
-    """Which of η and k the collapsed runs can tell apart, and what to run for the others."""
+def identified_terms(collapsed: pd.DataFrame) -> tuple[str, ...]:
+    """Which of η and k the collapsed runs can tell apart."""
+    n = len(collapsed)
+    if n < MIN_COLLAPSED[2] or collapsed["eta"].nunique() == 1:
+        return ()
+    if n < MIN_COLLAPSED[3] or collapsed["k"].nunique() == 1 or _together(collapsed):
+        return ("eta",)
+    return ("eta", "k")
+
+
+def about_terms(collapsed: pd.DataFrame, tried: Tried) -> list[Gap]:
+    """Why not both terms are identified, and what to run."""
+    if "k" in identified_terms(collapsed):
+        return []
     n, etas, ks = len(collapsed), sorted(set(collapsed["eta"])), sorted(set(collapsed["k"]))
+    places = [(int(k), float(eta)) for k, eta in zip(collapsed["k"], collapsed["eta"], strict=True)]
     if n == 0:
-        return (), ["No run collapsed: the horizon law cannot be fitted; run larger eta or a longer horizon."]
+        text = "No run collapsed, so there is no horizon law; run larger eta or a longer horizon."
+        return [Gap(text, tried.above(tried.ks))]
     if len(etas) == 1:
-        return (), [
-            f"All collapsed runs share eta={etas[0]:g}: how T* depends on eta cannot be told; "
-            "run other eta at the same k until a second one collapses."
-        ]
+        text = f"All collapsed runs share eta={etas[0]:g}: how T* depends on eta cannot be told."
+        return [Gap(text, tried.above(ks))]
     if n < MIN_COLLAPSED[2]:
-        return (), [
-            f"Only {n} runs collapsed, the exponents of T* need at least {MIN_COLLAPSED[2]}: "
-            "run more seeds of the cells that collapse."
-        ]
+        text = f"Only {n} runs collapsed, the exponents of T* need at least {MIN_COLLAPSED[2]}."
+        return [Gap(text, tried.again(places))]
     if len(ks) == 1:
-        return ("eta",), [
-            f"All collapsed runs share k={ks[0]}: T* was fitted without k; run another k at an eta that collapses."
-        ]
-    design = np.column_stack([np.ones(n), np.log(collapsed["eta"]), np.log(collapsed["k"])])
-    if np.linalg.matrix_rank(design - [0.0, *design[:, 1:].mean(axis=0)]) < 3:
-        return ("eta",), [
-            "Among the collapsed runs k and eta change together: T* was fitted without k; "
-            f"run k={ks[0]} and k={ks[-1]} at the same eta."
-        ]
-    if n < MIN_COLLAPSED[3]:
-        return ("eta",), [
-            f"Only {n} runs collapsed: T* was fitted without k; at least {MIN_COLLAPSED[3]} are needed, "
-            "run more seeds of the cells that collapse."
-        ]
-    return ("eta", "k"), []
+        text = f"All collapsed runs share k={ks[0]}: T* was fitted without k."
+        others = [k for k in tried.ks if k != ks[0]]
+        return [Gap(text, tried.above(others) if others else tried.another_k(etas))]
+    if _together(collapsed):
+        text = "Among the collapsed runs k and eta change together: T* was fitted without k."
+        (k_low, eta_low), (k_high, eta_high) = min(places), max(places)
+        return [Gap(text, tried.again([(k_low, eta_high), (k_high, eta_low)]))]
+    text = f"Only {n} runs collapsed: T* was fitted without k, which needs at least {MIN_COLLAPSED[3]}."
+    return [Gap(text, tried.again(places))]
 
 
-def _fit(rows: pd.DataFrame, terms: Sequence[str], brief: bool) -> tuple[HorizonFit, list[str]]:
+def _together(collapsed: pd.DataFrame) -> bool:
+    """Whether log k is a function of log η, or all but."""
+    log_eta, log_k = (np.log(collapsed[name].to_numpy(dtype=float)) for name in ("eta", "k"))
+    design = np.column_stack([np.ones(len(collapsed)), log_eta - log_eta.mean(), log_k - log_k.mean()])
+    return int(np.linalg.matrix_rank(design)) < 3
+
+
+def _fit(rows: pd.DataFrame, terms: Sequence[str], brief: bool) -> HorizonFit:
     n_collapsed = int(rows["collapsed"].sum())
-    none = HorizonFit(n_collapsed=n_collapsed, n_censored=len(rows) - n_collapsed)
-    if n_collapsed < MIN_COLLAPSED[1]:
-        return none, []
-    free = fit(rows, immune=False, values=held_for(terms))
+    free = fit(rows, immune=False, values=held_for(terms)) if n_collapsed >= MIN_COLLAPSED[1] else None
     if free is None:
-        return none, ["The fit of T* did not converge; run more seeds of the cells that collapse."]
-    found = describe(free, terms, brief=brief)
-    return _with_sets(found, rows, terms), _on_open_sides(found)
+        return HorizonFit(n_collapsed=n_collapsed, n_censored=len(rows) - n_collapsed)
+    return _with_sets(describe(free, terms, brief=brief), rows, terms)
 
 
 def held_for(terms: Sequence[str]) -> dict[str, float]:
@@ -156,7 +165,10 @@ def _bounded(value: Estimate, band: Band, column: int, *, exponential: bool = Fa
     return replace(value, identified_set=(ends.exponential() if exponential else ends).identified_set)
 
 
-def _on_open_sides(found: HorizonFit) -> list[str]:
+def _gaps(found: HorizonFit, collapsed: pd.DataFrame, tried: Tried) -> list[Gap]:
+    places = [(int(k), float(eta)) for k, eta in zip(collapsed["k"], collapsed["eta"], strict=True)]
+    if len(places) >= MIN_COLLAPSED[1] and found.constant.estimate is None:
+        return [Gap("The fit of T* did not converge.", tried.again(places))]
     named = {
         "the eta exponent of T*": found.eta_exponent,
         "the k exponent of T*": found.k_exponent,
@@ -165,7 +177,8 @@ def _on_open_sides(found: HorizonFit) -> list[str]:
     without = [name for name, value in named.items() if value.estimate is not None and None in (value.ci95 or (None,))]
     if not without:
         return []
-    return [
-        f"The runs do not bound {' and '.join(without)} from both sides; "
-        "validate more often, or run smaller eta that collapse later."
-    ]
+    slowest = {k: min(eta for of, eta in places if of == k) for k, _ in places}
+    text = (
+        f"The runs do not bound {' and '.join(without)} from both sides; validate more often, or let more runs collapse"
+    )
+    return [Gap(f"{text} late.", tried.again(slowest.items()))]

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, log_ndtr
 
+from orchestrator.laws.boundary import bracket_ends
 from orchestrator.laws.estimates import Estimate
-from orchestrator.laws.forms import JointLaw
+from orchestrator.laws.forms import Bracket, JointLaw
 from orchestrator.laws.horizon import describe, held_for
 from orchestrator.laws.likelihood import LATENCY
 from orchestrator.laws.regression import width
+from orchestrator.laws.settle import Gap, Tried
 from orchestrator.laws.survival import Fit, fit
 
 LEAST_SURVIVORS = 2
@@ -23,23 +25,29 @@ LEAST_SURVIVORS = 2
 
 ALL_LATE = (
     "The runs that did not collapse are explained as late ones, none of them immune, so C_local cannot be told apart "
-    "from the length of training; train the stable cells longer."
+    "from the length of training; longer training would tell."
 )
 
 
-def joint_law(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[JointLaw, Fit | None, list[str]]:
+def joint_law(
+    rows: pd.DataFrame, terms: Sequence[str], tried: Tried, brackets: Sequence[Bracket]
+) -> tuple[JointLaw, Fit | None, list[Gap]]:
     """Fit the mixture of susceptible and immune runs to one group.
 
     Args:
         rows: Evidence that bounds T*.
         terms: Exponents of T* that the collapsed runs identify, from `orchestrator.laws.horizon.identified_terms`.
+        tried: What was run.
+        brackets: Of the local law.
 
     Returns:
-        The law and its fit, empty where they are not identified, and a sentence that says why.
+        The law and its fit, empty where they are not identified, and why.
     """
-    free, warning = joint_fit(rows, terms)
+    free, why = joint_fit(rows, terms)
     if free is None:
-        return JointLaw(), None, [warning] if warning else []
+        few = int((~rows["collapsed"]).sum()) < LEAST_SURVIVORS
+        runs = tried.below(tried.ks) if few else tried.again(bracket_ends(brackets))
+        return JointLaw(), None, [Gap(why, runs)] if why else []
     law = fit(rows, immune=False, values=held_for(terms))
     found = JointLaw(
         horizon=describe(free, terms),
@@ -48,7 +56,7 @@ def joint_law(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[JointLaw, Fit |
         aic_all_susceptible=law.aic if law else None,
     )
     if law and law.aic <= free.aic:
-        return found, None, [ALL_LATE]
+        return found, None, [Gap(ALL_LATE, tried.longer((b.k, b.eta_stable) for b in brackets if b.eta_stable))]
     local = free.inverse
     found = replace(
         found,
@@ -58,7 +66,13 @@ def joint_law(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[JointLaw, Fit |
         p_exponent_is_1=free.p_of(local),
         immune=_immune(free),
     )
-    return found, free, _on_open_sides(found)
+    if found.exponent.ci95 and None not in found.exponent.ci95:
+        return found, free, []
+    text = (
+        "The runs do not bound the exponent a of the boundary between immune and susceptible runs from both sides; "
+        "every k needs a stable and a collapsing cell, with several seeds."
+    )
+    return found, free, [Gap(text, tried.again(bracket_ends(brackets)))]
 
 
 def joint_fit(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[Fit | None, str]:
@@ -67,11 +81,10 @@ def joint_fit(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[Fit | None, str
     if "k" not in terms:
         return None, ""
     if survivors < LEAST_SURVIVORS:
-        warning = f"Only {survivors} runs did not collapse, so immune runs cannot be told from late ones; "
-        return None, f"{warning}run smaller eta."
+        return None, f"Only {survivors} runs did not collapse, so immune runs cannot be told from late ones."
     free = fit(rows, immune=True, values=held_for(terms))
     if free is None or not free.grows:
-        return None, "Where runs become immune cannot be told: collapse does not grow with eta. Run more eta at each k."
+        return None, "Where runs become immune cannot be told: collapse does not grow with eta."
     return free, ""
 
 
@@ -84,12 +97,3 @@ def _immune(free: Fit) -> float:
     late = susceptible * np.exp(log_ndtr(-z))
     share = (1 - susceptible) / (1 - susceptible + late)
     return float(np.average(share[survived], weights=outcomes.runs[survived]))
-
-
-def _on_open_sides(found: JointLaw) -> list[str]:
-    if found.exponent.ci95 and None not in found.exponent.ci95:
-        return []
-    return [
-        "The runs do not bound the exponent a of the boundary between immune and susceptible runs from both sides; "
-        "give every k both a stable and a collapsing cell, and run them with more seeds."
-    ]

@@ -50,7 +50,7 @@ class Outcomes:
         log_k: Shape (rows,).
         lower: Of log T*, shape (rows,); −inf allowed.
         upper: Of log T*, shape (rows,); +inf where the runs were only outlived.
-        runs: Shape (rows,).
+        by_seed: Number of runs, shape (seeds, rows).
         immune: Whether some runs may be immune.
     """
 
@@ -58,8 +58,13 @@ class Outcomes:
     log_k: Array
     lower: Array
     upper: Array
-    runs: Array
+    by_seed: Array
     immune: bool = False
+
+    @cached_property
+    def runs(self) -> Array:
+        """Of all seeds, shape (rows,)."""
+        return np.asarray(self.by_seed.sum(axis=0))
 
     @cached_property
     def collapsed(self) -> NDArray[np.bool_]:
@@ -164,14 +169,14 @@ def log_interval_probability(z_lower: Array, z_upper: Array) -> Array:
     return probability
 
 
-def negative_log_likelihood(parameters: Array, outcomes: Outcomes) -> tuple[float, Array]:
-    """−log L, penalised where there are log-odds, and its gradient at ``parameters``."""
+def log_likelihood(parameters: Array, outcomes: Outcomes) -> tuple[float, Array]:
+    """The logarithm of L at ``parameters``, without a penalty, and its gradient."""
     sigma = math.exp(parameters[3])
     mean_design = outcomes.mean_design
     mean = mean_design @ parameters[:3]
     z_lower, z_upper = (outcomes.lower - mean) / sigma, (outcomes.upper - mean) / sigma
     total = log_p = log_interval_probability(z_lower, z_upper)
-    weight, odds_gradient, penalty = outcomes.runs, np.empty(0), 0.0
+    weight, odds_gradient = outcomes.runs, np.empty(0)
     if outcomes.immune:
         design = outcomes.odds_design
         u = design @ parameters[LATENCY:]
@@ -179,14 +184,33 @@ def negative_log_likelihood(parameters: Array, outcomes: Outcomes) -> tuple[floa
         total = np.where(outcomes.collapsed, log_seen, np.logaddexp(log_seen, log_expit(-u)))
         susceptible = np.exp(log_seen - total)
         weight = outcomes.runs * susceptible
-        penalty, odds_gradient = information_penalty(design, outcomes.runs, parameters[LATENCY:])
-        odds_gradient = odds_gradient + design.T @ (outcomes.runs * (susceptible - expit(u)))
+        odds_gradient = design.T @ (outcomes.runs * (susceptible - expit(u)))
     hazard_lower, hazard_upper = _hazard(z_lower, log_p), _hazard(z_upper, log_p)
     by_mean = weight * (hazard_lower - hazard_upper) / sigma
     # φ vanishes at infinite ends, where z·φ would be 0·∞
     by_log_sigma = weight * (hazard_lower * _finite(z_lower) - hazard_upper * _finite(z_upper))
     gradient = np.concatenate([mean_design.T @ by_mean, [by_log_sigma.sum()], odds_gradient])
-    return -float(outcomes.runs @ total) - penalty, -gradient
+    return float(outcomes.runs @ total), gradient
+
+
+def negative_log_likelihood(parameters: Array, outcomes: Outcomes) -> tuple[float, Array]:
+    """−log L, penalised where there are log-odds, and its gradient at ``parameters``."""
+    value, gradient = log_likelihood(parameters, outcomes)
+    if outcomes.immune:
+        penalty, by_odds = information_penalty(outcomes.odds_design, outcomes.runs, parameters[LATENCY:])
+        value += penalty
+        gradient[LATENCY:] += by_odds
+    return -value, -gradient
+
+
+def information(parameters: Array, outcomes: Outcomes) -> Array:
+    """Observed information of all parameters, penalty included, by differences of the gradient."""
+    step = 1e-4
+    columns = []
+    for shift in step * np.eye(len(parameters)):
+        ahead, behind = (negative_log_likelihood(at, outcomes)[1] for at in (parameters + shift, parameters - shift))
+        columns.append((ahead - behind) / (2 * step))
+    return np.array(columns)
 
 
 def maximise(outcomes: Outcomes, restriction: Restriction, starts: Sequence[Array] = ()) -> Maximum | None:

@@ -9,6 +9,7 @@ makes intervals of the boundary's exponent too wide for sweeps of 36 runs, and 1
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -21,19 +22,39 @@ PENALTY = 0.3
 """Weight of the log-determinant; Firth's is 1/2."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Trials:
     """Runs by cell.
 
     Attributes:
         design: Columns of the coefficients, shape (cells, coefficients).
-        collapsed: Shape (cells,).
-        runs: Shape (cells,).
+        collapsed_by_seed: Shape (seeds, cells).
+        runs_by_seed: Shape (seeds, cells).
     """
 
     design: Array
-    collapsed: Array
-    runs: Array
+    collapsed_by_seed: Array
+    runs_by_seed: Array
+
+    @cached_property
+    def collapsed(self) -> Array:
+        """Shape (cells,)."""
+        return np.asarray(self.collapsed_by_seed.sum(axis=0))
+
+    @cached_property
+    def runs(self) -> Array:
+        """Shape (cells,)."""
+        return np.asarray(self.runs_by_seed.sum(axis=0))
+
+    def scores(self, coefficients: Array) -> Array:
+        """Gradients of the log-likelihood, without its penalty, shape (seeds, coefficients)."""
+        residuals = self.collapsed_by_seed - self.runs_by_seed * expit(self.design @ coefficients)
+        return np.asarray(residuals @ self.design)
+
+    def information(self, coefficients: Array) -> Array:
+        """Of the log-likelihood, without its penalty, shape (coefficients, coefficients)."""
+        p = expit(self.design @ coefficients)
+        return np.asarray(self.design.T @ ((self.runs * p * (1 - p))[:, None] * self.design))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

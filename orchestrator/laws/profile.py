@@ -43,10 +43,14 @@ PRECISION = 2e-3
 """Of an end, relative to its distance from the estimate."""
 
 
+def quantile(freedom: float = math.inf) -> float:
+    """Standard errors that a 95 % interval reaches: Student's t with so many degrees of freedom."""
+    return float(t_distribution.ppf(0.5 + CONFIDENCE / 2, freedom))
+
+
 def threshold(n: int, p: int) -> float:
     """The loss 2·Δ log L that a 95 % interval of one coefficient allows; n − p ≥ 1."""
-    width = float(t_distribution.ppf(0.5 + CONFIDENCE / 2, n - p))
-    return n * math.log1p(width**2 / (n - p))
+    return n * math.log1p(quantile(n - p) ** 2 / (n - p))
 
 
 def p_value(loss: float, n: int, p: int, restrictions: int) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.laws.forms import Cell, GroupComparison, HorizonLaw, JointLaw, LocalLaw, TwoConstraint
+from orchestrator.laws.settle import Next
 
 if TYPE_CHECKING:
     from orchestrator.laws.detectors import Comparison
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 class ModelLaws:
     """All that one group of runs (a model, at one setting of the further axes) says.
 
-    ``regime`` needs weight syncs and ``detectors`` rewards: None where only runs were read.
+    ``warnings`` say what cannot be told, and ``next_runs`` are all runs that they name. ``regime`` needs weight syncs
+    and ``detectors`` rewards: None where only runs were read.
     """
 
     cells: tuple[Cell, ...]
@@ -28,6 +30,7 @@ class ModelLaws:
     joint: JointLaw
     two_constraint: TwoConstraint
     warnings: tuple[str, ...]
+    next_runs: tuple[Next, ...] = ()
     regime: Regime | None = None
     detectors: Comparison | None = None
 
@@ -84,6 +87,7 @@ def _model_json(model: ModelLaws) -> dict[str, Any]:
         "two_constraint": dataclasses.asdict(model.two_constraint),
         "regime": model.regime.to_json() if model.regime else no_regime,
         "warnings": list(model.warnings),
+        "next_runs": [dataclasses.asdict(run) for run in model.next_runs],
     }
     return content | ({"detectors": model.detectors.to_json()} if model.detectors else {})
 

@@ -12,21 +12,23 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, ndtr
 
+from orchestrator.laws.clustered import widening
 from orchestrator.laws.estimates import LARGEST_LOG, Estimate
-from orchestrator.laws.identified import Array
 from orchestrator.laws.likelihood import (
     LATENCY,
+    PARAMETERS,
     SIGMA_FLOOR,
     Held,
     Maximum,
     Outcomes,
     Restriction,
+    information,
     line_through_intervals,
+    log_likelihood,
     maximise,
-    negative_log_likelihood,
 )
 from orchestrator.laws.logistic import information_penalty
-from orchestrator.laws.profile import chi2_p_value, chi2_threshold, interval, p_value, threshold
+from orchestrator.laws.profile import chi2_p_value, chi2_threshold, interval, p_value, quantile, threshold
 
 COEFFICIENTS = ("b", "q", "c")
 """Of log T*, as in `orchestrator.laws.likelihood.PARAMETERS`."""
@@ -76,10 +78,13 @@ class Fit:
         return total
 
     @property
+    def _restriction(self) -> Restriction:
+        return Restriction.hold(immune=self.outcomes.immune, held=self.held)
+
+    @property
     def aic(self) -> float:
         """Akaike's criterion."""
-        free = Restriction.hold(immune=self.outcomes.immune, held=self.held).matrix.shape[1]
-        return float(2 * free - 2 * self.log_likelihood)
+        return float(2 * self._restriction.matrix.shape[1] - 2 * self.log_likelihood)
 
     def value(self, name: str) -> float:
         """``b``, ``q``, ``log_sigma`` or ``a``."""
@@ -128,39 +133,49 @@ class Fit:
         at_eta, at_k = self.centre
         log_k = math.log(k) - at_k
         z0, z1, z2 = self.maximum.parameters[LATENCY:]
-        log_eta = self._profiled(
-            float(-(z0 + z2 * log_k) / z1),
-            lambda value: replace(self.held, boundary=(value, log_k)),
-            chi2_threshold(),
-        )
-        return log_eta.shifted(at_eta).exponential()
+        at = float(-(z0 + z2 * log_k) / z1)
+        log_eta = self._profiled(at, lambda value: replace(self.held, boundary=(value, log_k)), chi2_threshold())
+        factor = self._widening({"z0": -1 / z1, "z1": -at / z1, "z2": -log_k / z1}, quantile())
+        return log_eta.widened(factor).shifted(at_eta).exponential()
 
     def eta_for(self, k: float, step: float) -> Estimate:
         """The η at which the median T* of susceptible runs is ``step``, at one k."""
         at_eta, at_k = self.centre
         log_k, log_step = math.log(k) - at_k, math.log(step)
         b, q, c = self.maximum.parameters[:3]
-        log_eta = self._profiled(
-            float((c - q * log_k - log_step) / b),
-            lambda value: replace(self.held, median=(value, log_k, log_step)),
-            self._allowed,
-        )
-        return log_eta.shifted(at_eta).exponential()
+        at = float((c - q * log_k - log_step) / b)
+        log_eta = self._profiled(at, lambda value: replace(self.held, median=(value, log_k, log_step)), self._allowed)
+        factor = self._widening({"b": -at / b, "q": -log_k / b, "c": 1 / b}, self._student)
+        return log_eta.widened(factor).shifted(at_eta).exponential()
 
     def median_at(self, k: float, eta: float) -> Estimate:
         """The median T* of susceptible runs, in learner steps."""
         at_eta, at_k = self.centre
         log_eta, log_k = math.log(eta) - at_eta, math.log(k) - at_k
         b, q, c = self.maximum.parameters[:3]
-        return self._profiled(
+        log_step = self._profiled(
             float(c - b * log_eta - q * log_k),
             lambda value: replace(self.held, median=(log_eta, log_k, value)),
             self._allowed,
-        ).exponential()
+        )
+        factor = self._widening({"b": -log_eta, "q": -log_k, "c": 1.0}, self._student)
+        return log_step.widened(factor).exponential()
 
     @property
     def _allowed(self) -> float:
         return threshold(self.n_collapsed, self.coefficients)
+
+    @property
+    def _student(self) -> float:
+        return quantile(self.n_collapsed - self.coefficients)
+
+    def _widening(self, gradient: Mapping[str, float], independent: float) -> float:
+        """For a level with these derivatives by the parameters."""
+        matrix, parameters = self._restriction.matrix, self.maximum.parameters
+        each = (replace(self.outcomes, by_seed=runs[None]) for runs in self.outcomes.by_seed)
+        scores = np.array([log_likelihood(parameters, outcomes)[1] for outcomes in each]) @ matrix
+        along = np.array([gradient.get(name, 0.0) for name in PARAMETERS[: len(parameters)]]) @ matrix
+        return widening(along, matrix.T @ information(parameters, self.outcomes) @ matrix, scores, independent)
 
     def _near(self, near: Maximum, held: Held) -> Maximum | None:
         return maximise(self.outcomes, Restriction.hold(immune=self.outcomes.immune, held=held), [near.parameters])
@@ -177,6 +192,7 @@ class Fit:
         The adjustment (Cox & Reid 1987, J. R. Stat. Soc. B 49, 1–39) turns the divisor n of a variance into n − p.
         """
         near = self.maximum
+        coefficients = [place for place, name in enumerate(COEFFICIENTS) if name not in self.held.values]
 
         def adjusted(log_sigma: float) -> float:
             nonlocal near
@@ -184,7 +200,8 @@ class Fit:
             if found is None:
                 return IMPOSSIBLE
             near = found
-            sign, log_determinant = np.linalg.slogdet(self._information(found.parameters))
+            of_coefficients = information(found.parameters, self.outcomes)[np.ix_(coefficients, coefficients)]
+            sign, log_determinant = np.linalg.slogdet(of_coefficients)
             return found.log_likelihood - float(log_determinant) / 2 if sign > 0 else IMPOSSIBLE
 
         if line_through_intervals(self.outcomes) is not None:
@@ -197,19 +214,6 @@ class Fit:
         peak = _Peak(-float(best.fun))
         ends = interval(peak, lambda x, _: _Peak(adjusted(x)), float(best.x), self._allowed)
         return Estimate(float(best.x), ends).exponential()
-
-    def _information(self, parameters: Array) -> Array:
-        """Observed information of the coefficients of log T* that are free, by differences of the gradient."""
-        step = 1e-4
-        directions = [place for place, name in enumerate(COEFFICIENTS) if name not in self.held.values]
-        columns = []
-        for place in directions:
-            shift = np.zeros_like(parameters)
-            shift[place] = step
-            ahead = negative_log_likelihood(parameters + shift, self.outcomes)[1]
-            behind = negative_log_likelihood(parameters - shift, self.outcomes)[1]
-            columns.append((ahead - behind)[directions] / (2 * step))
-        return np.array(columns)
 
     @property
     def c_local(self) -> Estimate:
@@ -256,7 +260,7 @@ class Fit:
         inside = np.isclose(self.outcomes.log_k + at_k, math.log(k)) & np.isclose(
             self.outcomes.log_eta + at_eta, math.log(eta)
         )
-        others = replace(self.outcomes, runs=np.where(inside, 0.0, self.outcomes.runs))
+        others = replace(self.outcomes, by_seed=np.where(inside, 0.0, self.outcomes.by_seed))
         if not others.runs[others.collapsed].any():
             return None
         found = replace(self, outcomes=others)._near(self.maximum, self.held)
@@ -272,18 +276,19 @@ def outcomes_of(rows: pd.DataFrame, *, immune: bool) -> tuple[Outcomes, tuple[fl
     """What evidence says of T*, alike runs together, with log η and log k centred on the collapsed runs.
 
     Args:
-        rows: With ``k``, ``eta``, ``lo``, ``hi``, ``collapsed``.
+        rows: With ``k``, ``eta``, ``seed``, ``lo``, ``hi``, ``collapsed``.
         immune: Whether some runs may be immune.
     """
-    alike = rows.groupby(["k", "eta", "lo", "hi"], sort=True).size().reset_index(name="runs")
-    k, eta, lo, hi, runs = (alike[name].to_numpy(dtype=float) for name in ("k", "eta", "lo", "hi", "runs"))
+    alike = rows.groupby(["k", "eta", "lo", "hi", "seed"], sort=True).size().unstack(fill_value=0)
+    by_seed = alike.to_numpy(dtype=float).T
+    k, eta, lo, hi = (alike.index.get_level_values(name).to_numpy(dtype=float) for name in ("k", "eta", "lo", "hi"))
     with np.errstate(divide="ignore"):  # a run that was last seen alive at step 0 has no lower end
         lower, upper = np.log(lo), np.log(hi)
     log_eta, log_k = np.log(eta), np.log(k)
     seen = np.isfinite(hi)
-    centre = (float(np.average(x[seen], weights=runs[seen])) for x in (log_eta, log_k))
+    centre = (float(np.average(x[seen], weights=by_seed.sum(axis=0)[seen])) for x in (log_eta, log_k))
     at_eta, at_k = centre
-    return Outcomes(log_eta - at_eta, log_k - at_k, lower, upper, runs, immune), (at_eta, at_k)
+    return Outcomes(log_eta - at_eta, log_k - at_k, lower, upper, by_seed, immune), (at_eta, at_k)
 
 
 def fit(rows: pd.DataFrame, *, immune: bool, values: Mapping[str, float]) -> Fit | None:

@@ -1,6 +1,7 @@
 """How often 95 % intervals hold the truth and true laws are rejected, over simulated sweeps; asserts nothing.
 
-    .venv/bin/python -m tests.benchmarks.bench_calibration [--sweeps 500] [--processes 2] [--only 3x4x3]
+    .venv/bin/python -m tests.benchmarks.bench_calibration [--sweeps 500] [--processes 2] [--only 3x4x3] \
+        [--world '(1, 1, 0)']
 
 Targets: every interval holds the truth in 92 to 98 % of the sweeps, a true law is rejected in at most 7 %. An interval
 that is open on a side counts as reaching that far; a sweep that gives no interval counts for nothing but ``given``.
@@ -27,8 +28,10 @@ WORLDS = {
     "(0.5, 1.6, 0)": World(0.5, 1.6, 0.0),
     "(1, 2, 0.3)": World(1.0, 2.0, 0.3),
     "all collapse, (1, 0)": World(None, 1.0, 0.0, step_at_8=150.0),
+    "(1, 1, 0), seeds 0.2": World(1.0, 1.0, 0.0, between_seeds=0.2),
+    "(1, 1, 0), seeds 0.4": World(1.0, 1.0, 0.0, between_seeds=0.4),
 }
-"""By their exponents (a, b, q)."""
+"""By their exponents (a, b, q), and by the scatter that runs of a seed share."""
 
 Reading = tuple[str, Estimate | None, float, float | None]
 """What is read, its estimate, the truth, and the p-value of the truth."""
@@ -46,6 +49,8 @@ def readings(model: ModelLaws, world: World, edge: float) -> Iterator[Reading]:
     yield from _latency("joint", joint.horizon, world)
     if world.a == world.b == 1 and world.q == 0:
         yield "joint a, b, q", None, math.nan, joint.p_laws
+    if world.a == 1:
+        yield "boundary C_local (other truth)", local.constant, 8 * edge, None
     yield "boundary a (other truth)", local.exponent, world.a, local.p_exponent_is_1 if world.a == 1 else None
     yield "collapsed alone b (other truth)", model.horizon.collapsed_only.eta_exponent, world.b, None
     yield "all collapse b (other truth)", model.horizon.censored.eta_exponent, world.b, None
@@ -55,7 +60,7 @@ def _latency(name: str, fit: HorizonFit, world: World) -> Iterator[Reading]:
     law = (world.b, world.q) == (1.0, 0.0)
     yield f"{name} b", fit.eta_exponent, world.b, None
     yield f"{name} q", fit.k_exponent, world.q, None
-    yield f"{name} sigma", fit.sigma, world.sigma, None
+    yield f"{name} sigma", fit.sigma, math.hypot(world.sigma, world.between_seeds), None
     if law:
         yield f"{name} C_horizon", fit.constant, world.step_at_8 * 1e-3, fit.p_law
 
@@ -73,13 +78,14 @@ def main() -> None:
     parser.add_argument("--sweeps", type=int, default=500, help="simulated sweeps of each kind")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", choices=GRIDS)
+    parser.add_argument("--world", choices=WORLDS, action="append", help="only this; may be given several times")
     arguments = parser.parse_args()
     print(f"{'world':21} {'grid':6} {'what':32} {'given':>6} {'holds truth':>12} {'median width':>13} {'rejected':>9}")
     with ProcessPoolExecutor(arguments.processes) as pool:
-        for name, world in WORLDS.items():
+        for name in arguments.world or WORLDS:
             for grid in [arguments.only] if arguments.only else GRIDS:
                 seeds = range(arguments.sweeps)
-                _print(name, grid, list(pool.map(partial(one, world, grid), seeds, chunksize=5)))
+                _print(name, grid, list(pool.map(partial(one, WORLDS[name], grid), seeds, chunksize=5)))
 
 
 def _print(name: str, grid: str, sweeps: list[list[Reading]]) -> None:

@@ -39,6 +39,7 @@ class World:
         step_at_8: Median T* at η = 1e-3 and k = 8, in learner steps.
         sigma: Scatter of log T*.
         lost: Share of runs whose job dies at a random step.
+        between_seeds: Scatter of log T*, and of the boundary's log η, that all runs of a seed share.
     """
 
     a: float | None
@@ -49,6 +50,7 @@ class World:
     step_at_8: float = 60.0
     sigma: float = 0.4
     lost: float = 0.05
+    between_seeds: float = 0.0
 
     def sweep(self, grid: Grid, seed: int) -> tuple[pd.DataFrame, float]:
         """Draw one sweep.
@@ -61,8 +63,12 @@ class World:
         k, eta, number = (axis.ravel() for axis in np.meshgrid(grid.k, grid.eta, range(grid.seeds), indexing="ij"))
         step = self.step_at_8 * (eta / 1e-3) ** -self.b * (k / 8) ** -self.q
         step = step * np.exp(self.sigma * draw.standard_normal(len(k)))
+        later, further = np.zeros((2, grid.seeds))
+        if self.between_seeds:
+            later, further = self.between_seeds * draw.standard_normal((2, grid.seeds))
+        step = step * np.exp(later[number])
         if self.a is not None:
-            log_odds = self.steepness * (np.log(eta / edge) + self.a * np.log(k / 8))
+            log_odds = self.steepness * (np.log(eta / edge) - further[number] + self.a * np.log(k / 8))
             step[draw.random(len(k)) > 1 / (1 + np.exp(-log_odds))] = np.inf
         seen = EVAL_EVERY * np.ceil(step / EVAL_EVERY)
         lost = draw.random(len(k)) < self.lost

@@ -1,0 +1,162 @@
+"""What the data cannot tell, and the runs that would: cells, seeds, and a longer horizon where runs were too short."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count, islice, pairwise
+
+import pandas as pd
+
+Place = tuple[int, float]
+"""k and η of a cell."""
+
+MORE_SEEDS = 2
+"""Further seeds for a cell that was run."""
+
+FEWEST_SEEDS = 3
+"""Seeds of a new cell."""
+
+FURTHER_K = 4
+"""Factor from the k that were run to another one."""
+
+FURTHER_ETA = 2.0
+"""Factor from the η that were run to another one, where these have no steps of their own."""
+
+LONGER = 2
+"""Factor in the horizon where training was too short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Runs of one cell that are still to be made.
+
+    Attributes:
+        k: Staleness.
+        eta: Learning rate.
+        seeds: One run each.
+        horizon: Learner steps; None: as the runs so far.
+    """
+
+    k: int
+    eta: float
+    seeds: tuple[int, ...]
+    horizon: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something that the data cannot tell, or that is to be known before they are believed.
+
+    Attributes:
+        text: Whole sentences.
+        runs: What would settle it; empty where more runs would not.
+    """
+
+    text: str
+    runs: tuple[Next, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.text} Run {_listed(self.runs)}." if self.runs else self.text
+
+
+@dataclass(frozen=True)
+class Tried:
+    """The cells of one group, with the seeds and the longest horizon of all their runs, finished or not."""
+
+    seeds: Mapping[Place, frozenset[int]]
+    horizons: Mapping[Place, int]
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> Tried:
+        """Of the evidence of a group."""
+        seeds: dict[Place, set[int]] = defaultdict(set)
+        horizons: dict[Place, int] = defaultdict(int)
+        for k, eta, seed, horizon in zip(rows["k"], rows["eta"], rows["seed"], rows["horizon"], strict=True):
+            place = int(k), float(eta)
+            seeds[place].add(int(seed))
+            horizons[place] = max(horizons[place], int(horizon))
+        return cls({place: frozenset(known) for place, known in seeds.items()}, horizons)
+
+    @property
+    def ks(self) -> list[int]:
+        """All staleness that was tried, rising."""
+        return sorted({k for k, _ in self.seeds})
+
+    def again(self, places: Iterable[Place]) -> tuple[Next, ...]:
+        """More seeds of cells."""
+        return tuple(
+            Next(k, eta, _unused(self.seeds[k, eta], MORE_SEEDS) if (k, eta) in self.seeds else self._all_seeds())
+            for k, eta in sorted(set(places))
+        )
+
+    def longer(self, places: Iterable[Place]) -> tuple[Next, ...]:
+        """The same runs of cells, with a longer horizon."""
+        return tuple(
+            Next(*place, tuple(sorted(self.seeds[place])), LONGER * self.horizons[place])
+            for place in sorted(set(places))
+        )
+
+    def below(self, ks: Iterable[int]) -> tuple[Next, ...]:
+        """A smaller η at each k than any that was tried there."""
+        return self._new((k, self._etas(k)[0] / self._step) for k in ks)
+
+    def above(self, ks: Iterable[int]) -> tuple[Next, ...]:
+        """A larger η at each k than any that was tried there."""
+        return self._new((k, self._etas(k)[-1] * self._step) for k in ks)
+
+    def another_k(self, etas: Iterable[float]) -> tuple[Next, ...]:
+        """The η at a larger k than any that was tried."""
+        return self._new((FURTHER_K * self.ks[-1], eta) for eta in etas)
+
+    def _etas(self, k: int) -> list[float]:
+        return sorted(eta for of, eta in self.seeds if of == k)
+
+    @property
+    def _step(self) -> float:
+        """The smallest factor between neighbouring η that were tried."""
+        etas = sorted({eta for _, eta in self.seeds})
+        return min((high / low for low, high in pairwise(etas)), default=FURTHER_ETA)
+
+    def _new(self, places: Iterable[Place]) -> tuple[Next, ...]:
+        return tuple(Next(k, float(f"{eta:.3g}"), self._all_seeds()) for k, eta in sorted(set(places)))
+
+    def _all_seeds(self) -> tuple[int, ...]:
+        """Those that were tried; at least so many that a cell has replicates."""
+        known = frozenset().union(*self.seeds.values())
+        return tuple(sorted(known | set(_unused(known, FEWEST_SEEDS - len(known)))))
+
+
+def merged(gaps: Iterable[Gap]) -> tuple[Next, ...]:
+    """All runs that would settle some gap, each once, by rising k, then η."""
+    seeds: dict[tuple[int, float, int | None], set[int]] = defaultdict(set)
+    for gap in gaps:
+        for run in gap.runs:
+            seeds[run.k, run.eta, run.horizon].update(run.seeds)
+    ordered = sorted(seeds, key=lambda key: (key[0], key[1], key[2] or 0))
+    return tuple(Next(k, eta, tuple(sorted(seeds[k, eta, horizon])), horizon) for k, eta, horizon in ordered)
+
+
+def _unused(known: Iterable[int], number: int) -> tuple[int, ...]:
+    """The smallest seeds that are not known."""
+    taken = set(known)
+    return tuple(islice((seed for seed in count() if seed not in taken), max(number, 0)))
+
+
+def _listed(runs: Sequence[Next]) -> str:
+    """Cells by k, those with the same seeds and horizon together."""
+    alike: dict[tuple[tuple[int, ...], int | None], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for run in runs:
+        alike[run.seeds, run.horizon][run.k].append(run.eta)
+    parts = []
+    for (seeds, horizon), by_k in alike.items():
+        cells = ", ".join(f"k={k} at eta={_and([f'{eta:g}' for eta in etas])}" for k, etas in by_k.items())
+        longer = f" for {horizon:,} learner steps" if horizon else ""
+        parts.append(f"{cells} with {'seed' if len(seeds) == 1 else 'seeds'} {_and(list(map(str, seeds)))}{longer}")
+    return "; ".join(parts)
+
+
+def _and(words: Sequence[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
