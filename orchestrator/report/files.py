@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report import predicted
+from orchestrator.report.selection import labels
 from orchestrator.report.verdicts import (
     bracket_texts,
     cell_lines,
@@ -17,7 +18,6 @@ from orchestrator.report.verdicts import (
     comparison_texts,
     left_out_texts,
     quantities,
-    scientific,
     summary,
     verdicts,
 )
@@ -106,9 +106,9 @@ def latex(laws: Laws) -> str:
 
 def _tables(model: ModelLaws) -> list[tuple[str, str, list[Sequence[str]]]]:
     """Heading, how to read the table, and rows, the first row being the header."""
-    etas = sorted({cell.eta for cell in model.cells})
+    etas = list(labels(model))
     by_place = {(cell.k, cell.eta): cell for cell in model.cells}
-    phase: list[Sequence[str]] = [["k", *(f"η = {scientific(eta)}" for eta in etas)]]
+    phase: list[Sequence[str]] = [["k", *(f"η = {text}" for text in labels(model).values())]]
     for k in sorted({cell.k for cell in model.cells}):
         places = [by_place.get((k, eta)) for eta in etas]
         phase.append([str(k), *(", ".join(cell_lines(cell)) if cell else "" for cell in places)])

@@ -20,6 +20,7 @@ from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report import figures, predicted
 from orchestrator.report.advising import ADVICE_COLUMNS, advice_table
 from orchestrator.report.figures import style
+from orchestrator.report.selection import labels
 from orchestrator.report.verdicts import (
     bracket_texts,
     cell_lines,
@@ -27,7 +28,6 @@ from orchestrator.report.verdicts import (
     comparison_texts,
     left_out_texts,
     quantities,
-    scientific,
     summary,
 )
 from orchestrator.report.verdicts import verdicts as what_it_says
@@ -105,14 +105,14 @@ def _models(store: Store, laws: Laws, runs: pd.DataFrame) -> list[dict[str, Any]
 
 
 def _model(name: str, model: ModelLaws) -> dict[str, Any]:
-    etas, ks = sorted({cell.eta for cell in model.cells}), sorted({cell.k for cell in model.cells})
+    etas, ks = list(labels(model)), sorted({cell.k for cell in model.cells})
     by_place = {(cell.k, cell.eta): _cell(cell) for cell in model.cells}
     brackets = zip(model.local.brackets, bracket_texts(model.local), strict=True)
     return {
         "name": name,
         "summary": summary(model),
         "verdicts": what_it_says(model),
-        "etas": [scientific(eta) for eta in etas],
+        "etas": list(labels(model).values()),
         "phase": [(k, [by_place.get((k, eta)) for eta in etas]) for k in ks],
         "rule": {"heading": predicted.HEADING, "legend": predicted.legend(model), "missing": predicted.missing(model)},
         "predicted": predicted.rows(model, etas),

@@ -9,7 +9,8 @@ from orchestrator.laws.forms import Prediction
 from orchestrator.laws.joint import LEAST_SURVIVORS
 from orchestrator.laws.result import ModelLaws
 from orchestrator.laws.rule import Constants, limits
-from orchestrator.report.verdicts import scientific, short
+from orchestrator.report.selection import labels
+from orchestrator.report.verdicts import short
 
 HEADING = "What the rule η ≤ min(C_local/k, C_horizon/T) predicts"
 
@@ -102,7 +103,7 @@ def rows(model: ModelLaws, etas: Sequence[float]) -> tuple[list[str], list[list[
     cells = predicted(model)
     of_rows = {(k, cell.horizon): cell for (k, _), cell in cells.items()}
     several = len({horizon for _, horizon in of_rows}) > 1
-    header = ["k", *(["T"] if several else []), "safe up to", "binds", *map(scientific, etas)]
+    header = ["k", *(["T"] if several else []), "safe up to", "binds", *map(labels(model).__getitem__, etas)]
     lines = []
     for k, horizon in sorted(of_rows):
         at = (cells.get((k, eta)) for eta in etas)

@@ -1,4 +1,4 @@
-"""Which values of a grid are drawn, where not all of them can be told apart."""
+"""Which values of a grid are drawn where not all of them can be told apart, and how they are written."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from orchestrator.laws.result import ModelLaws
 from orchestrator.report.verdicts import scientific
 
 
@@ -13,6 +14,16 @@ def evenly(values: Sequence[float], most: int) -> list[float]:
     """So many of the values, evenly apart, the first and the last among them."""
     places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
     return [values[place] for place in places]
+
+
+def labels(model: ModelLaws) -> dict[float, str]:
+    """Each learning rate of a grid, to three digits or as many as tell them apart: a geometric grid has twelve."""
+    etas = sorted({cell.eta for cell in model.cells})
+    for digits in range(3, 13):
+        texts = {eta: scientific(float(f"{eta:.{digits - 1}e}")) for eta in etas}
+        if len(set(texts.values())) == len(etas):
+            break
+    return texts
 
 
 def said(name: str, values: Sequence[float], most: int) -> str:

@@ -18,6 +18,7 @@ from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report import predicted
 from orchestrator.report.columns import GAP, blocks
 from orchestrator.report.files import csv_cells, latex, markdown
+from orchestrator.report.selection import labels
 from orchestrator.report.verdicts import (
     bracket_texts,
     cell_lines,
@@ -25,7 +26,6 @@ from orchestrator.report.verdicts import (
     comparison_texts,
     left_out_texts,
     quantities,
-    scientific,
     summary,
     verdicts,
 )
@@ -93,25 +93,21 @@ def phase_table(model: ModelLaws, width: int) -> list[Table]:
         model: The laws of one model.
         width: Columns of the terminal.
     """
-    etas = sorted({cell.eta for cell in model.cells})
+    headings = {eta: f"η = {text}" for eta, text in labels(model).items()}
     by_place = {(cell.k, cell.eta): cell for cell in model.cells}
     lines = [line for cell in model.cells for line in cell_lines(cell)]
-    widest = max(map(len, [*lines, *(_heading(eta) for eta in etas)]), default=0)
+    widest = max(map(len, [*lines, *headings.values()]), default=0)
     room = width - max((len(str(cell.k)) for cell in model.cells), default=1)
     tables = []
-    for block in blocks(etas, max(1, room // (widest + GAP))):
+    for block in blocks(list(headings), max(1, room // (widest + GAP))):
         table = _listing("k")
         for eta in block:
-            table.add_column(_heading(eta), no_wrap=True)
+            table.add_column(headings[eta], no_wrap=True)
         for k in sorted({cell.k for cell in model.cells}):
             places = [by_place.get((k, eta)) for eta in block]
             table.add_row(str(k), *("\n".join(cell_lines(cell)) if cell else "" for cell in places))
         tables.append(table)
     return tables
-
-
-def _heading(eta: float) -> str:
-    return f"η = {scientific(eta)}"
 
 
 def _rule(model: ModelLaws, width: int) -> list[RenderableType]:
@@ -121,17 +117,16 @@ def _rule(model: ModelLaws, width: int) -> list[RenderableType]:
         return []
     header, rows = predicted.rows(model, ())
     taken = sum(max(map(len, column)) + GAP for column in zip(header, *rows, strict=True))
-    etas = sorted({cell.eta for cell in model.cells})
-    widest = max(len(text) for text in [*map(scientific, etas), *(cell.mark for cell in cells.values())])
+    headings = labels(model)
+    widest = max(len(text) for text in [*headings.values(), *(cell.mark for cell in cells.values())])
     tables = []
-    for block in blocks(etas, max(1, (width - taken) // (widest + GAP))):
+    for block in blocks(list(headings), max(1, (width - taken) // (widest + GAP))):
         header, rows = predicted.rows(model, block)
         table = _listing(*header)
         for row in rows:
             table.add_row(*row)
         tables.append(table)
-    headings = [Text(predicted.HEADING, style="bold"), Text(predicted.legend(model), style="dim")]
-    return [*headings, *_spaced(tables)]
+    return [Text(predicted.HEADING, style="bold"), Text(predicted.legend(model), style="dim"), *_spaced(tables)]
 
 
 def _brackets(model: ModelLaws) -> list[RenderableType]:

@@ -43,8 +43,13 @@ def test_a_wide_grid_is_split_and_loses_no_cell() -> None:
     text = table([run(k, eta, step=64) for k in (2, 8) for eta in etas])
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
-    assert all(f"η = {scientific(eta)}" in text for eta in etas)
+    assert all(f"η = {scientific(float(f'{eta:.3g}'))}" in text for eta in etas)
     assert text.count("1/1 T* 64") == 26
+
+
+def test_learning_rates_have_as_many_digits_as_tell_them_apart() -> None:
+    text = table([run(2, eta) for eta in (1.2344e-4, 1.2341e-4, 2e-4 / 3)])
+    assert all(f"η = {shown}" in text for shown in ("1.2344e-4", "1.2341e-4", "6.6667e-5"))
 
 
 def test_every_outcome_has_its_mark() -> None:
