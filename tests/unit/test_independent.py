@@ -14,9 +14,8 @@ import pandas as pd
 import pytest
 import statsmodels.api as sm
 from laws_data import simulated, tiny_sweep
-from library_fits import FIT, all_susceptible, scaled_times, with_immune
+from library_fits import END, FIT, all_susceptible, scaled_times, with_immune
 from lifelines import LogNormalAFTFitter, LogNormalFitter, MixtureCureFitter
-from scipy.optimize import minimize
 from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
@@ -26,8 +25,6 @@ from statsmodels.stats.nonparametric import rank_compare_2indep
 from orchestrator.laws import logistic, survival
 from orchestrator.laws.axes import compare_groups
 from orchestrator.laws.cells import evidence
-from orchestrator.laws.fit import fit_laws
-from orchestrator.laws.forms import LocalLaw
 from orchestrator.laws.horizon import describe
 from orchestrator.laws.likelihood import LATENCY
 from orchestrator.laws.logistic import PENALTY
@@ -43,14 +40,6 @@ pytestmark = [
 WIDTH = 1e-5
 """Of the intervals that stand for a known T*, relative to it."""
 
-END = 5e-3
-"""How far the loss at an interval's end may be off, as a share: ends are searched to 2e-3 of their distance."""
-
-
-def local_law(runs: pd.DataFrame) -> LocalLaw:
-    (model,) = fit_laws(runs, brief=True).models.values()
-    return model.local
-
 
 def bounded(runs: pd.DataFrame) -> pd.DataFrame:
     rows = evidence(runs)
@@ -64,11 +53,6 @@ def known_exactly() -> pd.DataFrame:
 
 def world() -> pd.DataFrame:
     return World(0.5, 1.6, 0.2).sweep(GRIDS["4x7x3"], 1)[0]
-
-
-def overlapping() -> pd.DataFrame:
-    """No line separates the runs that collapsed, so that there is an optimum without a penalty."""
-    return World(0.5, 1.6, 0.2, steepness=2.0, lost=0.0).sweep(GRIDS["4x7x3"], 1)[0]
 
 
 def allowed(n: int, p: int) -> float:
@@ -159,6 +143,25 @@ def test_known_collapse_steps_give_the_intervals_and_tests_of_least_squares() ->
         assert freedom * (share - 1 - math.log(share)) == pytest.approx(allowed(n, 3), rel=2 * END)
 
 
+def test_levels_of_least_squares_have_variances_clustered_by_seed() -> None:
+    """statsmodels' correction for small samples has n − 1 where the likelihood has n."""
+    rows = known_exactly()
+    n, draw = len(rows), np.random.default_rng(10)
+    seeds = np.arange(n) % 5
+    luck = np.exp(0.5 * draw.standard_normal(5))[seeds]
+    rows = rows.assign(seed=seeds, lo=rows["lo"] * luck, hi=rows["hi"] * luck)
+    design = np.column_stack([-np.log(rows["eta"]), -np.log(rows["k"]), np.ones(n)])
+    line = sm.OLS(np.log(rows["hi"].to_numpy()) - WIDTH / 2, design).fit()
+    clustered = line.get_robustcov_results("cluster", groups=seeds, use_t=True)
+    found = survival.fit(rows, immune=False, values={})
+    assert found is not None
+    theirs = clustered.t_test([-math.log(5e-4), -math.log(4), 1.0])
+    half = np.diff(theirs.conf_int()[0])[0] / 2 * math.sqrt(n / (n - 1))
+    assert half > 1.2 * np.diff(line.t_test([-math.log(5e-4), -math.log(4), 1.0]).conf_int()[0])[0] / 2
+    expected = theirs.effect[0] + np.array([-half, half])
+    assert np.log(found.median_at(4, 5e-4).ci95) == pytest.approx(expected, abs=END * half)
+
+
 @pytest.mark.parametrize("weight", [0.0, PENALTY])
 def test_both_laws_are_a_mixture_cure_regression(weight: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logistic, "PENALTY", weight)
@@ -241,65 +244,6 @@ def test_shared_slopes_are_one_regression_with_a_sigma_for_each_group() -> None:
         loss, free, restrictions = steps[test.what]
         ratio = (n - free) / restrictions * math.expm1(2 * loss / n)
         assert 1e-12 < test.p == pytest.approx(f_distribution.sf(ratio, restrictions, n - free), rel=1e-4)
-
-
-FREE = np.eye(3)
-
-
-def inverse(a: float, c: float | None = None) -> np.ndarray:
-    """What the coefficients of 1, log η and log k are with a held, and C as well: η_max = C·k^−a."""
-    return np.array([[1.0, 0.0], [0.0, 1.0], [0.0, a]] if c is None else [[-math.log(c)], [1.0], [a]])
-
-
-def logit(runs: pd.DataFrame, embed: np.ndarray) -> sm.Logit:
-    """statsmodels' regression of collapse on log η and log k."""
-    design = np.column_stack([np.ones(len(runs)), np.log(runs["eta"]), np.log(runs["k"].astype(float))])
-    return sm.Logit((runs["state"] == "collapsed").to_numpy(dtype=float), design @ embed)
-
-
-def penalised(runs: pd.DataFrame, embed: np.ndarray) -> tuple[float, np.ndarray]:
-    """The maximum of statsmodels' log-likelihood and log-determinant, and all coefficients there."""
-    full, restricted = logit(runs, FREE), logit(runs, embed)
-
-    def objective(x: np.ndarray) -> float:
-        return -full.loglike(embed @ x) - PENALTY * float(np.linalg.slogdet(-full.hessian(embed @ x))[1])
-
-    origin = np.zeros(embed.shape[1])
-    unit = np.linalg.cholesky(np.linalg.inv(-restricted.hessian(origin)))  # steps of one standard error
-    best = minimize(lambda y: objective(unit @ y), origin, method="BFGS", options={"gtol": 1e-7})
-    return -float(best.fun), embed @ unit @ best.x
-
-
-def test_without_a_penalty_the_local_law_is_logistic_regression(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logistic, "PENALTY", 0.0)
-    runs = overlapping()
-    found, free, law = local_law(runs), *(logit(runs, embed).fit(disp=0) for embed in (FREE, inverse(1.0)))
-    level, slope, by_k = free.params
-    assert found.exponent.estimate == pytest.approx(by_k / slope, rel=1e-6)
-    assert found.prefactor.estimate == pytest.approx(math.exp(-level / slope), rel=1e-6)
-    assert found.width == pytest.approx(math.exp(2 * math.log(9) / slope), rel=1e-6)
-    assert found.constant.estimate == pytest.approx(math.exp(-law.params[0] / law.params[1]), rel=1e-6)
-    assert found.p_exponent_is_1 == pytest.approx(chi2.sf(2 * (free.llf - law.llf), 1), rel=1e-6)
-    for end in found.exponent.ci95:
-        assert 2 * (free.llf - logit(runs, inverse(end)).fit(disp=0).llf) == pytest.approx(chi2.ppf(0.95, 1), rel=END)
-
-
-def test_the_penalised_local_law_is_where_statsmodels_likelihood_and_information_have_their_optimum() -> None:
-    runs = tiny_sweep().assign(seed=0)
-    found, (best, (level, slope, by_k)) = local_law(runs), penalised(runs, FREE)
-    assert found.exponent.estimate == pytest.approx(by_k / slope, rel=5e-5)
-    assert found.prefactor.estimate == pytest.approx(math.exp(-level / slope), rel=5e-5)
-    assert found.width == pytest.approx(math.exp(2 * math.log(9) / slope), rel=5e-5)
-    for bracket in found.brackets:
-        eta_half = math.exp(-(level + by_k * math.log(bracket.k)) / slope)
-        assert bracket.eta_half.estimate == pytest.approx(eta_half, rel=5e-5)
-    of_law, (level, slope, _) = penalised(runs, inverse(1.0))
-    assert found.constant.estimate == pytest.approx(math.exp(-level / slope), rel=5e-6)
-    assert found.p_exponent_is_1 == pytest.approx(chi2.sf(2 * (best - of_law), 1), rel=1e-6)
-    for end in found.exponent.ci95:
-        assert 2 * (best - penalised(runs, inverse(end))[0]) == pytest.approx(chi2.ppf(0.95, 1), rel=END)
-    for end in found.constant.ci95:
-        assert 2 * (of_law - penalised(runs, inverse(1.0, end))[0]) == pytest.approx(chi2.ppf(0.95, 1), rel=END)
 
 
 def test_auc_and_its_variance_are_those_of_brunner_and_munzel() -> None:

@@ -12,9 +12,7 @@ import pytest
 from laws_data import frame, paper_shape, run, simulated, tiny_sweep
 from scipy.stats import chi2, norm
 from scipy.stats import f as f_distribution
-from scipy.stats import t as t_distribution
 
-from orchestrator.laws import survival
 from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.identified import Band
 from orchestrator.laws.likelihood import Outcomes, log_interval_probability, negative_log_likelihood
@@ -75,28 +73,6 @@ def test_gradient_agrees_with_finite_differences(immune: bool) -> None:
         ahead, _ = negative_log_likelihood(AT[immune] + direction, known)
         behind, _ = negative_log_likelihood(AT[immune] - direction, known)
         assert gradient[place] == pytest.approx((ahead - behind) / 2e-6, rel=1e-6, abs=1e-5)
-
-
-def test_intervals_of_uncensored_runs_are_those_of_least_squares() -> None:
-    rows = simulated(1.3, 0.2, 0.4, 1, horizon=10**9).assign(lo=0.0, hi=0.0, collapsed=True)
-    step = rows["collapse_step"].to_numpy(dtype=float)
-    rows["lo"], rows["hi"] = step * (1 - 1e-4), step
-    chosen = rows.iloc[::12]
-    found = survival.fit(chosen, immune=False, values={})
-    design = np.column_stack([-np.log(chosen["eta"]), -np.log(chosen["k"].astype(float)), np.ones(len(chosen))])
-    y = np.log(chosen["collapse_step"].astype(float)).to_numpy()
-    beta, residual, *_ = np.linalg.lstsq(design, y, rcond=None)
-    freedom = len(chosen) - 3
-    error = np.sqrt(residual[0] / freedom * np.diag(np.linalg.inv(design.T @ design)))
-    for place, name in enumerate(("b", "q")):
-        half = t_distribution.ppf(0.975, freedom) * error[place]
-        assert found.value(name) == pytest.approx(beta[place], abs=1e-3)
-        assert found.estimate(name).ci95 == pytest.approx((beta[place] - half, beta[place] + half), abs=2e-3)
-    # a little wider than the usual χ² interval, whose tails are equal
-    sigma = found.sigma()
-    assert sigma.estimate == pytest.approx(np.sqrt(residual[0] / freedom), rel=1e-2)
-    exact = np.sqrt(residual[0] / chi2.ppf([0.975, 0.025], freedom))
-    assert sigma.ci95 == pytest.approx(tuple(exact), rel=0.12)
 
 
 def test_p_values_of_uncensored_runs_are_those_of_the_f_test() -> None:
