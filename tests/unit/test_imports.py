@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from orchestrator.db import schema
 from orchestrator.db.store import Store
 from orchestrator.grid import load_sweep
@@ -18,7 +16,8 @@ HEAVY = ["torch", "transformers", "pandas", "optuna", "sqlalchemy", "submitit", 
 def modules_after(code: str) -> set[str]:
     """Top-level modules that a fresh process has imported after running some code."""
     program = f"{code}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
 
 
@@ -44,11 +43,12 @@ def test_a_fit_that_is_only_printed_draws_nothing() -> None:
     assert "scipy" in loaded and loaded.isdisjoint(["matplotlib", "jinja2"])
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["launch", "job", "track", "grid", "frames", "export", "doctor", "db.store", "laws.fit", "report.tables",
-     "report.progress", "report.page", "cancelling", "logs", "doctor_cluster", "doctor_node", "slurm.task"],
-)  # fmt: skip
-def test_the_control_plane_never_imports_torch(module: str) -> None:
-    loaded = modules_after(f"import orchestrator.{module}")
+def test_the_control_plane_never_imports_torch() -> None:
+    loaded = modules_after(
+        "import importlib, pkgutil, sys, orchestrator\n"
+        "for module in pkgutil.walk_packages(orchestrator.__path__, 'orchestrator.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "    assert 'torch' not in sys.modules, module.name\n"
+    )
+    assert "submitit" in loaded
     assert loaded.isdisjoint(["torch", "transformers", "vllm"])
