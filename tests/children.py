@@ -1,15 +1,18 @@
-"""Functions in processes of their own, forked: to be killed, to run beside one another, to have a disk of their own."""
+"""Functions in processes of their own, forked, to be killed or to have a disk of their own; and programs that end."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
 import os
+import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000
 _PRIVATE, _BIND, _REMOUNT, _READ_ONLY = 1 << 18 | 1 << 14, 1 << 12, 1 << 5, 1
@@ -50,6 +53,16 @@ def end(child: int, timeout_s: float = 120) -> int:
 def run(function: Callable[[], object], timeout_s: float = 120) -> None:
     """Run a function in a child; it must end well."""
     assert end(start(function), timeout_s) == 0
+
+
+@contextmanager
+def program(*command: object, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Start a program that is killed, and its pipes closed, where the test ends before it: later tests would fail."""
+    with subprocess.Popen([*map(str, command)], text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def mount_small_disk(path: Path, size: str) -> None:

@@ -28,13 +28,6 @@ fixed: {{horizon: 8}}
 resources: {{mem_gb: 0.5, time_min: 5, {resources}}}
 """
 
-FAKE = """
-import sys
-if "orchestrator" in " ".join(sys.orig_argv):
-    import tests.fake_worker
-    sys.modules["grpo_worker.loop"] = tests.fake_worker
-"""
-
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevCluster]:
@@ -56,12 +49,11 @@ def trained_here(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 def many(folder: Path, cluster: DevCluster | None, runs: int, resources: str) -> Workspace:
     """A sweep of runs that `tests.fake_worker` trains."""
-    (folder / "fake").mkdir(parents=True)
-    (folder / "fake/sitecustomize.py").write_text(FAKE)
+    folder.mkdir()
     ws = workspace(folder, folder)
+    ws.train_nothing()
     if cluster is not None:
         ws.environment["SLURM_CONF"] = str(cluster.slurm_conf)
-    ws.environment["PYTHONPATH"] = f"{folder / 'fake'}:{Path(__file__).parents[2]}"
     ws.grid(GRID.format(runs=runs, resources=resources))
     return ws
 

@@ -94,17 +94,15 @@ def controller_away_from_a_watcher(
         it = make_scene("tried-again", cluster, 1)
         it.act(0, "os._exit(3)")
         after = AFTER_THE_SECOND.format(first=folder / "first", cluster=cluster.folder, script=SCRIPT)
-        with it.setting(PATH=sbatch_that(folder / "bin", after=after)):
-            watcher = it.ws.start("launch", "grid.yaml", "--executor", "slurm", "--wait")
-        with watcher:
-            try:
-                said = iter(watcher.stderr.readline, "") if watcher.stderr else iter(())
-                assert any("did not say whether it took the submission" in line for line in said)
-                assert any("Unable to contact slurm controller" in line for line in said), "it asks again, and stays"
-                cluster.start("slurmctld")
-                _, rest = watcher.communicate(timeout=120)
-            finally:
-                watcher.kill()
+        with (
+            it.setting(PATH=sbatch_that(folder / "bin", after=after)),
+            it.ws.start("launch", "grid.yaml", "--executor", "slurm", "--wait") as watcher,
+        ):
+            said = iter(watcher.stderr.readline, "") if watcher.stderr else iter(())
+            assert any("did not say whether it took the submission" in line for line in said)
+            assert any("Unable to contact slurm controller" in line for line in said), "it asks again, and stays"
+            cluster.start("slurmctld")
+            _, rest = watcher.communicate(timeout=120)
         assert watcher.returncode == 0, rest
         assert "found array" in rest
         assert "submitted array" not in rest

@@ -57,11 +57,11 @@ def story(session_cluster: DevCluster, make_scene: SceneMaker) -> Iterator[Story
         scene.pid_of(0)
         script = scene.slurm("scontrol", "write", "batch_script", scene.job_id(), "-")
         waiting = scene.ws.run("logs", "3")
-        following = scene.ws.start("logs", "1", "-f")
-        cancelled = scene.ws.run("cancel", "1"), scene.ws.run("cancel", "3", "4")
-        scene.release(0)
-        scene.wait_for_jobs()
-        stdout, stderr = following.communicate(timeout=60)
+        with scene.ws.start("logs", "1", "-f") as following:
+            cancelled = scene.ws.run("cancel", "1"), scene.ws.run("cancel", "3", "4")
+            scene.release(0)
+            scene.wait_for_jobs()
+            stdout, stderr = following.communicate(timeout=60)
         followed = Done([], following.returncode, stdout, stderr)
         yield Story(scene, hook, script, waiting, cancelled, followed, [run["state"] for run in scene.status()])
 
@@ -134,15 +134,11 @@ def doctor(scene: Scene, grid: str, *options: str) -> Iterator[tuple[subprocess.
     scene.ws.grid(
         f"name: asks\ngrid: {{model: [tiny], k: [2], eta: [1e-3], seed: [0]}}\nresources: {grid}\n", "asks.yaml"
     )
-    process = scene.ws.start("doctor", "--cluster", "--grid", "asks.yaml", *options)
-    assert process.stderr is not None
-    first = process.stderr.readline()
-    assert first.startswith("submitted job "), first + process.stderr.read()
-    with process:
-        try:
-            yield process, process.stderr, first.split()[-1]
-        finally:
-            process.kill()
+    with scene.ws.start("doctor", "--cluster", "--grid", "asks.yaml", *options) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        assert first.startswith("submitted job "), first + process.stderr.read()
+        yield process, process.stderr, first.split()[-1]
 
 
 def is_cancelled(scene: Scene, job: str) -> bool:
@@ -182,8 +178,7 @@ def test_doctor_gives_up_and_cancels_its_job(session_cluster: DevCluster, make_s
         assert f"job {job}: PENDING (BeginTime)" in stderr
         wait_for(lambda: is_cancelled(scene, job), "the job to be cancelled")
     with doctor(scene, later) as (process, stderr_of, job):
-        while "PENDING" not in stderr_of.readline():
-            pass
+        assert any("PENDING" in line for line in iter(stderr_of.readline, ""))
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
         wait_for(lambda: is_cancelled(scene, job), "the job to be cancelled")

@@ -27,14 +27,14 @@ def server() -> Iterator[Server]:
 def test_jobs_of_slurm(name: str, cluster: DevCluster, server: Server, tmp_path: Path, policy_cache: Path) -> None:
     ws = keeping(name, server, tmp_path, policy_cache)
     grid = GRID + "resources: {cpus: 1, mem_gb: 1, time_min: 5, array_parallelism: 2}\n"
-    launched = ws.start("launch", ws.grid(grid), "--executor", "slurm", "--wait")
     seen: set[str] = set()
     shown: set[str] = set()
-    while launched.poll() is None:
-        seen |= processes_show_nothing(ws, launched.pid)
-        shown.add(slurm("show", "job", "--details"))
-        time.sleep(0.2)
-    stdout, stderr = launched.communicate()
+    with ws.start("launch", ws.grid(grid), "--executor", "slurm", "--wait") as launched:
+        while launched.poll() is None:
+            seen |= processes_show_nothing(ws, launched.pid)
+            shown.add(slurm("show", "job", "--details"))
+            time.sleep(0.2)
+        stdout, stderr = launched.communicate()
     assert launched.returncode == 0, stderr
     [array] = [line.split()[2].rstrip(":") for line in stderr.splitlines() if line.startswith("submitted array")]
     shown.add(slurm("write", "batch_script", array, "-"))

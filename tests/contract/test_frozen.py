@@ -110,9 +110,10 @@ def test_an_upgrade_keeps_every_row_and_gives_the_schema_of_the_models(
 
 
 @pytest.mark.slow
-def test_an_upgraded_database_is_used(old: str, tmp_path: Path, policy_cache: Path) -> None:
+def test_an_upgraded_database_is_used(old: str, tmp_path: Path) -> None:
     """Fitted, exported and trained on as if this version had made it."""
-    ws = workspace(tmp_path, policy_cache, old)
+    ws = workspace(tmp_path, tmp_path, old)
+    ws.train_nothing()
     revision = schema.current(old)
 
     def stalesweep(*arguments: str) -> Result:

@@ -127,14 +127,12 @@ def test_the_log_of_a_local_job(made: Jobs, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_it_follows_until_the_run_has_ended(made: Jobs) -> None:
     assert stalesweep("collect").exit_code == 0
-    following = subprocess.Popen(
-        [sys.executable, "-m", "orchestrator.cli", "logs", "1", "-f"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert following.stderr is not None
-    assert "run 1 is pending: waiting for a job to take it" in following.stderr.readline()
-    train(made, 1, step_s=0.2)
-    stdout, stderr = following.communicate(timeout=60)
+    command = [sys.executable, "-m", "orchestrator.cli", "logs", "1", "-f"]
+    with children.program(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as following:
+        assert following.stderr is not None
+        assert "run 1 is pending: waiting for a job to take it" in following.stderr.readline()
+        train(made, 1, step_s=0.2)
+        stdout, stderr = following.communicate(timeout=60)
     assert (following.returncode, stderr) == (0, "")
     assert stdout == (made.directory(1) / "log.txt").read_text()
 

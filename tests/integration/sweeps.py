@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,15 @@ import pandas as pd
 
 from orchestrator import frames
 from orchestrator.db.store import Store
+
+ROOT = Path(__file__).parents[2]
+
+FAKE = """
+import sys
+if "orchestrator" in " ".join(sys.orig_argv):
+    import tests.fake_worker
+    sys.modules["grpo_worker.loop"] = tests.fake_worker
+"""
 
 TIMINGS = ["rollout_s", "learner_s", "sync_s", "idle_s", "attempt"]
 
@@ -24,21 +35,30 @@ class Workspace:
     folder: Path
     environment: dict[str, str]
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start ``stalesweep`` and go on; Ctrl-C reaches it even where the tests run in the background."""
-        return subprocess.Popen(
+    @contextmanager
+    def start(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start ``stalesweep`` and go on; Ctrl-C reaches it even where the tests run in the background.
+
+        Whatever the test leaves of it is ended: a test that fails must not make later ones fail.
+        """
+        with subprocess.Popen(
             [sys.executable, "-m", "orchestrator.cli", *arguments],
             cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
+        ) as process:  # fmt: skip
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.terminate()  # so that a launch ends its jobs
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(timeout=60)
+                    process.kill()
 
     def run(self, *arguments: str, timeout_s: float = 180) -> subprocess.CompletedProcess[str]:
         """Run ``stalesweep`` to its end."""
-        process = self.start(*arguments)
-        try:
+        with self.start(*arguments) as process:
             stdout, stderr = process.communicate(timeout=timeout_s)
-        finally:
-            process.kill()
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     def grid(self, text: str, name: str = "grid.yaml") -> str:
@@ -49,6 +69,13 @@ class Workspace:
     def store(self) -> Store:
         """The workspace's database."""
         return Store(self.environment["STALESWEEP_DB"])
+
+    def train_nothing(self) -> None:
+        """Let `tests.fake_worker` train the runs of its sweeps, where training is not what is looked at."""
+        fake = self.folder / "fake"
+        fake.mkdir()
+        (fake / "sitecustomize.py").write_text(FAKE, encoding="utf-8")
+        self.environment["PYTHONPATH"] = f"{fake}:{ROOT}"
 
 
 def workspace(folder: Path, cache: Path, database: str | None = None) -> Workspace:

@@ -24,12 +24,12 @@ def server() -> Iterator[Server]:
 @pytest.mark.parametrize("name", ["user:password@", "STALESWEEP_DB_FILE"])
 def test_local_jobs(name: str, server: Server, tmp_path: Path, policy_cache: Path) -> None:
     ws = keeping(name, server, tmp_path, policy_cache)
-    launched = ws.start("launch", ws.grid(GRID), "--executor", "local")
     seen: set[str] = set()
-    while launched.poll() is None:
-        seen |= processes_show_nothing(ws, launched.pid)
-        time.sleep(0.05)
-    stdout, stderr = launched.communicate()
+    with ws.start("launch", ws.grid(GRID), "--executor", "local") as launched:
+        while launched.poll() is None:
+            seen |= processes_show_nothing(ws, launched.pid)
+            time.sleep(0.05)
+        stdout, stderr = launched.communicate()
     assert launched.returncode == 0, stderr
     assert len(seen) >= 2, "jobs were looked at"
     shows_nothing(stdout + stderr)
@@ -39,8 +39,8 @@ def test_local_jobs(name: str, server: Server, tmp_path: Path, policy_cache: Pat
 
 def test_a_detached_launch(server: Server, tmp_path: Path, policy_cache: Path) -> None:
     ws = keeping("?password=", server, tmp_path, policy_cache)
-    launched = ws.start("launch", ws.grid(GRID), "--executor", "local", "--detach")
-    stdout, stderr = launched.communicate(timeout=60)
+    with ws.start("launch", ws.grid(GRID), "--executor", "local", "--detach") as launched:
+        stdout, stderr = launched.communicate(timeout=60)
     assert launched.returncode == 0, stderr
     seen: set[str] = set()
     deadline = time.monotonic() + 120

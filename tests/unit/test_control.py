@@ -21,18 +21,18 @@ from orchestrator.launch import choose_executor
 from orchestrator.processes import is_alive, started_at
 from orchestrator.report.progress import run_line, summary_line
 from orchestrator.track import sweep_status
+from tests import children
 
 
 def test_a_process_is_told_apart_from_a_later_one_of_its_number() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    began = started_at(child.pid)
-    assert began is not None
-    assert is_alive(child.pid, began)
-    assert not is_alive(child.pid, began - 1)
-    os.kill(child.pid, signal.SIGKILL)
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert not is_alive(child.pid, began), "a zombie does not run"
-    child.communicate()
+    with children.program(sys.executable, "-c", "input()", stdin=subprocess.PIPE) as child:
+        began = started_at(child.pid)
+        assert began is not None
+        assert is_alive(child.pid, began)
+        assert not is_alive(child.pid, began - 1)
+        os.kill(child.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert not is_alive(child.pid, began), "a zombie does not run"
     assert started_at(child.pid) is None
 
 

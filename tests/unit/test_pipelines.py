@@ -21,7 +21,7 @@ from grpo_worker.loop import latest_checkpoint
 from grpo_worker.pipelines import Pipeline
 from grpo_worker.records import FinishRecord, Record, StartRecord, from_json
 from grpo_worker.sampler.pool import Sampled
-from tests import fakes
+from tests import children, fakes
 from tests.conftest import tiny_run
 from tests.runs import measured, records_of, stop_after, syncs_of
 
@@ -219,17 +219,16 @@ def test_a_sampler_process_ends_with_a_killed_learner(policy_cache: Path, tmp_pa
     script = tmp_path / "learner.py"
     script.write_text(LEARNER)
     root = Path(__file__).parents[2]
-    learner = subprocess.Popen(
-        [sys.executable, str(script), str(policy_cache)], stdout=subprocess.PIPE, text=True, cwd=root,
-        env=os.environ | {"PYTHONPATH": str(root)},
-    )  # fmt: skip
-    assert learner.stdout is not None
-    sampler = int(learner.stdout.readline())
-    os.kill(sampler, 0)
-    learner.send_signal(signal.SIGKILL)
-    learner.wait()
-    learner.stdout.close()
-    deadline = time.monotonic() + 10
+    with children.program(
+        sys.executable, script, policy_cache,
+        stdout=subprocess.PIPE, cwd=root, env=os.environ | {"PYTHONPATH": str(root)},
+    ) as learner:  # fmt: skip
+        assert learner.stdout is not None
+        sampler = int(learner.stdout.readline())
+        os.kill(sampler, 0)
+        learner.send_signal(signal.SIGKILL)
+        learner.wait()
+    deadline = time.monotonic() + 30
     while Path(f"/proc/{sampler}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{sampler}").exists()
@@ -270,10 +269,9 @@ def test_a_signal_saves_the_run_in_the_midst_of_a_cycle(
     file = tmp_path / "run.yaml"
     file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     command = [sys.executable, "-m", "grpo_worker", file, "--cache-dir", policy_cache, "--run-dir", tmp_path]
-    with subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True) as worker:
+    with children.program(*command, stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
-        while '"learner_step": 8,' not in worker.stdout.readline():
-            pass
+        assert any('"learner_step": 8,' in line for line in iter(worker.stdout.readline, ""))
         worker.send_signal(number)
         last = worker.stdout.read().splitlines()[-1]
     finish = from_json(last)
