@@ -18,13 +18,16 @@ torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run what needs vLLM or a GPU only where `-m` names it; there it fails, and is not skipped, without."""
+    """Put long files first; run what needs vLLM or a GPU only where `-m` names it (there it fails without)."""
     asked: str = config.getoption("markexpr")
     left_out = [
         item for item in items for name in ("vllm", "gpu") if item.get_closest_marker(name) and name not in asked
     ]
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
+    kept = [item for item in items if item not in left_out]
+    # Files are dealt out in this order, and with short ones last all test processes end together.
+    long = {item.path for item in kept if item.get_closest_marker("slow")}
+    items[:] = sorted(kept, key=lambda item: item.path not in long)
 
 
 _databases = itertools.count()
@@ -61,9 +64,16 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[st
 
 
 @pytest.fixture(scope="session")
-def policy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this test session that its processes share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def policy_cache(shared_folder: Path) -> Path:
     """Warmed-up policies of this test session, shared with the processes that tests start."""
-    path = tmp_path_factory.mktemp("policies")
+    path = shared_folder / "policies"
     os.environ["STALESWEEP_CACHE"] = str(path)
     return path
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import pickle
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,9 +41,15 @@ def own_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[DevCluster]:
 
 
 @pytest.fixture(scope="session")
-def reference(tmp_path_factory: pytest.TempPathFactory, policy_cache: Path) -> Results:
-    """What the sweeps of `scenes` come to where nothing happens to them."""
-    return make_reference(tmp_path_factory.mktemp("reference") / "ws", policy_cache)
+def reference(shared_folder: Path, policy_cache: Path) -> Results:
+    """What the sweeps of `scenes` come to where nothing happens to them; one of the test processes trains them."""
+    kept = shared_folder / "reference.pickle"
+    with kept.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(make_reference(shared_folder / "reference", policy_cache)))
+    found: Results = pickle.loads(kept.read_bytes())
+    return found
 
 
 @pytest.fixture(scope="session")
