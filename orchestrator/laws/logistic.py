@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 
@@ -69,14 +68,12 @@ def information_penalty(design: Array, runs: Array, coefficients: Array) -> tupl
     """`PENALTY` times the log-determinant of the information, and its gradient; −inf where that is singular."""
     p = expit(design @ coefficients)
     weight = runs * p * (1 - p)
-    try:
-        root = np.linalg.cholesky(design.T @ (weight[:, None] * design))
-    except np.linalg.LinAlgError:
+    information = design.T @ (weight[:, None] * design)
+    sign, log_determinant = np.linalg.slogdet(information)
+    if not sign > 0:
         return -np.inf, np.zeros_like(coefficients)
-    half = solve_triangular(root, design.T, lower=True, check_finite=False)
-    leverage = weight * np.einsum("ij,ij->j", half, half)
-    log_determinant = 2 * float(np.log(np.diag(root)).sum())
-    return PENALTY * log_determinant, 2 * PENALTY * (design.T @ (leverage * (0.5 - p)))
+    leverage = weight * np.einsum("ij,ij->i", design @ np.linalg.inv(information), design)
+    return PENALTY * float(log_determinant), 2 * PENALTY * (design.T @ (leverage * (0.5 - p)))
 
 
 def negative_log_likelihood(coefficients: Array, trials: Trials) -> tuple[float, Array]:

@@ -12,9 +12,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from scipy.optimize import brentq
-from scipy.stats import chi2
-from scipy.stats import f as f_distribution
-from scipy.stats import t as t_distribution
+from scipy.special import chdtrc, chdtri, fdtrc, stdtrit
 
 from orchestrator.laws.estimates import LARGEST_LOG, Side
 
@@ -45,7 +43,7 @@ PRECISION = 2e-3
 
 def quantile(freedom: float = math.inf) -> float:
     """Standard errors that a 95 % interval reaches: Student's t with so many degrees of freedom."""
-    return float(t_distribution.ppf(0.5 + CONFIDENCE / 2, freedom))
+    return float(stdtrit(freedom, 0.5 + CONFIDENCE / 2))
 
 
 def threshold(n: int, p: int) -> float:
@@ -57,17 +55,17 @@ def p_value(loss: float, n: int, p: int, restrictions: int) -> float:
     """Of a loss 2·Δ log L under so many linear restrictions of p coefficients."""
     freedom = n - p
     ratio = freedom / restrictions * math.expm1(min(max(loss, 0.0) / n, LARGEST_LOG))
-    return float(f_distribution.sf(ratio, restrictions, freedom))
+    return float(fdtrc(restrictions, freedom, ratio))
 
 
 def chi2_threshold() -> float:
     """The loss that a 95 % interval allows where no small-sample theory is known."""
-    return float(chi2.ppf(CONFIDENCE, 1))
+    return float(chdtri(1, 1 - CONFIDENCE))
 
 
 def chi2_p_value(loss: float, restrictions: int) -> float:
     """Of a loss 2·Δ log L under so many restrictions."""
-    return float(chi2.sf(max(loss, 0.0), restrictions))
+    return float(chdtrc(restrictions, max(loss, 0.0)))
 
 
 def interval(maximum: Fitted, fit_at: FitAt[Fitted], estimate: float, allowed: float) -> Side:
