@@ -26,7 +26,8 @@ class DetectorFit:
         n_degraded: Finished runs that degraded.
         exponent: a of η_max ∝ k^−a.
         c_local: C_local, under a = 1.
-        eta_exponent: b of T* ∝ η^−b·k^−q, stable runs censored.
+        immune: Expected share of the stable runs that never would have collapsed; None where runs do not speak for any.
+        eta_exponent: b of T* ∝ η^−b·k^−q, by the joint law where some runs are immune, else with stable runs censored.
         k_exponent: q.
         c_horizon: C_horizon, under b = 1 and q = 0.
         p_law: Test of b = 1 and q = 0.
@@ -39,6 +40,7 @@ class DetectorFit:
     n_degraded: int
     exponent: Estimate
     c_local: Estimate
+    immune: float | None
     eta_exponent: Estimate
     k_exponent: Estimate
     c_horizon: Estimate
@@ -88,6 +90,7 @@ def compare(models: Mapping[str, ModelLaws], decided: Mapping[str, int], n_betwe
 
 
 def _fit(name: str, model: ModelLaws, decided: int) -> DetectorFit:
+    latency = model.horizon.censored if model.joint.immune is None else model.joint.horizon
     return DetectorFit(
         detector=name,
         n_decided=decided,
@@ -95,10 +98,11 @@ def _fit(name: str, model: ModelLaws, decided: int) -> DetectorFit:
         n_degraded=sum(cell.n_degraded for cell in model.cells),
         exponent=model.local.exponent,
         c_local=model.local.constant,
-        eta_exponent=model.horizon.censored.eta_exponent,
-        k_exponent=model.horizon.censored.k_exponent,
-        c_horizon=model.horizon.censored.constant,
-        p_law=model.horizon.censored.p_law,
+        immune=model.joint.immune,
+        eta_exponent=latency.eta_exponent,
+        k_exponent=latency.k_exponent,
+        c_horizon=latency.constant,
+        p_law=latency.p_law,
         brackets=model.local.brackets,
     )
 
@@ -119,6 +123,13 @@ def _fragile(fits: Sequence[DetectorFit], cells: Sequence[Cell]) -> list[str]:
     if len({p < 0.05 for p in p_values.values()}) > 1:
         found = _each({name: f"p = {p:.2g}" for name, p in p_values.items()})
         sentences.append(f"Whether T* = C/η whatever k is rejected depends on the definition of collapse: {found}.")
+    immune = {fit.detector: fit.immune is not None for fit in fits if fit.p_law is not None}
+    if len(set(immune.values())) > 1:
+        found = _each({name: "they do" if speak else "they do not" for name, speak in immune.items()})
+        sentences.append(
+            f"Whether the runs speak for immune ones depends on the definition of collapse, and T* is fitted "
+            f"accordingly: {found}."
+        )
     within = {fit.detector: inside for fit in fits if (inside := _holds_one(fit.exponent)) is not None}
     if len(set(within.values())) > 1:
         found = _each({name: "it is" if inside else "it is not" for name, inside in within.items()})

@@ -27,8 +27,8 @@ def fit_laws(runs: pd.DataFrame, *, brief: bool = False) -> Laws:
         runs: The export's ``runs``. Collapsed runs place T* in (collapse_step_lo, collapse_step]; stable and
             degraded runs are censored at their last learner step. So are, for the laws of T* alone, runs that
             ended with their job or go on; cells leave these out, and diverged runs are left out of everything.
-        brief: Only what the comparison of several definitions of collapse needs: the local law, and the horizon law
-            over all runs.
+        brief: Only what the comparison of several definitions of collapse needs: the local law, the horizon law
+            over all runs, and the numbers of the joint law without intervals.
     """
     return fit_evidence(evidence(runs), brief=brief)
 
@@ -68,17 +68,18 @@ def _fit_group(members: pd.DataFrame, brief: bool) -> ModelLaws:
     local, gaps = local_law(of_group, finished, tried)
     horizon, about_horizon = horizon_law(bounded, of_group, terms, tried, brief=brief)
     gaps += [*about_terms(collapsed, tried), *about_horizon]
-    joint, joint_fit = JointLaw(), None
-    if not brief:
-        joint, joint_fit, about_joint = joint_law(bounded, terms, tried, local.brackets)
-        gaps += about_joint
-    gaps += [*_about_seeds(finished, local, horizon, joint, tried), *_about_runs(members, of_group, tried)]
+    joint, joint_fit, about_joint = joint_law(bounded, terms, tried, local.brackets, brief=brief)
+    gaps += [
+        *about_joint,
+        *_about_seeds(finished, local, horizon, joint, tried),
+        *_about_runs(members, of_group, tried),
+    ]
     return ModelLaws(
         cells=of_group,
         local=local,
         horizon=horizon,
         joint=joint,
-        two_constraint=two_constraint(of_group, joint_fit) if joint_fit else TwoConstraint(),
+        two_constraint=two_constraint(of_group, joint_fit) if joint_fit and not brief else TwoConstraint(),
         warnings=tuple(map(str, gaps)),
         next_runs=merged(gaps),
     )

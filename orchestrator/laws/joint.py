@@ -12,7 +12,7 @@ from scipy.special import expit, log_ndtr
 
 from orchestrator.laws.boundary import bracket_ends
 from orchestrator.laws.estimates import Estimate
-from orchestrator.laws.forms import Bracket, JointLaw
+from orchestrator.laws.forms import Bracket, HorizonFit, JointLaw
 from orchestrator.laws.horizon import describe, held_for
 from orchestrator.laws.likelihood import LATENCY
 from orchestrator.laws.regression import width
@@ -30,7 +30,7 @@ ALL_LATE = (
 
 
 def joint_law(
-    rows: pd.DataFrame, terms: Sequence[str], tried: Tried, brackets: Sequence[Bracket]
+    rows: pd.DataFrame, terms: Sequence[str], tried: Tried, brackets: Sequence[Bracket], *, brief: bool = False
 ) -> tuple[JointLaw, Fit | None, list[Gap]]:
     """Fit the mixture of susceptible and immune runs to one group.
 
@@ -39,6 +39,7 @@ def joint_law(
         terms: Exponents of T* that the collapsed runs identify, from `orchestrator.laws.horizon.identified_terms`.
         tried: What was run.
         brackets: Of the local law.
+        brief: Only the numbers and the test of the horizon law, without intervals, and the share of immune runs.
 
     Returns:
         The law and its fit, empty where they are not identified, and why.
@@ -50,13 +51,16 @@ def joint_law(
         return JointLaw(), None, [Gap(why, runs)] if why else []
     law = fit(rows, immune=False, values=held_for(terms))
     found = JointLaw(
-        horizon=describe(free, terms),
-        p_laws=free.p_of(free.under(a=1.0, b=1.0, q=0.0)),
+        horizon=_points(free) if brief else describe(free, terms),
+        p_laws=None if brief else free.p_of(free.under(a=1.0, b=1.0, q=0.0)),
         aic=free.aic,
         aic_all_susceptible=law.aic if law else None,
     )
     if law and law.aic <= free.aic:
         return found, None, [Gap(ALL_LATE, tried.longer((b.k, b.eta_stable) for b in brackets if b.eta_stable))]
+    found = replace(found, immune=_immune(free))
+    if brief:
+        return found, free, []
     local = free.inverse
     found = replace(
         found,
@@ -64,7 +68,6 @@ def joint_law(
         constant=local.c_local if local and local.grows else Estimate(),
         width=width(float(free.maximum.parameters[LATENCY + 1])),
         p_exponent_is_1=free.p_of(local),
-        immune=_immune(free),
     )
     if found.exponent.ci95 and None not in found.exponent.ci95:
         return found, free, []
@@ -73,6 +76,19 @@ def joint_law(
         "every k needs a stable and a collapsing cell, with several seeds."
     )
     return found, free, [Gap(text, tried.again(bracket_ends(brackets)))]
+
+
+def _points(free: Fit) -> HorizonFit:
+    """The horizon law's numbers without their intervals."""
+    law = free.ballistic
+    return HorizonFit(
+        eta_exponent=Estimate(free.value("b")),
+        k_exponent=Estimate(free.value("q")),
+        constant=Estimate(law.c_horizon_point if law else None),
+        p_law=free.p_of(law),
+        n_collapsed=free.n_collapsed,
+        n_censored=free.n_censored,
+    )
 
 
 def joint_fit(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[Fit | None, str]:

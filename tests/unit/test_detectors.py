@@ -18,7 +18,7 @@ from orchestrator.laws.collapse import ends_between, redetect
 from orchestrator.laws.detectors import Comparison, compare
 from orchestrator.laws.estimates import Estimate
 from orchestrator.laws.fit import fit_laws
-from orchestrator.laws.forms import Bracket
+from orchestrator.laws.forms import Bracket, JointLaw
 from orchestrator.laws.result import ModelLaws
 
 EVERY = 8
@@ -110,16 +110,24 @@ def test_what_does_not_change_is_not_fragile() -> None:
 
 def test_a_test_that_flips_is_fragile() -> None:
     stored, other = sweep(), sweep()
-    censored = dataclasses.replace(other.horizon.censored, p_law=0.3)
-    rejected = dataclasses.replace(stored.horizon.censored, p_law=0.01)
+    assert other.joint.immune is not None, "else another fit is quoted"
+    kept = dataclasses.replace(other.joint.horizon, p_law=0.3)
+    rejected = dataclasses.replace(stored.joint.horizon, p_law=0.01)
     found = both(
-        dataclasses.replace(stored, horizon=dataclasses.replace(stored.horizon, censored=rejected)),
-        dataclasses.replace(other, horizon=dataclasses.replace(other.horizon, censored=censored)),
+        dataclasses.replace(stored, joint=dataclasses.replace(stored.joint, horizon=rejected)),
+        dataclasses.replace(other, joint=dataclasses.replace(other.joint, horizon=kept)),
     )
     assert found.fragile == (
         "Whether T* = C/η whatever k is rejected depends on the definition of collapse: p = 0.01 under stored, p = 0.3 "
         "under zero.",
     )
+
+
+def test_immune_runs_under_one_definition_only_are_fragile() -> None:
+    found = both(sweep(), dataclasses.replace(sweep(), joint=JointLaw()))
+    assert found.fits[0].eta_exponent == sweep().joint.horizon.eta_exponent
+    assert found.fits[1].eta_exponent == sweep().horizon.censored.eta_exponent
+    assert any("speak for immune ones" in sentence for sentence in found.fragile)
 
 
 @pytest.mark.parametrize("kind", ["ci95", "identified_set"])
