@@ -16,7 +16,7 @@ from orchestrator import frames, provenance, series
 from orchestrator.db.store import Store
 from orchestrator.errors import UsageError
 from orchestrator.laws.cells import evidence, groups
-from orchestrator.laws.collapse import ends_between, redetect
+from orchestrator.laws.collapse import ends_between, never_alive, redetect
 from orchestrator.laws.detectors import STORED, Comparison, compare
 from orchestrator.laws.early import METRICS, first_steps
 from orchestrator.laws.fit import fit_evidence
@@ -85,17 +85,22 @@ def fit(
     chosen = fits[definition.detector]
     early = series.syncs(store, sweeps, METRICS, model=model, until=_first_steps(rows[STORED]))
     drifts = syncs[["run", "learner_step", "drift_from_start"]]
-    between = set(ends_between(evals))
+    between, nothing = set(ends_between(evals)), set(never_alive(evals))
     by_group = {name: dict(groups(of_definition)) for name, of_definition in rows.items()}
     models = {}
     for group, model_laws in chosen.models.items():
         members = {name: _finished(of_definition[group]) for name, of_definition in by_group.items()}
         decided = {name: int(of["decided"].sum()) if "decided" in of else 0 for name, of in members.items()}
-        n_between = sum(run in between for run in members[STORED]["run"]) if len(evals) else None
+        n_between, n_nothing = (sum(run in found for run in members[STORED]["run"]) for found in (between, nothing))
         models[group] = _with_more(
             model_laws,
             regime(members[definition.detector], drifts, early) if len(members[STORED]) else None,
-            compare({name: laws.models[group] for name, laws in fits.items()}, decided, n_between),
+            compare(
+                {name: laws.models[group] for name, laws in fits.items()},
+                decided,
+                n_between if len(evals) else None,
+                n_nothing,
+            ),
         )
     inputs = _inputs(rows, definition, detectors, model)
     return Fitted(replace(chosen, models=models, inputs=inputs), counted[definition.detector], tuple(sweeps))

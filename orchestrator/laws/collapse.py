@@ -59,6 +59,12 @@ def ends_between(evals: pd.DataFrame) -> NDArray[np.int64]:
     return series.runs[(initial > 0) & (final >= low * initial) & (final < high * initial)]
 
 
+def never_alive(evals: pd.DataFrame) -> NDArray[np.int64]:
+    """List the runs whose first validation reward is not above 0: `half` cannot tell whether they collapse."""
+    series = _Series.of(_measured(evals, "val_reward"), "val_reward")
+    return series.runs[~(series.value[series.first] > 0)]
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class _Series:
     """Observations of runs, by run, then learner step.

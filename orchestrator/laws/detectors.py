@@ -70,13 +70,16 @@ class Comparison:
         return dataclasses.asdict(self)
 
 
-def compare(models: Mapping[str, ModelLaws], decided: Mapping[str, int], n_between: int | None) -> Comparison:
+def compare(
+    models: Mapping[str, ModelLaws], decided: Mapping[str, int], n_between: int | None, n_never_alive: int = 0
+) -> Comparison:
     """Put the fits of one group of runs side by side.
 
     Args:
         models: The laws by the definition's name, `STORED` among them.
         decided: How many finished runs each definition could decide; the others stay as they are stored.
         n_between: See `Comparison`.
+        n_never_alive: Finished runs that started without a validation reward.
     """
     fits = [_fit(name, model, decided[name]) for name, model in models.items()]
     finished = sum(cell.n_runs for cell in models[STORED].cells)
@@ -85,6 +88,11 @@ def compare(models: Mapping[str, ModelLaws], decided: Mapping[str, int], n_betwe
         notes.append(
             f"{n_between} of {finished} finished runs end between 20 % and 70 % of their initial validation reward: "
             "whether they collapsed is a matter of definition; train them longer."
+        )
+    if n_never_alive:
+        notes.append(
+            f"{n_never_alive} of {finished} finished runs started with a validation reward of 0, so they count as "
+            "stable whatever happened; start from a policy that earns some reward on this task."
         )
     return Comparison(tuple(fits), tuple(_fragile(fits, models[STORED].cells)), n_between, tuple(notes))
 

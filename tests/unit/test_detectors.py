@@ -14,7 +14,7 @@ from laws_data import frame, run, tiny_sweep
 from grpo_worker.collapse import Verdict, half, zero
 from grpo_worker.config import CollapseConfig
 from orchestrator.laws.cells import evidence
-from orchestrator.laws.collapse import ends_between, redetect
+from orchestrator.laws.collapse import ends_between, never_alive, redetect
 from orchestrator.laws.detectors import Comparison, compare
 from orchestrator.laws.estimates import Estimate
 from orchestrator.laws.fit import fit_laws
@@ -87,6 +87,15 @@ def test_runs_that_end_between_alive_and_dead() -> None:
     rows = [(n, step, value) for n, end in enumerate(ends, 1) for step, value in ((0, 0.5), (8, end))]
     rows += [(8, 0, 0.0), (8, 8, 0.0)]
     assert ends_between(pd.DataFrame(rows, columns=["run", "learner_step", "val_reward"])).tolist() == [2, 3, 4]
+
+
+def test_runs_that_never_had_a_reward() -> None:
+    starts = [0.0, 0.1, math.nan]
+    rows = [(n, step, value) for n, start in enumerate(starts, 1) for step, value in ((0, start), (8, 0.5))]
+    found = never_alive(pd.DataFrame(rows, columns=["run", "learner_step", "val_reward"]))
+    assert found.tolist() == [1, 3]
+    (note,) = compare({"stored": sweep()}, {"stored": 69}, None, 2).notes
+    assert note.startswith("2 of 69 finished runs started with a validation reward of 0")
 
 
 # --- side by side
