@@ -194,13 +194,14 @@ def test_the_rule_is_drawn_as_it_predicts() -> None:
         480 * c_local / c_horizon
     )
     assert falling == pytest.approx([c_local / k for k in more_ks])
-    crossed = [tuple(mark.get_offsets()[0]) for mark in rule.collections if mark.get_sizes()[0] == 60]
-    assert crossed == [
-        (one.k, one.eta) for one in model.two_constraint.predictions if one.stable != one.observed_stable
+    said = model.two_constraint.predictions
+    marks = [(mark.get_sizes()[0], [tuple(at) for at in mark.get_offsets()]) for mark in rule.collections]
+    assert marks == [
+        (34, [(one.k, one.eta) for one in said if one.stable]),
+        (34, [(one.k, one.eta) for one in said if not one.stable]),
+        (60, [(one.k, one.eta) for one in said if one.stable != one.observed_stable]),
     ]
-    discs = [mark for mark in rule.collections if mark.get_sizes()[0] == 34]
-    filled = [bool(mark.get_facecolor()[0][2] < 0.5) for mark in discs]
-    assert filled == [not one.stable for one in model.two_constraint.predictions]
+    assert [bool(mark.get_facecolor()[0][2] > 0.9) for mark in rule.collections[:2]] == [True, False]
 
 
 def test_cells_of_several_horizons_have_a_level_for_each() -> None:
@@ -210,6 +211,24 @@ def test_cells_of_several_horizons_have_a_level_for_each() -> None:
     figure = two_constraint(model)
     assert_readable(figure)
     assert [dashed for dashed, _, _ in lines_of(figure.axes[1])] == [True, True, False]
+
+
+def test_a_line_below_the_grid_is_in_sight() -> None:
+    model, _ = fitted("paper")
+    axes = two_constraint(model).axes[1]
+    assert model.two_constraint.cells_right == 9
+    assert axes.get_ylim()[0] < min(y for _, _, ys in lines_of(axes) for y in ys) < 1e-6
+
+
+def test_a_prediction_that_hangs_on_its_own_cell_is_ringed() -> None:
+    model, _ = fitted("tiny")
+    first, *others = model.two_constraint.predictions
+    rule = replace(model.two_constraint, predictions=(replace(first, stable_left_out=None), *others))
+    figure = two_constraint(replace(model, two_constraint=rule))
+    assert_readable(figure)
+    [ring] = [mark for mark in figure.axes[1].collections if mark.get_sizes()[0] == 90]
+    assert [tuple(at) for at in ring.get_offsets()] == [(first.k, first.eta)]
+    assert "not without this cell" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_the_boundary_is_the_fit_s() -> None:

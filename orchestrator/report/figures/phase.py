@@ -110,6 +110,10 @@ def draw_cell(axes: Axes, cell: Cell, *, annotated: bool) -> None:
 
 def cell_marks(cells: Sequence[Cell]) -> list[Artist]:
     """What the legend says of `draw_cell`."""
+
+    def mark(label: str, **looks: Any) -> Line2D:
+        return Line2D([], [], linestyle="none", markersize=5, markeredgewidth=0.7, label=label, **looks)
+
     handles: list[Artist] = [mark("stable", marker="o", markerfacecolor="white", markeredgecolor=style.BLACK)]
     if any(cell.n_collapsed for cell in cells):
         red = {"markerfacecolor": style.VERMILION, "markeredgecolor": style.BLACK}
@@ -119,11 +123,6 @@ def cell_marks(cells: Sequence[Cell]) -> list[Artist]:
     if any(not cell.n_runs for cell in cells):
         handles.append(mark("no finished run", marker="x", color=style.GREY))
     return handles
-
-
-def mark(label: str, **looks: Any) -> Line2D:
-    """A legend's entry for a mark."""
-    return Line2D([], [], linestyle="none", markersize=5, markeredgewidth=0.7, label=label, **looks)
 
 
 def _legend(figure: Figure, axes: Axes, model: ModelLaws) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from orchestrator.laws.result import ModelLaws
 from orchestrator.laws.rule import limits
 from orchestrator.report import predicted
 from orchestrator.report.figures import style
-from orchestrator.report.figures.phase import cell_marks, draw_cell, margin, mark
+from orchestrator.report.figures.phase import cell_marks, draw_cell, margin
 
 NARROW = 5
 """Two panels of so many k fit the width of a column of text."""
 
 HORIZON_DASHES = (3, 1.2)
+
+NEAR = 10
+"""The line is shown where it lies within this factor of the grid."""
 
 ROOM = 0.15
 """Inches between the outermost marks and the frame."""
@@ -35,7 +38,10 @@ def two_constraint(model: ModelLaws) -> Figure:
     observed.set(xscale="log", yscale="log", ylabel="learning rate η", title="observed")
     rule.set(title="predicted by the rule")
     observed.set_xlim(*style.log_limits(ks, margin(ks, size[0], ROOM)))
-    observed.set_ylim(*style.log_limits(etas, margin(etas, size[1], ROOM)))
+    predictions = list(predicted.predicted(model).values())
+    near = [cell.limit for cell in predictions if min(etas) / NEAR <= cell.limit <= max(etas) * NEAR]
+    shown = sorted([*etas, *near])
+    observed.set_ylim(*style.log_limits(shown, margin(shown, size[1], ROOM)))
     style.log_ticks(observed.xaxis, ks, size[0], 0.22)
     style.log_ticks(observed.yaxis, etas, size[1], 0.12, as_eta=True)
     for axes in (observed, rule):
@@ -43,10 +49,8 @@ def two_constraint(model: ModelLaws) -> Figure:
         _limits(axes, model)
     for cell in model.cells:
         draw_cell(observed, cell, annotated=False)
-    predictions = list(predicted.predicted(model).values())
-    for prediction in predictions:
-        _prediction(rule, prediction)
-    _legend(figure, model, predictions)
+    _predictions(rule, predictions)
+    style.legend_below(figure, [*cell_marks(model.cells), *rule.get_legend_handles_labels()[0]])
     return style.laid_out(figure)
 
 
@@ -55,36 +59,29 @@ def _limits(axes: Axes, model: ModelLaws) -> None:
     fitted = predicted.constants(model)
     assert fitted
     left, right = axes.get_xlim()
-    horizons = sorted({cell.horizon for cell in predicted.predicted(model).values()})
-    for horizon in horizons:
-        level = limits(fitted, 1, horizon)[1]
-        meet = min(max(fitted[0] / level, left), right)
-        axes.plot([left, meet], [level, level], color=style.BLACK, linewidth=1.1, dashes=HORIZON_DASHES, zorder=2)
-    first = min(max(fitted[0] / limits(fitted, 1, horizons[0])[1], left), right)
-    axes.plot([first, right], [fitted[0] / first, fitted[0] / right], color=style.BLACK, linewidth=1.1, zorder=2)
+    looks: dict[str, Any] = {"color": style.BLACK, "linewidth": 1.1, "zorder": 2}
+    levels = sorted({limits(fitted, 1, cell.horizon)[1] for cell in predicted.predicted(model).values()})
+    meet = [min(max(fitted[0] / level, left), right) for level in levels]
+    for level, k in zip(levels, meet, strict=True):
+        label = "C_horizon/T binds" if level == levels[0] else None
+        if k > left:
+            axes.plot([left, k], [level, level], dashes=HORIZON_DASHES, label=label, **looks)
+    if meet[-1] < right:
+        axes.plot([meet[-1], right], [fitted[0] / meet[-1], fitted[0] / right], label="C_local/k binds", **looks)
 
 
-def _prediction(axes: Axes, cell: predicted.Predicted) -> None:
-    """A disc, crossed out where the runs did otherwise, in a dotted ring where it hangs on the cell itself."""
-    at = ([cell.said.k], [cell.said.eta])
-    face = "white" if cell.said.stable else style.VERMILION
-    axes.scatter(*at, s=34, facecolor=face, edgecolor=style.BLACK, linewidths=0.7, zorder=5)
-    if cell.hangs:
-        axes.scatter(*at, s=90, facecolor="none", edgecolor=style.BLACK, linewidths=0.8, linestyle=":", zorder=5)
-    if not cell.right:
-        axes.scatter(*at, s=60, marker="x", color=style.BLACK, linewidths=0.9, zorder=6)
+def _predictions(axes: Axes, cells: Sequence[predicted.Predicted]) -> None:
+    """Discs, crossed out where the runs did otherwise, in a dotted ring where they hang on the cell itself."""
+    edge = {"edgecolor": style.BLACK, "zorder": 5}
+    safe, collapses = ([cell for cell in cells if cell.said.stable is stable] for stable in (True, False))
+    _scatter(axes, safe, s=34, facecolor="white", linewidths=0.7, **edge)
+    _scatter(axes, collapses, s=34, facecolor=style.VERMILION, linewidths=0.7, **edge)
+    ring = {"s": 90, "facecolor": "none", "linewidths": 0.8, "linestyle": ":"}
+    _scatter(axes, [cell for cell in cells if cell.hangs], label="not without this cell", **ring, **edge)
+    cross = {"s": 60, "marker": "x", "color": style.BLACK, "linewidths": 0.9, "zorder": 6}
+    _scatter(axes, [cell for cell in cells if not cell.right], label="runs did otherwise", **cross)
 
 
-def _legend(figure: Figure, model: ModelLaws, cells: list[predicted.Predicted]) -> None:
-    def line(label: str, **looks: Any) -> Line2D:
-        return Line2D([], [], color=style.BLACK, linewidth=1.1, label=label, **looks)
-
-    binding = {cell.said.binds for cell in cells}
-    handles = cell_marks(model.cells)
-    if not all(cell.right for cell in cells):
-        handles.append(mark("runs did otherwise", marker="x", color=style.BLACK))
-    if any(cell.hangs for cell in cells):
-        handles.append(mark("not without this cell", marker="o", markerfacecolor="none", linestyle=":"))
-    handles += [line("C_horizon/T binds", dashes=HORIZON_DASHES)] if "horizon" in binding else []
-    handles += [line("C_local/k binds")] if "local" in binding else []
-    style.legend_below(figure, handles)
+def _scatter(axes: Axes, cells: Sequence[predicted.Predicted], **looks: Any) -> None:
+    if cells:
+        axes.scatter([cell.said.k for cell in cells], [cell.said.eta for cell in cells], **looks)
