@@ -33,7 +33,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     space = workspace(folder, folder)
     results = [
         f"{model},{k},{eta},{seed},640,{round(0.1 / eta) * (seed + 7) // 8 if k * eta > 5e-3 else ''}"
-        for model in ("tiny", f"{NAME} again") for k in (4, 8, 16) for eta in (2.5e-4, 5e-4, 1e-3, 2e-3) for seed in (0, 1)
+        for model in ("tiny", f"{NAME} again") for k in (4, 8, 16)
+        for eta in (2.5e-4, 5e-4, 1e-3, 2e-3) for seed in (0, 1)
     ]  # fmt: skip
     (folder / "results.csv").write_text("\n".join(["model,k,eta,seed,horizon,collapse_step", *results]))
     write_syncs(folder / "script.csv", NAME)

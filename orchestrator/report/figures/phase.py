@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.path import Path
 
-from orchestrator.laws.forms import Bracket, Cell
+from orchestrator.laws.forms import Bracket, Cell, Prediction
 from orchestrator.laws.result import ModelLaws
 from orchestrator.report import curves
 from orchestrator.report.figures import style
@@ -42,8 +42,7 @@ def phase_diagram(model: ModelLaws) -> Figure:
         _bracket(axes, bracket)
     gaps = style.least_gap(axes.xaxis, ks, _INCHES), style.least_gap(axes.yaxis, etas, height - 1.3)
     roomy = gaps[0] >= ROOM[0] and gaps[1] >= ROOM[1]
-    for cell in model.cells:
-        draw_cell(axes, cell, annotated=roomy)
+    draw_cells(axes, model.cells, annotated=roomy)
     _legend(figure, axes, model)
     return style.laid_out(figure)
 
@@ -81,22 +80,20 @@ def _bracket(axes: Axes, bracket: Bracket) -> None:
         )
 
 
-def draw_cell(axes: Axes, cell: Cell, *, annotated: bool) -> None:
-    """A disc, filled as a pie by the share that collapsed; a square around it where runs ended degraded."""
-    at = ([cell.k], [cell.eta])
-    if not cell.n_runs:
-        axes.scatter(*at, s=18, marker="x", color=style.GREY, linewidths=0.8, zorder=5)
-        return
-    axes.scatter(*at, s=34, facecolor="white", edgecolor=style.BLACK, linewidths=0.7, zorder=5)
-    share = cell.n_collapsed / cell.n_runs
-    if share:
+def draw_cells(axes: Axes, cells: Sequence[Cell], *, annotated: bool) -> None:
+    """Discs, filled as pies by the share that collapsed; a square around them where runs ended degraded."""
+    finished = [cell for cell in cells if cell.n_runs]
+    unfinished = [cell for cell in cells if not cell.n_runs]
+    scatter(axes, unfinished, s=18, marker="x", color=style.GREY, linewidths=0.8, zorder=5)
+    edge = {"edgecolor": style.BLACK}
+    scatter(axes, finished, s=34, facecolor="white", linewidths=0.7, zorder=5, **edge)
+    for share in sorted({cell.n_collapsed / cell.n_runs for cell in finished} - {0.0}):
         slice_ = Path.unit_circle() if share == 1 else Path.wedge(90 - 360 * share, 90)
-        axes.scatter(
-            *at, s=34, marker=slice_, facecolor=style.VERMILION, edgecolor=style.BLACK, linewidths=0.5, zorder=6
-        )
-    if cell.n_degraded:
-        axes.scatter(*at, s=80, marker="s", facecolor="none", edgecolor=style.BLACK, linewidths=0.8, zorder=5)
-    if annotated:
+        alike = [cell for cell in finished if cell.n_collapsed / cell.n_runs == share]
+        scatter(axes, alike, s=34, marker=slice_, facecolor=style.VERMILION, linewidths=0.5, zorder=6, **edge)
+    degraded = [cell for cell in finished if cell.n_degraded]
+    scatter(axes, degraded, s=80, marker="s", facecolor="none", linewidths=0.8, zorder=5, **edge)
+    for cell in finished if annotated else ():
         axes.annotate(
             f"{cell.n_collapsed}/{cell.n_runs}",
             (cell.k, cell.eta),
@@ -108,8 +105,14 @@ def draw_cell(axes: Axes, cell: Cell, *, annotated: bool) -> None:
         )
 
 
+def scatter(axes: Axes, cells: Sequence[Cell | Prediction], **looks: Any) -> None:
+    """Mark cells alike; nothing where there are none."""
+    if cells:
+        axes.scatter([cell.k for cell in cells], [cell.eta for cell in cells], **looks)
+
+
 def cell_marks(cells: Sequence[Cell]) -> list[Artist]:
-    """What the legend says of `draw_cell`."""
+    """What the legend says of `draw_cells`."""
 
     def mark(label: str, **looks: Any) -> Line2D:
         return Line2D([], [], linestyle="none", markersize=5, markeredgewidth=0.7, label=label, **looks)

@@ -12,7 +12,7 @@ from orchestrator.laws.result import ModelLaws
 from orchestrator.laws.rule import limits
 from orchestrator.report import predicted
 from orchestrator.report.figures import style
-from orchestrator.report.figures.phase import cell_marks, draw_cell, margin
+from orchestrator.report.figures.phase import cell_marks, draw_cells, margin, scatter
 
 NARROW = 5
 """Two panels of so many k fit the width of a column of text."""
@@ -47,8 +47,7 @@ def two_constraint(model: ModelLaws) -> Figure:
     for axes in (observed, rule):
         axes.set_xlabel("staleness k")
         _limits(axes, model)
-    for cell in model.cells:
-        draw_cell(observed, cell, annotated=False)
+    draw_cells(observed, model.cells, annotated=False)
     _predictions(rule, predictions)
     style.legend_below(figure, [*cell_marks(model.cells), *rule.get_legend_handles_labels()[0]])
     return style.laid_out(figure)
@@ -73,15 +72,10 @@ def _limits(axes: Axes, model: ModelLaws) -> None:
 def _predictions(axes: Axes, cells: Sequence[predicted.Predicted]) -> None:
     """Discs, crossed out where the runs did otherwise, in a dotted ring where they hang on the cell itself."""
     edge = {"edgecolor": style.BLACK, "zorder": 5}
-    safe, collapses = ([cell for cell in cells if cell.said.stable is stable] for stable in (True, False))
-    _scatter(axes, safe, s=34, facecolor="white", linewidths=0.7, **edge)
-    _scatter(axes, collapses, s=34, facecolor=style.VERMILION, linewidths=0.7, **edge)
+    safe, collapses = ([cell.said for cell in cells if cell.said.stable is stable] for stable in (True, False))
+    scatter(axes, safe, s=34, facecolor="white", linewidths=0.7, **edge)
+    scatter(axes, collapses, s=34, facecolor=style.VERMILION, linewidths=0.7, **edge)
     ring = {"s": 90, "facecolor": "none", "linewidths": 0.8, "linestyle": ":"}
-    _scatter(axes, [cell for cell in cells if cell.hangs], label="not without this cell", **ring, **edge)
+    scatter(axes, [cell.said for cell in cells if cell.hangs], label="not without this cell", **ring, **edge)
     cross = {"s": 60, "marker": "x", "color": style.BLACK, "linewidths": 0.9, "zorder": 6}
-    _scatter(axes, [cell for cell in cells if not cell.right], label="runs did otherwise", **cross)
-
-
-def _scatter(axes: Axes, cells: Sequence[predicted.Predicted], **looks: Any) -> None:
-    if cells:
-        axes.scatter([cell.said.k for cell in cells], [cell.said.eta for cell in cells], **looks)
+    scatter(axes, [cell.said for cell in cells if not cell.right], label="runs did otherwise", **cross)
