@@ -10,11 +10,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-import torch
 
 from grpo_worker.config import ModelConfig, WorkerConfig
-
-torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -28,6 +25,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     # Files are dealt out in this order, and with short ones last all test processes end together.
     long = {item.path for item in kept if item.get_closest_marker("slow")}
     items[:] = sorted(kept, key=lambda item: item.path not in long)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Compute on one thread: there are as many test processes as there are cores."""
+    import torch  # not at the top: the process that only deals tests out does without
+
+    torch.set_num_threads(1)
 
 
 _databases = itertools.count()
