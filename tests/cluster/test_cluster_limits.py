@@ -93,14 +93,14 @@ def test_jobs_within_max_submit_jobs(small: DevCluster, trained_here: Results, t
 
 
 def test_two_hundred_runs_on_eight_slots(cluster: DevCluster, trained_here: Results, tmp_path: Path) -> None:
-    ws = many(tmp_path / "ws", cluster, MOST_RUNS, "array_parallelism: 8, runs_per_job: 4")
-    assert launch_all(ws, trained_here) == ["50 tasks, 200 runs"]
+    ws = many(tmp_path / "ws", cluster, MOST_RUNS, "array_parallelism: 8, runs_per_job: 8")
+    assert launch_all(ws, trained_here) == ["25 tasks, 200 runs"]
     runs = json.loads(ws.run("status", "--format", "json").stdout)[0]["runs"]
     assert runs == {"collapsed": 200}
     with ws.store() as store, store.read() as connection:
         rows = connection.exec_driver_sql("select task_id, count(*) from attempt group by task_id").fetchall()
     assert sum(count for _, count in rows) == 200, "each by one attempt"
-    assert Counter(count for _, count in rows) == {4: 50}
+    assert Counter(count for _, count in rows) == {8: 25}
 
 
 def test_too_little_memory_is_named_and_more_is_asked_for(

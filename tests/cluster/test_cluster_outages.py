@@ -102,7 +102,7 @@ def controller_away_from_a_watcher(
             assert any("did not say whether it took the submission" in line for line in said)
             assert any("Unable to contact slurm controller" in line for line in said), "it asks again, and stays"
             cluster.start("slurmctld")
-            _, rest = watcher.communicate(timeout=120)
+            _, rest = watcher.communicate(timeout=300)
         assert watcher.returncode == 0, rest
         assert "found array" in rest
         assert "submitted array" not in rest
@@ -187,4 +187,4 @@ def played(
 
 @pytest.mark.parametrize("play", PLAYS, ids=lambda play: play.__name__)
 def test_a_part_of_the_cluster_is_away(play: Play, played: dict[str, Future[None]]) -> None:
-    played[play.__name__].result(timeout=300)
+    played[play.__name__].result(timeout=600)

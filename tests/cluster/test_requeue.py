@@ -79,4 +79,4 @@ def seen(make_cluster: ClusterMaker, make_scene: SceneMaker, reference: Results)
     ],
 )
 def test_a_requeued_run_goes_on(what: str, attempts: Seen, seen: dict[str, Future[Seen]]) -> None:
-    assert seen[what].result(timeout=300) == attempts
+    assert seen[what].result(timeout=600) == attempts

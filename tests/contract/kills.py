@@ -106,7 +106,7 @@ def collectors(jobs: Jobs) -> Counter[str]:
 
 
 MODES: dict[str, tuple[Callable[[Jobs], Counter[str]], str, int]] = {
-    "attempts": (attempts, "database", 300),
+    "attempts": (attempts, "database", 200),
     "outages": (outages, "database", 100),
     "journals": (journals, "journal", 120),
     "collectors": (collectors, "journal", 8),
