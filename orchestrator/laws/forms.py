@@ -219,11 +219,16 @@ class Prediction:
 class TwoConstraint:
     """The rule: stable iff η ≤ min(C_local/k, C_horizon/T). Source: eq. 36–37.
 
+    By the joint law a run collapses only if it is susceptible and its T* is within T, so that either constraint is
+    enough to be stable: η ≤ max(C_local/k, C_horizon/T). That is scored too.
+
     Attributes:
         cells_right: Cells it predicts with constants that all cells were used for.
         cells: Cells with finished runs.
         left_out_right: Cells it predicts with constants from all the other cells.
         left_out_cells: Cells whose others give constants.
+        either_right: As ``cells_right``, of the rule with max in place of min.
+        either_left_out_right: As ``left_out_right``, of that rule.
         crossing: C_horizon/C_local: the rollout cycles T/k beyond which the horizon binds.
         predictions: By rising k, then η.
     """
@@ -232,6 +237,8 @@ class TwoConstraint:
     cells: int | None = None
     left_out_right: int | None = None
     left_out_cells: int | None = None
+    either_right: int | None = None
+    either_left_out_right: int | None = None
     crossing: float | None = None
     predictions: tuple[Prediction, ...] = ()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from orchestrator.laws.forms import Cell, Prediction, TwoConstraint
 from orchestrator.laws.survival import Fit
@@ -25,19 +25,22 @@ def two_constraint(cells: Sequence[Cell], free: Fit) -> TwoConstraint:
     fitted = _constants(local, horizon)
     if local is None or horizon is None or fitted is None:
         return TwoConstraint()
-    predictions = []
+    predictions, either = [], []
     for cell in cells:
         if cell.p_collapse is None or cell.horizon is None:
             continue
         from_others = _constants(local.without(cell.k, cell.eta), horizon.without(cell.k, cell.eta))
         by_local, by_horizon = limits(fitted, cell.k, cell.horizon)
+        stable = cell.p_collapse < 0.5
+        known = [constants for constants in (fitted, from_others) if constants is not None]
+        either.append([_stable(cell, constants, max) == stable for constants in known])
         prediction = Prediction(
             k=cell.k,
             eta=cell.eta,
             stable=_stable(cell, fitted),
             stable_left_out=None if from_others is None else _stable(cell, from_others),
             binds="local" if by_local <= by_horizon else "horizon",
-            observed_stable=cell.p_collapse < 0.5,
+            observed_stable=stable,
         )
         predictions.append(prediction)
     scored = [one for one in predictions if one.stable_left_out is not None]
@@ -47,6 +50,8 @@ def two_constraint(cells: Sequence[Cell], free: Fit) -> TwoConstraint:
         cells=len(predictions),
         left_out_right=sum(one.stable_left_out == one.observed_stable for one in scored),
         left_out_cells=len(scored),
+        either_right=sum(right for right, *_ in either),
+        either_left_out_right=sum(others[0] for _, *others in either if others),
         crossing=c_horizon / c_local,
         predictions=tuple(predictions),
     )
@@ -58,9 +63,9 @@ def limits(constants: Constants, k: float, horizon: float) -> tuple[float, float
     return c_local / k, c_horizon / horizon
 
 
-def _stable(cell: Cell, constants: Constants) -> bool:
+def _stable(cell: Cell, constants: Constants, limit: Callable[[Iterable[float]], float] = min) -> bool:
     assert cell.horizon is not None
-    return cell.eta <= min(limits(constants, cell.k, cell.horizon)) * (1 + TOLERANCE)
+    return cell.eta <= limit(limits(constants, cell.k, cell.horizon)) * (1 + TOLERANCE)
 
 
 def _constants(local: Fit | None, horizon: Fit | None) -> Constants | None:

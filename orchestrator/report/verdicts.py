@@ -255,7 +255,9 @@ def _on_rule(model: ModelLaws) -> list[str]:
     return [
         f"The rule η ≤ min(C_local/k, C_horizon/T) is right in {rule.left_out_right} of {rule.left_out_cells} cells if "
         f"each is predicted from the others ({rule.cells_right} of {rule.cells} with constants from all). C_horizon/T "
-        f"binds in {binding} of them, beyond {short(rule.crossing)} rollout cycles (T/k)."
+        f"binds in {binding} of them, beyond {short(rule.crossing)} rollout cycles (T/k). That either constraint be "
+        f"enough, η ≤ max(…), is right in {rule.either_left_out_right} of {rule.left_out_cells} "
+        f"({rule.either_right} of {rule.cells})."
     ]
 
 

@@ -203,6 +203,11 @@ def test_the_rule_is_scored_on_cells_it_has_not_seen() -> None:
     for one in rule.predictions:
         assert one.stable == (one.eta <= min(local / one.k, horizon / 480) * (1 + 1e-9))
         assert one.binds == ("local" if local / one.k <= horizon / 480 else "horizon")
+    either = [
+        (one.eta <= max(local / one.k, horizon / 480) * (1 + 1e-9)) == one.observed_stable for one in rule.predictions
+    ]
+    assert rule.either_right == sum(either) > rule.cells_right
+    assert rule.left_out_right < rule.either_left_out_right <= rule.cells
 
 
 # --- which runs count
