@@ -13,7 +13,7 @@ import pandas as pd
 from orchestrator.laws.advice import Advice, advise
 from orchestrator.laws.cells import cells
 from orchestrator.laws.estimates import Estimate
-from orchestrator.report.verdicts import scientific, short
+from orchestrator.report.numbers import scientific, short
 
 CONSTRAINTS = {
     "local": "the local law, where half of the runs are immune",

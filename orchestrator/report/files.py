@@ -114,7 +114,7 @@ def _tables(model: ModelLaws) -> list[tuple[str, str, list[Sequence[str]]]]:
         phase.append([str(k), *(", ".join(cell_lines(cell)) if cell else "" for cell in places)])
     header, marks = predicted.rows(model, etas)
     brackets: list[Sequence[str]] = [["k", "stable up to η", "collapses from η", "k·η_max", "half collapse at η"]]
-    pairs = zip(model.local.brackets, bracket_texts(model.local), strict=True)
+    pairs = zip(model.local.brackets, bracket_texts(model), strict=True)
     brackets += [[str(bracket.k), *texts] for bracket, texts in pairs]
     numbers: list[Sequence[str]] = [["from", "symbol", "meaning", "estimate", "95 % interval", "grid allows"]]
     for section, lines in quantities(model):

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.report.verdicts import decimal, short
+from orchestrator.report.numbers import decimal, short
 
 NUMBERS = {
     "a": ("local", "exponent"),

@@ -107,7 +107,7 @@ def _models(store: Store, laws: Laws, runs: pd.DataFrame) -> list[dict[str, Any]
 def _model(name: str, model: ModelLaws) -> dict[str, Any]:
     etas, ks = list(labels(model)), sorted({cell.k for cell in model.cells})
     by_place = {(cell.k, cell.eta): _cell(cell) for cell in model.cells}
-    brackets = zip(model.local.brackets, bracket_texts(model.local), strict=True)
+    brackets = zip(model.local.brackets, bracket_texts(model), strict=True)
     return {
         "name": name,
         "summary": summary(model),

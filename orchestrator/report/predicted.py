@@ -9,8 +9,8 @@ from orchestrator.laws.forms import Prediction
 from orchestrator.laws.joint import LEAST_SURVIVORS
 from orchestrator.laws.result import ModelLaws
 from orchestrator.laws.rule import Constants, limits
+from orchestrator.report.numbers import short
 from orchestrator.report.selection import labels
-from orchestrator.report.verdicts import short
 
 HEADING = "What the rule η ≤ min(C_local/k, C_horizon/T) predicts"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from orchestrator.laws.result import ModelLaws
-from orchestrator.report.verdicts import scientific
+from orchestrator.report.numbers import scientific
 
 
 def evenly(values: Sequence[float], most: int) -> list[float]:

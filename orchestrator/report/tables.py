@@ -133,7 +133,7 @@ def _brackets(model: ModelLaws) -> list[RenderableType]:
     if not model.local.brackets:
         return []
     table = _listing("k", "η stable", "η collapses", "k·η_max", "half collapse at η (95 %)")
-    for bracket, texts in zip(model.local.brackets, bracket_texts(model.local), strict=True):
+    for bracket, texts in zip(model.local.brackets, bracket_texts(model), strict=True):
         table.add_row(str(bracket.k), *texts)
     return [Text("Where η_max(k) lies", style="bold"), *_spaced([table])]
 

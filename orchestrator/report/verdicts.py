@@ -7,14 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator.laws.estimates import Estimate, Side, contains
-from orchestrator.laws.forms import Cell, GroupComparison, HorizonFit, JointLaw, LocalLaw
+from orchestrator.laws.forms import Cell, GroupComparison, HorizonFit, LocalLaw
 from orchestrator.laws.result import Laws, ModelLaws
+from orchestrator.report.numbers import decimal, short
+from orchestrator.report.selection import labels
 
 RUNS_NAMED = 12
 """Left-out runs are listed up to so many per reason, then counted."""
 
 ESTIMATORS_AGREE = 0.2
 """Exponents that differ by no more are not worth a sentence."""
+
+ALL_LATE, ALONE = "if all runs collapse in the end", "over the collapsed runs alone"
+"""What a run that did not collapse may be taken for, immune runs apart."""
 
 SIGNIFICANT = 0.05
 """p-values below are called rejections."""
@@ -40,25 +45,6 @@ class Quantity:
     estimate: str
     interval: str
     grid: str
-
-
-def scientific(number: float) -> str:
-    """A learning rate as people write it: 2.5e-4; every digit that it has."""
-    mantissa, exponent = f"{number:.11e}".split("e")
-    mantissa = mantissa.rstrip("0").rstrip(".")
-    return f"{mantissa}e{int(exponent)}"
-
-
-def short(number: float) -> str:
-    """Three significant digits, below 1e-3 with an exponent."""
-    if 0 < abs(number) < 1e-3:
-        return scientific(float(f"{number:.2e}"))
-    return f"{number:.3g}".replace("e-0", "e-").replace("e+0", "e+")
-
-
-def decimal(number: float) -> str:
-    """Two decimals, as exponents are given; never ``-0.00``."""
-    return f"{round(number, 2) + 0.0:.2f}"
 
 
 def summary(model: ModelLaws) -> str:
@@ -108,25 +94,25 @@ def quantities(model: ModelLaws) -> list[tuple[str, list[Quantity]]]:
     return [section for section in known if section[1]]
 
 
-def bracket_texts(local: LocalLaw) -> list[tuple[str, str, str, str]]:
+def bracket_texts(model: ModelLaws) -> list[tuple[str, str, str, str]]:
     """Per k: largest stable and smallest collapsing η, k·η_max between them, and the η at which half collapse."""
-
-    def text(number: float | None) -> str:
-        return "–" if number is None else scientific(number)
-
+    etas = labels(model)
     texts = []
-    for b in local.brackets:
+    for b in model.local.brackets:
         lo, hi = (None if eta is None else short(b.k * eta) for eta in (b.eta_stable, b.eta_collapsed))
         product = f"{lo} to {hi}" if lo and hi else f"above {lo}" if lo else f"below {hi}" if hi else "–"
         half = "–" if b.eta_half.estimate is None else short(b.eta_half.estimate)
         interval = f" ({_range(b.eta_half.ci95, short)})" if b.eta_half.ci95 not in (None, (None, None)) else ""
-        texts.append((text(b.eta_stable), text(b.eta_collapsed), product, half + interval))
+        stable, collapsed = ("–" if eta is None else etas[eta] for eta in (b.eta_stable, b.eta_collapsed))
+        texts.append((stable, collapsed, product, half + interval))
     return texts
 
 
 def verdicts(model: ModelLaws) -> list[str]:
     """What the numbers mean, one plain sentence each; nothing about what is not identified."""
-    on_laws = [*_on_boundary(model.local), *_on_joint(model.joint), *_on_horizon(model), *_on_rule(model)]
+    on_steps = _on_joint(model) or _on_horizon(model)
+    readings = _on_alternatives(model.joint.horizon if model.joint.immune is not None else model.horizon.censored)
+    on_laws = [*_on_boundary(model.local), *on_steps, *readings, *_on_spread(model.horizon.cv_eta_T), *_on_rule(model)]
     return [*on_laws, *(model.regime.sentences if model.regime else ())]
 
 
@@ -187,48 +173,55 @@ def _on_boundary(local: LocalLaw) -> list[str]:
     return sentences
 
 
-def _on_joint(joint: JointLaw) -> list[str]:
+def _on_joint(model: ModelLaws) -> list[str]:
+    """With immune runs in the fit; and what b would be without them, where that differs."""
+    joint, horizon = model.joint, model.horizon
     b, q = joint.horizon.eta_exponent, joint.horizon.k_exponent
-    if b.estimate is None or q.estimate is None or joint.aic is None or joint.aic_all_susceptible is None:
+    if b.estimate is None or joint.immune is None or joint.aic is None or joint.aic_all_susceptible is None:
         return []
-    gain = joint.aic_all_susceptible - joint.aic
-    if gain <= 0 or joint.immune is None:
-        return []
-    return [
-        f"If some runs are immune, T* of the others falls as η^−b and as k^−q with b = {_with_interval(b)} and "
-        f"q = {_with_interval(q)}, and the boundary of the immune as k^−a with a = {_with_interval(joint.exponent)}. "
+    sentences = [
+        f"The runs speak for immune ones: AIC is smaller by {joint.aic_all_susceptible - joint.aic:.1f} than if all "
+        f"collapse in the end. Of the runs that did not collapse {100 * joint.immune:.0f} % never would have.",
+        f"T* of the others falls as η^−b and as k^−q with b = {_with_interval(b)} and q = {_with_interval(q)}."
+        f"{_on_law(joint.horizon)} The boundary of the immune falls as k^−a with a = {_with_interval(joint.exponent)}. "
         f"All three of the paper's exponents (1, 0 and 1) together: {_p(joint.p_laws)}.",
-        f"The runs speak for immune ones: AIC is smaller by {gain:.1f} than if all collapse in the end. Of the runs "
-        f"that did not collapse {100 * joint.immune:.0f} % never would have.",
     ]
+    readings = {ALL_LATE: horizon.censored.eta_exponent, ALONE: horizon.collapsed_only.eta_exponent}
+    others = {how: value for how, value in readings.items() if value.estimate is not None}
+    if any(
+        abs(value.estimate - b.estimate) > ESTIMATORS_AGREE for value in others.values() if value.estimate is not None
+    ):
+        each = " and ".join(f"{_with_interval(value)} {how}" for how, value in others.items())
+        sentences.append(f"The estimator decides: b is {each}.")
+    return sentences
 
 
 def _on_horizon(model: ModelLaws) -> list[str]:
+    """Without immune runs in the fit, where none speak for them."""
+    horizon = model.horizon
+    readings = {ALL_LATE: horizon.censored} if horizon.censored.n_censored else {}
+    known = {how: fit for how, fit in (readings | {ALONE: horizon.collapsed_only}).items() if fit.eta_exponent.estimate}
     sentences = []
-    horizon, joint = model.horizon, model.joint.horizon
-    readings = [(horizon.collapsed_only, "over the collapsed runs alone")]
-    if horizon.censored.n_censored:
-        readings.insert(0, (horizon.censored, "if all runs collapse in the end"))
-    for fit, how in readings:
+    for how, fit in known.items():
         b, q = fit.eta_exponent, fit.k_exponent
-        if b.estimate is None:
-            continue
         k_part = f" and as k^−q with q = {_with_interval(q)}" if q.estimate is not None else ""
         sentences.append(
             f"T* falls as η^−b with b = {_with_interval(b)}{k_part}, {how} ({fit.n_collapsed} collapsed).{_on_law(fit)}"
         )
-    estimates = [fit.eta_exponent.estimate for fit in (joint, horizon.censored, horizon.collapsed_only)]
-    known = [value for value in estimates if value is not None]
-    if len(known) > 1 and max(known) - min(known) > ESTIMATORS_AGREE:
+    estimates = [fit.eta_exponent.estimate or 0.0 for fit in known.values()]
+    if max(estimates, default=0.0) - min(estimates, default=0.0) > ESTIMATORS_AGREE:
         sentences.append(
-            f"The estimator decides: b lies between {decimal(min(known))} and {decimal(max(known))} by how runs that "
-            "did not collapse are taken."
+            f"The estimator decides: b lies between {decimal(min(estimates))} and {decimal(max(estimates))} by how "
+            "runs that did not collapse are taken."
         )
-    sentences += _on_alternatives(joint if joint.alternatives else horizon.censored)
-    if horizon.cv_eta_T is not None:
-        percent = f"{100 * horizon.cv_eta_T:.0f} %"
-        sentences.append(f"η·T* varies by {percent} (one standard deviation) between the cells that collapsed.")
     return sentences
+
+
+def _on_spread(cv_eta_T: float | None) -> list[str]:
+    if cv_eta_T is None:
+        return []
+    percent = f"{100 * cv_eta_T:.0f} %"
+    return [f"η·T* varies by {percent} (one standard deviation) between the cells that collapsed."]
 
 
 def _on_alternatives(fit: HorizonFit) -> list[str]:

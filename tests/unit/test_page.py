@@ -19,8 +19,8 @@ from orchestrator.laws.advice import Advice, advise
 from orchestrator.laws.cells import cells, evidence
 from orchestrator.laws.fit import fit_laws
 from orchestrator.report.advising import ADVICE_COLUMNS, advice_table
+from orchestrator.report.numbers import short
 from orchestrator.report.page import page, write_page
-from orchestrator.report.verdicts import short
 from tests.measured import write_syncs
 
 pytestmark = pytest.mark.slow

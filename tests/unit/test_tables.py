@@ -9,15 +9,15 @@ import re
 from dataclasses import replace
 
 import pytest
-from laws_data import frame, paper_shape, run, tiny_sweep
+from laws_data import frame, paper_shape, run, simulated, tiny_sweep
 from rich.console import Console
 
 from orchestrator.errors import UsageError
 from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.forms import Prediction
 from orchestrator.report import predicted
+from orchestrator.report.numbers import scientific
 from orchestrator.report.tables import Format, render, terminal
-from orchestrator.report.verdicts import scientific
 
 FORMATS: tuple[Format, ...] = ("table", "markdown", "latex", "csv", "json")
 
@@ -63,14 +63,21 @@ def test_every_outcome_has_its_mark() -> None:
     assert "4 cells, 5 finished runs: 1 collapsed, 2 degraded, 2 stable; 2 more left out." in text
 
 
-def test_verdicts_name_both_estimators_and_the_paper_s_law() -> None:
+def test_verdicts_name_every_estimator_and_the_paper_s_law() -> None:
     text = " ".join(render(fit_laws(tiny_sweep()), "table", width=80).split())
-    assert "T* falls as η^−b with b = 2.14 (95 %: 1.83 to 2.52) and as k^−q with q = 0.30 (95 %: 0.11 to 0.50)" in text
-    assert "b = 1.72 (95 %: 1.41 to 2.03)" in text and "over the collapsed runs alone (38 collapsed)" in text
-    assert "T* = C/η whatever k is (b = 1, q = 0) is rejected, p < 1e-6" in text
-    assert "If some runs are immune" in text and "speak for immune ones: AIC is smaller by 18.6" in text
-    assert "The estimator decides: b lies between 1.72 and 2.14" in text
+    assert "The runs speak for immune ones: AIC is smaller by 18.6" in text
+    assert "T* of the others falls as η^−b and as k^−q with b = 1.81 (95 %: 1.52 to 2.12) and q = 0.04" in text
+    assert "T* = C/η whatever k is (b = 1, q = 0) is rejected, p = 7.08e-6" in text
+    decides = "b is 2.14 (95 %: 1.83 to 2.52) if all runs collapse in the end and 1.72 (95 %: 1.41 to 2.03) over the"
+    assert f"The estimator decides: {decides} collapsed runs alone." in text
     assert "a = 1 lies outside it" in text
+
+
+def test_verdicts_where_no_run_is_immune() -> None:
+    text = " ".join(render(fit_laws(simulated(1.6, 0.0, 0.5, 1)), "table", width=80).split())
+    assert "speak for immune" not in text
+    assert "if all runs collapse in the end" in text and "over the collapsed runs alone (" in text
+    assert "The estimator decides" not in text, "1.65 and 1.52 agree well enough"
 
 
 def test_what_the_rule_predicts_stands_beside_what_happened() -> None:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from orchestrator.report.verdicts import scientific
+from orchestrator.report.numbers import scientific
 
 COLUMN, PAGE = 3.3, 7.0
 """Width of a column and of a page, in inches."""
