@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import getpass
 import os
 import random
+import re
 import secrets
 import socket
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 CPUS_PER_NODE = 2
@@ -116,8 +121,9 @@ def node_names(nodes: int) -> list[str]:
 def free_ports(count: int) -> list[int]:
     """Find TCP ports that nobody uses, below the range from which outgoing connections take theirs."""
     ports: list[int] = []
+    taken = ports_of_clusters()
     for port in random.sample(range(20_000, 32_000), 12_000):
-        if not listening(port):
+        if port not in taken and not listening(port):
             ports.append(port)
         if len(ports) == count:
             return ports
@@ -128,3 +134,31 @@ def listening(port: int) -> bool:
     """Tell whether somebody listens on a port of this machine."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Keep the same user's other clusters from looking for ports meanwhile."""
+    with (Path(tempfile.gettempdir()) / f"slurm-cluster-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def ports_of_clusters() -> set[int]:
+    """Return the ports of the user's clusters, also of daemons that were killed and may be started again."""
+    ports: set[int] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        found = dict(variable.partition(b"=")[::2] for variable in variables(int(process.name)))
+        if b"DEV_CLUSTER_DAEMON" in found:
+            with contextlib.suppress(OSError):  # a cluster that is down has no use for its ports
+                conf = Path(os.fsdecode(found[b"SLURM_CONF"])).read_text(encoding="utf-8")
+                ports.update(map(int, re.findall(r"Port=(\d+)", conf)))
+    return ports
+
+
+def variables(pid: int) -> list[bytes]:
+    """Return a process's environment, [] where there is none or it is another user's."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from devcluster import DevCluster
+from devcluster import SCRIPT, DevCluster
 
 MODES = pytest.mark.parametrize("options", [[], ["--no-accounting"]], ids=["accounting", "no-accounting"])
 
@@ -131,14 +132,22 @@ def test_a_limit_on_jobs_needs_accounting(own_cluster: DevCluster) -> None:
     assert "leave --no-accounting out" in done.stderr
 
 
-def test_a_killed_daemon_leaves_its_jobs_and_starts_again(own_cluster: DevCluster, tmp_path: Path) -> None:
+def test_a_killed_daemon_leaves_its_jobs_and_starts_again(
+    own_cluster: DevCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    from cluster_conf import ports_of_clusters
+
     own_cluster.up("--no-accounting", "--nodes", "1")
+    ports = {int(port) for port in re.findall(r"Port=(\d+)", own_cluster.slurm_conf.read_text())}
+    assert len(ports) >= 2
     line = f"while sleep 0.1; do echo >> {tmp_path}/alive; done"
     job = run("sbatch", "--parsable", "--output=/dev/null", f"--wrap={line}").strip()
     wait_until((tmp_path / "alive").exists)
     for daemon in ("node1", "slurmctld"):
         assert own_cluster.kill(daemon) == 0
         assert own_cluster.kill(daemon) == 1, "no such daemon any more"
+        assert ports <= ports_of_clusters(), "another cluster must not take them meanwhile"
         size = (tmp_path / "alive").stat().st_size
         wait_until(lambda size=size: (tmp_path / "alive").stat().st_size > size)
         own_cluster.start(daemon)
