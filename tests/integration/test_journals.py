@@ -24,7 +24,7 @@ fixed: {horizon: 64, checkpoint_every_steps: 16}
 def ordinary(tmp_path_factory: pytest.TempPathFactory, warm_cache: Path) -> Workspace:
     """The sweep, trained while nothing happens."""
     ws = workspace(tmp_path_factory.mktemp("ordinary"), warm_cache)
-    assert ws.run("launch", ws.grid(GRID), "--executor", "local").returncode == 0
+    assert ws.run("launch", ws.grid(GRID), "--executor", "debug").returncode == 0
     return ws
 
 
@@ -66,7 +66,7 @@ def test_a_database_that_is_deleted_while_runs_write(ws: Workspace, ordinary: Wo
     assert "there is no such file yet" in said
     assert "Traceback" not in said
 
-    again = ws.run("launch", "grid.yaml", "--executor", "local", "--max-parallel", "2")
+    again = ws.run("launch", "grid.yaml", "--executor", "local", "--max-parallel", "1")
     assert again.returncode == 0, again.stderr
     assert "from journals into the database" in again.stderr
     assert_equal(ws, ordinary)

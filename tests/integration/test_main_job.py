@@ -115,7 +115,7 @@ def test_a_killed_job_leaves_after_a_relaunch_the_rows_of_an_uninterrupted_run(
 
 
 def test_a_killed_launcher_is_taken_over_without_training_twice(ws: Workspace) -> None:
-    longer = ws.grid(ONE_RUN.replace("horizon: 240", "horizon: 800"))
+    longer = ws.grid(ONE_RUN.replace("horizon: 240", "horizon: 480"))
     with ws.start("launch", longer, "--executor", "local") as launch:
         wait_for(lambda: syncs_stored(ws) >= 5, "5 weight syncs")
         launch.kill()
@@ -123,7 +123,7 @@ def test_a_killed_launcher_is_taken_over_without_training_twice(ws: Workspace) -
     busy = ws.run("launch", "grid.yaml", "--executor", "local")
     assert busy.returncode == 3
     assert "in the hands of jobs" in busy.stderr
-    wait_for(lambda: syncs_stored(ws) == 400, "the orphaned job to finish")
+    wait_for(lambda: syncs_stored(ws) == 240, "the orphaned job to finish")
     wait_for(lambda: "every run" in ws.run("launch", "grid.yaml").stderr, "the end of the run", 30)
     with ws.store() as store, store.read() as connection:
         assert connection.exec_driver_sql("select count(*) from attempt").scalar() == 1

@@ -34,7 +34,7 @@ def test_jobs_find_the_verifier_in_the_working_directory_and_the_gpus(ws: Worksp
     ws.environment.pop("CUDA_VISIBLE_DEVICES", None)
     ws.environment.update({"CUDA_VISIBLE_DEVICES": gpus} if gpus else {})
     (ws.folder / "my_rewards.py").write_text(REWARDS)
-    launched = ws.run("launch", ws.grid(GRID), "--executor", "local")
+    launched = ws.run("launch", ws.grid(GRID), "--executor", "local", "--max-parallel", "1")
     assert launched.returncode == 1
     message = "TaskError: task.verifier 'my_rewards:wrong' must return True, False or a number from 0 to 1; it returned"
     assert message in " ".join(launched.stdout.split())

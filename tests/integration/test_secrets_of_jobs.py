@@ -25,13 +25,13 @@ def server() -> Iterator[Server]:
 def test_local_jobs(name: str, server: Server, tmp_path: Path, policy_cache: Path) -> None:
     ws = keeping(name, server, tmp_path, policy_cache)
     seen: set[str] = set()
-    with ws.start("launch", ws.grid(GRID), "--executor", "local") as launched:
+    with ws.start("launch", ws.grid(GRID), "--executor", "local", "--max-parallel", "1") as launched:
         while launched.poll() is None:
             seen |= processes_show_nothing(ws, launched.pid)
             time.sleep(0.05)
         stdout, stderr = launched.communicate()
     assert launched.returncode == 0, stderr
-    assert len(seen) >= 2, "jobs were looked at"
+    assert len(seen) >= 2, "the job and its controller"
     shows_nothing(stdout + stderr)
     files_show_nothing(ws.folder)
     assert ws.run("status").returncode == 0
@@ -39,7 +39,7 @@ def test_local_jobs(name: str, server: Server, tmp_path: Path, policy_cache: Pat
 
 def test_a_detached_launch(server: Server, tmp_path: Path, policy_cache: Path) -> None:
     ws = keeping("?password=", server, tmp_path, policy_cache)
-    with ws.start("launch", ws.grid(GRID), "--executor", "local", "--detach") as launched:
+    with ws.start("launch", ws.grid(GRID), "--executor", "local", "--max-parallel", "1", "--detach") as launched:
         stdout, stderr = launched.communicate(timeout=60)
     assert launched.returncode == 0, stderr
     seen: set[str] = set()
@@ -48,7 +48,7 @@ def test_a_detached_launch(server: Server, tmp_path: Path, policy_cache: Path) -
         assert time.monotonic() < deadline
         seen |= now
         time.sleep(0.05)
-    assert len(seen) >= 3, "the launch that went on, and its jobs"
+    assert len(seen) >= 3, "the launch that went on, the job and its controller"
     shows_nothing(stdout + stderr)
     files_show_nothing(ws.folder)
     assert '"stable": 1' in ws.run("status", "--format", "json").stdout
