@@ -170,7 +170,7 @@ class _Tender:
 
 
 def _print_plan(sweep: Sweep, executor: str, url: str) -> None:
-    from orchestrator import estimate
+    from orchestrator import estimate, outlook
     from orchestrator.cli_output import show
     from orchestrator.report.progress import plan_view
     from orchestrator.slurm import arrays
@@ -179,8 +179,10 @@ def _print_plan(sweep: Sweep, executor: str, url: str) -> None:
     if executor == "slurm":
         plan = arrays.plan({number: run.resources for number, run in enumerate(sweep.runs)}, arrays.limits_of)
         lines = [*(arrays.describe(array) for array in plan.arrays), *plan.notes]
-    hours = estimate.hours(sweep.runs, estimate.stored_paces(url, {run.cell.model for run in sweep.runs}))
-    show(plan_view(sweep, executor, hours, lines))
+    models = {run.cell.model for run in sweep.runs}
+    hours = estimate.hours(sweep.runs, estimate.stored_paces(url, models))
+    gaps = outlook.gaps(sweep.runs, outlook.stored_outcomes(url, models))
+    show(plan_view(sweep, executor, hours, lines, gaps))
 
 
 def _finish(store: Store, name: str, sweep_id: int, only: set[int] | None) -> bool:

@@ -243,6 +243,44 @@ def _latest(
     return select(column).where(run == Run.id).order_by(order.desc()).limit(1).scalar_subquery()
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a finished run ended.
+
+    Attributes:
+        model: The model's name.
+        axes: Further axes as JSON with sorted keys.
+        k: Staleness.
+        eta: Learning rate.
+        learner_steps: How far it was trained.
+        collapse_step: T*; None if it did not collapse.
+    """
+
+    model: str
+    axes: str
+    k: int
+    eta: float
+    learner_steps: int
+    collapse_step: int | None
+
+    def collapsed_by(self, horizon: int) -> bool | None:
+        """Whether it collapsed within so many learner steps; None where it was not trained so long."""
+        if self.collapse_step is not None and self.collapse_step <= horizon:
+            return True
+        return False if self.collapse_step is not None or self.learner_steps >= horizon else None
+
+
+def outcomes(connection: Connection, models: Iterable[str]) -> list[Outcome]:
+    """List how finished runs of models ended, see `Store.outcomes`."""
+    columns = (Cell.model, Cell.axes, Cell.k, Cell.eta, Run.learner_steps, Run.collapse_step)
+    rows = connection.execute(
+        select(*columns)
+        .join(Run, Run.cell_id == Cell.id)
+        .where(Cell.model.in_(list(models)), Run.state.in_(RESULT_STATES))
+    )
+    return [Outcome(*row) for row in rows]
+
+
 def step_times(connection: Connection, models: Iterable[str]) -> dict[str, list[float]]:
     """List the seconds of a learner step of each finished run of models, see `Store.step_times`."""
     found: dict[str, list[float]] = {}

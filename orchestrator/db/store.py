@@ -17,11 +17,11 @@ from orchestrator.db import fits, imports, notices, queries, registration, remov
 from orchestrator.db.attempt_store import AttemptStore
 from orchestrator.db.attempts import AttemptOrigin, Claim
 from orchestrator.db.models import Cell, Run
-from orchestrator.db.queries import RunFolder, RunningAttempt, RunProgress
+from orchestrator.db.queries import Outcome, RunFolder, RunningAttempt, RunProgress
 from orchestrator.db.submissions import Place, Submitted
 from orchestrator.db.types import now
 
-__all__ = ["AttemptOrigin", "Claim", "RunFolder", "RunProgress", "RunningAttempt", "Store"]
+__all__ = ["AttemptOrigin", "Claim", "Outcome", "RunFolder", "RunProgress", "RunningAttempt", "Store"]
 
 
 class Store(AttemptStore):
@@ -105,6 +105,11 @@ class Store(AttemptStore):
         """List, by model, how many seconds a learner step took in each finished run of any sweep, set-up left out."""
         with self.read() as connection:
             return queries.step_times(connection, models)
+
+    def outcomes(self, models: Iterable[str]) -> list[Outcome]:
+        """List how each finished run of models ended, in any sweep."""
+        with self.read() as connection:
+            return queries.outcomes(connection, models)
 
     def run_folders(self, sweep_id: int | None = None) -> list[RunFolder]:
         """List the runs that are not finished, in order, and how much of their journals is stored.

@@ -117,7 +117,9 @@ _OTHER_STATES = {
 }  # fmt: skip
 
 
-def plan_view(sweep: Sweep, executor: str, hours: Sequence[str], arrays: Sequence[str]) -> RenderableType:
+def plan_view(
+    sweep: Sweep, executor: str, hours: Sequence[str], arrays: Sequence[str], gaps: Sequence[str]
+) -> RenderableType:
     """What a launch would do.
 
     Args:
@@ -125,6 +127,7 @@ def plan_view(sweep: Sweep, executor: str, hours: Sequence[str], arrays: Sequenc
         executor: Where it would run.
         hours: A line for each model: how long its runs will take.
         arrays: A line for each job array that would be submitted; empty where there are none.
+        gaps: What the laws will lack, a sentence each.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("model", "k", "η", "further axes", "runs", "learner steps"):
@@ -141,6 +144,7 @@ def plan_view(sweep: Sweep, executor: str, hours: Sequence[str], arrays: Sequenc
         *hours,
         f"Executor: {executor}.",
         *arrays,
+        *(["What these runs will not tell:", *(f"- {gap}" for gap in gaps)] if gaps else []),
         "Nothing was written.",
     ]
     return Group(table, *(Text(line) for line in lines))

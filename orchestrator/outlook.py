@@ -1,0 +1,107 @@
+"""What the runs of a grid will not be able to tell, however they end; said before they are paid for."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from orchestrator.db.store import Outcome, Store
+from orchestrator.errors import StoreError
+from orchestrator.grid import Run
+from orchestrator.laws.design import Beliefs, Seen
+
+LEAST_SPREAD = 2.0
+"""A grid whose η·k differ by less places no boundary at constant η·k."""
+
+FEWEST_KNOWN = 4
+"""Stored runs with fewer say nothing of what to expect."""
+
+SURE = 0.05
+"""Cells whose runs end alike but for such a share are expected to end alike."""
+
+
+def stored_outcomes(url: str, models: Iterable[str]) -> list[Outcome]:
+    """Read how finished runs of models ended; none where the database is not there, or cannot be read.
+
+    Args:
+        url: The database's; it is not made, nor upgraded.
+        models: Their names.
+    """
+    try:
+        with Store(url) as store:
+            return store.outcomes(models)
+    except StoreError:
+        return []
+
+
+def gaps(runs: Iterable[Run], known: Sequence[Outcome]) -> list[str]:
+    """Say what the laws of each model will lack, a sentence each, with the models and settings that it is said of.
+
+    Args:
+        runs: Of a grid.
+        known: Finished runs of the same models.
+    """
+    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[run.cell.model, json.dumps(dict(run.cell.axes), sort_keys=True)].append(run)
+    said_of: dict[str, list[str]] = defaultdict(list)
+    for (model, axes), members in groups.items():
+        alike = [one for one in known if (one.model, one.axes) == (model, axes)]
+        for sentence in (*_of_grid(members), *_by_known(members, alike)):
+            settings = ", ".join(f"{name}={value}" for name, value in json.loads(axes).items())
+            said_of[sentence].append(f"{model} · {settings}" if settings else model)
+    return [f"{' and '.join(names)}: {sentence}" for sentence, names in said_of.items()]
+
+
+def _of_grid(runs: Sequence[Run]) -> Iterator[str]:
+    """What follows from the cells and seeds alone."""
+    seeds = {run.seed for run in runs}
+    etas: Mapping[int, set[float]] = defaultdict(set)
+    for run in runs:
+        etas[run.cell.k].add(run.cell.eta)
+    if len(seeds) == 1:
+        yield f"seed {min(seeds)} only, so how often a cell collapses will not be known; give 3 seeds or more."
+    if len(etas) == 1:
+        yield f"k={min(etas)} only, so how eta_max depends on k will not be known; give a second k."
+    lonely = [k for k, of_k in sorted(etas.items()) if len(of_k) == 1]
+    if lonely:
+        where = f"k={', '.join(map(str, lonely))}"
+        yield f"one eta only at {where}, which cannot enclose eta_max there; give every k a smaller and a larger eta."
+    cells = {(run.cell.k, run.cell.eta) for run in runs}
+    products = [k * eta for k, eta in cells]
+    if len(cells) > 1 and max(products) < LEAST_SPREAD * min(products):
+        yield (
+            f"eta*k differs by a factor of {max(products) / min(products):.3g} only, so a boundary at constant eta*k "
+            "is placed nowhere; spread eta further at each k."
+        )
+    elif len(etas) > 1 and len({eta for _, eta in cells}) > 1 and _together(cells):
+        yield "k and eta change together, so their exponents cannot be told apart; run the same eta at several k."
+
+
+def _together(cells: Iterable[tuple[int, float]]) -> bool:
+    logs = np.log(np.array(sorted(cells)))
+    return int(np.linalg.matrix_rank(logs - logs.mean(axis=0), tol=1e-6)) < 2
+
+
+def _by_known(runs: Sequence[Run], known: Sequence[Outcome]) -> Iterator[str]:
+    """What stored runs lead to expect."""
+    horizon = max(run.config.horizon for run in runs)
+    seen = [
+        Seen(one.k, one.eta, float(collapsed), float(not collapsed))
+        for one in known
+        if (collapsed := one.collapsed_by(horizon)) is not None
+    ]
+    if len(seen) < FEWEST_KNOWN:
+        return
+    cells = sorted({(run.cell.k, run.cell.eta) for run in runs})
+    etas = [eta for _, eta in cells] + [one.eta for one in seen]
+    beliefs = Beliefs.before(sorted({k for k, _ in cells}), (min(etas), max(etas))).after(seen)
+    chances = [beliefs.p_collapse(k, eta) for k, eta in cells]
+    by = f"by {len(seen):,} finished runs no cell is expected to"
+    if max(chances) < SURE:
+        yield f"{by} collapse (at most {100 * max(chances):.2g} % of a cell's runs); add larger eta, or train longer."
+    if min(chances) > 1 - SURE:
+        yield f"{by} stay stable (at most {100 * (1 - min(chances)):.2g} % of a cell's runs); add smaller eta."
