@@ -179,11 +179,11 @@ def watch(
     """
     noted = set[str]()
     surveyed_at, found = -math.inf, Survey({}, {}, {})
+    more = False  # until the next look: what was found before knows nothing of what was submitted since
     while True:
         try:
             collect_aloud(store, sweep_id, noted)
             progress = store.progress(sweep_id)
-            more = False
             if time.monotonic() - surveyed_at > _SURVEY_S:
                 surveyed_at, found = time.monotonic(), survey(store, sweep_id)
                 more = tend(found)

@@ -75,6 +75,7 @@ def controller_away(folder: Path, make_cluster: ClusterMaker, make_scene: SceneM
 
 AFTER_THE_SECOND = """
 if [ -e {first} ]; then
+    echo '{hold}' > {task}
     name=$(sed -n 's/^#SBATCH --job-name=//p' "$1")
     for try in $(seq 100); do grep -q "$name" {cluster}/state/job_state && break; sleep 0.1; done
     {script} kill {cluster} slurmctld >&2
@@ -83,7 +84,7 @@ if [ -e {first} ]; then
 fi
 touch {first}
 """
-"""Kills the controller once it has written down the second array, before its answer."""
+"""Kills the controller once it has written down the second array, before its answer; the job waits to be released."""
 
 
 def controller_away_from_a_watcher(
@@ -93,7 +94,8 @@ def controller_away_from_a_watcher(
     with make_cluster("--nodes", "1", "--no-accounting") as cluster:
         it = make_scene("tried-again", cluster, 1)
         it.act(0, "os._exit(3)")
-        after = AFTER_THE_SECOND.format(first=folder / "first", cluster=cluster.folder, script=SCRIPT)
+        places = {"first": folder / "first", "task": it.ws.folder / "do-0"}
+        after = AFTER_THE_SECOND.format(cluster=cluster.folder, script=SCRIPT, hold=HOLD, **places)
         with (
             it.setting(PATH=sbatch_that(folder / "bin", after=after)),
             it.ws.start("launch", "grid.yaml", "--executor", "slurm", "--wait") as watcher,
@@ -102,9 +104,11 @@ def controller_away_from_a_watcher(
             assert any("did not say whether it took the submission" in line for line in said)
             assert any("Unable to contact slurm controller" in line for line in said), "it asks again, and stays"
             cluster.start("slurmctld")
+            assert any("found array" in line for line in said)
+            it.pid_of(0)
+            it.release(0)
             _, rest = watcher.communicate(timeout=300)
         assert watcher.returncode == 0, rest
-        assert "found array" in rest
         assert "submitted array" not in rest
         assert [failure_class for _, failure_class, _ in it.attempts(1)] == ["killed", None]
         it.assert_whole(reference)
