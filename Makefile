@@ -7,7 +7,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 GPU_VENV ?= .venv-gpu
 # Test files are dealt out to so many processes, each with services of its own.
 TEST_PROCESSES ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+# One thread each: threads of BLAS cost the small fits four times their time, and a fork may hang on them.
+PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .PHONY: quickstart test test-vllm gpu-test check bench clean install install-dev services
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import functools
 import os
 import subprocess
@@ -17,6 +18,9 @@ from typing import Any
 _NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000
 _PRIVATE, _BIND, _REMOUNT, _READ_ONLY = 1 << 18 | 1 << 14, 1 << 12, 1 << 5, 1
 
+HANGS_S = 100
+"""A child that takes longer prints where it is."""
+
 
 def start(function: Callable[[], object]) -> int:
     """Run a function in a child; its process id is returned at once."""
@@ -26,6 +30,7 @@ def start(function: Callable[[], object]) -> int:
     if child:
         return child
     status = 1
+    faulthandler.dump_traceback_later(HANGS_S, file=sys.__stderr__)
     try:
         function()
         status = 0
