@@ -96,6 +96,7 @@ def train(
     max_parallel: int | None,
     wait: bool,
     alone: bool = False,
+    ends: bool = True,
 ) -> bool:
     """Give runs of a sweep to jobs, and stay until they have ended; on Slurm only where that is asked for.
 
@@ -108,6 +109,7 @@ def train(
         max_parallel: Local processes at a time; None = as many as there are cores.
         wait: On Slurm: stay, watch, and try again what may be tried again.
         alone: Whether these runs alone count, and may be tried again; else all of the sweep.
+        ends: Whether the sweep ends with these runs, so that its table is shown and its end told.
 
     Returns:
         Whether runs that count have failed.
@@ -134,7 +136,7 @@ def train(
             launching.run_here(store, directories.values())
         else:
             local.run_local(store, sweep_id, directories, max_parallel or local.cores(), show)
-    return _finish(store, name, sweep_id, only)
+    return _finish(store, name, sweep_id, only, ends=ends)
 
 
 class _Tender:
@@ -185,7 +187,7 @@ def _print_plan(sweep: Sweep, executor: str, url: str) -> None:
     show(plan_view(sweep, executor, hours, lines, gaps))
 
 
-def _finish(store: Store, name: str, sweep_id: int, only: set[int] | None) -> bool:
+def _finish(store: Store, name: str, sweep_id: int, only: set[int] | None, *, ends: bool) -> bool:
     from orchestrator.cli_output import show
     from orchestrator.notifying import tell_end
     from orchestrator.report.progress import progress_view
@@ -193,8 +195,9 @@ def _finish(store: Store, name: str, sweep_id: int, only: set[int] | None) -> bo
     from orchestrator.track import sweep_status, with_standings
 
     status = sweep_status(name, with_standings(store.progress(sweep_id), survey(store, sweep_id)))
-    show(progress_view(status))
-    tell_end(store, name)
+    if ends:
+        show(progress_view(status))
+        tell_end(store, name)
     return any(only is None or run.run_id in only for run in status.failures)
 
 

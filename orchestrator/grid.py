@@ -103,10 +103,18 @@ def load_sweep(path: Path, *, allow_huge: bool = False, profile: Path | None = N
     Raises:
         GridError: The file or the profile has mistakes; all of them are listed, by line.
     """
-    site = _profile(profile) if profile else {}
     file = read_grid_file(path)
+    if "search" in file.content:
+        file.mistake(("search",), f"makes this a search file; give it to: stalesweep search {path}")
+        file.raise_mistakes()
+    return expand(file, allow_huge=allow_huge, profile=profile)
+
+
+def expand(file: GridFile, *, allow_huge: bool = False, profile: Path | None = None) -> Sweep:
+    """Check a file that was read, and expand it, see `load_sweep`."""
+    site = _profile(profile) if profile else {}
     file.refuse_unknown((), file.content, ("name", "grid", "fixed", "models", "exclude", "resources"))
-    name = check(file, ("name",), Names.model_fields["sweep"], file.content.get("name", path.stem))
+    name = check(file, ("name",), Names.model_fields["sweep"], file.content.get("name", file.path.stem))
     axes = _axes(file, allow_huge=allow_huge)
     fixed = _fixed(file)
     models = _models(file, axes.get("model", []), site)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -252,16 +252,20 @@ class Outcome:
         axes: Further axes as JSON with sorted keys.
         k: Staleness.
         eta: Learning rate.
+        seed: Its seed.
         learner_steps: How far it was trained.
         collapse_step: T*; None if it did not collapse.
+        config: What it was trained with; ``{}`` where it was imported.
     """
 
     model: str
     axes: str
     k: int
     eta: float
+    seed: int
     learner_steps: int
     collapse_step: int | None
+    config: Mapping[str, Any]
 
     def collapsed_by(self, horizon: int) -> bool | None:
         """Whether it collapsed within so many learner steps; None where it was not trained so long."""
@@ -272,7 +276,7 @@ class Outcome:
 
 def outcomes(connection: Connection, models: Iterable[str]) -> list[Outcome]:
     """List how finished runs of models ended, see `Store.outcomes`."""
-    columns = (Cell.model, Cell.axes, Cell.k, Cell.eta, Run.learner_steps, Run.collapse_step)
+    columns = (Cell.model, Cell.axes, Cell.k, Cell.eta, Run.seed, Run.learner_steps, Run.collapse_step, Run.config)
     rows = connection.execute(
         select(*columns)
         .join(Run, Run.cell_id == Cell.id)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -31,14 +32,7 @@ def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
         .on_conflict_do_nothing()
         .returning(Sweep.id)
     ).scalar()
-    # Holds off a second `register` of the same sweep until this one is committed.
-    stored = connection.execute(
-        select(Sweep.id, Sweep.digest, Sweep.grid_text, Sweep.source).where(Sweep.name == sweep.name).with_for_update()
-    ).one()
-    if stored.source != "grid":
-        raise SweepConflict(
-            f"sweep {sweep.name!r} holds imported runs, which cannot be trained: give this grid another name"
-        )
+    stored = _stored_sweep(connection, sweep)
     if stored.digest != sweep.digest:
         difference = _difference(stored.grid_text, sweep)
         if not extend:
@@ -55,6 +49,47 @@ def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
     if new is None:
         _update_resources(connection, cells, sweep)
     return int(stored.id)
+
+
+def begin(connection: Connection, sweep: GridSweep) -> int:
+    """Store a sweep without runs, see `orchestrator.db.store.Store.begin`."""
+    insert_ignoring = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    connection.execute(
+        insert_ignoring(Sweep)
+        .values(name=sweep.name, digest=sweep.digest, grid_text=sweep.text, created_at=now())
+        .on_conflict_do_nothing()
+    )
+    stored = _stored_sweep(connection, sweep)
+    if stored.digest != sweep.digest:
+        _refuse_changes(connection, stored.id, sweep, _difference(stored.grid_text, sweep))
+    connection.execute(update(Sweep).where(Sweep.id == stored.id).values(digest=sweep.digest, grid_text=sweep.text))
+    return int(stored.id)
+
+
+def grow(connection: Connection, sweep_id: int, sweep: GridSweep, chosen: Collection[tuple[CellKey, int]]) -> list[int]:
+    """Add runs to a sweep, see `orchestrator.db.store.Store.grow`."""
+    in_sweep = (
+        select(Cell.model, Cell.k, Cell.eta, Cell.axes, Run.seed, Run.id).join(Run).where(Cell.sweep_id == sweep_id)
+    )
+    stored = {((model, k, eta, axes), seed) for model, k, eta, axes, seed, _ in connection.execute(in_sweep)}
+    members = tuple(run for run in sweep.runs if (cell_key(run.cell), run.seed) in {*stored, *chosen})
+    part = replace(sweep, runs=members)
+    cells = _insert_cells(connection, sweep_id, part)
+    _insert_runs(connection, sweep_id, cells, part)
+    rows = connection.execute(in_sweep)
+    return [run_id for model, k, eta, axes, seed, run_id in rows if ((model, k, eta, axes), seed) in chosen]
+
+
+def _stored_sweep(connection: Connection, sweep: GridSweep) -> Any:
+    """The sweep of a name; whoever else registers it waits until this transaction has ended."""
+    stored = connection.execute(
+        select(Sweep.id, Sweep.digest, Sweep.grid_text, Sweep.source).where(Sweep.name == sweep.name).with_for_update()
+    ).one()
+    if stored.source != "grid":
+        raise SweepConflict(
+            f"sweep {sweep.name!r} holds imported runs, which cannot be trained: give this grid another name"
+        )
+    return stored
 
 
 def cell_key(cell: GridCell) -> CellKey:

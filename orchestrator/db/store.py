@@ -7,7 +7,7 @@ What the transactions do stands in `orchestrator.db.registration`, `orchestrator
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, select, update
@@ -42,6 +42,36 @@ class Store(AttemptStore):
         """
         with self.write() as connection:
             return registration.register(connection, sweep, extend=extend)
+
+    def begin(self, sweep: grid.Sweep) -> int:
+        """Store a sweep whose runs are chosen one after the other, without any; a stored one keeps its runs.
+
+        Args:
+            sweep: With all runs that may be chosen.
+
+        Returns:
+            The sweep's id.
+
+        Raises:
+            SweepConflict: The name is taken by runs that are not among these, or are of another config.
+        """
+        with self.write() as connection:
+            return registration.begin(connection, sweep)
+
+    def grow(self, sweep_id: int, sweep: grid.Sweep, chosen: Collection[grid.Run]) -> list[int]:
+        """Add runs to a sweep, those that it has apart.
+
+        Args:
+            sweep_id: From `begin`.
+            sweep: As given there.
+            chosen: Some of its runs.
+
+        Returns:
+            The numbers of the chosen runs.
+        """
+        with self.write() as connection:
+            keys = {(registration.cell_key(run.cell), run.seed) for run in chosen}
+            return registration.grow(connection, sweep_id, sweep, keys)
 
     def import_sweep(self, sweep: imports.ImportedSweep) -> int:
         """Store runs made elsewhere, with what they measured: all or nothing.
@@ -110,6 +140,15 @@ class Store(AttemptStore):
         """List how each finished run of models ended, in any sweep."""
         with self.read() as connection:
             return queries.outcomes(connection, models)
+
+    def seeds(self, sweep_id: int) -> set[tuple[tuple[str, str], tuple[int, float], int]]:
+        """List the runs of a sweep by (model, axes as JSON), (k, η) and seed."""
+        columns = (Cell.model, Cell.axes, Cell.k, Cell.eta, Run.seed)
+        with self.read() as connection:
+            rows = connection.execute(
+                select(*columns).join(Run, Run.cell_id == Cell.id).where(Cell.sweep_id == sweep_id)
+            )
+            return {((model, axes), (k, eta), seed) for model, axes, k, eta, seed in rows}
 
     def run_folders(self, sweep_id: int | None = None) -> list[RunFolder]:
         """List the runs that are not finished, in order, and how much of their journals is stored.

@@ -100,6 +100,15 @@ class Beliefs:
         mean = float(self.weight @ at)
         return mean, math.sqrt(max(float(self.weight @ at**2) - mean**2, 0.0))
 
+    def interval(self, k: int, confidence: float) -> tuple[float, float]:
+        """Between which log η_max(k) lies, with as much probability left out on either side."""
+        at = self._boundary(k)
+        order = np.argsort(at)
+        below = np.cumsum(self.weight[order])
+        ends = np.searchsorted(below, [(1 - confidence) / 2, (1 + confidence) / 2])
+        low, high = at[order[np.minimum(ends, len(at) - 1)]]
+        return float(low), float(high)
+
     def p_outside(self, k: int) -> tuple[float, float]:
         """How likely the boundary at k lies below the range that is searched, and above it."""
         at = self._boundary(k)

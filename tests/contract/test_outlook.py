@@ -67,7 +67,7 @@ def test_stored_runs_tell_what_to_expect(store: Store, tmp_path: Path, monkeypat
 
 
 def test_runs_that_were_trained_less_say_only_what_they_saw() -> None:
-    short, long = Outcome("tiny", "{}", 8, 1e-3, 100, None), Outcome("tiny", "{}", 8, 1e-3, 480, 300)
+    short, long = (Outcome("tiny", "{}", 8, 1e-3, 0, *end, {}) for end in ((100, None), (480, 300)))
     assert [short.collapsed_by(steps) for steps in (100, 101)] == [False, None]
     assert [long.collapsed_by(steps) for steps in (299, 300)] == [False, True]
 

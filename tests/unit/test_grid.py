@@ -14,6 +14,7 @@ from grpo_worker.config import WorkerConfig
 from orchestrator.errors import GridError
 from orchestrator.grid import Cell, Resources, Sweep, load_sweep
 from orchestrator.sbatch_options import OPTIONS, refusal, with_dashes
+from orchestrator.searchfile import load_search
 from tests.unit.bad_grids import BAD, GOOD, GRID, axis
 
 ROOT = Path(__file__).parents[2]
@@ -201,7 +202,8 @@ def test_digest_follows_the_content_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_shipped_sweep_loads_and_says_what_it_answers(path: Path) -> None:
-    sweep = load_sweep(path)
+    is_search = "\nsearch:" in path.read_text(encoding="utf-8")
+    sweep = load_search(path)[0] if is_search else load_sweep(path)
     assert sweep.name == path.stem
     comment = sweep.text.partition("name:")[0]
     assert "Question:" in comment

@@ -1,0 +1,51 @@
+"""What an adaptive search knows: a table of η_max by k, and what it has cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.report.numbers import short
+from orchestrator.search import Answer
+
+STANDINGS = {
+    "known": "known well enough",
+    "above": "no boundary in this range: above it",
+    "below": "no boundary in this range: below it",
+    "open": "not known well enough",
+}
+
+
+def answers_view(answers: Sequence[Answer], confidence: float, ending: str) -> RenderableType:
+    """A table, and one sentence below it.
+
+    Args:
+        answers: Of a search.
+        confidence: Of their intervals.
+        ending: Why the search stands where it does.
+    """
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    several = len({answer.group for answer in answers}) > 1
+    headings = [*(["model"] if several else []), "k", "η_max", f"{100 * confidence:g} % interval", "", "runs"]
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in ("k", "runs") else "left")
+    for answer in answers:
+        low, high = answer.interval
+        cells = [str(answer.k), short(answer.eta_max), f"{short(low)} to {short(high)}", STANDINGS[answer.standing]]
+        table.add_row(*([answer.group] if several else []), *cells, str(answer.runs))
+    return Group(table, Text(ending))
+
+
+def answers_json(answers: Sequence[Answer], ending: str, learner_steps: int) -> dict[str, Any]:
+    """The same as plain Python, with the learner steps of the search's own runs."""
+    return {
+        "answers": [{**dataclasses.asdict(answer), "interval": list(answer.interval)} for answer in answers],
+        "ending": ending,
+        "learner_steps": learner_steps,
+    }

@@ -1,0 +1,87 @@
+"""A search of the real tiny policy, from the command line: it ends, goes on after kill −9, and runs nothing twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator import frames
+from orchestrator.errors import StalesweepError
+from tests.integration.sweeps import Workspace, workspace
+
+pytestmark = pytest.mark.slow
+
+FILE = """
+name: edge
+grid: {model: [tiny], k: [4, 16], eta: {logspace: {start: 5e-4, stop: 8e-3, num: 5}}, seed: [0, 1, 2]}
+fixed: {horizon: 32, collapse.stop_after_evals: 2, collapse.min_evals: 2, eval_every_steps: 4,
+        checkpoint_every_steps: 8}
+search: {learner_steps: 180, parallel: 2}
+"""
+
+
+@pytest.fixture
+def ws(tmp_path: Path, policy_cache: Path) -> Workspace:
+    return workspace(tmp_path, policy_cache)
+
+
+def cells_and_seeds(ws: Workspace) -> list[tuple[int, float, int]]:
+    with ws.store() as store:
+        runs = frames.runs(store, ["edge"])
+    return list(zip(runs["k"], runs["eta"], runs["seed"], strict=True))
+
+
+def test_a_search_spends_its_budget_is_killed_and_goes_on(ws: Workspace) -> None:
+    file = ws.grid(FILE, "edge.yaml")
+    planned = ws.run("search", file, "--dry-run")
+    assert "Next would be: k=" in planned.stdout and not list(ws.folder.glob("*.db"))
+
+    with ws.start("search", file, "--executor", "local") as searching:
+        deadline = time.monotonic() + 120
+        while not jobs(ws):
+            assert time.monotonic() < deadline and searching.poll() is None
+            time.sleep(0.2)
+        searching.kill()
+        for job in jobs(ws):
+            os.kill(job, signal.SIGKILL)
+    begun = cells_and_seeds(ws)
+    assert len(begun) == 2
+
+    ended = ws.run("search", file, "--executor", "local", "--format", "json")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert [answer["k"] for answer in found["answers"]] == [4, 16]
+    made = cells_and_seeds(ws)
+    assert set(begun) <= set(made) and len(set(made)) == len(made)
+    with ws.store() as store:
+        runs = frames.runs(store, ["edge"])
+    assert set(runs["state"]) <= {"stable", "collapsed", "degraded"}
+    assert found["learner_steps"] == runs["learner_steps"].sum()
+    assert found["ending"].startswith(("The budget is spent", "Done"))
+    assert found["learner_steps"] < 180 + 2 * 32
+    assert all(0 < answer["interval"][0] < answer["eta_max"] < answer["interval"][1] for answer in found["answers"])
+
+    again = ws.run("search", file)
+    assert again.returncode == 0 and cells_and_seeds(ws) == made, "nothing is left to be done"
+    assert f"{len(made)} runs" in again.stdout
+
+    more = ws.run("search", ws.grid(FILE.replace("180", "240"), "edge.yaml"), "--executor", "debug")
+    assert more.returncode == 0 and set(made) < set(cells_and_seeds(ws)), "a larger budget goes on"
+    other = ws.run("search", ws.grid(FILE.replace("horizon: 32", "horizon: 40"), "edge.yaml"))
+    assert other.returncode == 2 and "edge" in other.stderr, "another experiment needs another name"
+    launched = ws.run("launch", "edge.yaml")
+    assert launched.returncode == 2 and "stalesweep search" in launched.stderr
+
+
+def jobs(ws: Workspace) -> list[int]:
+    """The processes that train runs of the search."""
+    try:
+        with ws.store() as store:
+            return [running.pid for running in store.running_attempts(store.sweep_id("edge"))]
+    except StalesweepError:  # no database, or no sweep, yet
+        return []
