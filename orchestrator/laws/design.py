@@ -66,7 +66,7 @@ class Beliefs:
 
     @classmethod
     def before(cls, ks: Sequence[int], eta: tuple[float, float]) -> Beliefs:
-        """Know nothing but the ranges: all (u, a, log s) are alike.
+        """Know nothing but the ranges: all (u, a, 1/s) are alike, so that steepness has to be shown.
 
         Args:
             ks: At which the boundary is wanted.
@@ -77,7 +77,7 @@ class Beliefs:
         a = np.linspace(*EXPONENTS, POINTS[1])
         s = np.geomspace(*STEEPNESS, POINTS[2])
         u, a, s = (axis.ravel() for axis in np.meshgrid(u, a, s, indexing="ij"))
-        return cls(eta, float(np.mean(np.log(ks))), u, a, s, np.full(len(u), 1 / len(u)))
+        return cls(eta, float(np.mean(np.log(ks))), u, a, s, 1 / s / np.sum(1 / s))
 
     def after(self, seen: Iterable[Seen]) -> Beliefs:
         """Learn from cells."""
