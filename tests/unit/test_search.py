@@ -87,9 +87,12 @@ def searched(file: tuple[Sweep, SearchConfig], world: World) -> tuple[list[Answe
 def test_intervals_hold_the_boundary_as_often_as_they_say(
     file: tuple[Sweep, SearchConfig], steepness: float, at_8: float
 ) -> None:
-    """Of 35 searches of 3 k each; 95 % of 105 are 100, and 91 or fewer would come by chance once in 1,000 times."""
+    """Of 12 searches of 3 k each; of 36 intervals of 95 % fewer than 31 hold it by chance once in 100 times.
+
+    docs/search.md has the figures of 35 searches.
+    """
     inside = steps = 0
-    for seed in range(35):
+    for seed in range(12):
         world = World(seed, at_8, steepness=steepness)
         answers, made, ending = searched(file, world)
         assert ending == "done"
@@ -99,8 +102,7 @@ def test_intervals_hold_the_boundary_as_often_as_they_say(
             assert high / low <= 1.5**2 * (1 + 1e-9)
             inside += low <= world.edge(answer.k) <= high
         steps += sum(one.learner_steps for one in made)
-    print(f"steepness {steepness}: {inside} of 105 inside, {steps / 35:.0f} learner steps a search")
-    assert inside >= 92
+    assert inside >= 31, f"{inside} of 36, {steps / 12:.0f} learner steps a search"
 
 
 def test_the_budget_holds_to_within_a_batch(read: Callable[..., tuple[Sweep, SearchConfig]]) -> None:
