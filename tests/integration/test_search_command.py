@@ -66,7 +66,7 @@ def test_a_search_spends_its_budget_is_killed_and_goes_on(ws: Workspace) -> None
     assert found["learner_steps"] < 180 + 2 * 32
     assert all(0 < answer["interval"][0] < answer["eta_max"] < answer["interval"][1] for answer in found["answers"])
 
-    more = ws.run("search", ws.grid(FILE.replace("180", "240"), "edge.yaml"), "--executor", "debug")
+    more = ws.run("search", ws.grid(FILE.replace("180", "300"), "edge.yaml"), "--executor", "debug")
     assert more.returncode == 0 and set(made) < set(cells_and_seeds(ws)), "a larger budget goes on"
     other = ws.run("search", ws.grid(FILE.replace("horizon: 32", "horizon: 40"), "edge.yaml"))
     assert other.returncode == 2 and "edge" in other.stderr, "another experiment needs another name"
