@@ -7,6 +7,7 @@ cells hold it. Only a file without mistakes is expanded.
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,6 +53,17 @@ class Cell:
     k: int
     eta: float
     axes: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def axes_text(self) -> str:
+        """The further axes as JSON with sorted keys, as the database has them."""
+        return json.dumps(dict(self.axes), sort_keys=True)
+
+
+def group_name(model: str, axes_text: str) -> str:
+    """What people call the cells of a model at one setting of the further axes: ``tiny · clip_eps=0.2``."""
+    settings = ", ".join(f"{name}={value}" for name, value in json.loads(axes_text).items())
+    return f"{model} · {settings}" if settings else model
 
 
 @dataclass(frozen=True, slots=True)

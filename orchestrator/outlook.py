@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -10,8 +9,9 @@ import numpy as np
 
 from orchestrator.db.store import Outcome, Store
 from orchestrator.errors import StoreError
-from orchestrator.grid import Run
+from orchestrator.grid import Run, group_name
 from orchestrator.laws.design import Beliefs, Seen
+from orchestrator.laws.settle import Place
 
 LEAST_SPREAD = 2.0
 """A grid whose η·k differ by less places no boundary at constant η·k."""
@@ -37,6 +37,16 @@ def stored_outcomes(url: str, models: Iterable[str]) -> list[Outcome]:
         return []
 
 
+def seen_by(outcomes: Iterable[Outcome], horizon: int) -> list[Seen]:
+    """Count by cell which runs collapsed within so many learner steps, and which did not."""
+    counts: dict[Place, list[int]] = defaultdict(lambda: [0, 0])
+    for one in outcomes:
+        collapsed = one.collapsed_by(horizon)
+        if collapsed is not None:
+            counts[one.k, one.eta][0 if collapsed else 1] += 1
+    return [Seen(k, eta, *ended) for (k, eta), ended in counts.items()]
+
+
 def gaps(runs: Iterable[Run], known: Sequence[Outcome]) -> list[str]:
     """Say what the laws of each model will lack, a sentence each, with the models and settings that it is said of.
 
@@ -46,13 +56,12 @@ def gaps(runs: Iterable[Run], known: Sequence[Outcome]) -> list[str]:
     """
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
-        groups[run.cell.model, json.dumps(dict(run.cell.axes), sort_keys=True)].append(run)
+        groups[run.cell.model, run.cell.axes_text].append(run)
     said_of: dict[str, list[str]] = defaultdict(list)
     for (model, axes), members in groups.items():
         alike = [one for one in known if (one.model, one.axes) == (model, axes)]
         for sentence in (*_of_grid(members), *_by_known(members, alike)):
-            settings = ", ".join(f"{name}={value}" for name, value in json.loads(axes).items())
-            said_of[sentence].append(f"{model} · {settings}" if settings else model)
+            said_of[sentence].append(group_name(model, axes))
     return [f"{' and '.join(names)}: {sentence}" for sentence, names in said_of.items()]
 
 
@@ -89,18 +98,15 @@ def _together(cells: Iterable[tuple[int, float]]) -> bool:
 def _by_known(runs: Sequence[Run], known: Sequence[Outcome]) -> Iterator[str]:
     """What stored runs lead to expect."""
     horizon = max(run.config.horizon for run in runs)
-    seen = [
-        Seen(one.k, one.eta, float(collapsed), float(not collapsed))
-        for one in known
-        if (collapsed := one.collapsed_by(horizon)) is not None
-    ]
-    if len(seen) < FEWEST_KNOWN:
+    seen = seen_by(known, horizon)
+    runs_seen = int(sum(one.collapsed + one.stable for one in seen))
+    if runs_seen < FEWEST_KNOWN:
         return
     cells = sorted({(run.cell.k, run.cell.eta) for run in runs})
     etas = [eta for _, eta in cells] + [one.eta for one in seen]
     beliefs = Beliefs.before(sorted({k for k, _ in cells}), (min(etas), max(etas))).after(seen)
     chances = [beliefs.p_collapse(k, eta) for k, eta in cells]
-    by = f"by {len(seen):,} finished runs no cell is expected to"
+    by = f"by {runs_seen:,} finished runs no cell is expected to"
     if max(chances) < SURE:
         yield f"{by} collapse (at most {100 * max(chances):.2g} % of a cell's runs); add larger eta, or train longer."
     if min(chances) > 1 - SURE:

@@ -10,7 +10,6 @@ The results database is all that a search remembers: killed anywhere, it goes on
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,9 +20,10 @@ import numpy as np
 
 from grpo_worker.config import content_digest
 from orchestrator.db.store import Outcome
-from orchestrator.grid import Run, Sweep
+from orchestrator.grid import Run, Sweep, group_name
 from orchestrator.laws.design import Beliefs, Seen
 from orchestrator.laws.settle import Place
+from orchestrator.outlook import seen_by
 from orchestrator.searchfile import SearchConfig
 
 Group = tuple[str, str]
@@ -85,7 +85,10 @@ class Search:
             if group in ended and _fingerprint(one.config) == self._alike[group]:
                 ended[group].append(one)
         self._ended = ended
-        self._beliefs = {group: self._priors[group].after(self._seen(group)) for group in self._candidates}
+        self._beliefs = {
+            group: self._priors[group].after(seen_by(ended[group], runs[0].config.horizon))
+            for group, runs in self._candidates.items()
+        }
 
     def answers(self) -> list[Answer]:
         """What is known at every k of every group, in the file's order."""
@@ -125,15 +128,6 @@ class Search:
             beliefs[group] = beliefs[group].after([Seen(k, eta, p, 1 - p)])
         return chosen
 
-    def _seen(self, group: Group) -> list[Seen]:
-        horizon = self._candidates[group][0].config.horizon
-        counts: dict[Place, list[int]] = defaultdict(lambda: [0, 0])
-        for one in self._ended[group]:
-            collapsed = one.collapsed_by(horizon)
-            if collapsed is not None:
-                counts[one.k, one.eta][0 if collapsed else 1] += 1
-        return [Seen(k, eta, *ended) for (k, eta), ended in counts.items()]
-
     def _costs(self, group: Group, beliefs: Beliefs, places: Sequence[Place]) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Expected learner steps of a run at each place; a run that collapses may end early."""
         config = self._candidates[group][0].config
@@ -165,12 +159,12 @@ class Search:
             standing = "known"
         middle = math.exp(sum(beliefs.interval(k, 0.0)) / 2)
         runs = sum(one.k == k for one in self._ended[group])
-        return Answer(_named(group), k, middle, (math.exp(low), math.exp(high)), standing, runs)
+        return Answer(group_name(*group), k, middle, (math.exp(low), math.exp(high)), standing, runs)
 
 
 def group_of(run: Run) -> Group:
     """The group that a run belongs to."""
-    return run.cell.model, json.dumps(dict(run.cell.axes), sort_keys=True)
+    return run.cell.model, run.cell.axes_text
 
 
 def _prior(runs: Sequence[Run]) -> Beliefs:
@@ -180,12 +174,6 @@ def _prior(runs: Sequence[Run]) -> Beliefs:
 
 def _ks(runs: Sequence[Run]) -> list[int]:
     return sorted({run.cell.k for run in runs})
-
-
-def _named(group: Group) -> str:
-    model, axes = group
-    settings = ", ".join(f"{name}={value}" for name, value in json.loads(axes).items())
-    return f"{model} · {settings}" if settings else model
 
 
 def _fingerprint(config: Mapping[str, Any]) -> str:

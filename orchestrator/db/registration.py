@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
@@ -25,13 +24,7 @@ CellKey = tuple[str, int, float, str]
 
 def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
     """Store a sweep, see `orchestrator.db.store.Store.register`."""
-    insert_ignoring = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    new = connection.execute(
-        insert_ignoring(Sweep)
-        .values(name=sweep.name, digest=sweep.digest, grid_text=sweep.text, created_at=now())
-        .on_conflict_do_nothing()
-        .returning(Sweep.id)
-    ).scalar()
+    new = _insert_sweep(connection, sweep)
     stored = _stored_sweep(connection, sweep)
     if stored.digest != sweep.digest:
         difference = _difference(stored.grid_text, sweep)
@@ -53,12 +46,7 @@ def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
 
 def begin(connection: Connection, sweep: GridSweep) -> int:
     """Store a sweep without runs, see `orchestrator.db.store.Store.begin`."""
-    insert_ignoring = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    connection.execute(
-        insert_ignoring(Sweep)
-        .values(name=sweep.name, digest=sweep.digest, grid_text=sweep.text, created_at=now())
-        .on_conflict_do_nothing()
-    )
+    _insert_sweep(connection, sweep)
     stored = _stored_sweep(connection, sweep)
     if stored.digest != sweep.digest:
         _refuse_changes(connection, stored.id, sweep, _difference(stored.grid_text, sweep))
@@ -80,6 +68,18 @@ def grow(connection: Connection, sweep_id: int, sweep: GridSweep, chosen: Collec
     return [run_id for model, k, eta, axes, seed, run_id in rows if ((model, k, eta, axes), seed) in chosen]
 
 
+def _insert_sweep(connection: Connection, sweep: GridSweep) -> int | None:
+    """The sweep's id; None where its name is stored already."""
+    insert_ignoring = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    new: int | None = connection.execute(
+        insert_ignoring(Sweep)
+        .values(name=sweep.name, digest=sweep.digest, grid_text=sweep.text, created_at=now())
+        .on_conflict_do_nothing()
+        .returning(Sweep.id)
+    ).scalar()
+    return new
+
+
 def _stored_sweep(connection: Connection, sweep: GridSweep) -> Any:
     """The sweep of a name; whoever else registers it waits until this transaction has ended."""
     stored = connection.execute(
@@ -94,7 +94,7 @@ def _stored_sweep(connection: Connection, sweep: GridSweep) -> Any:
 
 def cell_key(cell: GridCell) -> CellKey:
     """Reduce a cell to what identifies it within its sweep; further axes as JSON with sorted keys."""
-    return cell.model, cell.k, cell.eta, json.dumps(dict(cell.axes), sort_keys=True)
+    return cell.model, cell.k, cell.eta, cell.axes_text
 
 
 def _difference(stored_text: str, sweep: GridSweep) -> str:

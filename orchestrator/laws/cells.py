@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from orchestrator.grid import group_name
 from orchestrator.laws.collapse import FINISHED
 from orchestrator.laws.forms import Cell, CollapseStep
 from orchestrator.laws.result import LeftOut
@@ -58,8 +59,7 @@ def groups(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     for model, of_model in rows.groupby("model", sort=True):
         several = of_model["group"].nunique() > 1
         for group, members in of_model.groupby("group", sort=True):
-            axes = ", ".join(f"{name}={value}" for name, value in json.loads(str(group)).items())
-            yield f"{model} · {axes}" if several and axes else str(model), members
+            yield group_name(str(model), str(group)) if several else str(model), members
 
 
 def left_out(rows: pd.DataFrame) -> tuple[LeftOut, ...]:
