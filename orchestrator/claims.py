@@ -207,7 +207,7 @@ class _Asking:
 
 def _leaves_nothing_to_do(end: dict[str, Any]) -> bool:
     record: str = end["record"]
-    return record in ("cancel", "fail") or (record == "finish" and end["outcome"] != "interrupted")
+    return record in (*journal.WORDS, "fail") or (record == "finish" and end["outcome"] != "interrupted")
 
 
 def _end_of(path: Path) -> dict[str, Any] | None:

@@ -103,6 +103,8 @@ def _checkpoints(directory: Path) -> Iterator[Waste]:
 def _is_archived(directory: Path, stored: Mapping[int, int], notes: list[str]) -> bool:
     for number in journal.numbers(directory):
         path = journal.path_of(directory, number)
+        if (last := journal.last(path)) and last["record"] in journal.WORDS:
+            continue  # what it says, the run's state says
         left = path.stat().st_size - stored.get(number, 0)
         if left > 0:
             notes.append(f"{directory} stays: {left:,} bytes of {path.name} are not in the database")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import journal, rundirs
+from orchestrator.db.endings import Ending
 from orchestrator.db.store import AttemptOrigin, Claim, RunFolder, Store
 from orchestrator.errors import Fenced, OutOfStep, SchemaError, StalesweepError, StoreError, StoreUnavailable
 from orchestrator.processes import this_host
@@ -165,8 +166,9 @@ def _bring(store: Store, run: RunFolder, claim: Claim, path: Path, starts: list[
     records = 0
     limit = 10_000
     while (chunk := journal.read(path, at, limit)).entries:
-        if chunk.entries[0]["record"] == "cancel":  # no attempt's, see `orchestrator.cancelling`
-            store.cancel({run.run_id: claim.attempt}, chunk.entries[0]["reason"])
+        if chunk.entries[0]["record"] in journal.WORDS:  # no attempt's, see `orchestrator.cancelling`
+            ending = Ending.of_entry(chunk.entries[0])
+            store.end_runs({run.run_id: claim.attempt}, {run.run_id: ending})
             return len(chunk.entries)
         if claim.attempt > run.fence and at == 0 and chunk.entries[0]["record"] != "begin":
             begin = _begin_of(chunk.entries)

@@ -1,4 +1,4 @@
-"""A few columns of weight syncs and validations of finished runs, read fast: a store may hold millions of them.
+"""A few columns of weight syncs and validations of runs that are over, read fast: a store may hold millions of them.
 
 `orchestrator.frames` reads everything with the types of the export, which takes many times as long. Here only a reward
 keeps NaN and missing apart, as ``double[pyarrow]``; every other metric is a plain float, NaN where it is missing too.
@@ -15,13 +15,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from sqlalchemy import Double, case, select, type_coerce
+from sqlalchemy import Double, Select, case, select, type_coerce
 
-from orchestrator.db.models import RESULT_STATES, Base, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.db.models import DECIDED_STATES, Base, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.db.store import Store
 
 REWARDS = ("reward", "val_reward")
 """A missing reward says nothing; one that was measured and is not a number is as bad as can be."""
+
+MOST_IDS = 10_000
+"""Most numbers that a statement is given at once."""
 
 BATCH_ROWS = 20_000
 """Rows that a server sends at a time."""
@@ -45,6 +48,14 @@ def syncs(
     return _read(store, SyncMetric, sweeps, metrics, model=model, until=until)
 
 
+def early(store: Store, run_ids: Iterable[int], metrics: Sequence[str], until: int) -> pd.DataFrame:
+    """As `syncs`, of some runs, whatever their state, up to a learner step."""
+    wanted = sorted(run_ids)
+    parts = [wanted[at : at + MOST_IDS] for at in range(0, len(wanted), MOST_IDS)]
+    read = [_columns(store, SyncMetric, select(Run.id).where(Run.id.in_(part)), metrics, until) for part in parts]
+    return pd.concat(read, ignore_index=True) if read else pd.DataFrame(columns=["run", "learner_step", *metrics])
+
+
 def evals(store: Store, sweeps: Sequence[str], *, model: str | None = None) -> pd.DataFrame:
     """Read validations: ``run``, ``learner_step`` and ``val_reward``, by run and learner step."""
     return _read(store, Evaluation, sweeps, ("val_reward",), model=model)
@@ -59,10 +70,16 @@ def _read(
     model: str | None = None,
     until: int | None = None,
 ) -> pd.DataFrame:
-    of: Any = source
-    runs = select(Run.id).join(Cell).join(Sweep).where(Sweep.name.in_(list(sweeps)), Run.state.in_(RESULT_STATES))
+    runs = select(Run.id).join(Cell).join(Sweep).where(Sweep.name.in_(list(sweeps)), Run.state.in_(DECIDED_STATES))
     if model is not None:
         runs = runs.where(Cell.model == model)
+    return _columns(store, source, runs, metrics, until)
+
+
+def _columns(
+    store: Store, source: type[Base], runs: Select[int], metrics: Sequence[str], until: int | None
+) -> pd.DataFrame:
+    of: Any = source
     selected = [_nan_as_infinity(getattr(of, name)) if name in REWARDS else getattr(of, name) for name in metrics]
     query = select(of.run_id, of.learner_step, *selected).where(of.run_id.in_(runs))
     if until is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
-from orchestrator.db.models import RESULT_STATES
+from orchestrator.db.models import DECIDED_STATES
 from orchestrator.db.store import RunProgress, Store
 from orchestrator.slurm.standing import SILENT_AFTER_S, Standing
 from orchestrator.slurm.survey import Survey, survey
@@ -84,7 +84,7 @@ class SweepStatus:
 
     @property
     def steps_done(self) -> int:
-        """Learner steps applied; a run with a result counts its whole horizon, even if it ended early."""
+        """Learner steps applied; a run that is over counts its whole horizon, even if it ended early."""
         return sum(run.horizon if _is_over(run) else run.learner_steps for run in self.runs)
 
     @property
@@ -114,6 +114,11 @@ class SweepStatus:
     def failures(self) -> list[RunProgress]:
         """Failed and lost runs."""
         return [run for run in self.runs if run.state in ("failed", "lost")]
+
+    @property
+    def stopped(self) -> list[RunProgress]:
+        """Runs that were ended early on purpose."""
+        return [run for run in self.runs if run.state == "stopped"]
 
     def to_json(self) -> dict[str, Any]:
         """What ``status --format json`` prints."""
@@ -186,7 +191,7 @@ def _eta_s(run: RunProgress) -> float | None:
 
 
 def _is_over(run: RunProgress) -> bool:
-    return run.state in (*RESULT_STATES, "failed", "cancelled")
+    return run.state in (*DECIDED_STATES, "failed", "cancelled")
 
 
 def _run_json(run: RunProgress) -> dict[str, Any]:

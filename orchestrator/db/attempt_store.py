@@ -168,11 +168,12 @@ class AttemptStore(Database):
         with self.write() as connection:
             attempts.lose(connection, claim, failure, failure_class, state)
 
-    def claim_end(self, sweep: str) -> dict[str, int] | None:
+    def claim_end(self, sweep: str, *, searched: bool = False) -> dict[str, int] | None:
         """Claim to tell that a sweep has ended: of those who ask, one gets it, once until runs of it are launched.
 
         Args:
             sweep: Its name.
+            searched: Whether a search asks, which has ended; none but it tells the end of its sweep.
 
         Returns:
             How many runs are in which state; None where some have yet to end, or it was told.
@@ -181,7 +182,7 @@ class AttemptStore(Database):
             if not notices.is_untold(connection, sweep):
                 return None
         with self.write() as connection:
-            return notices.claim(connection, sweep)
+            return notices.claim(connection, sweep, searched=searched)
 
     def unclaim_end(self, sweep: str) -> None:
         """Give the claim back, where nobody could be told."""

@@ -28,19 +28,22 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from orchestrator.db.types import NanFloat, UtcDateTime
 
 RUN_STATES = (
-    "pending", "queued", "running", "collapsed", "degraded", "stable", "failed", "lost", "cancelled",
+    "pending", "queued", "running", "collapsed", "degraded", "stable", "failed", "lost", "cancelled", "stopped",
 )  # fmt: skip
-"""A run's states: three before the end, three results, three ends without a result."""
+"""A run's states: three before the end, three results, four ends without a result."""
 
 RESULT_STATES = ("collapsed", "degraded", "stable")
 """The states of a run that has answered its question."""
+
+DECIDED_STATES = (*RESULT_STATES, "stopped")
+"""The states of a run that is not to be trained on: it has its result, or was ended early on purpose, before it."""
 
 OUTCOMES = (*RESULT_STATES, "diverged", "interrupted", "failed", "lost")
 """How an attempt ended."""
 
 FAILURE_CLASSES = (
     "exception", "diverged", "gpu_out_of_memory", "out_of_memory", "time_limit", "preempted", "node_failure", "killed",
-    "cancelled", "never_began", "forgotten", "stopped", "lost",
+    "cancelled", "never_began", "forgotten", "stopped", "lost", "predicted_collapse", "decided",
 )  # fmt: skip
 """Why an attempt ended before its run's end; docs/slurm.md says what each means, and whether it is tried again."""
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Double, and_, cast, func, not_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from orchestrator.db.models import RESULT_STATES, Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.db.models import DECIDED_STATES, RESULT_STATES, Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.db.types import now, seconds_between
 from orchestrator.errors import SelectionError
+from orchestrator.grid import Cell as GridCell
 
 DIVERGED = "diverged"
 """How the failure of a run begins whose training itself broke down; trying again would not help."""
 
 UNFINISHED: ColumnElement[bool] = and_(
-    *(Run.state != state for state in RESULT_STATES),  # SQLAlchemy takes no IN for many rows at once
+    *(Run.state != state for state in DECIDED_STATES),  # SQLAlchemy takes no IN for many rows at once
     not_(and_(Run.state == "failed", func.coalesce(Run.failure, "").startswith(DIVERGED))),
 )
 """SQL condition: the run still has something to do."""
@@ -99,7 +100,7 @@ class RunProgress:
         collapse_step: T*, when it collapsed.
         failure: Why it failed or was lost.
         failure_class: One of `orchestrator.db.models.FAILURE_CLASSES`.
-        attempts: How many attempts it has had; a removal, or a cancellation, counts as one.
+        attempts: How many attempts it has had; a removal, a cancellation or a stop counts as one.
         started_age_s: Seconds since the newest attempt began.
         heartbeat_age_s: Seconds since the newest attempt was last heard of.
         steps_per_s: Learner steps a second of the newest attempt, set-up left out; None before its first.
@@ -132,6 +133,11 @@ class RunProgress:
     job: str | None = None
     needs_help: bool = False
 
+    @property
+    def cell(self) -> GridCell:
+        """Its cell, as a grid has it."""
+        return GridCell(self.model, self.k, self.eta, tuple(self.axes.items()))
+
 
 def sweep_names(connection: Connection) -> list[str]:
     """List the sweeps, oldest first."""
@@ -150,6 +156,12 @@ def sweep_id(connection: Connection, name: str) -> int:
     else:
         hint = f"stored sweeps: {', '.join(names)}" if names else "the database holds none yet"
     raise SelectionError(f"no sweep named {name!r}; {hint}")
+
+
+def run_states(connection: Connection, sweep_ids: Iterable[int]) -> dict[int, str]:
+    """Say in which state each run of some sweeps is."""
+    rows = connection.execute(select(Run.id, Run.state).join(Cell).where(Cell.sweep_id.in_(list(sweep_ids))))
+    return {row.id: row.state for row in rows}
 
 
 def unfinished_runs(connection: Connection, sweep_id: int) -> list[int]:
@@ -241,48 +253,6 @@ def _latest(
 ) -> ColumnElement[Any]:
     # A subquery per column: each reads one end of the primary key, where a join would read the whole run.
     return select(column).where(run == Run.id).order_by(order.desc()).limit(1).scalar_subquery()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a finished run ended.
-
-    Attributes:
-        model: The model's name.
-        axes: Further axes as JSON with sorted keys.
-        k: Staleness.
-        eta: Learning rate.
-        seed: Its seed.
-        learner_steps: How far it was trained.
-        collapse_step: T*; None if it did not collapse.
-        config: What it was trained with; ``{}`` where it was imported.
-    """
-
-    model: str
-    axes: str
-    k: int
-    eta: float
-    seed: int
-    learner_steps: int
-    collapse_step: int | None
-    config: Mapping[str, Any]
-
-    def collapsed_by(self, horizon: int) -> bool | None:
-        """Whether it collapsed within so many learner steps; None where it was not trained so long."""
-        if self.collapse_step is not None and self.collapse_step <= horizon:
-            return True
-        return False if self.collapse_step is not None or self.learner_steps >= horizon else None
-
-
-def outcomes(connection: Connection, models: Iterable[str]) -> list[Outcome]:
-    """List how finished runs of models ended, see `Store.outcomes`."""
-    columns = (Cell.model, Cell.axes, Cell.k, Cell.eta, Run.seed, Run.learner_steps, Run.collapse_step, Run.config)
-    rows = connection.execute(
-        select(*columns)
-        .join(Run, Run.cell_id == Cell.id)
-        .where(Cell.model.in_(list(models)), Run.state.in_(RESULT_STATES))
-    )
-    return [Outcome(*row) for row in rows]
 
 
 def step_times(connection: Connection, models: Iterable[str]) -> dict[str, list[float]]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from grpo_worker.config import WorkerConfig, content_digest
-from orchestrator.db.models import RESULT_STATES, Cell, Run, Sweep
+from orchestrator.db.models import DECIDED_STATES, Cell, Run, Sweep
 from orchestrator.db.types import now
 from orchestrator.errors import SweepConflict
 from orchestrator.grid import Cell as GridCell
@@ -60,7 +60,8 @@ def grow(connection: Connection, sweep_id: int, sweep: GridSweep, chosen: Collec
         select(Cell.model, Cell.k, Cell.eta, Cell.axes, Run.seed, Run.id).join(Run).where(Cell.sweep_id == sweep_id)
     )
     stored = {((model, k, eta, axes), seed) for model, k, eta, axes, seed, _ in connection.execute(in_sweep)}
-    members = tuple(run for run in sweep.runs if (cell_key(run.cell), run.seed) in {*stored, *chosen})
+    wanted = stored | set(chosen)
+    members = tuple(run for run in sweep.runs if (cell_key(run.cell), run.seed) in wanted)
     part = replace(sweep, runs=members)
     cells = _insert_cells(connection, sweep_id, part)
     _insert_runs(connection, sweep_id, cells, part)
@@ -158,7 +159,7 @@ def _insert_runs(connection: Connection, sweep_id: int, cells: dict[CellKey, int
 
 def _update_resources(connection: Connection, cells: dict[CellKey, int], sweep: GridSweep) -> None:
     # What a run asks for may change from launch to launch; what a finished one has used may not.
-    unfinished = [Run.state != state for state in RESULT_STATES]
+    unfinished = [Run.state != state for state in DECIDED_STATES]
     connection.execute(
         update(Run)
         .where(Run.cell_id == bindparam("cell"), Run.seed == bindparam("of_seed"), *unfinished)

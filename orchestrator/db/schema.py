@@ -17,7 +17,7 @@ from orchestrator.db.session import choose_journal_mode, create_engine_for, desc
 from orchestrator.errors import SchemaError, StoreUnavailable
 from orchestrator.settings import shipped
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision in migrations/, oldest first. Kept here so that a job need not load Alembic to check."""
 
 VERSION_TABLE = "stalesweep_version"

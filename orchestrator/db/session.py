@@ -60,13 +60,17 @@ def create_engine_for(url: str, *, create: bool = False) -> Engine:
     plain, secrets = split(parse(url))
     if plain.get_backend_name() == "sqlite":
         return _sqlite_engine(plain, create=create)
-    options = {key: value for key, value in _POSTGRES_OPTIONS.items() if key not in plain.query}
     try:
-        engine = create_engine(plain, pool_size=1, max_overflow=0, connect_args={**options, **secrets})
+        engine = create_engine(plain, pool_size=1, max_overflow=0, connect_args=postgres_arguments(plain) | secrets)
     except ImportError as error:
         raise StoreError("Postgres needs its driver: pip install 'stalesweep[postgres]'") from error
     _ask_after_a_rest(engine)
     return engine
+
+
+def postgres_arguments(plain: URL) -> dict[str, Any]:
+    """What to hand Postgres's driver besides a URL and its secrets."""
+    return {key: value for key, value in _POSTGRES_OPTIONS.items() if key not in plain.query}
 
 
 def describe(url: URL) -> str:

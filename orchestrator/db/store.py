@@ -13,11 +13,14 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from orchestrator import grid
-from orchestrator.db import fits, imports, notices, queries, registration, removal, submissions
+from orchestrator.db import endings as ends
+from orchestrator.db import fits, imports, notices, outcomes, queries, registration, removal, submissions
 from orchestrator.db.attempt_store import AttemptStore
 from orchestrator.db.attempts import AttemptOrigin, Claim
+from orchestrator.db.endings import Ending
 from orchestrator.db.models import Cell, Run
-from orchestrator.db.queries import Outcome, RunFolder, RunningAttempt, RunProgress
+from orchestrator.db.outcomes import Outcome
+from orchestrator.db.queries import RunFolder, RunningAttempt, RunProgress
 from orchestrator.db.submissions import Place, Submitted
 from orchestrator.db.types import now
 
@@ -104,7 +107,7 @@ class Store(AttemptStore):
             return queries.sweep_id(connection, name)
 
     def unfinished_runs(self, sweep_id: int) -> list[int]:
-        """List the runs without a result, in grid order; a run that diverged has one."""
+        """List the runs that have something to do, in grid order; not one that diverged, or was ended early."""
         with self.read() as connection:
             return queries.unfinished_runs(connection, sweep_id)
 
@@ -137,9 +140,9 @@ class Store(AttemptStore):
             return queries.step_times(connection, models)
 
     def outcomes(self, models: Iterable[str]) -> list[Outcome]:
-        """List how each finished run of models ended, in any sweep."""
+        """List how each finished or stopped run of models ended, in any sweep."""
         with self.read() as connection:
-            return queries.outcomes(connection, models)
+            return outcomes.outcomes(connection, models)
 
     def seeds(self, sweep_id: int) -> set[tuple[tuple[str, str], tuple[int, float], int]]:
         """List the runs of a sweep by (model, axes as JSON), (k, η) and seed."""
@@ -234,6 +237,11 @@ class Store(AttemptStore):
         with self.read() as connection:
             return submissions.find(connection, sweep_id, submission_id=submission_id, job_id=job_id)
 
+    def run_states(self, sweep_ids: Iterable[int]) -> dict[int, str]:
+        """Say in which state each run of some sweeps is."""
+        with self.read() as connection:
+            return queries.run_states(connection, sweep_ids)
+
     def places(self, sweep_id: int) -> list[Place]:
         """Say of the unfinished runs of a sweep, in grid order, who has them as far as the database knows."""
         with self.read() as connection:
@@ -244,15 +252,15 @@ class Store(AttemptStore):
         with self.write() as connection:
             return submissions.settle(connection, place, state, failure, failure_class)
 
-    def cancel(self, fences: Mapping[int, int], reason: str) -> None:
-        """Cancel runs that have no result, and refuse from now on what attempts of theirs write.
+    def end_runs(self, fences: Mapping[int, int], endings: Mapping[int, Ending]) -> None:
+        """End runs that have no result from outside, and refuse from now on what attempts of theirs write.
 
         Args:
             fences: By run, a number that no later attempt will have, and no earlier one had.
-            reason: Why, for people.
+            endings: How and why, by run.
         """
         with self.write() as connection:
-            submissions.cancel(connection, fences, reason)
+            ends.end_runs(connection, fences, endings)
 
     def attempts_by_class(self, run_ids: Iterable[int]) -> dict[int, dict[str, int]]:
         """Count the attempts of runs that ended early, by run and failure class."""
@@ -314,12 +322,13 @@ class Store(AttemptStore):
         rows = [{"run": run_id} for run_id in run_ids]
         if not rows:
             return
+        cleared: dict[str, Any] = dict.fromkeys(("failure", "failure_class", "collapse_step_lo"))
         with self.write() as connection:
             notices.expect(connection, rows[0]["run"])
             # One by one, by primary key: a statement cannot hold 100,000 ids everywhere.
             connection.execute(
                 update(Run)
                 .where(Run.id == bindparam("run"), submissions.RESETTABLE)
-                .values(state=state, failure=None, failure_class=None, submission_id=None, task=None, updated_at=now()),
+                .values(state=state, submission_id=None, task=None, updated_at=now(), **cleared),
                 rows,
             )

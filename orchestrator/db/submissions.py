@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, insert, or_, select, update
 
 from orchestrator.db.models import Attempt, Cell, Run, Submission
 from orchestrator.db.queries import UNFINISHED
 from orchestrator.db.types import now, seconds_between
 
-RESETTABLE = or_(*(Run.state == state for state in ("pending", "queued", "lost", "failed", "cancelled")))
+RESETTABLE = or_(*(Run.state == state for state in ("pending", "queued", "lost", "failed", "cancelled", "stopped")))
 """SQL condition: the run may be submitted, or taken back: it neither runs nor has a result."""
 
 
@@ -191,37 +191,6 @@ def settle(connection: Connection, place: Place, state: str, failure: str, failu
         .values(state=state, failure=failure, failure_class=failure_class, updated_at=now())
     )
     return changed.rowcount > 0
-
-
-def cancel(connection: Connection, fences: Mapping[int, int], reason: str) -> None:
-    """Cancel runs that have no result: an attempt that still writes is refused from now on.
-
-    Args:
-        connection: An open write transaction.
-        fences: The number that each run's fence is to have at least, by run.
-        reason: Why, for people.
-    """
-    rows = [{"run": run_id, "least": fence} for run_id, fence in fences.items()]
-    if not rows:
-        return
-    values: dict[str, Any] = {
-        "state": "cancelled",
-        "failure": reason,
-        "failure_class": "cancelled",
-        "fence": bindparam("least"),
-    }
-    values |= {"submission_id": None, "task": None, "updated_at": now()}
-    connection.execute(
-        update(Run).where(Run.id == bindparam("run"), UNFINISHED, Run.fence <= bindparam("least")).values(**values),
-        rows,
-    )
-    cancelled = exists().where(Run.id == Attempt.run_id, Run.state == "cancelled", Run.fence == bindparam("least"))
-    connection.execute(
-        update(Attempt)
-        .where(Attempt.run_id == bindparam("run"), Attempt.ended_at.is_(None), cancelled)
-        .values(outcome="lost", ended_at=Attempt.heartbeat_at, failure=reason, failure_class="cancelled"),
-        rows,
-    )
 
 
 def failed_hosts(connection: Connection, run_ids: Iterable[int]) -> dict[int, set[str]]:

@@ -150,7 +150,7 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
     k, eta, seed, horizon = (values[name] for name in ("k", "eta", "seed", "horizon"))
     step, lo, sync = (values[name] for name in ("collapse_step", "collapse_step_lo", "collapse_sync"))
     state, wall_s, gpu_s = values["state"], values["wall_s"], values["gpu_s"]
-    failure_class = values["failure_class"]
+    failure_class, steps = values["failure_class"], values["learner_steps"]
     gpus = gpu_s / wall_s if wall_s else 0.0
     wrong = {
         f"k must be at least 1 (found {k})": k < 1,
@@ -170,12 +170,15 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         f"collapse_step_lo must lie in 0 to collapse_step - 1 (found {lo}, collapse_step {step})": (
             lo is not None and step is not None and not 0 <= lo < step
         ),
-        f"collapse_step_lo is {lo}, but there is no collapse_step": lo is not None and step is None,
+        f"collapse_step_lo is {lo}, but there is no collapse_step": (
+            lo is not None and step is None and state != "stopped"
+        ),
+        f"collapse_step_lo must lie in 0 to learner_steps {steps} of a stopped run (found {lo})": (
+            lo is not None and state == "stopped" and not 0 <= lo <= steps
+        ),
         f"collapse_sync must be at least 0 (found {sync})": sync is not None and sync < 0,
         f"collapse_sync is {sync}, but there is no collapse_step": sync is not None and step is None,
-        f"learner_steps must lie in 0 to the horizon {horizon} (found {values['learner_steps']})": (
-            not 0 <= values["learner_steps"] <= horizon
-        ),
+        f"learner_steps must lie in 0 to the horizon {horizon} (found {steps})": not 0 <= steps <= horizon,
         f"wall_s must be finite and at least 0 (found {wall_s})": not 0 <= wall_s < math.inf,
         f"gpu_s must be a whole number of GPUs times wall_s (found {gpu_s}, wall_s {wall_s})": (
             0 <= wall_s < math.inf and (not 0 <= gpu_s < math.inf or abs(round(gpus) * wall_s - gpu_s) > 1e-6 * gpu_s)

@@ -10,6 +10,7 @@ from stores import begin
 from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
+from orchestrator.db.endings import CANCELLED, Ending
 from orchestrator.db.store import Claim, Store
 from orchestrator.grid import Resources
 from orchestrator.slurm import dispatch
@@ -42,7 +43,7 @@ def ended_in_every_way(made: Jobs) -> None:
             begin(store, run_id)
         store.fail(Claim(2, 1), "ValueError: no", "exception")
         store.lose(Claim(3, 1), "gone")
-        store.cancel({4: 1}, "by me")
+        store.end_runs({4: 1}, {4: Ending(CANCELLED, "by me")})
         store.set_pending([5])
     assert states(made) == ["collapsed", "failed", "lost", "cancelled", "pending", "running"]
 

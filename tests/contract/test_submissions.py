@@ -14,6 +14,7 @@ from lives import launched, trained
 from sqlalchemy import select, update
 from stores import ORIGIN, begin, next_claim, sync_record, write
 
+from orchestrator.db.endings import CANCELLED, Ending
 from orchestrator.db.models import Attempt, Run, Submission
 from orchestrator.db.store import Claim, Store
 from orchestrator.db.submissions import Place
@@ -140,7 +141,7 @@ def test_cancelling_fences_a_writer_off(store: Store, sweep_id: int) -> None:
     opened(store, sweep_id, [1], [2], [3])
     claim = begin(store, 1)
     trained(store, directories[3])
-    store.cancel({1: 2, 2: 1, 3: 2}, "cancelled by you")
+    store.end_runs({1: 2, 2: 1, 3: 2}, dict.fromkeys([1, 2, 3], Ending(CANCELLED, "cancelled by you")))
     assert [(run_id, state) for run_id, state, *_ in where(store, sweep_id)] == [
         (1, "cancelled"), (2, "cancelled"), (4, "pending"),
     ]  # fmt: skip
@@ -157,7 +158,7 @@ def test_cancelling_fences_a_writer_off(store: Store, sweep_id: int) -> None:
             next_claim(store, run_id), ORIGIN, resumed_from_sync=None, resumed_from_step=None
         )
     begin(store, 4)
-    store.cancel({4: 0}, "with a fence that is too low")
+    store.end_runs({4: 0}, {4: Ending(CANCELLED, "with a fence that is too low")})
     assert (placed(store, sweep_id)[4].state, placed(store, sweep_id)[4].ended) == ("running", False)
     store.set_pending([1])
     begin(store, 1)
@@ -228,7 +229,7 @@ def test_a_run_is_tried_again_as_often_as_its_class_allows(
 def test_what_is_held_done_or_cancelled_is_not_tried_again(store: Store, sweep_id: int) -> None:
     directories = launched(store, sweep_id)
     trained(store, directories[1])
-    store.cancel({2: 1}, "cancelled by you")
+    store.end_runs({2: 1}, {2: Ending(CANCELLED, "cancelled by you")})
     for run_id in (3, 4):
         failed_once(store, run_id, "node_failure")
     held = Standing("unknown", held=None)

@@ -196,3 +196,43 @@ def test_a_failed_migration_leaves_nothing(url: str) -> None:
         assert schema.revision(connection) is None
         assert connection.dialect.get_table_names(connection) == ["fit"]
     engine.dispose()
+
+
+@pytest.fixture
+def without_stops(tmp_path: Path) -> Path:
+    """A SQLite file of the last schema that knows no stopped runs."""
+    frozen.restore("0004", f"sqlite:///{tmp_path}/a.db")
+    return tmp_path / "a.db"
+
+
+STOP = "UPDATE run SET state = 'stopped', failure_class = 'decided' WHERE id = 5"
+
+
+def test_constraints_are_widened_for_who_has_the_file_open(without_stops: Path) -> None:
+    with closing(sqlite3.connect(without_stops)) as other:
+        with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed: ck_run"):
+            other.execute(STOP)
+        other.rollback()
+        schema.upgrade(f"sqlite:///{without_stops}")
+        other.execute(STOP)
+        other.execute("UPDATE attempt SET failure_class = 'predicted_collapse' WHERE run_id = 5")
+        other.commit()
+        with pytest.raises(sqlite3.IntegrityError, match="ck_run_state"):
+            other.execute("UPDATE run SET state = 'other' WHERE id = 5")
+        assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert other.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert other.execute("PRAGMA writable_schema").fetchall() == [(0,)]
+
+
+def test_a_table_that_was_changed_by_hand_is_named_and_all_stays(without_stops: Path) -> None:
+    with closing(sqlite3.connect(without_stops)) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, '''lost'')', '''gone'')') WHERE name = 'attempt'"
+        )
+    with pytest.raises(SchemaError, match=r"table attempt was changed by hand: put back CHECK \(failure_class IN"):
+        schema.upgrade(f"sqlite:///{without_stops}")
+    with closing(sqlite3.connect(without_stops)) as connection:
+        [texts] = connection.execute("SELECT group_concat(sql) FROM sqlite_master").fetchall()
+    assert "'decided'" not in texts[0]
+    assert schema.current(f"sqlite:///{without_stops}") == "0004"

@@ -1,0 +1,65 @@
+"""How runs ended, of any sweep: what searches and dry runs learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, false, func, select
+
+from orchestrator.db.models import DECIDED_STATES, Cell, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a finished run ended, or one that was stopped early.
+
+    Attributes:
+        model: The model's name.
+        axes: Further axes as JSON with sorted keys.
+        k: Staleness.
+        eta: Learning rate.
+        seed: Its seed.
+        learner_steps: How far it was trained.
+        collapse_step: T*; None if it did not collapse.
+        config: What it was trained with; ``{}`` where it was imported.
+        run_id: The run.
+        last_alive: The learner step at which a collapsed run was seen alive last, where that is known.
+        warned: Whether it was stopped because a collapse was predicted.
+        updated_at: When that was stored.
+    """
+
+    model: str
+    axes: str
+    k: int
+    eta: float
+    seed: int
+    learner_steps: int
+    collapse_step: int | None
+    config: Mapping[str, Any]
+    run_id: int = 0
+    last_alive: int | None = None
+    warned: bool = False
+    updated_at: datetime | None = None
+
+    def collapsed_by(self, horizon: int) -> bool | None:
+        """Whether it collapsed within so many learner steps; None where it was not trained so long."""
+        if self.collapse_step is not None and self.collapse_step <= horizon:
+            return True
+        return False if self.collapse_step is not None or self.learner_steps >= horizon else None
+
+
+def outcomes(connection: Connection, models: Iterable[str]) -> list[Outcome]:
+    """List how finished and stopped runs of models ended, see `Store.outcomes`."""
+    rows = connection.execute(
+        select(
+            *(Cell.model, Cell.axes, Cell.k, Cell.eta, Run.seed, Run.learner_steps, Run.collapse_step, Run.config),
+            *(Run.id, Run.collapse_step_lo, func.coalesce(Run.failure_class == "predicted_collapse", false())),
+            Run.updated_at,
+        )
+        .join(Run, Run.cell_id == Cell.id)
+        .where(Cell.model.in_(list(models)), Run.state.in_(DECIDED_STATES))
+    )
+    return [Outcome(*row) for row in rows]
