@@ -13,7 +13,7 @@ Both locate T* only up to the spacing of the observations: the collapse lies in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,23 +71,41 @@ def half(steps: Sequence[int], val_rewards: Sequence[float], config: CollapseCon
 
     A reward that is NaN counts as below. A run that starts at reward 0 cannot collapse, and is stable.
     """
-    return _verdict(steps, val_rewards, lambda reward, initial: not reward >= config.fraction * initial, config)
+    return _verdict(steps, val_rewards, config.model_copy(update={"detector": "half"}))
 
 
 def zero(steps: Sequence[int], rewards: Sequence[float], config: CollapseConfig) -> Verdict:
     """Apply the paper's detector to the training rewards at the weight syncs (arXiv 2607.01083, section 4.1)."""
-    return _verdict(steps, rewards, lambda reward, _: not reward > 0, config)
+    return _verdict(steps, rewards, config.model_copy(update={"detector": "zero"}))
 
 
-def _verdict(
-    steps: Sequence[int],
-    rewards: Sequence[float],
-    is_below: Callable[[float, float], bool],
-    config: CollapseConfig,
-) -> Verdict:
+def last_alive(steps: Sequence[int], rewards: Sequence[float], config: CollapseConfig) -> int | None:
+    """Find where a run that has not ended was seen above its detector's threshold last.
+
+    Args:
+        steps: Learner steps of the observations, rising; the first belongs to the initial policy.
+        rewards: What the detector reads there.
+        config: Which detector.
+
+    Returns:
+        The learner step; None where nothing was seen, or the run began with nothing.
+    """
+    if not rewards or not rewards[0] > 0:
+        return None
+    alive = [step for step, is_below in zip(steps, _below(rewards, config), strict=True) if not is_below]
+    return max(alive, default=None)
+
+
+def _below(rewards: Sequence[float], config: CollapseConfig) -> list[bool]:
+    if config.detector == "zero":
+        return [not reward > 0 for reward in rewards]
+    return [not reward >= config.fraction * rewards[0] for reward in rewards]
+
+
+def _verdict(steps: Sequence[int], rewards: Sequence[float], config: CollapseConfig) -> Verdict:
     if not rewards or not rewards[0] > 0:
         return Verdict("stable")
-    collapse = stays_below(steps, [is_below(reward, rewards[0]) for reward in rewards], config.min_evals)
+    collapse = stays_below(steps, _below(rewards, config), config.min_evals)
     if collapse:
         return Verdict("collapsed", collapse)
     return Verdict("stable" if rewards[-1] >= DEGRADED_BELOW * rewards[0] else "degraded")

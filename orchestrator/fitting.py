@@ -194,8 +194,8 @@ def _inputs(
     digest = hashlib.sha256()
     columns = ["model", "group", "k", "eta", "seed", "horizon", "state", "lo", "hi"]
     for name, of_definition in rows.items():
-        finished = _finished(of_definition)[columns].sort_values(columns)
-        digest.update(f"{name}\n{finished.to_csv(index=False)}".encode())
+        counted = of_definition.loc[of_definition["bounds"], columns].sort_values(columns)
+        digest.update(f"{name}\n{counted.to_csv(index=False)}".encode())
     options = {"detector": definition.detector, "model": model}
     settings = {name: {"fraction": one.fraction, "min_evals": one.min_evals} for name, one in detectors.items()}
     digest.update(json.dumps([options, settings], sort_keys=True).encode())

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.grid import group_name
-from orchestrator.laws.collapse import FINISHED
+from orchestrator.laws.collapse import FINISHED, STOPPED
 from orchestrator.laws.forms import Cell, CollapseStep
 from orchestrator.laws.result import LeftOut
 
@@ -33,7 +33,8 @@ def evidence(runs: pd.DataFrame) -> pd.DataFrame:
         ``runs``, sorted, with columns ``collapsed`` (bool); ``lo``, ``hi`` (learner steps: T* lies in
         (lo, hi]; hi is infinite when the run did not collapse); ``why`` (why no cell counts the run, else
         empty); ``bounds`` (bool: it bounds T*, also when it died of its job or is still running); ``group``
-        (the further axes, as canonical JSON).
+        (the further axes, as canonical JSON). A stopped run bounds T* from where it was seen alive last: who foresees
+        a collapse may stop a run amid it.
     """
     rows = runs.copy()
     k, horizon = _numbers(rows, "k"), _numbers(rows, "horizon")
@@ -41,6 +42,8 @@ def evidence(runs: pd.DataFrame) -> pd.DataFrame:
     rows["k"], rows["eta"] = k.astype(int), _numbers(rows, "eta")
     rows["collapsed"] = (rows["state"] == "collapsed").to_numpy(dtype=bool)
     survived = np.where(np.isnan(steps), horizon, steps)
+    stopped = (rows["state"] == STOPPED).to_numpy(dtype=bool)
+    survived = np.where(stopped & ~np.isnan(step_lo), step_lo, survived)
     if "last_alive" in rows:
         seen_alive = _numbers(rows, "last_alive")
         survived = np.where(np.isnan(seen_alive), survived, seen_alive)
@@ -116,8 +119,8 @@ def _why_left_out(row: Record) -> str:
 
 
 def _outlived(rows: pd.DataFrame, survived: np.ndarray[Any, np.dtype[np.float64]]) -> pd.Series:
-    """Runs that ended, or have come so far, for reasons of their job: T* is past their last learner step."""
-    unrelated = rows["state"].isin(["failed", "lost", "cancelled", "running", "queued", "pending"])
+    """Runs that ended, or have come so far, without a result of their own: T* is past where they were alive last."""
+    unrelated = rows["state"].isin([STOPPED, "failed", "lost", "cancelled", "running", "queued", "pending"])
     diverged = rows["failure"].fillna("").str.startswith("diverged")
     return unrelated & ~diverged & rows["learner_steps"].notna() & (survived > 0)
 

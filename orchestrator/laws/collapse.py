@@ -14,7 +14,10 @@ from grpo_worker.collapse import DEGRADED_BELOW
 from grpo_worker.config import CollapseConfig
 
 FINISHED = ("collapsed", "degraded", "stable")
-"""States that say how training went; every other state says how the job went."""
+"""States that say how training went; every other state says how the job went, but for `STOPPED`."""
+
+STOPPED = "stopped"
+"""The state of a run that was ended early on purpose: whether it would have collapsed is not known."""
 
 BETWEEN = (0.2, 0.7)
 """A run that ends between these fractions of its initial validation reward is neither quite alive nor quite dead."""
@@ -37,7 +40,7 @@ def redetect(detector: CollapseConfig, runs: pd.DataFrame, evals: pd.DataFrame, 
     Returns:
         A copy of ``runs`` with two more columns. ``decided`` is False of a run that stays as it is, not being finished
         or without such metrics (imported with its collapse step). ``last_alive`` is the learner step at which a run
-        that did not collapse was last seen above the threshold, which is where it is censored.
+        that did not collapse, or was stopped, was last seen above the threshold, which is where it is censored.
     """
     metrics, column = (evals, "val_reward") if detector.detector == "half" else (syncs, "reward")
     series = _Series.of(_measured(metrics, column), column)
@@ -48,6 +51,9 @@ def redetect(detector: CollapseConfig, runs: pd.DataFrame, evals: pd.DataFrame, 
     place = np.searchsorted(series.runs, runs["run"].to_numpy(dtype=np.int64)[chosen])
     for name, values in _columns(series, detector, place, syncs).items():
         found.loc[chosen, name] = values
+    stopped = ((runs["state"] == STOPPED) & runs["run"].isin(series.runs)).to_numpy(dtype=bool)
+    place = np.searchsorted(series.runs, runs["run"].to_numpy(dtype=np.int64)[stopped])
+    found.loc[stopped, "last_alive"] = _last_alive(series, _last_above(series, _is_above(series, detector)))[place]
     return found
 
 
@@ -106,18 +112,13 @@ def _columns(
 ) -> Mapping[str, Any]:
     """What to store of chosen runs, given as places in the series."""
     initial = series.value[series.first]
-    threshold = detector.fraction * initial if detector.detector == "half" else np.zeros(len(initial))
-    reached = series.value >= threshold[series.of_run] if detector.detector == "half" else series.value > 0
-    rows = np.arange(len(series.value))
-    # The last row that is not below: all after it are, to the end. The first is not, of a run that starts alive.
-    alive = np.maximum.reduceat(np.where(reached, rows, -1), series.first) if len(rows) else rows
+    alive = _last_above(series, _is_above(series, detector))
     starts_alive = initial > 0
     below = series.last - alive
     collapsed = starts_alive & (below >= max(detector.min_evals, 1))
     degraded = starts_alive & ~(series.value[series.last] >= DEGRADED_BELOW * initial)
-    # A run that starts with nothing cannot collapse; nor can it be seen alive, so it says nothing before its end.
     step = np.where(collapsed, series.step[np.minimum(alive + 1, series.last)], 0)
-    alive_step = np.where(starts_alive, series.step[alive], series.step[series.last])
+    alive_step = _last_alive(series, alive)
     synced_before = _syncs_before(series.runs, step, syncs)
     state = np.where(collapsed, "collapsed", np.where(degraded, "degraded", "stable"))
     at = chosen
@@ -129,6 +130,23 @@ def _columns(
         "collapse_detector": detector.detector,
         "last_alive": _where(~collapsed, alive_step)[at],
     }
+
+
+def _is_above(series: _Series, detector: CollapseConfig) -> NDArray[np.bool_]:
+    if detector.detector != "half":
+        return series.value > 0
+    return series.value >= (detector.fraction * series.value[series.first])[series.of_run]
+
+
+def _last_above(series: _Series, above: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Row of each run that is not below: all after it are, to the end. The first is not, of a run that starts alive."""
+    rows = np.arange(len(series.value))
+    return np.maximum.reduceat(np.where(above, rows, -1), series.first) if len(rows) else rows
+
+
+def _last_alive(series: _Series, above: NDArray[np.int64]) -> NDArray[np.int64]:
+    # A run that starts with nothing cannot collapse; nor can it be seen alive, so it says nothing before its end.
+    return np.where(series.value[series.first] > 0, series.step[above], series.step[series.last])
 
 
 def _syncs_before(runs: NDArray[np.int64], step: NDArray[np.int64], syncs: pd.DataFrame) -> NDArray[np.int64]:

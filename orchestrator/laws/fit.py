@@ -15,6 +15,7 @@ from orchestrator.laws.joint import joint_law
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.laws.rule import two_constraint
 from orchestrator.laws.settle import Gap, Tried, merged
+from orchestrator.laws.stopped import about_stopped
 
 
 def fit_laws(runs: pd.DataFrame, *, brief: bool = False) -> Laws:
@@ -26,7 +27,8 @@ def fit_laws(runs: pd.DataFrame, *, brief: bool = False) -> Laws:
     Args:
         runs: The export's ``runs``. Collapsed runs place T* in (collapse_step_lo, collapse_step]; stable and
             degraded runs are censored at their last learner step. So are, for the laws of T* alone, runs that
-            ended with their job or go on; cells leave these out, and diverged runs are left out of everything.
+            ended with their job, go on, or were stopped early; cells leave these out, and diverged runs are left out
+            of everything.
         brief: Only what the comparison of several definitions of collapse needs: the local law, the horizon law
             over all runs, and the numbers of the joint law without intervals.
     """
@@ -61,7 +63,7 @@ def _fit_group(members: pd.DataFrame, brief: bool) -> ModelLaws:
     of_group, tried = cells(members), Tried.of(members)
     if finished.empty:
         none = Gap("No run has finished: nothing can be fitted yet; launch the sweep again or wait for it.")
-        gaps = [*_about_runs(members, of_group, tried), none]
+        gaps = [*_about_runs(members, of_group, tried), *about_stopped(members, tried), none]
         return ModelLaws(of_group, LocalLaw(), HorizonLaw(), JointLaw(), TwoConstraint(), tuple(map(str, gaps)))
     collapsed = bounded[bounded["collapsed"]]
     terms = identified_terms(collapsed)
@@ -73,6 +75,7 @@ def _fit_group(members: pd.DataFrame, brief: bool) -> ModelLaws:
         *about_joint,
         *_about_seeds(finished, local, horizon, joint, tried),
         *_about_runs(members, of_group, tried),
+        *([] if brief else about_stopped(members, tried)),
     ]
     return ModelLaws(
         cells=of_group,

@@ -25,8 +25,10 @@ from orchestrator.cli import app
 from orchestrator.db import fits, schema
 from orchestrator.db.session import create_engine_for, transaction
 from orchestrator.db.store import Store
+from orchestrator.early_stops import EarlyStop, stop_early
 from orchestrator.errors import UsageError
 from orchestrator.grid import Sweep
+from orchestrator.laws.cells import evidence
 
 Grid = Callable[..., Sweep]
 RUNS = Path(__file__).parents[1] / "data" / "tiny-runs.csv"
@@ -259,3 +261,24 @@ def test_a_fit_that_cannot_be_stored_is_printed(url: str, grid: Grid, monkeypatc
     assert stored_fits(url) == []
     assert run(url, "fit-laws").exit_code == 0
     assert len(stored_fits(url)) == 1
+
+
+def test_a_stopped_run_is_censored_where_each_definition_saw_it_alive(store: Store, grid: Grid) -> None:
+    train(store, grid)
+    sweep_id = store.register(grid("more", eta=[4e-3], seed=[9]))
+    [stopped, *_] = store.unfinished_runs(sweep_id)
+    before = fitting.fit(store, ["demo", "more"]).laws.inputs
+    claim = begin(store, stopped)
+    write(store, claim, *(eval_record(step, 0.5 if step < 16 else 0.2) for step in range(0, 25, 8)))
+    assert stop_early(store, sweep_id, {stopped: EarlyStop("predicted_collapse", "p = 0.97")}) == [stopped]
+    alive = {}
+    for definition in (fitting.Definition(), fitting.Definition("half", fraction=0.3)):
+        fitted = fitting.fit(store, ["demo", "more"], definition=definition)
+        rows = evidence(fitted.runs).set_index("run")
+        assert (rows.loc[stopped, "state"], rows.loc[stopped, "collapsed"]) == ("stopped", False)
+        alive[definition.fraction] = rows.loc[stopped, "lo"]
+        assert stopped in [one.run for one in fitted.laws.left_out]
+        assert before is not None
+        assert fitted.laws.inputs is not None
+        assert fitted.laws.inputs["digest"] != before["digest"], "it is among what was fitted"
+    assert alive == {None: 8, 0.3: 24}

@@ -1,0 +1,53 @@
+"""Boundaries around their law: how far each may deviate from it, and what runs at one k tell of theirs."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from orchestrator.laws.identified import Array
+
+DEVIATIONS = (0.1, 0.2, 0.4)
+"""τ: how far boundaries lie from their power law, factors of 1.1, 1.2 and 1.5; those of tiny runs by some 1.25."""
+
+SMALLEST = 1e-300
+"""A likelihood is no smaller, so that it has a logarithm."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class AtK:
+    """What runs at one k tell of its boundary.
+
+    Attributes:
+        log_likelihood: By boundary and steepness, shape (places, steepnesses).
+        likelihood: The same, 1 at its largest.
+        evidence: Of a law that has the boundary's centre somewhere, by steepness and τ, shape (τ, places, steepnesses).
+    """
+
+    log_likelihood: Array
+    likelihood: Array
+    evidence: Array
+
+    @classmethod
+    def of(cls, log_likelihood: Array, kernels: Array) -> AtK:
+        """Weigh every centre by the boundaries around it."""
+        likelihood = np.maximum(np.exp(log_likelihood - log_likelihood.max()), SMALLEST)
+        return cls(log_likelihood, likelihood, kernels @ likelihood)
+
+
+@functools.lru_cache(maxsize=8)
+def kernels_of(places: int, step: float) -> Array:
+    """How boundaries lie around a centre, shape (τ, centres, places)."""
+    apart = step * (np.arange(places) - np.arange(places)[:, None])
+    shapes = np.stack([np.exp(-((apart / deviation) ** 2) / 2) for deviation in DEVIATIONS])
+    found: Array = shapes / shapes.sum(axis=2, keepdims=True)
+    return found
+
+
+@functools.lru_cache(maxsize=8)
+def unseen(places: int, steepnesses: int) -> AtK:
+    """What is told of a boundary where no run has ended."""
+    one = np.ones((places, steepnesses))
+    return AtK(np.zeros_like(one), one, np.ones((len(DEVIATIONS), places, steepnesses)))

@@ -1,0 +1,163 @@
+"""Runs that were stopped early, in the fits: censored where they were alive last, in no share, and never collapsed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from laws_data import frame, run, simulated
+
+from grpo_worker.collapse import last_alive
+from grpo_worker.config import CollapseConfig
+from orchestrator.laws.cells import evidence
+from orchestrator.laws.collapse import redetect
+from orchestrator.laws.fit import fit_laws
+from orchestrator.laws.result import Laws, LeftOut, ModelLaws
+from orchestrator.report.verdicts import left_out_texts
+
+STOPPED = {"state": "stopped", "collapse_detector": None, "failure": "97 of 100 such runs collapse"}
+C_HORIZON = 0.04
+
+
+def fit(runs: pd.DataFrame) -> ModelLaws:
+    return fit_laws(runs, brief=True).models["tiny"]
+
+
+def test_it_says_only_how_long_it_was_alive() -> None:
+    runs = frame(
+        [
+            run(8, 1e-3, 0, None, **STOPPED, learner_steps=120),
+            run(8, 1e-3, 1, None, **STOPPED, learner_steps=120, collapse_step_lo=64),
+            run(8, 1e-3, 2, None, **STOPPED, learner_steps=120, collapse_step_lo=0),
+            run(8, 1e-3, 3, 40, collapse_step_lo=32),
+        ]
+    )
+    rows = evidence(runs).set_index("run")
+    assert rows["lo"].to_dict() == {1: 120, 2: 64, 3: 0, 4: 32}
+    assert rows["bounds"].to_dict() == {1: True, 2: True, 3: False, 4: True}
+    assert np.isinf(rows.loc[[1, 2, 3], "hi"]).all()
+    laws = fit_laws(runs)
+    [cell] = laws.models["tiny"].cells
+    assert (cell.n_runs, cell.n_collapsed, cell.n_left_out) == (1, 1, 3)
+    assert laws.models["tiny"].horizon.censored.n_censored == 2
+    assert [(one.run, one.why) for one in laws.left_out] == [
+        (number, "stopped: 97 of 100 such runs collapse") for number in (1, 2, 3)
+    ]
+
+
+def test_reasons_that_differ_run_by_run_are_not_listed_run_by_run() -> None:
+    def texts(reasons: int) -> list[str]:
+        left_out = tuple(LeftOut(1 + at, f"stopped: reward {at}") for at in range(reasons))
+        return left_out_texts(Laws({}, 9, (*left_out, LeftOut(9, "failed: out of memory"))))
+
+    assert texts(2) == ["failed: out of memory (run 9)", "stopped: reward 0 (run 1)", "stopped: reward 1 (run 2)"]
+    assert texts(4) == [
+        "failed: out of memory (run 9)", "stopped early, `stalesweep status` tells why (runs 1, 2, 3, 4)",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("detector", "alive"), [("half", 16), ("zero", 24)])
+def test_another_definition_of_collapse_finds_another_end(detector: str, alive: int) -> None:
+    runs = frame([run(8, 1e-3, 0, None, **STOPPED, learner_steps=40, collapse_step_lo=8)])
+    steps = [0, 8, 16, 24, 32]
+    evals = pd.DataFrame({"run": 1, "learner_step": steps, "val_reward": [0.6, 0.5, 0.3, 0.2, np.nan]})
+    syncs = pd.DataFrame({"run": 1, "learner_step": steps, "reward": [0.6, 0.5, 0.3, 0.2, 0.0]})
+    found = redetect(CollapseConfig(detector=detector, min_evals=1), runs, evals, syncs)  # type: ignore[arg-type]
+    assert found["state"].tolist() == ["stopped"], "it stays so, however low its reward was"
+    assert evidence(found)["lo"].tolist() == [alive]
+    unseen = redetect(CollapseConfig(detector=detector), runs, evals[:0], syncs[:0])  # type: ignore[arg-type]
+    assert evidence(unseen)["lo"].tolist() == [8]
+
+
+def test_last_alive_is_what_the_worker_would_say() -> None:
+    steps, half, zero = [0, 8, 16, 24], CollapseConfig(), CollapseConfig(detector="zero")
+    assert last_alive(steps, [0.6, 0.2, 0.3, 0.2], half) == 16
+    assert last_alive(steps, [0.6, 0.2, 0.3, float("nan")], zero) == 16
+    assert last_alive(steps, [0.0, 0.2, 0.3, 0.2], half) is None
+    assert last_alive([], [], half) is None
+
+
+def stopped_at_random(runs: pd.DataFrame, seed: int, *, as_collapsed: bool) -> pd.DataFrame:
+    """Half of the runs stopped at a step that has nothing to do with how they would have ended, if they came so far."""
+    draw = np.random.default_rng(1000 + seed)
+    runs = runs.copy()
+    at = 8 * np.round(draw.uniform(8, 240, len(runs)) / 8)
+    ends = runs["collapse_step"].fillna(runs["horizon"]).to_numpy(dtype=float)
+    chosen = (draw.random(len(runs)) < 0.5) & (at < ends)
+    at = at.astype(int)
+    if as_collapsed:
+        runs.loc[chosen, "state"] = "collapsed"
+        runs.loc[chosen, "collapse_step"], runs.loc[chosen, "collapse_step_lo"] = at[chosen], at[chosen] - 8
+        return runs
+    runs.loc[chosen, ["collapse_step", "collapse_step_lo"]] = pd.NA
+    runs.loc[chosen, "state"] = "stopped"
+    runs.loc[chosen, "learner_steps"] = at[chosen]
+    return runs
+
+
+def test_stops_that_foresee_nothing_do_not_move_the_horizon_constant() -> None:
+    found: dict[bool, list[float]] = {False: [], True: []}
+    for seed in range(6):
+        runs = simulated(1.0, 0.0, 0.2, seed)
+        for as_collapsed, constants in found.items():
+            model = fit(stopped_at_random(runs, seed, as_collapsed=as_collapsed))
+            constants.append(model.horizon.censored.constant.estimate or np.nan)
+    censored, counted = np.log(np.array(found[False]) / C_HORIZON), np.log(np.array(found[True]) / C_HORIZON)
+    assert abs(censored.mean()) < 0.03
+    assert (np.abs(censored) < 0.1).all()
+    assert (counted < -0.1).all(), "counted as collapsed, they would"
+
+
+def with_stops(**fields: object) -> pd.DataFrame:
+    """Two k, three η, four seeds: all collapse at the largest η, none at the smallest; between, half were stopped."""
+    rows = []
+    for k, middle in ((8, 5e-4), (32, 1.25e-4)):
+        for seed in range(4):
+            rows.append(run(k, middle / 2, seed))
+            rows.append(run(k, 2 * middle, seed, 100, collapse_step_lo=92))
+            is_stopped = seed < 2
+            more = {**STOPPED, "learner_steps": 80, **fields} if is_stopped else {}
+            rows.append(run(k, middle, seed, **more))  # type: ignore[arg-type]
+    return frame(rows)
+
+
+def test_people_are_told_how_far_it_may_move_the_boundary() -> None:
+    [said] = [text for text in fit_laws(with_stops()).models["tiny"].warnings if "stopped" in text]
+    counts, _, moves = said.partition(". From all of these runs collapsing to none: ")
+    assert counts == (
+        "4 runs (k=8: 2, k=32: 2) were stopped early, predicted to collapse, and left out of the cells' shares: "
+        "eta_max, and for the laws of T* the constants, look larger for it"
+    )
+    ends = {name: tuple(map(float, rest.rstrip(".").split(" to "))) for name, rest in _parts(moves).items()}
+    assert set(ends) == {"C_local", "eta_max(8)", "eta_max(32)"}
+    fitted = fit_laws(with_stops()).models["tiny"].local
+    for name, middle, estimate in (
+        ("C_local", 4e-3, fitted.constant.estimate),
+        *((f"eta_max({one.k})", 4e-3 / one.k, one.eta_half.estimate) for one in fitted.brackets),
+    ):
+        low, high = ends[name]
+        assert middle * 0.9 < low < middle * 1.1 < high < 2 * middle
+        assert estimate is not None
+        assert low < estimate <= high * 1.001, "as it is fitted, without them"
+
+
+def test_runs_that_had_nothing_left_to_decide_are_counted_apart() -> None:
+    runs = with_stops()
+    runs["failure_class"] = runs["state"].map({"stopped": "decided"})
+    [said] = [text for text in fit_laws(runs).models["tiny"].warnings if "stopped" in text]
+    assert said.startswith("4 runs (k=8: 2, k=32: 2) were stopped early because nothing was left to decide")
+    runs.loc[(runs["seed"] == 0) & (runs["state"] == "stopped"), "learner_steps"] = 0
+    [said] = [text for text in fit_laws(runs).models["tiny"].warnings if "stopped" in text]
+    assert said.startswith("2 runs (k=8: 1, k=32: 1) were stopped early"), "one that never began hides nothing"
+
+
+def test_where_nothing_else_has_finished_brackets_are_told() -> None:
+    runs = frame([run(8, 1e-3, seed, **STOPPED, learner_steps=80) for seed in range(2)])  # type: ignore[arg-type]
+    [said] = [text for text in fit_laws(runs).models["tiny"].warnings if "stopped" in text]
+    assert said.endswith(
+        "collapsing to none: C_local from unknown to unknown; eta_max(8) from below 0.001 to above 0.001."
+    )
+
+
+def _parts(text: str) -> dict[str, str]:
+    return dict(part.split(" from ") for part in text.split("; "))
