@@ -1,18 +1,20 @@
-"""``cancel``: a word in the run directory, then the database, then Slurm. Killed in between, who collects finishes it.
+"""Runs are ended from outside by a word in the run directory, then the database, then Slurm.
 
-A run is cancelled by taking the number of its next attempt, as an attempt would: whoever still writes for an older one
-is refused, by the database, and by the run directory where jobs write journals only. Its job goes on with the next
-run of its share; a job of Slurm that has none left is cancelled too.
+``cancel`` takes runs back; `orchestrator.early_stops` ends them for good. Either takes the number of a run's next
+attempt, as an attempt would: whoever still writes for an older one is refused, by the database, and by the run
+directory where jobs write journals only. Its job goes on with the next run of its share; a job of Slurm that has none
+left is cancelled too. Killed in between, who collects finishes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.collect import collect_runs, has_news
+from orchestrator.db.endings import CANCELLED, Ending
 from orchestrator.db.queries import RunFolder
 from orchestrator.db.selection import SelectedRun
 from orchestrator.db.store import Store
@@ -23,7 +25,7 @@ from orchestrator.slurm import client
 from orchestrator.slurm.client import TaskId
 
 GOING = ("pending", "queued", "running", "lost")
-"""The states of runs that can be cancelled: of a lost one the process may yet live."""
+"""The states of runs that can be ended: of a lost one the process may yet live."""
 
 _ROUNDS = 3
 _WRITERS = 16
@@ -31,23 +33,25 @@ _WRITERS = 16
 
 
 @dataclass(slots=True)
-class Cancelled:
-    """What a cancellation did.
+class Done:
+    """What was ended.
 
     Attributes:
-        runs: The runs that are cancelled now.
-        tasks: How many tasks of Slurm were.
+        runs: The runs that are cancelled, or stopped, now.
+        left: Runs that are still going: they began anew faster than they could be ended.
+        tasks: How many tasks of Slurm were cancelled.
         notes: A line for each thing that people should know of.
     """
 
     runs: list[int] = field(default_factory=list)
+    left: list[int] = field(default_factory=list)
     tasks: int = 0
     notes: list[str] = field(default_factory=list)
 
 
 def cancel(
     store: Store, runs: Sequence[SelectedRun], reason: str, advance: Callable[[int], None] = lambda _: None
-) -> Cancelled:
+) -> Done:
     """Cancel runs that are going, and the tasks of Slurm that are left with nothing to do.
 
     Args:
@@ -60,25 +64,49 @@ def cancel(
         StoreError: The database cannot be used; where its word is in the run directories, who collects finishes it.
         UsageError: Some of the runs began anew faster than they could be cancelled.
     """
-    done = Cancelled()
-    sweeps = sorted({run.sweep_id for run in runs})
+    ending = Ending(CANCELLED, reason)
+    sweep_ids = {run.sweep_id for run in runs}
+    done = end(store, sweep_ids, {run.run_id: ending for run in runs}, advance)
+    if done.left:
+        raise UsageError(f"runs {', '.join(map(str, done.left))} began anew meanwhile: cancel them again")
+    return done
+
+
+def end(
+    store: Store,
+    sweep_ids: Iterable[int],
+    endings: Mapping[int, Ending],
+    advance: Callable[[int], None] = lambda _: None,
+) -> Done:
+    """End runs that are going, and the tasks of Slurm that are left with nothing to do.
+
+    Args:
+        store: The results database.
+        sweep_ids: The sweeps of the runs.
+        endings: How and why, by run.
+        advance: Told of so many runs more that they are in hand.
+
+    Raises:
+        StoreError: The database cannot be used; where its word is in the run directories, who collects finishes it.
+    """
+    done = Done()
+    sweeps = sorted(sweep_ids)
     submissions = {one.submission_id: one for sweep_id in sweeps for one in store.submissions(sweep_id)}
     before = _unfinished(store, sweeps)
-    left = {run.run_id for run in runs}
+    left = set(endings)
     for _ in range(_ROUNDS):  # an attempt that begins meanwhile may have taken a later number
-        _say_so(store, sweeps, left, reason, done.notes, advance)
-        now = _unfinished(store, sweeps)
-        going = {run_id: place for run_id, place in now.items() if place.state in GOING}
-        done.runs += sorted(run_id for run_id in left & now.keys() if now[run_id].state == "cancelled")
-        left &= going.keys()
+        _say_so(store, sweeps, {run_id: endings[run_id] for run_id in left}, done.notes, advance)
+        states = store.run_states(sweeps)
+        done.runs += sorted(run_id for run_id in left if states.get(run_id) == endings[run_id].state)
+        left = {run_id for run_id in left if states.get(run_id) in GOING}
         if not left:
             break
+    going = [place for place in _unfinished(store, sweeps).values() if place.state in GOING]
     freed = {(before[run_id].submission_id, before[run_id].task) for run_id in done.runs if run_id in before}
-    freed -= {(place.submission_id, place.task) for place in going.values()}
+    freed -= {(place.submission_id, place.task) for place in going}
     jobs = [(submissions[number], task) for number, task in freed if number in submissions and task is not None]
     _end(jobs, done)
-    if left:
-        raise UsageError(f"runs {', '.join(map(str, sorted(left)))} began anew meanwhile: cancel them again")
+    done.left = sorted(left)
     return done
 
 
@@ -89,25 +117,24 @@ def _unfinished(store: Store, sweeps: Iterable[int]) -> dict[int, Place]:
 def _say_so(
     store: Store,
     sweeps: Iterable[int],
-    run_ids: set[int],
-    reason: str,
+    endings: Mapping[int, Ending],
     notes: list[str],
     advance: Callable[[int], None],
 ) -> None:
     """Write it into the run directories, then into the database, once what attempts wrote before it is there."""
-    folders = [folder for sweep_id in sweeps for folder in store.run_folders(sweep_id) if folder.run_id in run_ids]
+    folders = [folder for sweep_id in sweeps for folder in store.run_folders(sweep_id) if folder.run_id in endings]
     fences = {}
     with ThreadPoolExecutor(_WRITERS) as pool:
-        written = pool.map(lambda folder: _write(folder, reason, notes), folders)
+        written = pool.map(lambda folder: _write(folder, endings[folder.run_id], notes), folders)
         for folder, number in zip(folders, written, strict=True):
             fences[folder.run_id] = number
             advance(1)
     news = [folder for folder in folders if has_news(folder, besides=fences[folder.run_id])]
     notes += collect_runs(store, news).notes
-    store.cancel(fences, reason)
+    store.end_runs(fences, endings)
 
 
-def _write(folder: RunFolder, reason: str, notes: list[str]) -> int:
+def _write(folder: RunFolder, ending: Ending, notes: list[str]) -> int:
     """Take the number of the run's next attempt, in its directory if it can be."""
     directory = Path(folder.directory or "")
     if folder.directory is None or not directory.is_dir():
@@ -115,7 +142,7 @@ def _write(folder: RunFolder, reason: str, notes: list[str]) -> int:
     try:
         word = Journal.reserve(directory, folder.fence)
         try:
-            word.append("cancel", {"reason": reason})
+            word.append(*ending.as_entry())
         finally:
             word.close()
     except JournalError as error:
@@ -124,7 +151,7 @@ def _write(folder: RunFolder, reason: str, notes: list[str]) -> int:
     return word.number
 
 
-def _end(jobs: Iterable[tuple[Submitted, int]], done: Cancelled) -> None:
+def _end(jobs: Iterable[tuple[Submitted, int]], done: Done) -> None:
     """Cancel tasks that Slurm still has; by their names too, since a number may be another job's by now."""
     wanted: dict[TaskId, str] = {(one.job_id, task): one.job_name for one, task in jobs if one.job_id is not None}
     if not wanted:

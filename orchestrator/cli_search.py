@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli_launch import catch_up, train
+from orchestrator.cli_launch import Refill, catch_up, train
 from orchestrator.cli_options import Database
 from orchestrator.cli_output import one_blas_thread, one_of, show
 from orchestrator.errors import NothingToDo
@@ -38,6 +38,7 @@ def search(
     from orchestrator.db.schema import upgrade
     from orchestrator.db.store import Store
     from orchestrator.launch import choose_executor
+    from orchestrator.notifying import tell_end
     from orchestrator.outlook import stored_outcomes
     from orchestrator.report.answers import answers_json, answers_view
     from orchestrator.search import Search
@@ -47,9 +48,9 @@ def search(
     one_of("--format", format, ("table", "json"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends the jobs in good order, as Ctrl-C does
     sweep, wanted = load_search(file, profile=profile())
-    looking = Search(sweep, wanted)
     chosen, failed, spent = choose_executor(executor), False, 0
     if dry_run:
+        looking = Search(sweep, wanted)
         looking.learn(stored_outcomes(database_url(db), {run.cell.model for run in sweep.runs}))
         ending = _next_texts(looking)
     else:
@@ -57,8 +58,9 @@ def search(
             typer.echo(str(done), err=True)
         with Store(database_url(db)) as store:
             sweep_id = store.begin(sweep)
-            ending, failed = _search(store, sweep_id, sweep, wanted, looking, chosen)
-            spent = _spent(store, sweep_id)
+            looking, ending, failed = _search(store, sweep_id, sweep, wanted, chosen)
+            spent = sum(run.learner_steps for run in store.progress(sweep_id))
+            tell_end(store, sweep.name, searched=True)
     answers = looking.answers()
     if format == "json":
         content = answers_json(answers, ending, spent)
@@ -70,42 +72,36 @@ def search(
 
 
 def _search(
-    store: Store, sweep_id: int, sweep: Sweep, wanted: SearchConfig, looking: Search, executor: Executor
-) -> tuple[str, bool]:
-    """Train and learn until there is an end; why it ended, and whether runs have failed."""
-    models = {run.cell.model for run in sweep.runs}
-    while True:
-        failed = _train_rest(store, sweep_id, sweep.name, wanted, executor)
-        looking.learn(store.outcomes(models))
-        if failed:
-            return f"Runs have failed: `stalesweep status {sweep.name}` tells why; the same command tries again.", True
-        spent, taken = _spent(store, sweep_id), store.seeds(sweep_id)
-        used = f"{len(taken)} runs, {spent:,} of {wanted.learner_steps:,} learner steps."
-        if all(answer.standing != "open" for answer in looking.answers()):
-            return f"Done: {used}", False
-        if spent >= wanted.learner_steps:
-            return f"The budget is spent: {used}", False
-        runs = looking.choose(taken)
-        if not runs:
-            return f"No run of the file is left that would teach more: {used}", False
-        store.grow(sweep_id, sweep, runs)
+    store: Store, sweep_id: int, sweep: Sweep, wanted: SearchConfig, executor: Executor
+) -> tuple[Search, str, bool]:
+    """Train and learn until there is an end: what is known then, why it ended, and whether runs have failed."""
+    from orchestrator.searching import Searching
+
+    places = 1 if executor == "debug" else wanted.parallel
+    with Searching(store, sweep_id, sweep, wanted, places) as searching:
+        while True:
+            failed = _train_rest(store, sweep_id, sweep.name, executor, places, searching.look)
+            further = searching.look(store.progress(sweep_id))
+            if failed:
+                how = f"`stalesweep status {sweep.name}` tells why; the same command tries again."
+                return searching.search, f"Runs have failed: {how}", True
+            if not further:
+                return searching.search, searching.ending(store.progress(sweep_id)), False
 
 
-def _train_rest(store: Store, sweep_id: int, name: str, wanted: SearchConfig, executor: Executor) -> bool:
-    """Train the runs of the search that have no result yet, wherever a former search has left them."""
+def _train_rest(store: Store, sweep_id: int, name: str, executor: Executor, places: int, refill: Refill) -> bool:
+    """Train the runs that have no result yet, wherever a former search has left them, and those that come meanwhile."""
     from orchestrator import launch as launching
 
     try:
         run_ids = launching.pending_runs(store, sweep_id, catch_up(store, sweep_id, name))
+        cancelled = {run.run_id for run in store.progress(sweep_id) if run.state == "cancelled"}
+        run_ids = [run_id for run_id in run_ids if run_id not in cancelled]
     except NothingToDo:
         if not store.unfinished_runs(sweep_id):
             return False
         run_ids = []
-    return train(store, sweep_id, name, run_ids, executor, max_parallel=wanted.parallel, wait=True, ends=False)
-
-
-def _spent(store: Store, sweep_id: int) -> int:
-    return sum(run.learner_steps for run in store.progress(sweep_id))
+    return train(store, sweep_id, name, run_ids, executor, max_parallel=places, wait=True, ends=False, refill=refill)
 
 
 def _next_texts(looking: Search) -> str:

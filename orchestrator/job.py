@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import itertools
 import logging
 import traceback
 import unicodedata
@@ -31,6 +32,7 @@ from orchestrator.processes import this_host
 from orchestrator.provenance import checkout
 from orchestrator.recording import ORDINARY, Pace, Recording
 from orchestrator.settings import cache_dir, jobs_write
+from orchestrator.share import follow
 from orchestrator.stopping import Stop, on_signals
 from orchestrator.urls import resolve
 
@@ -48,6 +50,7 @@ class JobSpec:
         executor: ``local``, ``slurm`` or ``debug``.
         launched_from: The host that launched it.
         writes: ``database``, ``journal`` or ``auto``, see `writes_database`.
+        more: Where the launcher lists further runs while the job lives, see `orchestrator.share`; None = nowhere.
     """
 
     directories: tuple[Path, ...]
@@ -56,6 +59,7 @@ class JobSpec:
     executor: str
     launched_from: str
     writes: str
+    more: Path | None = None
 
 
 def job_spec(database: str, directories: Iterable[Path], executor: str) -> JobSpec:
@@ -133,7 +137,7 @@ def run_share(spec: JobSpec, pace: Pace = ORDINARY, stop: Stop | None = None) ->
     store = None if journals_only(url, spec.writes, spec.launched_from) else Store(url, check_schema=False)
     with handling, store or contextlib.nullcontext():
         worker = importlib.import_module("grpo_worker.loop")  # takes seconds, in which a signal must not be lost
-        for directory in spec.directories:
+        for directory in itertools.chain(spec.directories, follow(spec.more, stop) if spec.more else ()):
             if stop.is_set():
                 break
             try:

@@ -7,13 +7,14 @@ importing torch once a process, not once a run.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,11 @@ from orchestrator.errors import StoreUnavailable, UsageError
 from orchestrator.job import JobSpec, job_spec, journals_only, run_share
 from orchestrator.launch import collect_aloud, recover, wait_for_database
 from orchestrator.settings import runs_dir
+from orchestrator.share import Share
 from orchestrator.urls import handed_over
+
+Refill = Callable[[list[RunProgress], Set[int]], Mapping[int, Path]]
+"""Shown how far runs are, and which the jobs have been given, gives further ones: their directories by run number."""
 
 _POLL_S = 0.2
 _GRACE_S = 30.0
@@ -58,6 +63,7 @@ def run_local(
     directories: Mapping[int, Path],
     max_parallel: int,
     on_poll: Callable[[list[RunProgress]], None],
+    refill: Refill | None = None,
 ) -> None:
     """Train in at most so many processes of this machine, each pinned to one thread, until all runs have ended.
 
@@ -70,6 +76,7 @@ def run_local(
         directories: What to train: the run directories by run number.
         max_parallel: Processes at a time.
         on_poll: Shown how far every run of the sweep is, a few times a second.
+        refill: Gives further runs while these are trained; None = there are none.
 
     Raises:
         UsageError: Processes end without taking a run; the message holds the end of their log.
@@ -77,7 +84,21 @@ def run_local(
     """
     with handed_over(store.url) as database:
         spec = job_spec(database, directories.values(), "local")
-        _run_local(store, sweep_id, set(directories), spec, max_parallel, on_poll)
+        if refill is None:
+            _run_local(store, sweep_id, set(directories), spec, max_parallel, on_poll)
+            return
+        with _share() as share:
+            spec = dataclasses.replace(spec, more=share.path)
+            _run_local(store, sweep_id, set(directories), spec, max_parallel, on_poll, (refill, share))
+
+
+@contextlib.contextmanager
+def _share() -> Iterator[Share]:
+    path = runs_dir().absolute() / "jobs" / "local" / f"share-{os.getpid()}-{time.time_ns()}.jsonl"
+    try:
+        yield Share(path)
+    finally:
+        path.unlink()  # jobs that still read it keep it until they have
 
 
 def _run_local(
@@ -87,6 +108,7 @@ def _run_local(
     spec: JobSpec,
     max_parallel: int,
     on_poll: Callable[[list[RunProgress]], None],
+    more: tuple[Refill, Share] | None = None,
 ) -> None:
     jobs: list[submitit.Job[Any]] = []
     fruitless, waiting_before = 0, len(ours)
@@ -102,16 +124,21 @@ def _run_local(
                 recover(store, sweep_id)
                 progress = store.progress(sweep_id)
                 behind = journals
+                added = _add(store, more, progress, ours) if more else 0
             except StoreUnavailable as error:
                 wait_for_database(store, error)
                 behind = True  # jobs may have ended without being able to say so
                 continue
             on_poll(progress)
-            waiting = sum(p.state == "queued" for p in progress if p.run_id in ours)
+            waiting = sum(p.state == "queued" for p in progress if p.run_id in ours) + added
             running = sum(p.state == "running" for p in progress if p.run_id in ours)
             jobs = [job for job in jobs if job not in ended]
-            if not jobs and not waiting and not running:
-                return
+            if not waiting and not running:
+                if not jobs:
+                    return
+                if more:
+                    more[1].close()
+                    more = None
             fruitless = 0 if waiting < waiting_before else fruitless + len(ended)
             waiting_before = waiting
             if fruitless > max_parallel and waiting:
@@ -126,6 +153,16 @@ def _run_local(
             left = [p.run_id for p in store.progress(sweep_id) if p.run_id in ours and p.state in ("queued", "lost")]
             store.set_pending(left)  # a failed run keeps its state and its reason
         raise
+
+
+def _add(store: Store, more: tuple[Refill, Share], progress: list[RunProgress], ours: set[int]) -> int:
+    """Give further runs to the jobs; how many."""
+    refill, share = more
+    added = refill(progress, ours)
+    store.set_queued(added)
+    share.add(added.values())
+    ours |= added.keys()
+    return len(added)
 
 
 def _submit_local(spec: JobSpec) -> submitit.Job[Any]:

@@ -2,29 +2,65 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
-from grpo_worker.config import PositiveInt, Section
+from grpo_worker.config import Count, PositiveFloat, PositiveInt, Section
 from orchestrator.grid import Sweep, expand
 from orchestrator.gridfields import check_section
-from orchestrator.gridfile import read_grid_file
+from orchestrator.gridfile import GridFile, KeyPath, read_grid_file
+from orchestrator.laws.design import Goal
+
+Factor = Annotated[float, Field(ge=1.1, allow_inf_nan=False)]
+
+DEFAULT_FACTOR = 1.5
+CONFIRMED_BY = "collapse.stop_after_evals"
+"""The worker field that `EarlyStops.confirmed` sets."""
+
+
+class Target(Section):
+    """How well the boundary is to be known; where nothing is said, eta_max within a factor of 1.5."""
+
+    eta_max: Factor | None = Field(default=None, description="eta_max at every k within this factor either way")
+    exponent: Annotated[float, Field(ge=0.05, allow_inf_nan=False)] | None = Field(
+        default=None, description="the exponent a of eta_max = C*k^-a to so much either way"
+    )
+    constant: Factor | None = Field(default=None, description="the constant C within this factor either way")
+
+    def goals(self, ks: list[int]) -> list[Goal]:
+        """What is wanted of a group of runs at these k."""
+        found = [Goal("exponent", self.exponent)] if self.exponent else []
+        found += [Goal("constant", math.log(self.constant))] if self.constant else []
+        factor = self.eta_max or (None if found else DEFAULT_FACTOR)
+        return found + ([Goal("eta_max", math.log(factor), k) for k in ks] if factor else [])
+
+
+class EarlyStops(Section):
+    """Which runs end before their horizon."""
+
+    confirmed: Count = Field(default=3, description="a collapse that so many observations confirm ends its run; 0 = no")
+    predicted: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        default=0.05,
+        description="a predicted collapse ends a run; of runs that would not collapse, such a share; 0 = no",
+    )
+    decided: StrictBool = Field(default=True, description="a run ends when its result can change nothing any more")
 
 
 class SearchConfig(Section):
     """What a search wants, and what it may cost."""
 
-    learner_steps: PositiveInt = Field(description="the budget: learner steps of all runs together")
-    factor: float = Field(
-        default=1.5,
-        gt=1.0,
-        allow_inf_nan=False,
-        description="wanted: eta_max at every k known within this factor either way",
-    )
-    confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="of the interval of eta_max")
-    parallel: PositiveInt = Field(default=2, description="runs at once; the next are chosen when these have ended")
+    target: Target = Target()
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = Field(default=0.95, description="of the intervals")
+    learner_steps: PositiveInt | None = Field(default=None, description="the budget: learner steps of all runs")
+    gpu_hours: PositiveFloat | None = Field(default=None, description="the budget: GPU-hours of all runs")
+    parallel: PositiveInt = Field(default=2, description="runs at once")
+    early_stops: EarlyStops = EarlyStops()
+
+
+SECTIONS: dict[str, type[Section]] = {"target": Target, "early_stops": EarlyStops}
 
 
 def load_search(path: Path, *, profile: Path | None = None) -> tuple[Sweep, SearchConfig]:
@@ -41,8 +77,47 @@ def load_search(path: Path, *, profile: Path | None = None) -> tuple[Sweep, Sear
         GridError: The file or the profile has mistakes; all of them are listed, by line.
     """
     file = read_grid_file(path)
-    place = ("search",)
-    written: dict[str, Any] = file.mapping(place, file.content.pop("search", None))
-    settings = check_section(file, place, SearchConfig.model_fields, written)
+    written = file.mapping(("search",), file.content.pop("search", None))
+    wanted = _wanted(file, written)
+    _confirm(file, wanted)
     sweep = expand(file, profile=profile)
-    return sweep, SearchConfig(**settings)
+    if wanted.learner_steps is None and not any(run.resources.gpus for run in sweep.runs):
+        file.mistake(("search", "gpu_hours"), "no run of this file asks for a GPU; give a budget in learner_steps")
+        file.raise_mistakes()
+    return sweep, wanted
+
+
+def _wanted(file: GridFile, written: dict[str, object]) -> SearchConfig:
+    """Check the section; what is wrong in it is left as it would be by itself, for the file is refused anyway."""
+    place: KeyPath = ("search",)
+    plain = {name: info for name, info in SearchConfig.model_fields.items() if name not in SECTIONS}
+    file.refuse_unknown(place, written, SearchConfig.model_fields)
+    settings = check_section(file, place, plain, {name: written[name] for name in plain.keys() & written.keys()})
+    nested = {}
+    for name, section in SECTIONS.items():
+        content = file.mapping((*place, name), written.get(name))
+        nested[name] = section(
+            **_right(file, (*place, name), check_section(file, (*place, name), section.model_fields, content))
+        )
+    if not {"learner_steps", "gpu_hours"} & written.keys():
+        file.mistake((*place, "learner_steps"), "is missing; give a budget as learner_steps, as gpu_hours, or as both")
+    return SearchConfig(**_right(file, place, settings), **nested)
+
+
+def _right(file: GridFile, place: KeyPath, settings: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in settings.items() if (*place, name) not in file.wrong}
+
+
+def _confirm(file: GridFile, wanted: SearchConfig) -> None:
+    """Let a confirmed collapse end its run, unless the file says of itself when."""
+    fixed, grid = (file.content.get(name) for name in ("fixed", "grid"))
+    if fixed is not None and not isinstance(fixed, dict):
+        return  # a mistake that is told elsewhere
+    section, _, name = CONFIRMED_BY.partition(".")
+    nested = (fixed or {}).get(section)
+    said = CONFIRMED_BY in (fixed or {}) or (isinstance(nested, dict) and name in nested)
+    said = said or (isinstance(grid, dict) and CONFIRMED_BY in grid)
+    if not said:
+        file.content["fixed"] = {**(fixed or {}), CONFIRMED_BY: wanted.early_stops.confirmed}
+    elif "confirmed" in wanted.early_stops.model_fields_set:
+        file.mistake(("search", "early_stops", "confirmed"), f"is set by {CONFIRMED_BY} too; keep one of the two")

@@ -33,6 +33,26 @@ def run(
     run_dir: Path,
     should_stop: Callable[[], bool],
 ) -> FinishRecord:
+    def finish(step: int) -> FinishRecord | None:
+        return FinishRecord("collapsed", step, "half", 4, 2, 2, detail=None) if step == config.horizon else None
+
+    def sync_of(number: int) -> SyncRecord:
+        return sync(number, config.steps_per_sync)
+
+    return loop(config, emit, run_dir, should_stop, STEP_S, evaluation, sync_of, finish)
+
+
+def loop(
+    config: WorkerConfig,
+    emit: Callable[[Record], None],
+    run_dir: Path,
+    should_stop: Callable[[], bool],
+    step_s: float,
+    evaluation: Callable[[int], EvalRecord],
+    sync: Callable[[int], SyncRecord],
+    finish: Callable[[int], FinishRecord | None],
+) -> FinishRecord:
+    """Go on from the newest checkpoint, to the step at which ``finish`` has a record or a stop is asked for."""
     found = latest_checkpoint(run_dir)
     step = found[1] if found else 0
     resumed = config.last_whole_sync(step)
@@ -40,23 +60,22 @@ def run(
     if step == 0:
         emit(evaluation(0))
     while True:
-        time.sleep(STEP_S)
+        time.sleep(step_s)
         step += 1
         if step % config.eval_every_steps == 0 or step == config.horizon:
             emit(evaluation(step))
         if step % config.steps_per_sync == 0 or step == config.horizon:
-            emit(sync((step - 1) // config.steps_per_sync, config.steps_per_sync))
-        if step == config.horizon:
-            finish = FinishRecord("collapsed", step, "half", 4, 2, 2, detail=None)
-            emit(finish)
-            return finish
-        stop = should_stop()
-        if stop or step % config.checkpoint_every_steps == 0:
-            save(run_dir, step)
-        if stop:
-            finish = FinishRecord("interrupted", step, "half")
-            emit(finish)
-            return finish
+            emit(sync((step - 1) // config.steps_per_sync))
+        ended = finish(step)
+        if ended is None:
+            stop = should_stop()
+            if stop or step % config.checkpoint_every_steps == 0:
+                save(run_dir, step)
+            if stop:
+                ended = FinishRecord("interrupted", step, "half")
+        if ended is not None:
+            emit(ended)
+            return ended
 
 
 def save(run_dir: Path, step: int) -> None:

@@ -14,6 +14,8 @@ import pytest
 from devcluster import ClusterMaker, DevCluster
 from scenes import Results, Scene, SceneMaker, wait_for
 
+from orchestrator.db.schema import REVISIONS
+from orchestrator.early_stops import EarlyStop, stop_early
 from tests.webhooks import SECRET, Receiver, receiver
 
 pytestmark = pytest.mark.slow
@@ -125,6 +127,26 @@ def test_retry_trains_what_is_named_and_nothing_else(story: Story, reference: Re
     assert len(story.hook.messages) == 3, "each time that it had ended"
 
 
+def test_a_run_that_is_stopped_early_frees_its_task(
+    session_cluster: DevCluster, make_scene: SceneMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = make_scene("stops", session_cluster, 2)
+    scene.act(0)
+    assert scene.launch().returncode == 0
+    scene.pid_of(0)
+    monkeypatch.setenv("SLURM_CONF", str(session_cluster.slurm_conf))
+    with scene.ws.store() as store:
+        assert stop_early(store, 1, {1: EarlyStop("decided", "nothing depends on it")}) == [1]
+    wait_for(lambda: scene.state_of(0) in ("CANCELLED", ""), "its task to be cancelled")
+    scene.wait_for_jobs()
+    first, second = scene.status()
+    assert (first["state"], first["failure"]) == ("stopped", "nothing depends on it")
+    assert second["state"] in ("stable", "degraded", "collapsed")
+    assert scene.attempts(1) == [("interrupted", "decided", None)]
+    again = scene.launch()
+    assert (again.returncode, "every run of this sweep is done" in again.stderr) == (3, True)
+
+
 # doctor
 
 
@@ -159,7 +181,7 @@ def test_doctor_looks_around_on_a_node(session_cluster: DevCluster, make_scene: 
         assert re.search(said, local), local
     for said in (
         r"node\d runs jobs of yours", r"ok  run folder .* is the same here and there", r"ok  clocks +less than 2 s",
-        r"ok  database +SQLite file .*, schema 0004", r"ok  python +[\d.]+, \d+ versions equal",
+        rf"ok  database +SQLite file .*, schema {REVISIONS[-1]}", r"ok  python +[\d.]+, \d+ versions equal",
         r"ok  torch sees +0 GPUs",
     ):  # fmt: skip
         assert re.search(said, node), done.stdout

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from orchestrator import cancelling, journal
 from orchestrator.cli import app
+from orchestrator.db.endings import CANCELLED, Ending
 from orchestrator.db.models import Attempt, SyncMetric
 from orchestrator.db.selection import select_runs
 from orchestrator.db.store import Store
@@ -30,7 +31,7 @@ WRITES = pytest.mark.parametrize("writes", ["database", "journal"])
 MakeJobs = Callable[..., Jobs]
 
 
-def cancel(made: Jobs, *run_ids: int) -> cancelling.Cancelled:
+def cancel(made: Jobs, *run_ids: int) -> cancelling.Done:
     with Store(made.url) as store:
         with store.read() as connection:
             runs = select_runs(connection, [str(run_id) for run_id in run_ids])
@@ -123,7 +124,7 @@ def test_what_an_attempt_wrote_last_is_brought_after_it(jobs: MakeJobs) -> None:
     os.kill(child, 9)
     children.end(child)
     with Store(made.url) as store:
-        store.cancel({1: 2}, REASON)
+        store.end_runs({1: 2}, {1: Ending(CANCELLED, REASON)})
         with store.write() as connection:  # as where the database had been away
             connection.execute(delete(SyncMetric))
             connection.execute(update(Attempt).values(journal_bytes=0))
@@ -156,7 +157,7 @@ def test_killed_in_between_who_collects_finishes_it(jobs: MakeJobs) -> None:
     made.submit(1, 2)
     with Store(made.url) as store:
         for folder in store.run_folders(made.sweep_id):
-            cancelling._write(folder, REASON, [])
+            cancelling._write(folder, Ending(CANCELLED, REASON), [])
     assert states(made) == ["queued", "queued"]
     assert made.collect().records == 2
     assert states(made) == ["cancelled", "cancelled"]

@@ -15,14 +15,15 @@ import pandas as pd
 
 from orchestrator import frames
 from orchestrator.db.store import Store
+from orchestrator.errors import StalesweepError
 
 ROOT = Path(__file__).parents[2]
 
 FAKE = """
 import sys
-if "orchestrator" in " ".join(sys.orig_argv):
-    import tests.fake_worker
-    sys.modules["grpo_worker.loop"] = tests.fake_worker
+if any(name in " ".join(sys.orig_argv) for name in ("orchestrator", "submitit")):
+    import tests.{worker}
+    sys.modules["grpo_worker.loop"] = tests.{worker}
 """
 
 TIMINGS = ["rollout_s", "learner_s", "sync_s", "idle_s", "attempt"]
@@ -70,11 +71,28 @@ class Workspace:
         """The workspace's database."""
         return Store(self.environment["STALESWEEP_DB"])
 
-    def train_nothing(self) -> None:
-        """Let `tests.fake_worker` train the runs of its sweeps, where training is not what is looked at."""
+    def runs_of(self, sweep: str) -> list[tuple[int, float, int]]:
+        """The stored runs of a sweep, by k, η and seed; none where there is no database, or no sweep, yet."""
+        try:
+            with self.store() as store:
+                runs = frames.runs(store, [sweep])
+        except StalesweepError:
+            return []
+        return list(zip(runs["k"], runs["eta"], runs["seed"], strict=True))
+
+    def jobs_of(self, sweep: str) -> list[int]:
+        """The processes that train runs of a sweep; none where there is no database, or no sweep, yet."""
+        try:
+            with self.store() as store:
+                return [running.pid for running in store.running_attempts(store.sweep_id(sweep))]
+        except StalesweepError:
+            return []
+
+    def train_nothing(self, worker: str = "fake_worker") -> None:
+        """Let a module of the tests train the runs of its sweeps, where training is not what is looked at."""
         fake = self.folder / "fake"
         fake.mkdir()
-        (fake / "sitecustomize.py").write_text(FAKE, encoding="utf-8")
+        (fake / "sitecustomize.py").write_text(FAKE.format(worker=worker), encoding="utf-8")
         self.environment["PYTHONPATH"] = f"{fake}:{ROOT}"
 
 

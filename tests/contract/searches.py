@@ -1,0 +1,116 @@
+"""A search in its database at any time of its life, and its study as any user of Optuna sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import optuna
+from optuna.storages._rdb.models import BaseModel
+from optuna.trial import FrozenTrial
+from sqlalchemy import text, update
+from stores import begin, eval_record, write
+
+from grpo_worker.records import FinishRecord
+from orchestrator.db.models import Run
+from orchestrator.db.session import create_engine_for, transaction
+from orchestrator.db.store import Store
+from orchestrator.grid import Run as GridRun
+from orchestrator.grid import Sweep
+from orchestrator.study import Study
+
+HORIZON = 40
+
+Told = tuple[dict[str, Any], str, float | None, dict[str, Any], dict[int, float]]
+
+
+class Scene:
+    """A search in its database, at any time of its life."""
+
+    def __init__(self, url: str, store: Store, sweep: Sweep) -> None:
+        self.url, self.store, self.sweep = url, store, sweep
+        self.sweep_id = store.begin(sweep)
+        self.left = list(sweep.runs)
+
+    def choose(self) -> GridRun | None:
+        return self.left.pop(0) if self.left else None
+
+    def study(self) -> Study:
+        return Study(self.url, self.sweep, self.choose)
+
+    def grow(self, *runs: GridRun | None) -> list[int]:
+        return self.store.grow(self.sweep_id, self.sweep, [run for run in runs if run])
+
+    def add(self, number: int) -> list[int]:
+        """Add the next runs."""
+        return self.grow(*(self.choose() for _ in range(number)))
+
+    def train(self, run_id: int, outcome: str | None, *rewards: float) -> None:
+        """An attempt that validates every 8 steps, and ends as it is told or not at all."""
+        claim = begin(self.store, run_id)
+        write(self.store, claim, *(eval_record(8 * place, reward) for place, reward in enumerate(rewards)))
+        match outcome:
+            case "collapsed":
+                end = FinishRecord("collapsed", HORIZON, "half", collapse_step=24, collapse_step_lo=16, collapse_sync=3)
+                write(self.store, claim, end)
+            case "stable" | "degraded":
+                write(self.store, claim, FinishRecord(outcome, HORIZON, "half"))
+            case "failed":
+                self.store.fail(claim, "out of luck")
+
+    def put(self, run_id: int, state: str, failure: str | None = None) -> None:
+        with self.store.write() as connection:
+            connection.execute(update(Run).where(Run.id == run_id).values(state=state, failure=failure))
+
+    def mirror(self, **alarms: Any) -> None:
+        with self.study() as study:
+            study.mirror(self.store, self.sweep_id, **alarms)
+
+    def trials(self, name: str | None = None) -> list[FrozenTrial]:
+        """As any user of Optuna sees them."""
+        return seen(self.url, lambda storage: optuna.load_study(
+            study_name=name or self.sweep.name, storage=storage).get_trials())  # fmt: skip
+
+    def told(self) -> list[Told]:
+        return [
+            (trial.params, trial.state.name, trial.value, trial.user_attrs, trial.intermediate_values)
+            for trial in self.trials()
+        ]
+
+
+def alchemy(url: str) -> str:
+    """As Optuna needs it."""
+    return url.replace("postgresql://", "postgresql+psycopg://")
+
+
+def seen(url: str, look: Callable[[optuna.storages.RDBStorage], Any]) -> Any:
+    storage = optuna.storages.RDBStorage(alchemy(url))
+    try:
+        return look(storage)
+    finally:
+        storage.engine.dispose()
+
+
+def sql(url: str, *statements: str) -> None:
+    engine = create_engine_for(url)
+    with transaction(engine, write=True) as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+TABLES = [table.name for table in reversed(BaseModel.metadata.sorted_tables)]
+"""Of Optuna's, those with references to others first."""
+
+
+def lost_study(url: str) -> None:
+    seen(url, lambda storage: optuna.delete_study(study_name="demo", storage=storage))
+
+
+def lost_tables(url: str) -> None:
+    sql(url, *(f"DROP TABLE {name}" for name in TABLES), "DROP TABLE alembic_version")
+
+
+def lost_trials(url: str) -> None:
+    names = [name for name in TABLES if name.startswith("trial")]
+    sql(url, *(f"DROP TABLE {name}" for name in names))
