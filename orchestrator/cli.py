@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
 
-from orchestrator import cli_advise, cli_db, cli_doctor, cli_fit, cli_jobs, cli_launch, cli_report, cli_runs, cli_search
+from orchestrator import (
+    cli_advise,
+    cli_db,
+    cli_doctor,
+    cli_fit,
+    cli_jobs,
+    cli_launch,
+    cli_plan,
+    cli_report,
+    cli_runs,
+    cli_search,
+)
 from orchestrator.cli_import import import_file
 from orchestrator.cli_options import Database, SweepNames
 from orchestrator.cli_output import collect_all, one_of, show
@@ -111,6 +122,7 @@ def _watch(store: Store, names: list[str]) -> None:
 
 app.command("fit-laws")(exit_codes(cli_fit.fit_laws))
 app.command()(exit_codes(cli_advise.advise))
+app.command()(exit_codes(cli_plan.plan))
 app.command()(exit_codes(cli_search.search))
 
 

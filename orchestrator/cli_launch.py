@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,10 +15,13 @@ from orchestrator.cli_options import Database, Yes
 from orchestrator.errors import NothingToDo, SlurmUnavailable
 
 if TYPE_CHECKING:
-    from orchestrator.db.store import Store
+    from orchestrator.db.store import RunProgress, Store
     from orchestrator.grid import Sweep
     from orchestrator.launch import Executor
     from orchestrator.slurm.survey import Survey
+
+Refill = Callable[[list["RunProgress"]], bool]
+"""Shown how far the runs of a sweep are, adds further ones; says whether it has."""
 
 ASK_ABOVE = 100
 """``launch`` asks before it submits more runs than this."""
@@ -51,7 +55,7 @@ def launch(
     sweep = load_sweep(grid, allow_huge=allow_huge, profile=profile())
     chosen = launching.choose_executor(executor)
     if dry_run:
-        _print_plan(sweep, chosen, database_url(db))
+        print_plan(sweep, chosen, database_url(db))
         return
     if done := upgrade(database_url(db)):
         typer.echo(str(done), err=True)
@@ -97,6 +101,7 @@ def train(
     wait: bool,
     alone: bool = False,
     ends: bool = True,
+    refill: Refill | None = None,
 ) -> bool:
     """Give runs of a sweep to jobs, and stay until they have ended; on Slurm only where that is asked for.
 
@@ -110,6 +115,7 @@ def train(
         wait: On Slurm: stay, watch, and try again what may be tried again.
         alone: Whether these runs alone count, and may be tried again; else all of the sweep.
         ends: Whether the sweep ends with these runs, so that its table is shown and its end told.
+        refill: Adds further runs to the sweep while these are trained; None = there are none.
 
     Returns:
         Whether runs that count have failed.
@@ -131,25 +137,44 @@ def train(
     only = set(run_ids) if alone else None
     with show_progress(name) as show:
         if executor == "slurm":
-            launching.watch(store, sweep_id, show, _Tender(store, sweep_id, name, only))
+            launching.watch(store, sweep_id, show, _Tender(store, sweep_id, name, only, refill))
         elif executor == "debug":
             launching.run_here(store, directories.values())
         else:
-            local.run_local(store, sweep_id, directories, max_parallel or local.cores(), show)
+            more = None if refill is None else functools.partial(_further, store, sweep_id, refill)
+            local.run_local(store, sweep_id, directories, max_parallel or local.cores(), show, more)
     return _finish(store, name, sweep_id, only, ends=ends)
 
 
-class _Tender:
-    """Submits again, while somebody watches, what failed in a way that may pass."""
+def _further(
+    store: Store, sweep_id: int, refill: Refill, progress: list[RunProgress], given: Set[int]
+) -> Mapping[int, Path]:
+    """Let runs be added to a sweep, and prepare those that no job has been given."""
+    from orchestrator import launch as launching
 
-    def __init__(self, store: Store, sweep_id: int, name: str, only: set[int] | None) -> None:
+    if refill(progress):
+        progress = store.progress(sweep_id)
+    new = [run.run_id for run in progress if run.state == "pending" and run.run_id not in given]
+    if not new:
+        return {}
+    launching.place(store, sweep_id)
+    return launching.prepare(store, sweep_id, new)
+
+
+class _Tender:
+    """Submits again, while somebody watches, what failed in a way that may pass; and what is added meanwhile."""
+
+    def __init__(
+        self, store: Store, sweep_id: int, name: str, only: set[int] | None, refill: Refill | None = None
+    ) -> None:
         self._store, self._sweep_id, self._name = store, sweep_id, name
-        self._only = only
+        self._only, self._refill = only, refill
         self._said = ""
 
     def __call__(self, found: Survey) -> bool:
         try:
-            return self._submit_again(found)
+            again = self._submit_again(found)
+            return self._submit_further(found) or again
         except (NothingToDo, SlurmUnavailable) as error:  # the queue is full, or Slurm away: both pass
             if str(error) != self._said:
                 self._said = str(error)
@@ -157,7 +182,6 @@ class _Tender:
             return True
 
     def _submit_again(self, found: Survey) -> bool:
-        from orchestrator import launch as launching
         from orchestrator.slurm import dispatch
 
         dispatch.find_lost_answers(self._store, self._sweep_id, _say)
@@ -165,13 +189,30 @@ class _Tender:
         again = [run_id for run_id in again if self._only is None or run_id in self._only]
         if not again:
             return False
-        directories = launching.prepare(self._store, self._sweep_id, again)
-        dispatch.submit(self._store, self._sweep_id, self._name, directories, _say)
+        self._submit(again)
         _say(f"{len(again)} run{'s are' if len(again) > 1 else ' is'} tried again")
         return True
 
+    def _submit_further(self, found: Survey) -> bool:
+        from orchestrator import launch as launching
+        from orchestrator.slurm import dispatch
 
-def _print_plan(sweep: Sweep, executor: str, url: str) -> None:
+        if self._refill is None or not self._refill(self._store.progress(self._sweep_id)):
+            return False
+        launching.place(self._store, self._sweep_id)
+        self._submit(dispatch.settle_and_choose(self._store, self._sweep_id, found))
+        return True
+
+    def _submit(self, run_ids: Sequence[int]) -> None:
+        from orchestrator import launch as launching
+        from orchestrator.slurm import dispatch
+
+        directories = launching.prepare(self._store, self._sweep_id, run_ids)
+        dispatch.submit(self._store, self._sweep_id, self._name, directories, _say)
+
+
+def print_plan(sweep: Sweep, executor: str, url: str) -> None:
+    """Say what a launch of all runs would do, what they would cost, and what they would not tell."""
     from orchestrator import estimate, outlook
     from orchestrator.cli_output import show
     from orchestrator.report.progress import plan_view

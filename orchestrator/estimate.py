@@ -52,10 +52,13 @@ def hours(runs: Iterable[Run], paces: Mapping[str, Pace]) -> list[str]:
     return [_of_model(model, runs, paces.get(model)) for model, runs in by_model.items()]
 
 
+def run_hours(run: Run, learner_steps: float, pace: Pace | None) -> float:
+    """Hours that a run takes to train so far; its time limit where no pace is known."""
+    return run.resources.time_min / 60 if pace is None else learner_steps * pace.step_s / 3600
+
+
 def _of_model(model: str, runs: list[Run], pace: Pace | None) -> str:
-    each_h = [
-        run.resources.time_min / 60 if pace is None else run.config.horizon * pace.step_s / 3600 for run in runs
-    ]  # fmt: skip
+    each_h = [run_hours(run, run.config.horizon, pace) for run in runs]
     gpu_hours = sum(hours * run.resources.gpus for hours, run in zip(each_h, runs, strict=True))
     gpus = f", {_rounded(gpu_hours)} GPU-hours" if gpu_hours else ", no GPU"
     if pace is None:

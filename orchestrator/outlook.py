@@ -37,14 +37,20 @@ def stored_outcomes(url: str, models: Iterable[str]) -> list[Outcome]:
         return []
 
 
-def seen_by(outcomes: Iterable[Outcome], horizon: int) -> list[Seen]:
-    """Count by cell which runs collapsed within so many learner steps, and which did not."""
-    counts: dict[Place, list[int]] = defaultdict(lambda: [0, 0])
+def seen_by(outcomes: Iterable[Outcome], horizon: int, odds: float = 1.0) -> list[Seen]:
+    """Count by cell which runs collapsed within so many learner steps, and which did not.
+
+    Args:
+        outcomes: Of one group.
+        horizon: The learner steps.
+        odds: What the alarm tells that ended some, see `orchestrator.laws.design.Seen`.
+    """
+    counts: dict[Place, list[int]] = defaultdict(lambda: [0, 0, 0])
     for one in outcomes:
         collapsed = one.collapsed_by(horizon)
-        if collapsed is not None:
-            counts[one.k, one.eta][0 if collapsed else 1] += 1
-    return [Seen(k, eta, *ended) for (k, eta), ended in counts.items()]
+        if collapsed is not None or one.warned:
+            counts[one.k, one.eta][2 if collapsed is None else 0 if collapsed else 1] += 1
+    return [Seen(k, eta, collapsed, stable, warned, odds) for (k, eta), (collapsed, stable, warned) in counts.items()]
 
 
 def gaps(runs: Iterable[Run], known: Sequence[Outcome]) -> list[str]:
@@ -105,7 +111,7 @@ def _by_known(runs: Sequence[Run], known: Sequence[Outcome]) -> Iterator[str]:
     cells = sorted({(run.cell.k, run.cell.eta) for run in runs})
     etas = [eta for _, eta in cells] + [one.eta for one in seen]
     beliefs = Beliefs.before(sorted({k for k, _ in cells}), (min(etas), max(etas))).after(seen)
-    chances = [beliefs.p_collapse(k, eta) for k, eta in cells]
+    chances = beliefs.chances(cells)
     by = f"by {runs_seen:,} finished runs no cell is expected to"
     if max(chances) < SURE:
         yield f"{by} collapse (at most {100 * max(chances):.2g} % of a cell's runs); add larger eta, or train longer."

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.db.queries import Outcome
+from orchestrator.db.outcomes import Outcome
 from orchestrator.db.store import Store
 from orchestrator.grid import load_sweep
 from orchestrator.outlook import gaps, stored_outcomes

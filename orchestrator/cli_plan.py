@@ -1,0 +1,101 @@
+"""``stalesweep plan``: what designs would teach, and cost, before anything is paid for."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.cli_options import Database
+from orchestrator.cli_output import one_blas_thread, one_of, show
+
+if TYPE_CHECKING:
+    from orchestrator.grid import Sweep
+    from orchestrator.searchfile import SearchConfig
+
+GRIDS = (1, 3)
+"""Runs of each cell of the grids that are simulated beside the file's own number."""
+
+FEW = 10
+"""Simulations that are not worth a process of their own."""
+
+
+def plan(
+    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="A search file, or a grid file.")],
+    power: Annotated[
+        bool, typer.Option("--power/--no-power", help="Simulate designs; else what `launch --dry-run` says.")
+    ] = True,
+    replicates: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Runs of each cell of a grid to compare; may be repeated. Default 1 and 3."),
+    ] = None,
+    simulations: Annotated[int, typer.Option(min=2, help="Simulations of each design.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Of the simulations.")] = 0,
+    format: Annotated[str, typer.Option(help="table, markdown or json.")] = "table",
+    db: Database = None,
+) -> None:
+    """Say how well a search and full grids would know the boundary, and what they would cost; writes nothing."""
+    one_blas_thread()
+    from orchestrator.launch import choose_executor
+    from orchestrator.settings import database_url
+
+    one_of("--format", format, ("table", "markdown", "json"))
+    sweep, wanted = _load(file)
+    if power:
+        _simulate(sweep, wanted, replicates or GRIDS, simulations, seed, format, database_url(db))
+    else:
+        from orchestrator.cli_launch import print_plan
+
+        print_plan(sweep, choose_executor("auto"), database_url(db))
+
+
+def _load(file: Path) -> tuple[Sweep, SearchConfig | None]:
+    from orchestrator.grid import load_sweep
+    from orchestrator.gridfile import read_grid_file
+    from orchestrator.searchfile import load_search
+    from orchestrator.settings import profile
+
+    if "search" in read_grid_file(file).content:
+        return load_search(file, profile=profile())
+    return load_sweep(file, profile=profile()), None
+
+
+def _simulate(
+    sweep: Sweep,
+    wanted: SearchConfig | None,
+    replicates: Sequence[int],
+    simulations: int,
+    seed: int,
+    format: str,
+    url: str,
+) -> None:
+    from orchestrator.cli_runs import progress
+    from orchestrator.estimate import stored_paces
+    from orchestrator.local import cores
+    from orchestrator.outlook import stored_outcomes
+    from orchestrator.power import Plan, simulate
+    from orchestrator.report.power import power_json, power_markdown, power_view
+    from orchestrator.search import Search
+    from orchestrator.searchfile import SearchConfig
+
+    models = {run.cell.model for run in sweep.runs}
+    asked = wanted or SearchConfig(learner_steps=1)  # of a grid file: the usual target, and no search
+    known = Search(sweep, asked)
+    known.learn(stored_outcomes(url, models))
+    own = max(Counter(run.cell for run in sweep.runs).values())
+    grids = tuple(sorted({*replicates, own}))
+    plan = Plan(known, sweep, asked, wanted is not None, grids, stored_paces(url, models), seed)
+    with progress("simulating", simulations) as advance:
+        processes = min(cores(), max(1, simulations // FEW))
+        designs = simulate(plan, simulations, processes, lambda: advance(1))
+    if format == "json":
+        content = power_json(plan, designs, simulations)
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+    elif format == "markdown":
+        typer.echo(power_markdown(plan, designs, simulations))
+    else:
+        show(power_view(plan, designs, simulations))

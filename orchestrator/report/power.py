@@ -1,0 +1,149 @@
+"""What designs would know, and cost: a table with a column a design, and sentences on what it is drawn from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.costs import USUAL_EXPONENT
+from orchestrator.grid import group_name
+from orchestrator.laws.design import BEYOND, EXPONENTS
+from orchestrator.power import Design, Known, Plan, Spread
+from orchestrator.report.files import markdown_row
+from orchestrator.report.numbers import short
+
+NAMES = {"exponent": "exponent a, ±", "constant": "constant C, factor"}
+
+
+def power_view(plan: Plan, designs: Sequence[Design], simulations: int) -> RenderableType:
+    """The table and the sentences, for a terminal."""
+    heading, *rows = _rows(plan, designs)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for at, name in enumerate(heading):
+        table.add_column(name, justify="right" if at else "left")
+    for row in rows:
+        table.add_row(*row)
+    return Group(table, *(Text(sentence) for sentence in _sentences(plan, designs, simulations)))
+
+
+def power_markdown(plan: Plan, designs: Sequence[Design], simulations: int) -> str:
+    """The same as Markdown."""
+    heading, *rows = _rows(plan, designs)
+    lines = [markdown_row(heading), markdown_row(["---"] * len(heading)), *map(markdown_row, rows)]
+    return "\n".join([*lines, "", "\n".join(_sentences(plan, designs, simulations))])
+
+
+def power_json(plan: Plan, designs: Sequence[Design], simulations: int) -> dict[str, Any]:
+    """The same as plain Python, half-widths of logarithms as they are."""
+    return {
+        "simulations": simulations,
+        "seed": plan.seed,
+        "confidence": plan.wanted.confidence,
+        "stored_runs": {group_name(*group): len(ended) for group, ended in plan.known.ended.items()},
+        "step_s": {model: pace.step_s for model, pace in plan.paces.items()},
+        "designs": [_design_json(one) for one in designs],
+        "notes": _sentences(plan, designs, simulations),
+    }
+
+
+def _design_json(design: Design) -> dict[str, Any]:
+    return {**dataclasses.asdict(design), "known": [_known_json(known) for known in design.known]}
+
+
+def _known_json(known: Known) -> dict[str, Any]:
+    answer = known.answer
+    which = {"group": answer.group, "quantity": answer.quantity, "k": answer.k}
+    rest = {field.name: getattr(known, field.name) for field in dataclasses.fields(known)[1:]}
+    return {**which, **rest, "half_width": known.half_width and dataclasses.asdict(known.half_width)}
+
+
+def _rows(plan: Plan, designs: Sequence[Design]) -> list[list[str]]:
+    """A row of headings, then a row for each thing that is said of every design."""
+
+    def row(name: str, text: Callable[[Design], str]) -> list[str]:
+        return [name, *map(text, designs)]
+
+    at_most = ", at most" if _limited(plan) else ""
+    rows = [
+        row("median (nine in ten)", lambda one: one.name),
+        row("new runs", lambda one: _counts(one.runs)),
+        row("learner steps", lambda one: _counts(one.learner_steps)),
+        row(f"hours of runs{at_most}", lambda one: _hours(one.hours)),
+    ]
+    if any(one.gpu_hours.most for one in designs):
+        rows.append(row(f"GPU-hours{at_most}", lambda one: _hours(one.gpu_hours)))
+    several = len(plan.known.ended) > 1
+    for of_designs in zip(*(one.known for one in designs), strict=True):
+        answer = of_designs[0].answer
+        name = NAMES.get(answer.quantity, f"η_max at k = {answer.k}, factor")
+        rows.append([f"{answer.group}: {name}" if several else name, *map(_width, of_designs)])
+    rows.append(row("all known that is wanted", lambda one: f"{100 * one.reached:.0f} %"))
+    rows.append(row("intervals that held the truth", lambda one: f"{100 * one.held:.0f} %"))
+    return rows
+
+
+def _counts(spread: Spread) -> str:
+    low, high = f"{spread.median:,.0f}", f"{spread.most:,.0f}"
+    return low if low == high else f"{low} ({high})"
+
+
+def _hours(spread: Spread) -> str:
+    return f"{short(spread.median)} ({short(spread.most)})"
+
+
+def _width(known: Known) -> str:
+    if known.half_width is None:
+        return "–"
+    low, high = known.half_width.median, known.half_width.most
+    if known.answer.quantity != "exponent":
+        low, high = math.exp(low), math.exp(high)
+    return f"{low:.3g} ({high:.3g})"
+
+
+def _limited(plan: Plan) -> bool:
+    return any(run.cell.model not in plan.paces for run in plan.sweep.runs)
+
+
+def _sentences(plan: Plan, designs: Sequence[Design], simulations: int) -> list[str]:
+    """What the table is drawn from."""
+    said = [
+        f"{simulations} simulations of each design, seed {plan.seed}: medians; in brackets what nine in ten keep to.",
+        f"Half-widths of {100 * plan.wanted.confidence:g} % intervals, where the range of eta holds the boundary.",
+    ]
+    for group, ended in plan.known.ended.items():
+        said.append(f"{group_name(*group)}: {_basis(len(ended), sum(one.collapse_step is not None for one in ended))}")
+    outside = [known for known in designs[0].known if known.answer.quantity == "eta_max" and known.in_range < 1]
+    if outside:
+        shares = ", ".join(f"{100 * one.in_range:.0f} % at {_place(plan, one)}" for one in outside)
+        said.append(f"The range of eta holds the boundary in so many simulations: {shares}.")
+    for model in dict.fromkeys(run.cell.model for run in plan.sweep.runs):
+        by = "at most, by time limits"
+        if pace := plan.paces.get(model):
+            by = f"at {pace.step_s:.3g} s a learner step, the pace of {pace.runs:,} finished runs"
+        said.append(f"{model}: hours {by}.")
+    if plan.searched and plan.wanted.early_stops.predicted:
+        said.append("Runs that a predicted collapse would end early are simulated whole, so a search may cost less.")
+    return [*said, "Nothing was written."]
+
+
+def _basis(runs: int, collapsed: int) -> str:
+    if not runs:
+        return (
+            f"no run of these settings is stored, so boundaries up to {BEYOND:g} times outside the range of eta, "
+            f"exponents from {EXPONENTS[0]:g} to {EXPONENTS[1]:g} and any steepness are simulated, and T* at half of "
+            "the horizon. A few stored runs narrow this."
+        )
+    steps = f"as of {collapsed} that collapsed, in eta^-{USUAL_EXPONENT:g}" if collapsed else "at half of the horizon"
+    return f"simulated from what {runs:,} stored run{'s' if runs > 1 else ''} of these settings leave open, T* {steps}."
+
+
+def _place(plan: Plan, known: Known) -> str:
+    answer = known.answer
+    return f"{answer.group}, k={answer.k}" if len(plan.known.ended) > 1 else f"k={answer.k}"
