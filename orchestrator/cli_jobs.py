@@ -145,7 +145,7 @@ def retry(
     wait: Annotated[bool, typer.Option("--wait", help="Slurm: stay and watch.")] = False,
     db: Database = None,
 ) -> None:
-    """Train runs again that failed, were lost, cancelled or left over: these and no others, whatever they failed of."""
+    """Train runs again that failed, were lost, cancelled or left over, or with -s stopped were stopped: no others."""
     from orchestrator.launch import choose_executor
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as in `launch`
@@ -156,11 +156,13 @@ def retry(
         for sweep_id, name in _sweeps(wanted).items():
             free |= _free(store, sweep_id, name)
         runs = [run for run in selected(store, sel, state) if run.source == "grid"]
-        again = [run for run in runs if run.run_id in free]
-        _print_left_out(runs, free)
+        stopped = {run.run_id for run in runs if run.state == "stopped"} if "stopped" in (state or ()) else set[int]()
+        again = [run for run in runs if run.run_id in free | stopped]
+        _print_left_out([run for run in runs if run not in again], free)
         if not again:
             raise NothingToDo("nothing to try again")
         confirm(f"Train {count(len(again), 'run')} again on {chosen}?", yes=yes or len(again) <= ASK_ABOVE)
+        store.set_pending(stopped)
         failed = False
         for sweep_id, name in _sweeps(again).items():
             run_ids = [run.run_id for run in again if run.sweep_id == sweep_id]
@@ -186,7 +188,9 @@ def _free(store: Store, sweep_id: int, name: str) -> set[int]:
 
 
 def _print_left_out(runs: Sequence[SelectedRun], free: set[int]) -> None:
-    finished = sum(run.finished for run in runs)
+    if stopped := sum(run.state == "stopped" for run in runs):
+        typer.echo(f"{count(stopped, 'run')} stopped early on purpose: left alone; -s stopped trains on", err=True)
+    finished = sum(run.finished and run.state != "stopped" for run in runs)
     if finished:
         typer.echo(f"{count(finished, 'run')} finished: nothing to try again", err=True)
     if taken := sum(not run.finished and run.run_id not in free for run in runs):

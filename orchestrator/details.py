@@ -36,8 +36,9 @@ def run_details(store: Store, run_id: int) -> dict[str, Any]:
     files = _files(directory)
     return {
         "run": run["id"],
-        **{name: run[name] for name in ("sweep", "source", "model", "k", "eta", "axes", "seed", "state", "failure")},
-        **{name: run[name] for name in ("horizon", "learner_steps", "sync", "reward", "val_reward", *_RESULT)},
+        **{name: run[name] for name in ("sweep", "source", "model", "k", "eta", "axes", "seed")},
+        **{name: run[name] for name in ("state", "failure", "failure_class", "horizon", "learner_steps")},
+        **{name: run[name] for name in ("sync", "reward", "val_reward", *_RESULT)},
         "wall_s": sum(attempt["duration_s"] for attempt in attempts),
         "updated_at": run["updated_at"],
         **{name: run[name] for name in _CODE},

@@ -11,16 +11,17 @@ from orchestrator.errors import StoreError, UsageError
 log = logging.getLogger(__name__)
 
 
-def tell_end(store: AttemptStore, sweep: str) -> None:
+def tell_end(store: AttemptStore, sweep: str, *, searched: bool = False) -> None:
     """Tell the user's webhook if a sweep has ended and nobody has told it. Never fails, and may take half a minute.
 
     Args:
         store: The results database.
         sweep: The sweep's name.
+        searched: Whether it is a search that has ended, see `AttemptStore.claim_end`.
     """
     try:
         url = webhook.chosen()
-        if url is None or (states := store.claim_end(sweep)) is None:
+        if url is None or (states := store.claim_end(sweep, searched=searched)) is None:
             return
         ended = ", ".join(f"{count} {state}" for state, count in states.items())
         text = f"stalesweep: sweep {sweep} has ended: {ended}"

@@ -1,4 +1,4 @@
-"""What an adaptive search knows: a table of η_max by k, and what it has cost."""
+"""What an adaptive search knows: a table of η_max by k and of its law, and what it has cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ STANDINGS = {
     "above": "no boundary in this range: above it",
     "below": "no boundary in this range: below it",
     "open": "not known well enough",
+    "unasked": "",
 }
+
+HEADINGS = {"eta_max": "η_max at k={k}", "exponent": "exponent a of η_max = C·k^−a", "constant": "constant C"}
 
 
 def answers_view(answers: Sequence[Answer], confidence: float, ending: str) -> RenderableType:
@@ -32,13 +35,12 @@ def answers_view(answers: Sequence[Answer], confidence: float, ending: str) -> R
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     several = len({answer.group for answer in answers}) > 1
-    headings = [*(["model"] if several else []), "k", "η_max", f"{100 * confidence:g} % interval", "", "runs"]
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading in ("k", "runs") else "left")
+    for heading in [*(["model"] if several else []), "", "estimate", f"{100 * confidence:g} % interval", "", "runs"]:
+        table.add_column(heading, justify="right" if heading == "runs" else "left")
     for answer in answers:
         low, high = answer.interval
-        cells = [str(answer.k), short(answer.eta_max), f"{short(low)} to {short(high)}", STANDINGS[answer.standing]]
-        table.add_row(*([answer.group] if several else []), *cells, str(answer.runs))
+        cells = [HEADINGS[answer.quantity].format(k=answer.k), short(answer.estimate), f"{short(low)} to {short(high)}"]
+        table.add_row(*([answer.group] if several else []), *cells, STANDINGS[answer.standing], str(answer.runs))
     return Group(table, Text(ending))
 
 

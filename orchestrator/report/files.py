@@ -73,8 +73,8 @@ def markdown(laws: Laws) -> str:
         for heading, about, rows in _tables(model):
             lines += [f"### {_markdown(heading)}", ""]
             lines += [_markdown(about), ""] if about else []
-            lines += [_markdown_row(rows[0]), _markdown_row(["---"] * len(rows[0]))]
-            lines += [*map(_markdown_row, rows[1:]), ""]
+            lines += [markdown_row(rows[0]), markdown_row(["---"] * len(rows[0]))]
+            lines += [*map(markdown_row, rows[1:]), ""]
         lines += _markdown_list("What the fit says", [*verdicts(model), *predicted.missing(model)])
         lines += _markdown_list("What to know, and what to run next", model.warnings)
     for comparison in laws.comparisons:
@@ -133,7 +133,8 @@ def _markdown_list(heading: str, sentences: Iterable[str]) -> list[str]:
     return [f"### {heading}", "", *items, ""] if items else []
 
 
-def _markdown_row(texts: Sequence[str]) -> str:
+def markdown_row(texts: Sequence[str]) -> str:
+    """A row of a table, or the line of ``---`` below its headings."""
     return f"| {' | '.join(text if text == '---' else _markdown(text) for text in texts)} |"
 
 

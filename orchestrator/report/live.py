@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.live import Live
 
-from orchestrator.db.models import RESULT_STATES
+from orchestrator.db.models import DECIDED_STATES
 from orchestrator.db.store import RunProgress
 from orchestrator.report.progress import progress_view, run_line, summary_line
 from orchestrator.track import SweepStatus, sweep_status
+
+_ENDED = (*DECIDED_STATES, "failed", "lost", "cancelled")
 
 Show = Callable[[list[RunProgress]], None]
 
@@ -36,7 +38,7 @@ class _Lines:
 
     def __call__(self, progress: list[RunProgress]) -> None:
         status = sweep_status(self._name, progress)
-        over = {run.run_id: run for run in status.runs if run.state in (*RESULT_STATES, "failed", "lost", "cancelled")}
+        over = {run.run_id: run for run in status.runs if run.state in _ENDED}
         new = over.keys() - (self._ended or set())
         if self._ended is not None:
             for run_id in sorted(new):

@@ -90,7 +90,7 @@ def write_page(text: str, path: Path) -> None:
     write_whole(path, text.encode())
 
 
-_STATES = ("collapsed", "degraded", "stable", "failed", "lost", "cancelled", "running", "queued", "pending")
+_STATES = ("collapsed", "degraded", "stable", "stopped", "failed", "lost", "cancelled", "running", "queued", "pending")
 
 
 def _models(store: Store, laws: Laws, runs: pd.DataFrame) -> list[dict[str, Any]]:

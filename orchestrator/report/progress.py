@@ -21,7 +21,11 @@ from orchestrator.track import CellStatus, SweepStatus
 _LISTED = 20
 """So many failed runs, and silent ones, are named."""
 
-_STYLES = {"collapsed": "red", "degraded": "yellow", "stable": "green", "failed": "magenta", "lost": "magenta"}
+STYLES = {
+    "collapsed": "red", "degraded": "yellow", "stable": "green", "failed": "magenta", "lost": "magenta",
+    "stopped": "blue",
+}  # fmt: skip
+"""The colour of each state that has one."""
 
 
 def progress_view(status: SweepStatus) -> RenderableType:
@@ -35,11 +39,15 @@ def progress_view(status: SweepStatus) -> RenderableType:
         parts += [Text(f"{status.name} · {heading}", style="bold"), _PhaseTable(cells)]
     parts.append(_bar(status))
     failed = [f"run {run.run_id} ({run_label(run)}) {_ended(run)}: {run.failure}" for run in status.failures]
+    stopped = [
+        f"run {run.run_id} ({run_label(run)}) stopped early{_known(run)}: {run.failure}" for run in status.stopped
+    ]
     silent = [
         f"run {run.run_id} ({run_label(run)}) has not been heard of for {run.heartbeat_age_s:.0f} s"
         for run in status.silent
     ]
     parts += [Text(line, style="magenta") for line in _first(failed)]
+    parts += [Text(line, style="blue") for line in _first(stopped)]
     parts += [Text(line, style="yellow") for line in [*_first(silent), *_waiting(status)]]
     again = Counter[str]()
     for classes in status.interruptions.values():
@@ -51,8 +59,11 @@ def progress_view(status: SweepStatus) -> RenderableType:
 
 
 def _ended(run: RunProgress) -> str:
-    known = f" ({_spaced(run.failure_class)})" if run.failure_class else ""
-    return f"{run.state}{known}" + (f" after {run.attempts} attempts" if run.attempts > 1 else "")
+    return f"{run.state}{_known(run)}" + (f" after {run.attempts} attempts" if run.attempts > 1 else "")
+
+
+def _known(run: RunProgress) -> str:
+    return f" ({_spaced(run.failure_class)})" if run.failure_class else ""
 
 
 def _spaced(name: str) -> str:
@@ -113,7 +124,7 @@ def summary_line(status: SweepStatus) -> str:
 
 _OTHER_STATES = {
     "running": "running", "queued": "waiting", "pending": "not submitted", "failed": "failed", "lost": "lost",
-    "cancelled": "cancelled", "unknown": "not known",
+    "stopped": "stopped early", "cancelled": "cancelled", "unknown": "not known",
 }  # fmt: skip
 
 
@@ -184,13 +195,13 @@ def _cell_text(cell: CellStatus) -> Text:
             detail = f", T* {cell.collapse_step:g}"
         elif state == "running" and cell.leader:
             detail = f", sync {_sync(cell.leader)}{_left(cell.eta_s)}"
-        text.append(f"{count} {_word(state)}{detail}\n", style=_STYLES.get(state, ""))
+        text.append(f"{count} {_word(state)}{detail}\n", style=STYLES.get(state, ""))
     text.rstrip()
     return text
 
 
 def _run_text(run: RunProgress, eta_s: float | None) -> Text:
-    style = _STYLES.get(run.state, "")
+    style = STYLES.get(run.state, "")
     if run.state == "running":
         reward = run.val_reward if run.val_reward is not None else run.reward
         measured = "" if reward is None else f" · reward {reward:.2f}"

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 from rich.text import Text
 
-_STYLES = {"collapsed": "red", "degraded": "yellow", "stable": "green", "failed": "magenta", "lost": "magenta"}
+from orchestrator.report.progress import STYLES
+
 _LABEL = 13
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)\.pt")
 _JOURNAL = re.compile(r"attempt-(\d+)\.(journal|diff)")
@@ -32,7 +33,7 @@ def run_page(details: dict[str, Any], width: int) -> Text:
     page = Text()
     page.append(f"run {details['run']}", style="bold")
     page.append(f" · sweep {details['sweep']} · {point}\n\n")
-    _append(page, _summary(details), width, style=_STYLES.get(details["state"], ""))
+    _append(page, _summary(details), width, style=STYLES.get(details["state"], ""))
     for heading, block in _blocks(details):
         page.append(f"\n{heading}\n", style="bold")
         for name, value in block.items():
@@ -100,13 +101,19 @@ def _state(run: dict[str, Any]) -> str:
     detector = f" (detector {run['collapse_detector']})" if run["collapse_detector"] else ""
     match run["state"]:
         case "collapsed":
-            alive = "" if run["collapse_step_lo"] is None else f", last seen alive at {run['collapse_step_lo']}"
             sync = "" if run["collapse_sync"] is None else f", weight sync {run['collapse_sync']}"
-            return f"collapsed at learner step T* = {run['collapse_step']}{alive}{sync}{detector}"
+            return f"collapsed at learner step T* = {run['collapse_step']}{_alive(run)}{sync}{detector}"
         case "stable" | "degraded":
             return f"{run['state']}: no collapse within {run['horizon']:,} learner steps{detector}"
+        case "stopped":
+            why = f" ({run['failure_class'].replace('_', ' ')})" if run["failure_class"] else ""
+            return f"stopped early{why}: {run['failure'] or 'nobody said why'}{_alive(run)}"
         case state:
             return f"{state}: {run['failure']}" if run["failure"] else str(state)
+
+
+def _alive(run: dict[str, Any]) -> str:
+    return "" if run["collapse_step_lo"] is None else f", last seen alive at {run['collapse_step_lo']}"
 
 
 def _blocks(run: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:

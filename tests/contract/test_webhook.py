@@ -159,7 +159,7 @@ def test_nothing_fails_and_nothing_shows_it(
 def test_a_database_that_is_away_is_left_alone(
     jobs: MakeJobs, hook: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         raise StoreUnavailable("gone fishing")
 
     monkeypatch.setattr(Store, "claim_end", away)
