@@ -127,5 +127,7 @@ def test_launched_again_all_are_as_if_nothing_had_happened(story: Story, referen
 def test_a_real_time_limit_is_survived(story: Story, reference: Results) -> None:
     story.timed.wait_for_jobs()
     assert story.timed.status()[0]["state"] in RESULT_STATES
-    assert [attempt[1] for attempt in story.timed.attempts(1)] == ["time_limit", None]
+    *cut, last = [failure_class for _, failure_class, _ in story.timed.attempts(1)]
+    assert set(cut) == {"time_limit"}  # a slow machine may meet it again
+    assert last is None
     story.timed.assert_whole(reference)
