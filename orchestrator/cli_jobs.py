@@ -151,11 +151,11 @@ def retry(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as in `launch`
     chosen = choose_executor(executor)
     with open_store(db) as store:
-        wanted = [run for run in selected(store, sel, None) if run.source == "grid"]
+        wanted = [run for run in selected(store, sel, None) if run.source != "import"]
         free: set[int] = set()
         for sweep_id, name in _sweeps(wanted).items():
             free |= _free(store, sweep_id, name)
-        runs = [run for run in selected(store, sel, state) if run.source == "grid"]
+        runs = [run for run in selected(store, sel, state) if run.source != "import"]
         stopped = {run.run_id for run in runs if run.state == "stopped"} if "stopped" in (state or ()) else set[int]()
         again = [run for run in runs if run.run_id in free | stopped]
         _print_left_out([run for run in runs if run not in again], free)

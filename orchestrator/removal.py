@@ -146,7 +146,7 @@ def summary(plan: Plan) -> list[str]:
     lines.append(f"with {rows.attempts:,} attempts, {rows.syncs:,} weight syncs, {rows.evaluations:,} evaluations")
     folders = sum(len(paths) for paths in plan.directories.values())
     lines.append(f"and {folders:,} run directories, {plan.size / 1e6:,.1f} MB")
-    if any(run.source == "grid" for run in plan.runs):
+    if any(run.source != "import" for run in plan.runs):
         lines.append("Their configs stay: `stalesweep launch` of their grid trains them again, from the start.")
     return lines
 

@@ -1,4 +1,4 @@
-"""Runs that were ended early on purpose: one more state, and two classes that say why."""
+"""Runs that were ended early on purpose: one more state, and two classes that say why. Searches are told from grids."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,6 +14,7 @@ CLASSES = (
     "'killed', 'cancelled', 'never_began', 'forgotten', 'stopped', 'lost'"
 )
 WIDER = (
+    ("sweep", "source", "'grid', 'import'", "'grid', 'search', 'import'"),
     ("run", "state", STATES, f"{STATES}, 'stopped'"),
     ("run", "failure_class", CLASSES, f"{CLASSES}, 'predicted_collapse', 'decided'"),
     ("attempt", "failure_class", CLASSES, f"{CLASSES}, 'predicted_collapse', 'decided'"),
@@ -24,7 +25,16 @@ WIDER = (
 def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         _widen_in_sqlite()
-        return
+    else:
+        _widen()
+    # A grid file cannot have this section.
+    op.execute(
+        "UPDATE sweep SET source = 'search' "
+        "WHERE source = 'grid' AND (grid_text LIKE 'search:%' OR grid_text LIKE '%\nsearch:%')"
+    )
+
+
+def _widen() -> None:
     for table, column, _, wider in WIDER:
         op.execute(f"ALTER TABLE {table} DROP CONSTRAINT ck_{table}_{column}")
         op.execute(f"ALTER TABLE {table} ADD CONSTRAINT ck_{table}_{column} CHECK ({column} IN ({wider}))")

@@ -48,8 +48,8 @@ FAILURE_CLASSES = (
 """Why an attempt ended before its run's end; docs/slurm.md says what each means, and whether it is tried again."""
 
 
-SOURCES = ("grid", "import")
-"""Where a sweep's runs come from: trained from a grid file, or read from a file of results."""
+SOURCES = ("grid", "search", "import")
+"""Where a sweep's runs come from: all those of a grid file, those that a search chose, or a file of results."""
 
 
 def _one_of(column: str, values: tuple[str, ...]) -> str:

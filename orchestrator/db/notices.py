@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, exists, func, not_, or_, select, update
+from sqlalchemy import Connection, exists, func, select, update
 
 from orchestrator.db.models import RUN_STATES, Cell, Run, Sweep
 from orchestrator.db.types import now
 
 _GOING = ("pending", "queued", "running")
 
-_OF_A_SEARCH = or_(Sweep.grid_text.startswith("search:"), Sweep.grid_text.contains("\nsearch:"))
-"""SQL condition: the sweep is of a search file, which a grid file cannot be taken for."""
-
 
 def claim(connection: Connection, sweep: str, *, searched: bool) -> dict[str, int] | None:
     """Claim to tell a sweep's end, see `orchestrator.db.attempt_store.AttemptStore.claim_end`."""
     going = exists().where(Cell.sweep_id == Sweep.id, Run.cell_id == Cell.id, Run.state.in_(_GOING))
-    untold: list[ColumnElement[bool]] = [Sweep.name == sweep, Sweep.source == "grid", Sweep.notified_at.is_(None)]
-    if not searched:
-        untold.append(not_(_OF_A_SEARCH))  # all of its runs may have ended, and the next be chosen yet
+    # All runs of a search may have ended, and the next be chosen yet.
+    told = ("grid", "search") if searched else ("grid",)
+    untold = Sweep.name == sweep, Sweep.source.in_(told), Sweep.notified_at.is_(None)
     claimed = connection.execute(update(Sweep).where(*untold, ~going).values(notified_at=now()))
     if not claimed.rowcount:
         return None

@@ -213,7 +213,7 @@ def _run_folders(connection: Connection, *conditions: ColumnElement[bool]) -> li
         .join(Cell, Cell.id == Run.cell_id)
         .join(Sweep)
         .outerjoin(Attempt, Attempt.run_id == Run.id)
-        .where(Sweep.source == "grid", UNFINISHED, *conditions)
+        .where(Sweep.source != "import", UNFINISHED, *conditions)
         .order_by(Sweep.id, Cell.position, Run.id, Attempt.number)
     )
     found: dict[int, RunFolder] = {}

@@ -24,7 +24,7 @@ CellKey = tuple[str, int, float, str]
 
 def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
     """Store a sweep, see `orchestrator.db.store.Store.register`."""
-    new = _insert_sweep(connection, sweep)
+    new = _insert_sweep(connection, sweep, "grid")
     stored = _stored_sweep(connection, sweep)
     if stored.digest != sweep.digest:
         difference = _difference(stored.grid_text, sweep)
@@ -36,7 +36,7 @@ def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
         _refuse_changes(connection, stored.id, sweep, difference)
     elif stored.grid_text == sweep.text and new is None:
         return int(stored.id)
-    connection.execute(update(Sweep).where(Sweep.id == stored.id).values(digest=sweep.digest, grid_text=sweep.text))
+    _update_sweep(connection, stored.id, sweep, "grid")
     cells = _insert_cells(connection, stored.id, sweep)
     _insert_runs(connection, stored.id, cells, sweep)
     if new is None:
@@ -46,11 +46,11 @@ def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
 
 def begin(connection: Connection, sweep: GridSweep) -> int:
     """Store a sweep without runs, see `orchestrator.db.store.Store.begin`."""
-    _insert_sweep(connection, sweep)
+    _insert_sweep(connection, sweep, "search")
     stored = _stored_sweep(connection, sweep)
     if stored.digest != sweep.digest:
         _refuse_changes(connection, stored.id, sweep, _difference(stored.grid_text, sweep))
-    connection.execute(update(Sweep).where(Sweep.id == stored.id).values(digest=sweep.digest, grid_text=sweep.text))
+    _update_sweep(connection, stored.id, sweep, "search")
     return int(stored.id)
 
 
@@ -69,16 +69,21 @@ def grow(connection: Connection, sweep_id: int, sweep: GridSweep, chosen: Collec
     return [run_id for model, k, eta, axes, seed, run_id in rows if ((model, k, eta, axes), seed) in chosen]
 
 
-def _insert_sweep(connection: Connection, sweep: GridSweep) -> int | None:
+def _insert_sweep(connection: Connection, sweep: GridSweep, source: str) -> int | None:
     """The sweep's id; None where its name is stored already."""
     insert_ignoring = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     new: int | None = connection.execute(
         insert_ignoring(Sweep)
-        .values(name=sweep.name, digest=sweep.digest, grid_text=sweep.text, created_at=now())
+        .values(name=sweep.name, source=source, digest=sweep.digest, grid_text=sweep.text, created_at=now())
         .on_conflict_do_nothing()
         .returning(Sweep.id)
     ).scalar()
     return new
+
+
+def _update_sweep(connection: Connection, sweep_id: int, sweep: GridSweep, source: str) -> None:
+    values = {"source": source, "digest": sweep.digest, "grid_text": sweep.text}
+    connection.execute(update(Sweep).where(Sweep.id == sweep_id).values(values))
 
 
 def _stored_sweep(connection: Connection, sweep: GridSweep) -> Any:
@@ -86,7 +91,7 @@ def _stored_sweep(connection: Connection, sweep: GridSweep) -> Any:
     stored = connection.execute(
         select(Sweep.id, Sweep.digest, Sweep.grid_text, Sweep.source).where(Sweep.name == sweep.name).with_for_update()
     ).one()
-    if stored.source != "grid":
+    if stored.source == "import":
         raise SweepConflict(
             f"sweep {sweep.name!r} holds imported runs, which cannot be trained: give this grid another name"
         )

@@ -224,6 +224,20 @@ def test_constraints_are_widened_for_who_has_the_file_open(without_stops: Path) 
         assert other.execute("PRAGMA writable_schema").fetchall() == [(0,)]
 
 
+def test_searches_are_told_from_grids(url: str) -> None:
+    frozen.restore("0004", url)
+    engine = create_engine_for(url)
+    with transaction(engine, write=True) as connection:
+        ids = connection.scalars(text("SELECT id FROM sweep ORDER BY id")).all()
+        rename = text("UPDATE sweep SET grid_text = :text WHERE id = :id")
+        connection.execute(rename, {"id": ids[0], "text": "grid: {}\n# search: it\nsearch:\n  learner_steps: 100\n"})
+        connection.execute(rename, {"id": ids[1], "text": "grid: {}\n# search: it\nname: search\n"})
+    schema.upgrade(url)
+    with transaction(engine, write=False) as connection:
+        assert connection.scalars(text("SELECT source FROM sweep ORDER BY id")).all() == ["search", "grid"]
+    engine.dispose()
+
+
 def test_a_table_that_was_changed_by_hand_is_named_and_all_stays(without_stops: Path) -> None:
     with closing(sqlite3.connect(without_stops)) as connection, connection:
         connection.execute("PRAGMA writable_schema = ON")

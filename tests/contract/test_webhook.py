@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,26 @@ def test_a_sweep_that_is_launched_again_ends_again(jobs: MakeJobs, hook: Receive
     CliRunner().invoke(app, ["cancel", "demo"])
     train(made, 1, 2)
     assert [message["states"] for message in hook.messages] == [{"cancelled": 2}, {"collapsed": 2}]
+
+
+def test_a_search_ends_when_it_says_so(jobs: MakeJobs, hook: Receiver) -> None:
+    made = jobs(2)
+    with Store(made.url) as store:
+        store.begin(made.sweep)
+        train(made, 1, 2)  # all runs that it has chosen so far
+        assert CliRunner().invoke(app, ["status"]).exit_code == 0
+        assert hook.contacts == 0
+        notifying.tell_end(store, "demo", searched=True)
+    assert hook.messages == [told()]
+
+
+def test_a_search_that_was_launched_as_a_grid_ends_with_its_runs(jobs: MakeJobs, hook: Receiver) -> None:
+    made = jobs(2)
+    with Store(made.url) as store:
+        store.begin(replace(made.sweep, text="search: {}\n" + made.sweep.text))
+        store.register(made.sweep)
+    train(made, 1, 2)
+    assert hook.messages == [told()]
 
 
 def test_a_sweep_that_goes_on_has_not_ended(jobs: MakeJobs, hook: Receiver) -> None:
