@@ -1,5 +1,7 @@
 """Runs that were ended early on purpose: one more state, and two classes that say why. Searches are told from grids."""
 
+import re
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -23,10 +25,14 @@ WIDER = (
 
 
 def upgrade() -> None:
-    if op.get_bind().dialect.name == "sqlite":
-        _widen_in_sqlite()
-    else:
-        _widen()
+    for table in dict.fromkeys(table for table, *_ in WIDER):
+        checks = [(column, narrower, wider) for of, column, narrower, wider in WIDER if of == table]
+        if op.get_bind().dialect.name == "sqlite":
+            _write_anew(table, [(_check(column, old), _check(column, new)) for column, old, new in checks])
+            continue
+        for column, _, wider in checks:
+            op.execute(f"ALTER TABLE {table} DROP CONSTRAINT ck_{table}_{column}")
+            op.execute(f"ALTER TABLE {table} ADD CONSTRAINT ck_{table}_{column} {_check(column, wider)}")
     # A grid file cannot have this section.
     op.execute(
         "UPDATE sweep SET source = 'search' "
@@ -34,32 +40,31 @@ def upgrade() -> None:
     )
 
 
-def _widen() -> None:
-    for table, column, _, wider in WIDER:
-        op.execute(f"ALTER TABLE {table} DROP CONSTRAINT ck_{table}_{column}")
-        op.execute(f"ALTER TABLE {table} ADD CONSTRAINT ck_{table}_{column} CHECK ({column} IN ({wider}))")
+def _check(column: str, values: str) -> str:
+    return f"CHECK ({column} IN ({values}))"
 
 
-def _widen_in_sqlite() -> None:
-    # SQLite cannot change a constraint, nor write a table anew that others refer to. What it allows is to edit the text
-    # of one where no row has to change for it: https://www.sqlite.org/lang_altertable.html, "Making Other Kinds Of
-    # Table Schema Changes". A wider CHECK holds for every row that the narrower one held for.
+def _write_anew(table: str, changes: list[tuple[str, str]]) -> None:
+    # SQLite cannot change a constraint: https://www.sqlite.org/lang_altertable.html, "Making Other Kinds Of Table
+    # Schema Changes". Editing the table's text would be quicker, but SQLite as macOS builds it lets nobody do that.
+    # Foreign keys are off, see `orchestrator.db.schema`: who refers to the table waits for what takes its name.
     connection = op.get_bind()
-    version = connection.scalar(sa.text("PRAGMA schema_version"))
-    connection.exec_driver_sql("PRAGMA writable_schema = ON")
-    for table, column, narrower, wider in WIDER:
-        found = f"CHECK ({column} IN ({narrower}))"
-        edited = connection.execute(
-            sa.text(
-                "UPDATE sqlite_master SET sql = replace(sql, :found, :wanted) "
-                "WHERE type = 'table' AND name = :name AND instr(sql, :found)"
-            ),
-            {"found": found, "wanted": f"CHECK ({column} IN ({wider}))", "name": table},
-        )
-        if edited.rowcount != 1:
-            raise SchemaError(f"table {table} was changed by hand: put back {found} there, then upgrade again")
-    connection.exec_driver_sql(f"PRAGMA schema_version = {version + 1}")  # other connections read the text anew
-    connection.exec_driver_sql("PRAGMA writable_schema = RESET")  # and so does this one
+    found = "SELECT sql FROM sqlite_master WHERE tbl_name = :table AND sql IS NOT NULL AND type"
+    text = connection.execute(sa.text(f"{found} = 'table'"), {"table": table}).scalar_one()
+    others = connection.scalars(sa.text(f"{found} != 'table'"), {"table": table}).all()
+    for before, after in changes:
+        if before not in text:
+            raise SchemaError(f"table {table} was changed by hand: put back {before} there, then upgrade again")
+        text = text.replace(before, after)
+    made = connection.execute(sa.text("PRAGMA legacy_alter_table")).scalar_one()
+    connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")  # else views of the table are in the way
+    connection.exec_driver_sql(re.sub(rf'\ACREATE TABLE "?{table}"?', f"CREATE TABLE new_{table}", text))
+    connection.exec_driver_sql(f"INSERT INTO new_{table} SELECT * FROM {table}")
+    connection.exec_driver_sql(f"DROP TABLE {table}")
+    connection.exec_driver_sql(f"ALTER TABLE new_{table} RENAME TO {table}")
+    for other in others:
+        connection.exec_driver_sql(other)
+    connection.exec_driver_sql(f"PRAGMA legacy_alter_table = {made}")
 
 
 def downgrade() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 
 from orchestrator.db import sqlite_files
-from orchestrator.db.session import choose_journal_mode, create_engine_for, describe, transaction
+from orchestrator.db.session import choose_journal_mode, create_engine_for, describe, driver_connection, transaction
 from orchestrator.errors import SchemaError, StoreUnavailable
 from orchestrator.settings import shipped
 
@@ -107,6 +107,10 @@ def upgrade(url: str) -> Upgrade | None:
 
 
 def _upgrade(engine: Engine) -> Upgrade | None:
+    if engine.dialect.name == "sqlite":
+        # A migration may write a table anew that others refer to; within a transaction it is too late to say so.
+        with driver_connection(engine) as connection:
+            connection.execute("PRAGMA foreign_keys = OFF")
     with transaction(engine, write=True) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import sqlite3
@@ -221,7 +222,49 @@ def test_constraints_are_widened_for_who_has_the_file_open(without_stops: Path) 
             other.execute("UPDATE run SET state = 'other' WHERE id = 5")
         assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert other.execute("PRAGMA foreign_key_check").fetchall() == []
-        assert other.execute("PRAGMA writable_schema").fetchall() == [(0,)]
+
+
+def defended(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """As SQLite opens all in macOS: its tables' texts may not be edited."""
+    [library] = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libsqlite3" in line}
+    handle = ctypes.c_void_p.from_address(id(connection) + object.__basicsize__)
+    defensive = 1010
+    assert ctypes.CDLL(library).sqlite3_db_config(handle, defensive, 1, None) == 0
+    return connection
+
+
+@pytest.mark.parametrize("before", [None, "0004"])
+def test_a_library_that_lets_nobody_edit_tables(
+    before: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, url = sqlite_files.connect, f"sqlite:///{tmp_path}/a.db"
+    monkeypatch.setattr(sqlite_files, "connect", lambda *args, **options: defended(connect(*args, **options)))
+    if before:
+        frozen.restore(before, url)
+    schema.upgrade(url)
+    schema.check(url)
+    with closing(sqlite_files.connect(tmp_path / "a.db", create=False)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        with pytest.raises(sqlite3.OperationalError, match="may not be modified"):
+            connection.execute("UPDATE sqlite_master SET sql = '' WHERE name = 'run'")
+
+
+def test_what_users_have_added_to_a_table_stays(without_stops: Path) -> None:
+    with closing(sqlite3.connect(without_stops)) as connection, connection:
+        connection.execute("CREATE VIEW ended AS SELECT * FROM run JOIN attempt ON run_id = id WHERE state = 'stable'")
+        connection.execute("CREATE INDEX mine ON attempt (host)")
+        connection.execute("CREATE TABLE heard (id INTEGER)")
+        connection.execute("CREATE TRIGGER hear AFTER UPDATE ON run BEGIN INSERT INTO heard VALUES (new.id); END")
+        before = [connection.execute(f"SELECT rowid, * FROM {table}").fetchall() for table in ("run", "ended")]
+    schema.upgrade(f"sqlite:///{without_stops}")
+    with closing(sqlite3.connect(without_stops)) as connection:
+        assert [connection.execute(f"SELECT rowid, * FROM {table}").fetchall() for table in ("run", "ended")] == before
+        connection.execute("UPDATE run SET seed = 9 WHERE id = 5")
+        assert connection.execute("SELECT * FROM heard").fetchall() == [(5,)]
+        [plan] = connection.execute("EXPLAIN QUERY PLAN SELECT * FROM attempt WHERE host = 'a'").fetchall()
+        assert "USING INDEX mine" in plan[-1]
+        with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+            connection.executescript("PRAGMA foreign_keys = ON; DELETE FROM run WHERE id = 1;")
 
 
 def test_searches_are_told_from_grids(url: str) -> None:
