@@ -41,27 +41,17 @@ def plan(
     """Say how well a search and full grids would know the boundary, and what they would cost; writes nothing."""
     one_blas_thread()
     from orchestrator.launch import choose_executor
-    from orchestrator.settings import database_url
+    from orchestrator.searchfile import load_either
+    from orchestrator.settings import database_url, profile
 
     one_of("--format", format, ("table", "markdown", "json"))
-    sweep, wanted = _load(file)
+    sweep, wanted = load_either(file, profile=profile())
     if power:
         _simulate(sweep, wanted, replicates or GRIDS, simulations, seed, format, database_url(db))
     else:
         from orchestrator.cli_launch import print_plan
 
         print_plan(sweep, choose_executor("auto"), database_url(db))
-
-
-def _load(file: Path) -> tuple[Sweep, SearchConfig | None]:
-    from orchestrator.grid import load_sweep
-    from orchestrator.gridfile import read_grid_file
-    from orchestrator.searchfile import load_search
-    from orchestrator.settings import profile
-
-    if "search" in read_grid_file(file).content:
-        return load_search(file, profile=profile())
-    return load_sweep(file, profile=profile()), None
 
 
 def _simulate(

@@ -76,7 +76,16 @@ def load_search(path: Path, *, profile: Path | None = None) -> tuple[Sweep, Sear
     Raises:
         GridError: The file or the profile has mistakes; all of them are listed, by line.
     """
+    return _search_of(read_grid_file(path), profile)
+
+
+def load_either(path: Path, *, profile: Path | None = None) -> tuple[Sweep, SearchConfig | None]:
+    """As `load_search`, or a grid file, in which nothing is wanted."""
     file = read_grid_file(path)
+    return _search_of(file, profile) if "search" in file.content else (expand(file, profile=profile), None)
+
+
+def _search_of(file: GridFile, profile: Path | None) -> tuple[Sweep, SearchConfig]:
     written = file.mapping(("search",), file.content.pop("search", None))
     wanted = _wanted(file, written)
     _confirm(file, wanted)
