@@ -166,8 +166,10 @@ def retry(
         failed = False
         for sweep_id, name in _sweeps(again).items():
             run_ids = [run.run_id for run in again if run.sweep_id == sweep_id]
+            asked = store.run_resources(sweep_id)
+            gpus = max(asked[run_id].gpus for run_id in run_ids)
             failed |= cli_launch.train(
-                store, sweep_id, name, run_ids, chosen, max_parallel=max_parallel, wait=wait, alone=True
+                store, sweep_id, name, run_ids, chosen, max_parallel=max_parallel, gpus=gpus, wait=wait, alone=True
             )
     if failed:
         raise typer.Exit(1)

@@ -32,7 +32,9 @@ def launch(
     executor: Annotated[
         str, typer.Option(help="auto, slurm, local or debug; auto = slurm where there is one.")
     ] = "auto",
-    max_parallel: Annotated[int | None, typer.Option(min=1, help="Local jobs at a time; default: cores.")] = None,
+    max_parallel: Annotated[
+        int | None, typer.Option(min=1, help="Local jobs at a time; default: cores, or GPUs where runs ask for them.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, write nothing.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Local: go on in the background, return at once.")] = False,
     wait: Annotated[
@@ -74,7 +76,7 @@ def launch(
             pid, log = local.detach(grid, max_parallel, store.url)
             typer.echo(f"launched in the background as process {pid}; its log: {log}")
             return
-        if train(store, sweep_id, sweep.name, run_ids, chosen, max_parallel=max_parallel, wait=wait):
+        if train(store, sweep_id, sweep.name, run_ids, chosen, max_parallel=max_parallel, gpus=sweep.gpus, wait=wait):
             raise typer.Exit(1)
 
 
@@ -98,6 +100,7 @@ def train(
     executor: Executor,
     *,
     max_parallel: int | None,
+    gpus: int,
     wait: bool,
     alone: bool = False,
     ends: bool = True,
@@ -111,7 +114,8 @@ def train(
         name: Its name.
         run_ids: The runs; nobody has them. Where there are none, those that jobs have are watched.
         executor: What trains them.
-        max_parallel: Local processes at a time; None = as many as there are cores.
+        max_parallel: Local processes at a time; None = as many as there are cores, or GPUs for.
+        gpus: The most that one of the runs asks for, those that are added meanwhile included.
         wait: On Slurm: stay, watch, and try again what may be tried again.
         alone: Whether these runs alone count, and may be tried again; else all of the sweep.
         ends: Whether the sweep ends with these runs, so that its table is shown and its end told.
@@ -142,7 +146,7 @@ def train(
             launching.run_here(store, directories.values())
         else:
             more = None if refill is None else functools.partial(_further, store, sweep_id, refill)
-            local.run_local(store, sweep_id, directories, max_parallel or local.cores(), show, more)
+            local.run_local(store, sweep_id, directories, max_parallel, gpus, show, more)
     return _finish(store, name, sweep_id, only, ends=ends)
 
 

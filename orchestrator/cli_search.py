@@ -80,7 +80,7 @@ def _search(
     places = 1 if executor == "debug" else wanted.parallel
     with Searching(store, sweep_id, sweep, wanted, places) as searching:
         while True:
-            failed = _train_rest(store, sweep_id, sweep.name, executor, places, searching.look)
+            failed = _train_rest(store, sweep_id, sweep, executor, places, searching.look)
             further = searching.look(store.progress(sweep_id))
             if failed:
                 how = f"`stalesweep status {sweep.name}` tells why; the same command tries again."
@@ -89,19 +89,22 @@ def _search(
                 return searching.search, searching.ending(store.progress(sweep_id)), False
 
 
-def _train_rest(store: Store, sweep_id: int, name: str, executor: Executor, places: int, refill: Refill) -> bool:
+def _train_rest(store: Store, sweep_id: int, sweep: Sweep, executor: Executor, places: int, refill: Refill) -> bool:
     """Train the runs that have no result yet, wherever a former search has left them, and those that come meanwhile."""
     from orchestrator import launch as launching
 
     try:
-        run_ids = launching.pending_runs(store, sweep_id, catch_up(store, sweep_id, name))
+        run_ids = launching.pending_runs(store, sweep_id, catch_up(store, sweep_id, sweep.name))
         cancelled = {run.run_id for run in store.progress(sweep_id) if run.state == "cancelled"}
         run_ids = [run_id for run_id in run_ids if run_id not in cancelled]
     except NothingToDo:
         if not store.unfinished_runs(sweep_id):
             return False
         run_ids = []
-    return train(store, sweep_id, name, run_ids, executor, max_parallel=places, wait=True, ends=False, refill=refill)
+    return train(
+        store, sweep_id, sweep.name, run_ids, executor,
+        max_parallel=places, gpus=sweep.gpus, wait=True, ends=False, refill=refill,
+    )  # fmt: skip
 
 
 def _next_texts(looking: Search) -> str:

@@ -103,6 +103,11 @@ class Sweep:
         """Learner steps of all runs together, each trained to its horizon."""
         return sum(run.config.horizon for run in self.runs)
 
+    @property
+    def gpus(self) -> int:
+        """The most that a run asks for."""
+        return max(run.resources.gpus for run in self.runs)
+
 
 def load_sweep(path: Path, *, allow_huge: bool = False, profile: Path | None = None) -> Sweep:
     """Read a grid file and expand it.

@@ -22,6 +22,7 @@ import submitit
 
 from orchestrator.db.store import RunProgress, Store
 from orchestrator.errors import StoreUnavailable, UsageError
+from orchestrator.gpus import dealt, visible
 from orchestrator.job import JobSpec, job_spec, journals_only, run_share
 from orchestrator.launch import collect_aloud, recover, wait_for_database
 from orchestrator.settings import runs_dir
@@ -61,7 +62,8 @@ def run_local(
     store: Store,
     sweep_id: int,
     directories: Mapping[int, Path],
-    max_parallel: int,
+    max_parallel: int | None,
+    gpus_each: int,
     on_poll: Callable[[list[RunProgress]], None],
     refill: Refill | None = None,
 ) -> None:
@@ -74,7 +76,8 @@ def run_local(
         store: The results database.
         sweep_id: The sweep.
         directories: What to train: the run directories by run number.
-        max_parallel: Processes at a time.
+        max_parallel: Processes at a time; None = as many as there are cores, or GPUs for.
+        gpus_each: How many GPUs each process sees, of its own as far as there are enough; 0 = all.
         on_poll: Shown how far every run of the sweep is, a few times a second.
         refill: Gives further runs while these are trained; None = there are none.
 
@@ -85,11 +88,11 @@ def run_local(
     with handed_over(store.url) as database:
         spec = job_spec(database, directories.values(), "local")
         if refill is None:
-            _run_local(store, sweep_id, set(directories), spec, max_parallel, on_poll)
+            _run_local(store, sweep_id, set(directories), spec, max_parallel, gpus_each, on_poll)
             return
         with _share() as share:
             spec = dataclasses.replace(spec, more=share.path)
-            _run_local(store, sweep_id, set(directories), spec, max_parallel, on_poll, (refill, share))
+            _run_local(store, sweep_id, set(directories), spec, max_parallel, gpus_each, on_poll, (refill, share))
 
 
 @contextlib.contextmanager
@@ -106,18 +109,21 @@ def _run_local(
     sweep_id: int,
     ours: set[int],
     spec: JobSpec,
-    max_parallel: int,
+    max_parallel: int | None,
+    gpus_each: int,
     on_poll: Callable[[list[RunProgress]], None],
     more: tuple[Refill, Share] | None = None,
 ) -> None:
-    jobs: list[submitit.Job[Any]] = []
+    jobs: dict[int, submitit.Job[Any]] = {}
+    gpus = visible() if gpus_each else []
+    max_parallel = max_parallel or min(cores(), max(1, len(gpus) // gpus_each) if gpus else cores())
     fruitless, waiting_before = 0, len(ours)
     store.set_queued(ours)
     journals = journals_only(store.url, spec.writes, spec.launched_from) is not None
     behind, noted = journals, set[str]()
     try:
         while True:
-            ended = [job for job in jobs if job.done()]
+            ended = [job for job in jobs.values() if job.done()]
             try:
                 if behind:
                     collect_aloud(store, sweep_id, noted)
@@ -132,7 +138,7 @@ def _run_local(
             on_poll(progress)
             waiting = sum(p.state == "queued" for p in progress if p.run_id in ours) + added
             running = sum(p.state == "running" for p in progress if p.run_id in ours)
-            jobs = [job for job in jobs if job not in ended]
+            jobs = {number: job for number, job in jobs.items() if job not in ended}
             if not waiting and not running:
                 if not jobs:
                     return
@@ -143,11 +149,12 @@ def _run_local(
             waiting_before = waiting
             if fruitless > max_parallel and waiting:
                 raise UsageError(f"jobs end without training anything:\n{_log_tail(ended[-1])}")
-            for _ in range(min(max_parallel, waiting + running) - len(jobs) if waiting else 0):
-                jobs.append(_submit_local(spec))
+            wanted = min(max_parallel, waiting + running) - len(jobs) if waiting else 0
+            for number in [free for free in range(max_parallel) if free not in jobs][: max(wanted, 0)]:
+                jobs[number] = _submit_local(spec, dealt(gpus, gpus_each, number))
             time.sleep(_POLL_S)
     except BaseException:
-        _end(jobs)
+        _end(list(jobs.values()))
         with contextlib.suppress(StoreUnavailable):  # then the next launch finds out
             recover(store, sweep_id)
             left = [p.run_id for p in store.progress(sweep_id) if p.run_id in ours and p.state in ("queued", "lost")]
@@ -165,17 +172,17 @@ def _add(store: Store, more: tuple[Refill, Share], progress: list[RunProgress], 
     return len(added)
 
 
-def _submit_local(spec: JobSpec) -> submitit.Job[Any]:
-    executor = submitit.LocalExecutor(folder=runs_dir().absolute() / "jobs" / "local", python=_python())
+def _submit_local(spec: JobSpec, gpus: Sequence[str] | None) -> submitit.Job[Any]:
+    executor = submitit.LocalExecutor(folder=runs_dir().absolute() / "jobs" / "local", python=_python(gpus))
     executor.update_parameters(timeout_min=60 * 24 * 365)
     with _children_ignore_interrupts(), _environment(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1"):
         return executor.submit(run_share, spec)
 
 
-def _python() -> str:
-    """The interpreter of local jobs, which sees the GPUs that this process does: submitit would hide them all."""
-    gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
-    change = ["-u", "CUDA_VISIBLE_DEVICES"] if gpus is None else [f"CUDA_VISIBLE_DEVICES={gpus}"]
+def _python(gpus: Sequence[str] | None) -> str:
+    """The interpreter of a job that sees these GPUs, or all that this process does: submitit would hide them."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES") if gpus is None else ",".join(gpus)
+    change = ["-u", "CUDA_VISIBLE_DEVICES"] if seen is None else [f"CUDA_VISIBLE_DEVICES={seen}"]
     return shlex.join(["env", *change, sys.executable])
 
 

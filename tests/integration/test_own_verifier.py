@@ -46,3 +46,24 @@ def test_jobs_find_the_verifier_in_the_working_directory_and_the_gpus(ws: Worksp
     # The tiny policy answers a+b or a+b+1, and here that is half right: more than the share of right answers, 0.45.
     assert syncs["reward"].iloc[0] > 0.6
     assert ((syncs["reward"] * 128) % 1 > 1e-3).any(), "no reward of 0 or 1 gives such means"
+
+
+APART = """
+import os, pathlib, time
+pathlib.Path("sees-" + os.environ["CUDA_VISIBLE_DEVICES"]).touch()
+while len(list(pathlib.Path().glob("sees-*"))) < 2:
+    time.sleep(0.05)
+
+def right(completion, answer):
+    return completion == answer
+"""
+
+
+def test_local_jobs_have_a_gpu_each(ws: Workspace) -> None:
+    ws.environment["CUDA_VISIBLE_DEVICES"] = "3,1"
+    (ws.folder / "apart.py").write_text(APART)
+    grid = "name: apart\ngrid: {model: [tiny], k: [4], eta: [5e-4], seed: [0, 1]}\nresources: {gpus: 1}\n"
+    ws.grid(grid + 'fixed: {horizon: 8, device: cpu, task: {verifier: "apart:right"}}\n')
+    launched = ws.run("launch", "grid.yaml", "--executor", "local", "--max-parallel", "2", timeout_s=120)
+    assert launched.returncode == 0, launched.stderr
+    assert {path.name for path in ws.folder.glob("sees-*")} == {"sees-3", "sees-1"}

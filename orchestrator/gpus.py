@@ -1,0 +1,46 @@
+"""The GPUs of this machine, dealt out to local jobs as Slurm does it on a cluster."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+
+_TIMEOUT_S = 30
+
+
+def visible() -> list[str]:
+    """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them.
+
+    None where no NVIDIA driver says so, and where GPUs are split into instances: then nothing is dealt out.
+    """
+    said = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if said is not None:
+        return [name.strip() for name in said.split(",") if name.strip() not in ("", "-1")]
+    command = ["nvidia-smi", "--query-gpu=uuid,mig.mode.current", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    gpus = [line.partition(", ") for line in answer.stdout.splitlines()]
+    if answer.returncode or any(mode == "Enabled" for *_, mode in gpus):
+        return []
+    return [uuid for uuid, *_ in gpus]
+
+
+def dealt(gpus: Sequence[str], each: int, number: int) -> list[str] | None:
+    """The GPUs of one of several processes; those that there are too few for share them in turns.
+
+    Args:
+        gpus: All that there are.
+        each: How many a process asks for; 0 = it takes what it finds.
+        number: Of the process, from 0.
+
+    Returns:
+        Its GPUs; None = all.
+    """
+    shares = len(gpus) // each if each else 0
+    if not shares:
+        return None
+    first = number % shares * each
+    return list(gpus[first : first + each])
