@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +22,8 @@ __all__ = ["edge", "latest_checkpoint", "run"]
 
 AT_8, EXPONENT, STEEPNESS = 2e-3, 0.5, 4.0
 STEP_S = 0.005
+PATIENCE_S = float(os.environ.get("LAWFUL_PATIENCE_S", 0))
+"""How long a run that will collapse waits half-way for being stopped: a busy machine may be slow to see its warning."""
 
 
 def edge(k: int) -> float:
@@ -47,6 +51,10 @@ def run(
     confirmed = config.collapse.stop_after_evals * config.eval_every_steps
 
     def evaluation(step: int) -> EvalRecord:
+        patience = PATIENCE_S if collapse and step == config.horizon // 2 else 0.0
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline and not should_stop():
+            time.sleep(0.02)
         return EvalRecord(step, 0.1 if collapse and step >= collapse else 0.8, 256)
 
     def sync(number: int) -> SyncRecord:

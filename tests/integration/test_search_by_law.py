@@ -61,6 +61,7 @@ def trials(ws: Workspace) -> list[optuna.trial.FrozenTrial]:
 
 def test_a_search_answers_and_ends_runs_early(ws: Workspace) -> None:
     assert ws.run("launch", ws.grid(PILOT, "pilot.yaml"), "--executor", "local").returncode == 0
+    ws.environment["LAWFUL_PATIENCE_S"] = "3"
     with receiver() as hook:
         ws.environment["STALESWEEP_WEBHOOK"] = hook.url
         searched = ws.run("search", ws.grid(FILE, "edge.yaml"), "--executor", "local", "--format", "json")

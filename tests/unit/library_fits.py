@@ -18,7 +18,7 @@ from lifelines.fitters import ParametricRegressionFitter
 END = 5e-3
 """How far the loss at an interval's end may be off, as a share: ends are searched to 2e-3 of their distance."""
 
-FIT = {"gtol": 1e-7}
+FIT = {"gtol": 1e-6}
 EARLIEST = 1e-9
 """In place of step 0, whose logarithm autograd cannot take."""
 NEVER = 1e20

@@ -55,7 +55,7 @@ def penalised(runs: pd.DataFrame, embed: np.ndarray) -> tuple[float, np.ndarray]
 
     origin = np.zeros(embed.shape[1])
     unit = np.linalg.cholesky(np.linalg.inv(-restricted.hessian(origin)))  # steps of one standard error
-    best = minimize(lambda y: objective(unit @ y), origin, method="BFGS", options={"gtol": 1e-7})
+    best = minimize(lambda y: objective(unit @ y), origin, method="BFGS", jac="3-point", options={"gtol": 1e-7})
     return -float(best.fun), embed @ unit @ best.x
 
 

@@ -36,7 +36,7 @@ def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         {},
         {"prompts_per_forward": 3, "loss_aggregation": "token_mean", "kl_coef": 0.02, "correction": "vcpo"},
         {"pipeline": "overlap", "correction": "decoupled", "optimizer": {"name": "normalized_sgd"}, "eta": 0.05},
-        {"correction": "gac", "lora": {"rank": 4}, "pack_groups": False, "eta": 1e-2},
+        {"correction": "gac", "lora": {"rank": 4}, "pack_groups": False, "eta": 3e-3},
     ],
     ids=["default", "vcpo-in-pieces", "overlap-decoupled-nsgd", "gac-lora"],
 )
