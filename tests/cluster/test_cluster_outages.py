@@ -73,6 +73,11 @@ def controller_away(folder: Path, make_cluster: ClusterMaker, make_scene: SceneM
         watched.assert_whole(reference)
 
 
+BEFORE_THE_SECOND = """
+if [ -e {first} ]; then scontrol update NodeName=ALL State=DRAIN Reason=test; fi
+"""
+"""Lets the job wait: one that began after the controller had written it down would be unknown to the next one."""
+
 AFTER_THE_SECOND = """
 if [ -e {first} ]; then
     echo '{hold}' > {task}
@@ -95,9 +100,10 @@ def controller_away_from_a_watcher(
         it = make_scene("tried-again", cluster, 1)
         it.act(0, "os._exit(3)")
         places = {"first": folder / "first", "task": it.ws.folder / "do-0"}
+        before = BEFORE_THE_SECOND.format(**places)
         after = AFTER_THE_SECOND.format(cluster=cluster.folder, script=SCRIPT, hold=HOLD, **places)
         with (
-            it.setting(PATH=sbatch_that(folder / "bin", after=after)),
+            it.setting(PATH=sbatch_that(folder / "bin", before, after)),
             it.ws.start("launch", "grid.yaml", "--executor", "slurm", "--wait") as watcher,
         ):
             said = iter(watcher.stderr.readline, "") if watcher.stderr else iter(())
@@ -105,6 +111,7 @@ def controller_away_from_a_watcher(
             assert any("Unable to contact slurm controller" in line for line in said), "it asks again, and stays"
             cluster.start("slurmctld")
             assert any("found array" in line for line in said)
+            it.slurm("scontrol", "update", "NodeName=ALL", "State=RESUME", check=False)  # refused if that was forgotten
             it.pid_of(0)
             it.release(0)
             _, rest = watcher.communicate(timeout=300)

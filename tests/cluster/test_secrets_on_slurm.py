@@ -31,7 +31,7 @@ def test_jobs_of_slurm(name: str, cluster: DevCluster, server: Server, tmp_path:
     shown: set[str] = set()
     with ws.start("launch", ws.grid(grid), "--executor", "slurm", "--wait") as launched:
         while launched.poll() is None:
-            seen |= processes_show_nothing(ws, launched.pid)
+            seen |= processes_show_nothing(ws, launched)
             shown.add(slurm("show", "job", "--details"))
             time.sleep(0.2)
         stdout, stderr = launched.communicate()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
+from typing import cast
 
 from orchestrator.slurm.task import SHARES
 from tests.integration.sweeps import Workspace
@@ -31,10 +33,10 @@ def keeping(name: str, server: Server, folder: Path, cache: Path) -> Workspace:
     return Workspace(folder / "work", environment)
 
 
-def processes_show_nothing(ws: Workspace, launcher: int) -> set[str]:
+def processes_show_nothing(ws: Workspace, launcher: subprocess.Popen[str]) -> set[str]:
     """Look at the arguments of all processes of a workspace, and at the environment of those that we started."""
     ours = f"STALESWEEP_RUNS={ws.environment['STALESWEEP_RUNS']}"
-    launched_as = look(launcher)
+    launched_as = "".join(f"{argument}\0" for argument in cast(list[str], launcher.args))
     seen = set()
     for folder in Path("/proc").iterdir():
         found = look(int(folder.name)) if folder.name.isdecimal() else None
@@ -44,7 +46,7 @@ def processes_show_nothing(ws: Workspace, launcher: int) -> set[str]:
         if ours in environment.split("\0"):
             shows_nothing(arguments)
             # The launcher has what the user gave it; so has, for a moment, its copy that will execute a program.
-            if launched_as is None or arguments != launched_as[0]:
+            if arguments != launched_as:
                 shows_nothing(environment)
                 seen.add(folder.name)
     return seen

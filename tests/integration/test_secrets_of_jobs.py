@@ -27,7 +27,7 @@ def test_local_jobs(name: str, server: Server, tmp_path: Path, policy_cache: Pat
     seen: set[str] = set()
     with ws.start("launch", ws.grid(GRID), "--executor", "local", "--max-parallel", "1") as launched:
         while launched.poll() is None:
-            seen |= processes_show_nothing(ws, launched.pid)
+            seen |= processes_show_nothing(ws, launched)
             time.sleep(0.05)
         stdout, stderr = launched.communicate()
     assert launched.returncode == 0, stderr
@@ -44,7 +44,7 @@ def test_a_detached_launch(server: Server, tmp_path: Path, policy_cache: Path) -
     assert launched.returncode == 0, stderr
     seen: set[str] = set()
     deadline = time.monotonic() + 120
-    while now := processes_show_nothing(ws, launched.pid):
+    while now := processes_show_nothing(ws, launched):
         assert time.monotonic() < deadline
         seen |= now
         time.sleep(0.05)
