@@ -47,6 +47,7 @@ bench: install-dev services
 	$(BIN)/python -m tests.benchmarks.bench_pipelines --k 2 8
 	$(BIN)/python -m tests.benchmarks.bench_cli
 	$(BIN)/python -m tests.benchmarks.bench_quickstart
+	$(BIN)/python -m tests.benchmarks.bench_startup
 	$(BIN)/python -m tests.benchmarks.bench_store
 	$(BIN)/python -m tests.benchmarks.bench_journal
 	$(BIN)/python -m tests.benchmarks.bench_large

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from grpo_worker.config import load_config
 from grpo_worker.errors import WorkerError
+from grpo_worker.importing import import_large
 from grpo_worker.records import Record, to_json
 
 
@@ -43,9 +44,8 @@ def main() -> int:
 
     try:
         config = load_config(arguments.config)
-        from grpo_worker.loop import run  # torch takes seconds to import: a bad config is told at once
-
-        finish = run(
+        worker = import_large("grpo_worker.loop")  # takes seconds: a bad config is told at once
+        finish = worker.run(
             config,
             emit,
             cache_dir=arguments.cache_dir,

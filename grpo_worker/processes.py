@@ -10,8 +10,6 @@ from multiprocessing.context import ForkServerContext
 
 from torch import multiprocessing
 
-_NEEDED = ["grpo_worker.sampler.engines", "grpo_worker.sampler.hf", "grpo_worker.sharded"]
-
 
 def further_processes() -> ForkServerContext:
     """Where a run's further processes come from: one server, which has imported what any of them needs.
@@ -19,7 +17,7 @@ def further_processes() -> ForkServerContext:
     Importing takes seconds, so it is done once a job. The server takes no new list once it has started.
     """
     context: ForkServerContext = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_NEEDED)
+    context.set_forkserver_preload(["grpo_worker.preload"])
     return context
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib
 import itertools
 import logging
 import traceback
@@ -21,6 +20,7 @@ from typing import Any
 from sqlalchemy import make_url
 
 from grpo_worker.config import WorkerConfig
+from grpo_worker.importing import import_large
 from orchestrator import journal, rundirs
 from orchestrator.claims import Begun, begin
 from orchestrator.collect import collect_run
@@ -136,7 +136,7 @@ def run_share(spec: JobSpec, pace: Pace = ORDINARY, stop: Stop | None = None) ->
     url = resolve(spec.database)
     store = None if journals_only(url, spec.writes, spec.launched_from) else Store(url, check_schema=False)
     with handling, store or contextlib.nullcontext():
-        worker = importlib.import_module("grpo_worker.loop")  # takes seconds, in which a signal must not be lost
+        worker = import_large("grpo_worker.loop")  # takes seconds, in which a signal must not be lost
         for directory in itertools.chain(spec.directories, follow(spec.more, stop) if spec.more else ()):
             if stop.is_set():
                 break

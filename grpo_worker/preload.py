@@ -1,0 +1,8 @@
+"""Imported by the server of further processes: all that any of them needs."""
+
+from __future__ import annotations
+
+from grpo_worker.importing import import_large
+
+for name in ("grpo_worker.sampler.engines", "grpo_worker.sampler.hf", "grpo_worker.sharded"):
+    import_large(name)
