@@ -56,7 +56,7 @@ def _write_anew(table: str, changes: list[tuple[str, str]]) -> None:
         if before not in text:
             raise SchemaError(f"table {table} was changed by hand: put back {before} there, then upgrade again")
         text = text.replace(before, after)
-    made = connection.execute(sa.text("PRAGMA legacy_alter_table")).scalar_one()
+    legacy = connection.execute(sa.text("PRAGMA legacy_alter_table")).scalar_one()
     connection.exec_driver_sql("PRAGMA legacy_alter_table = ON")  # else views of the table are in the way
     connection.exec_driver_sql(re.sub(rf'\ACREATE TABLE "?{table}"?', f"CREATE TABLE new_{table}", text))
     connection.exec_driver_sql(f"INSERT INTO new_{table} SELECT * FROM {table}")
@@ -64,7 +64,7 @@ def _write_anew(table: str, changes: list[tuple[str, str]]) -> None:
     connection.exec_driver_sql(f"ALTER TABLE new_{table} RENAME TO {table}")
     for other in others:
         connection.exec_driver_sql(other)
-    connection.exec_driver_sql(f"PRAGMA legacy_alter_table = {made}")
+    connection.exec_driver_sql(f"PRAGMA legacy_alter_table = {legacy}")
 
 
 def downgrade() -> None:
