@@ -152,6 +152,20 @@ def test_a_budget_in_gpu_hours_ends_a_search(ws: Workspace) -> None:
     assert gpu_s[:-1].sum() < 3.6 <= gpu_s.sum(), "the last run began before it was spent"
 
 
+def test_models_share_a_budget_in_gpu_hours_by_what_their_steps_cost(ws: Workspace) -> None:
+    text = FILE.replace("learner_steps: 6000", "gpu_hours: 0.003").replace("[tiny]", "[small, large]")
+    text += "models:\n  small: {path: builtin:tiny, resources: {gpus: 1}}\n"
+    text += "  large: {path: builtin:tiny, resources: {gpus: 8}}\n"
+    searched = ws.run("search", ws.grid(text, "edge.yaml"), "--executor", "debug", "--format", "json")
+    assert searched.returncode == 0, searched.stderr
+    with ws.store() as store:
+        runs = frames.runs(store, ["edge"]).sort_values("run")
+    assert json.loads(searched.stdout)["ending"].startswith("The budget is spent")
+    assert runs["gpu_s"][:-1].sum() < 10.8 <= runs["gpu_s"].sum()
+    made = runs["model"].value_counts()
+    assert made["small"] > made["large"] >= 1, "once it is known what a step of each costs"
+
+
 def wait_for_more(ws: Workspace, runs: int) -> None:
     deadline = time.monotonic() + 120
     while len(set(ws.runs_of("edge"))) <= runs:

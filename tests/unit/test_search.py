@@ -127,6 +127,21 @@ def test_groups_are_searched_apart(read: Callable[..., tuple[Sweep, SearchConfig
     assert {dict(run.cell.axes)["clip_eps"] for run in search.choose(())} == {0.2}
 
 
+def test_a_group_whose_steps_cost_more_is_asked_where_it_teaches_more(
+    read: Callable[..., tuple[Sweep, SearchConfig]],
+) -> None:
+    text = FILE.replace("  seed:", "  clip_eps: [0.1, 0.2]\n  seed:").replace("num: 17", "num: 9")
+    search = Search(*read(text))
+    cheap, dear = search.horizons
+    assert {group_of(run) for run in search.choose((), number=4)} == {cheap, dear}
+    search.prices = {cheap: 1.0, dear: 100.0}
+    assert {group_of(run) for run in search.choose((), number=4)} == {cheap}
+    world = World(0)
+    while any(answer.standing == "open" for answer in search.answers() if answer.group.endswith("0.1")):
+        search = search.then([world.train(run) for run in search.choose(())])
+    assert {group_of(run) for run in search.choose((), number=4)} == {dear}
+
+
 # --- the file
 
 
