@@ -18,7 +18,7 @@ from orchestrator.db.session import describe
 from orchestrator.errors import NoAccounting, SlurmUnavailable, UsageError
 from orchestrator.settings import cache_dir, code_version, database_url, runs_dir
 from orchestrator.slurm import client, limits
-from orchestrator.urls import parse
+from orchestrator.urls import harmless_environment, parse
 
 _TIMEOUT_S = 60.0
 PACKAGES = ("torch", "transformers", "submitit", "sqlalchemy", "pandas", "optuna", "typer", "psycopg", "vllm")
@@ -154,7 +154,9 @@ def torch() -> Finding:
 
 def _answer(name: str, command: list[str], explain: Callable[[str], str]) -> Finding:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, env=harmless_environment(), capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return Finding(name, False, f"{command[0]}: {error}")
     if done.returncode != 0:

@@ -6,6 +6,8 @@ import os
 import subprocess
 from collections.abc import Sequence
 
+from orchestrator.urls import harmless_environment
+
 _TIMEOUT_S = 30
 
 
@@ -19,7 +21,7 @@ def visible() -> list[str]:
         return [name.strip() for name in said.split(",") if name.strip() not in ("", "-1")]
     command = ["nvidia-smi", "--query-gpu=uuid,mig.mode.current", "--format=csv,noheader"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S)
+        answer = subprocess.run(command, env=harmless_environment(), capture_output=True, text=True, timeout=_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired):
         return []
     gpus = [line.partition(", ") for line in answer.stdout.splitlines()]

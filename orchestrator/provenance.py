@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.urls import harmless_environment
+
 # Whatever the user's own git is set to.
 _APPLICABLE = (
     "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative", "--src-prefix=a/", "--dst-prefix=b/",
@@ -60,6 +62,7 @@ def _git(folder: Path, *arguments: str) -> bytes | None:
     # Without the option, looking for changes would take the index lock away from the user's own git.
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
-        return subprocess.run(command, capture_output=True, timeout=10, check=True).stdout
+        done = subprocess.run(command, env=harmless_environment(), capture_output=True, timeout=10, check=True)
+        return done.stdout
     except (OSError, subprocess.SubprocessError):
         return None

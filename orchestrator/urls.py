@@ -74,6 +74,11 @@ def split(url: URL) -> tuple[URL, dict[str, str]]:
     return url._replace(password=None).difference_update_query(secrets), secrets
 
 
+def harmless_environment() -> dict[str, str]:
+    """The environment for programs that need no database: without what may hold a password, since `ps` shows it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("STALESWEEP_", "PG"))}
+
+
 @contextmanager
 def handed_over(url: str) -> Iterator[str]:
     """Hand a database to the processes and jobs that are started meanwhile.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import NoAccounting, SlurmUnavailable
+from orchestrator.urls import harmless_environment
 
 TIMEOUT_S = 20.0
 _IDS_A_CALL = 400
@@ -225,7 +225,7 @@ def ask(*command: str) -> str:
     """
     try:
         done = subprocess.run(
-            command, env=_environment(), capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            command, env=harmless_environment(), capture_output=True, text=True, timeout=TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise SlurmUnavailable(f"{command[0]} did not answer within {TIMEOUT_S:.0f} s") from error
@@ -237,11 +237,6 @@ def ask(*command: str) -> str:
         said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
         raise SlurmUnavailable(said if said.startswith(command[0]) else f"{command[0]}: {said}")
     return done.stdout
-
-
-def _environment() -> dict[str, str]:
-    # None of these commands needs what may hold a password, and `ps` shows their environment.
-    return {name: value for name, value in os.environ.items() if not name.startswith(("STALESWEEP_", "PG"))}
 
 
 def _tasks(job_id: str) -> Iterator[TaskId]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,11 @@ def server() -> Iterator[Server]:
 @pytest.mark.parametrize("name", ["user:password@", "STALESWEEP_DB_FILE"])
 def test_local_jobs(name: str, server: Server, tmp_path: Path, policy_cache: Path) -> None:
     ws = keeping(name, server, tmp_path, policy_cache)
+    slow = tmp_path / "slow" / "git"  # so that it is seen
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\nsleep 0.3\nexec {shutil.which("git")} "$@"\n')
+    slow.chmod(0o755)
+    ws.environment["PATH"] = f"{slow.parent}:{ws.environment['PATH']}"
     seen: set[str] = set()
     with ws.start("launch", ws.grid(GRID), "--executor", "local", "--max-parallel", "1") as launched:
         while launched.poll() is None:
