@@ -15,6 +15,7 @@ from pathlib import Path
 
 from orchestrator.collect import collect_runs, has_news
 from orchestrator.db.endings import CANCELLED, Ending
+from orchestrator.db.models import GOING_STATES
 from orchestrator.db.queries import RunFolder
 from orchestrator.db.selection import SelectedRun
 from orchestrator.db.store import Store
@@ -24,7 +25,7 @@ from orchestrator.journal import Journal
 from orchestrator.slurm import client
 from orchestrator.slurm.client import TaskId
 
-GOING = ("pending", "queued", "running", "lost")
+GOING = (*GOING_STATES, "lost")
 """The states of runs that can be ended: of a lost one the process may yet live."""
 
 _ROUNDS = 3

@@ -15,15 +15,13 @@ from typing import Self
 
 from orchestrator import frames
 from orchestrator.alarms import Alarms, Sounded
+from orchestrator.db.models import GOING_STATES
 from orchestrator.db.store import RunProgress, Store
 from orchestrator.early_stops import EarlyStop, stop_early
 from orchestrator.grid import Run, Sweep
 from orchestrator.search import Key, Search, group_of, key_of
 from orchestrator.searchfile import SearchConfig
 from orchestrator.study import Study
-
-GOING = ("pending", "queued", "running")
-"""States of runs that are under way."""
 
 DECIDED = EarlyStop("decided", "all that the search asks for is known, and stays so however this run ends")
 
@@ -79,11 +77,11 @@ class Searching:
             StoreError: The database cannot be used.
         """
         self._keys |= {run.run_id: _key(run) for run in progress if run.run_id not in self._keys}
-        over = {run.run_id: run.state for run in progress if run.state not in GOING}
+        over = {run.run_id: run.state for run in progress if run.state not in GOING_STATES}
         news = over != self._over
         if news:
             self._learn()
-        going = [run for run in progress if run.state in GOING]
+        going = [run for run in progress if run.state in GOING_STATES]
         sounded = self._alarms.sounded([(self._keys[run.run_id][0], run) for run in going])
         self._sounded |= sounded
         if news or sounded:
@@ -156,7 +154,7 @@ class Searching:
     def _used(self, progress: Sequence[RunProgress]) -> tuple[int, float]:
         """Learner steps of the runs that have ended, and GPU-hours of all, where they are asked for."""
         hours = 0.0 if self._wanted.gpu_hours is None else self._gpu_hours()
-        return _steps(run for run in progress if run.state not in GOING), hours
+        return _steps(run for run in progress if run.state not in GOING_STATES), hours
 
     def _is_spent(self, steps: int, hours: float, expected: float = 0.0) -> bool:
         """Whether the budget is spent, or will be after so many steps more, as are expected of runs under way."""

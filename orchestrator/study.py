@@ -38,6 +38,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator import grid
 from orchestrator.db import overview
+from orchestrator.db.models import GOING_STATES
 from orchestrator.db.store import RunProgress, Store
 from orchestrator.sampling import STOP_ABOVE, WARNING, BoundarySampler, CollapsePruner, params, space
 from orchestrator.study_storage import TROUBLE, Opened, reason
@@ -45,7 +46,7 @@ from orchestrator.study_storage import TROUBLE, Opened, reason
 log = logging.getLogger(__name__)
 
 STATES = {
-    **dict.fromkeys(("pending", "queued", "running"), TrialState.RUNNING),
+    **dict.fromkeys(GOING_STATES, TrialState.RUNNING),
     **dict.fromkeys(("collapsed", "degraded", "stable"), TrialState.COMPLETE),
     **dict.fromkeys(("failed", "lost", "cancelled"), TrialState.FAIL),
     "stopped": TrialState.PRUNED,

@@ -27,13 +27,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from orchestrator.db.types import NanFloat, UtcDateTime
 
-RUN_STATES = (
-    "pending", "queued", "running", "collapsed", "degraded", "stable", "failed", "lost", "cancelled", "stopped",
-)  # fmt: skip
-"""A run's states: three before the end, three results, four ends without a result."""
+GOING_STATES = ("pending", "queued", "running")
+"""The states of a run before its end."""
 
 RESULT_STATES = ("collapsed", "degraded", "stable")
 """The states of a run that has answered its question."""
+
+RUN_STATES = (*GOING_STATES, *RESULT_STATES, "failed", "lost", "cancelled", "stopped")
+"""A run's states: before the end, results, and four ends without a result."""
 
 DECIDED_STATES = (*RESULT_STATES, "stopped")
 """The states of a run that is not to be trained on: it has its result, or was ended early on purpose, before it."""

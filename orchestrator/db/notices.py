@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, exists, func, select, update
 
-from orchestrator.db.models import RUN_STATES, Cell, Run, Sweep
+from orchestrator.db.models import GOING_STATES, RUN_STATES, Cell, Run, Sweep
 from orchestrator.db.types import now
-
-_GOING = ("pending", "queued", "running")
 
 
 def claim(connection: Connection, sweep: str, *, searched: bool) -> dict[str, int] | None:
     """Claim to tell a sweep's end, see `orchestrator.db.attempt_store.AttemptStore.claim_end`."""
-    going = exists().where(Cell.sweep_id == Sweep.id, Run.cell_id == Cell.id, Run.state.in_(_GOING))
+    going = exists().where(Cell.sweep_id == Sweep.id, Run.cell_id == Cell.id, Run.state.in_(GOING_STATES))
     # All runs of a search may have ended, and the next be chosen yet.
     told = ("grid", "search") if searched else ("grid",)
     untold = Sweep.name == sweep, Sweep.source.in_(told), Sweep.notified_at.is_(None)
