@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.base.errors import JournalError, SlurmUnavailable, UsageError
 from orchestrator.collect import collect_runs, has_news
 from orchestrator.db.endings import CANCELLED, Ending
 from orchestrator.db.models import GOING_STATES
@@ -20,7 +21,6 @@ from orchestrator.db.queries import RunFolder
 from orchestrator.db.selection import SelectedRun
 from orchestrator.db.store import Store
 from orchestrator.db.submissions import Place, Submitted
-from orchestrator.errors import JournalError, SlurmUnavailable, UsageError
 from orchestrator.journal import Journal
 from orchestrator.slurm import client
 from orchestrator.slurm.client import TaskId

@@ -26,10 +26,10 @@ from orchestrator import (
     cli_runs,
     cli_search,
 )
+from orchestrator.base.errors import GridError, NothingToDo, StalesweepError
 from orchestrator.cli_import import import_file
 from orchestrator.cli_options import Database, SweepNames
 from orchestrator.cli_output import collect_all, one_of, show
-from orchestrator.errors import GridError, NothingToDo, StalesweepError
 
 if TYPE_CHECKING:
     from orchestrator.db.store import Store
@@ -170,7 +170,7 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder to write to.")] = Path(),
 ) -> None:
     """Write a commented grid to start from."""
-    from orchestrator.settings import shipped
+    from orchestrator.base.settings import shipped
 
     target = folder / "grid.yaml"
     if target.exists():

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.base.errors import UsageError
 from orchestrator.cli_options import Database
-from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.doctor import Finding
@@ -52,8 +52,8 @@ def _resources(grid: Path | None, partition: str | None, account: str | None, gp
 
 
 def _examine_cluster(db: str | None, resources: Resources, timeout_s: float) -> bool:
+    from orchestrator.base.settings import database_url
     from orchestrator.doctor_cluster import examine
-    from orchestrator.settings import database_url
     from orchestrator.slurm import client
 
     if not client.is_reachable():

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator import cli_runs
+from orchestrator.base.errors import NothingToDo, StoreError
 from orchestrator.cli_options import Database, SweepNames
 from orchestrator.cli_output import collect_all, one_blas_thread, one_of, show, width
-from orchestrator.errors import NothingToDo, StoreError
 
 if TYPE_CHECKING:
     from orchestrator.db.store import Store

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.base.errors import UsageError
 from orchestrator.cli_options import Database
 from orchestrator.cli_output import one_of
-from orchestrator.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.importing.mapping import Options
@@ -100,9 +100,9 @@ def _summary(found: Import) -> str:
 
 
 def _save(found: Import, name: str, options: Options, db: str | None) -> None:
+    from orchestrator.base.settings import database_url
     from orchestrator.db.schema import upgrade
     from orchestrator.db.store import Store
-    from orchestrator.settings import database_url
 
     url = database_url(db)
     if done := upgrade(url):

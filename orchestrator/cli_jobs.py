@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator import cli_launch
+from orchestrator.base.errors import NothingToDo, UsageError
 from orchestrator.cli_options import Database, Selection, States, Yes
 from orchestrator.cli_runs import ASK_ABOVE, bring_in, confirm, count, open_store, progress, selected
-from orchestrator.errors import NothingToDo, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.db.selection import SelectedRun
@@ -89,7 +89,7 @@ class _IsOver:
         self._waits, self._told = True, False
 
     def __call__(self) -> bool:
-        from orchestrator.errors import StoreUnavailable
+        from orchestrator.base.errors import StoreUnavailable
         from orchestrator.logs import progress_of
 
         try:

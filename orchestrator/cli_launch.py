@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.base.errors import NothingToDo, SlurmUnavailable
 from orchestrator.cli_options import Database, Yes
-from orchestrator.errors import NothingToDo, SlurmUnavailable
 
 if TYPE_CHECKING:
     from orchestrator.db.store import RunProgress, Store
@@ -48,10 +48,10 @@ def launch(
     """Expand a grid, register its runs and train what is not yet done."""
     from orchestrator import launch as launching
     from orchestrator import local
+    from orchestrator.base.settings import database_url, profile
     from orchestrator.db.schema import upgrade
     from orchestrator.db.store import Store
     from orchestrator.grid import load_sweep
-    from orchestrator.settings import database_url, profile
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends the jobs in good order, as Ctrl-C does
     sweep = load_sweep(grid, allow_huge=allow_huge, profile=profile())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from orchestrator.errors import UsageError
+from orchestrator.base.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestrator.db.store import Store

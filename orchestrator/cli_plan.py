@@ -40,9 +40,9 @@ def plan(
 ) -> None:
     """Say how well a search and full grids would know the boundary, and what they would cost; writes nothing."""
     one_blas_thread()
+    from orchestrator.base.settings import database_url, profile
     from orchestrator.launch import choose_executor
     from orchestrator.searchfile import load_either
-    from orchestrator.settings import database_url, profile
 
     one_of("--format", format, ("table", "markdown", "json"))
     sweep, wanted = load_either(file, profile=profile())

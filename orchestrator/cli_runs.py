@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.base.errors import NothingToDo, UsageError
 from orchestrator.cli_options import Database, Selection, States, Yes
-from orchestrator.errors import NothingToDo, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.cleaning import Waste
@@ -152,8 +152,8 @@ def _is_terminal() -> bool:
 
 def open_store(db: str | None) -> Store:
     """Open the database that is meant."""
+    from orchestrator.base.settings import database_url
     from orchestrator.db.store import Store
-    from orchestrator.settings import database_url
 
     return Store(database_url(db))
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.base.errors import NothingToDo
 from orchestrator.cli_launch import Refill, catch_up, train
 from orchestrator.cli_options import Database
 from orchestrator.cli_output import one_blas_thread, one_of, show
-from orchestrator.errors import NothingToDo
 
 if TYPE_CHECKING:
     from orchestrator.db.store import Store
@@ -35,6 +35,7 @@ def search(
 ) -> None:
     """Find eta_max at every k with few learner steps: choose runs by what stored ones say, train, choose again."""
     one_blas_thread()
+    from orchestrator.base.settings import database_url, profile
     from orchestrator.db.schema import upgrade
     from orchestrator.db.store import Store
     from orchestrator.launch import choose_executor
@@ -43,7 +44,6 @@ def search(
     from orchestrator.report.answers import answers_json, answers_view
     from orchestrator.search import Search
     from orchestrator.searchfile import load_search
-    from orchestrator.settings import database_url, profile
 
     one_of("--format", format, ("table", "json"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends the jobs in good order, as Ctrl-C does

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import journal, rundirs
+from orchestrator.base.errors import Fenced, OutOfStep, SchemaError, StalesweepError, StoreError, StoreUnavailable
+from orchestrator.base.processes import this_host
 from orchestrator.db.endings import Ending
 from orchestrator.db.store import AttemptOrigin, Claim, RunFolder, Store
-from orchestrator.errors import Fenced, OutOfStep, SchemaError, StalesweepError, StoreError, StoreUnavailable
-from orchestrator.processes import this_host
 
 Entry = dict[str, Any]
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from orchestrator.base.errors import NoAccounting, SlurmUnavailable, UsageError
+from orchestrator.base.settings import cache_dir, code_version, database_url, runs_dir
+from orchestrator.base.urls import harmless_environment, parse
 from orchestrator.db import schema
 from orchestrator.db.filesystems import network_filesystem
 from orchestrator.db.session import describe
-from orchestrator.errors import NoAccounting, SlurmUnavailable, UsageError
-from orchestrator.settings import cache_dir, code_version, database_url, runs_dir
 from orchestrator.slurm import client, limits
-from orchestrator.urls import harmless_environment, parse
 
 _TIMEOUT_S = 60.0
 PACKAGES = ("torch", "transformers", "submitit", "sqlalchemy", "pandas", "optuna", "typer", "psycopg", "vllm")

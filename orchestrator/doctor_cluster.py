@@ -14,17 +14,17 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 from orchestrator import doctor, doctor_node
+from orchestrator.base.errors import SlurmUnavailable, UsageError
+from orchestrator.base.processes import this_host
+from orchestrator.base.settings import jobs_write, runs_dir
+from orchestrator.base.urls import handed_over
 from orchestrator.db import schema
 from orchestrator.doctor import Finding
 from orchestrator.doctor_node import Asked
-from orchestrator.errors import SlurmUnavailable, UsageError
 from orchestrator.grid import Resources
-from orchestrator.processes import this_host
-from orchestrator.settings import jobs_write, runs_dir
 from orchestrator.slurm import client
 from orchestrator.slurm.arrays import Executor
 from orchestrator.slurm.client import Job
-from orchestrator.urls import handed_over
 
 _POLL_S = 0.5
 _ASK_S = 2.0

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import doctor
+from orchestrator.base.errors import UsageError
+from orchestrator.base.settings import cache_dir
+from orchestrator.base.urls import resolve
 from orchestrator.doctor import Finding
-from orchestrator.errors import UsageError
 from orchestrator.job import journals_only
-from orchestrator.settings import cache_dir
-from orchestrator.urls import resolve
 
 ASKED, ANSWER = "asked.json", "answer.json"
 _IMPORT_S = 120.0
@@ -33,7 +33,7 @@ class Asked:
     """What whoever submits the job knows.
 
     Attributes:
-        database: What `orchestrator.urls.handed_over` gave.
+        database: What `orchestrator.base.urls.handed_over` gave.
         has_schema: Whether he sees a database there that is set up.
         launched_from: His host.
         writes: What jobs write to, ``database``, ``journal`` or ``auto``.

@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from orchestrator.base.errors import StoreError
 from orchestrator.db.store import Store
-from orchestrator.errors import StoreError
 from orchestrator.grid import Run
 
 

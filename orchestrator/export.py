@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator import frames
+from orchestrator.base.errors import UsageError
 from orchestrator.db.store import Store
-from orchestrator.errors import UsageError
 
 
 def export(store: Store, sweeps: Sequence[str] | None, out: Path, format: Literal["csv", "parquet"]) -> list[Path]:

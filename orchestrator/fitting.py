@@ -12,9 +12,11 @@ import pandas as pd
 from pydantic import ValidationError
 
 from grpo_worker.config import CollapseConfig
-from orchestrator import frames, provenance, series
+from orchestrator import frames, series
+from orchestrator.base import provenance
+from orchestrator.base.errors import UsageError
+from orchestrator.base.settings import code_version
 from orchestrator.db.store import Store
-from orchestrator.errors import UsageError
 from orchestrator.laws.cells import evidence, groups
 from orchestrator.laws.collapse import ends_between, never_alive, redetect
 from orchestrator.laws.detectors import STORED, Comparison, compare
@@ -22,7 +24,6 @@ from orchestrator.laws.early import METRICS, first_steps
 from orchestrator.laws.fit import fit_evidence
 from orchestrator.laws.regimes import Regime, regime
 from orchestrator.laws.result import Laws, ModelLaws
-from orchestrator.settings import code_version
 
 DETECTORS = (STORED, "half", "zero")
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 
-from orchestrator.urls import harmless_environment
+from orchestrator.base.urls import harmless_environment
 
 _TIMEOUT_S = 30
 

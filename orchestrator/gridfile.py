@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from orchestrator.errors import GridError
+from orchestrator.base.errors import GridError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20

@@ -22,19 +22,19 @@ from sqlalchemy import make_url
 from grpo_worker.config import WorkerConfig
 from grpo_worker.importing import import_large
 from orchestrator import journal, rundirs
+from orchestrator.base.errors import Fenced, JournalError, StoreError, UsageError
+from orchestrator.base.processes import this_host
+from orchestrator.base.provenance import checkout
+from orchestrator.base.settings import cache_dir, jobs_write
+from orchestrator.base.urls import resolve
 from orchestrator.claims import Begun, begin
 from orchestrator.collect import collect_run
 from orchestrator.db.filesystems import network_filesystem
 from orchestrator.db.store import Store
-from orchestrator.errors import Fenced, JournalError, StoreError, UsageError
 from orchestrator.notifying import tell_end
-from orchestrator.processes import this_host
-from orchestrator.provenance import checkout
 from orchestrator.recording import ORDINARY, Pace, Recording
-from orchestrator.settings import cache_dir, jobs_write
 from orchestrator.share import follow
 from orchestrator.stopping import Stop, on_signals
-from orchestrator.urls import resolve
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class JobSpec:
     Attributes:
         directories: The run directories of the job's share, absolute, in the order to train them.
         cache_dir: Where warmed-up policies are kept, absolute.
-        database: What `orchestrator.urls.handed_over` gave.
+        database: What `orchestrator.base.urls.handed_over` gave.
         executor: ``local``, ``slurm`` or ``debug``.
         launched_from: The host that launched it.
         writes: ``database``, ``journal`` or ``auto``, see `writes_database`.
@@ -63,7 +63,7 @@ class JobSpec:
 
 
 def job_spec(database: str, directories: Iterable[Path], executor: str) -> JobSpec:
-    """Put a job's share together, within `orchestrator.urls.handed_over`."""
+    """Put a job's share together, within `orchestrator.base.urls.handed_over`."""
     return JobSpec(
         directories=tuple(directories),
         cache_dir=cache_dir().absolute(),

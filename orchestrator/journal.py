@@ -27,7 +27,7 @@ from typing import Any, Self
 
 from pydantic_core import from_json, to_json
 
-from orchestrator.errors import JournalError
+from orchestrator.base.errors import JournalError
 
 WORDS = ("cancel", "stop")
 """The records of who ends a run from outside."""

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.base.errors import UsageError
+from orchestrator.base.settings import runs_dir
 from orchestrator.collect import collect_runs
 from orchestrator.db import details
 from orchestrator.db.selection import SelectedRun
 from orchestrator.db.store import RunProgress, Store
-from orchestrator.errors import UsageError
 from orchestrator.rundirs import name_of
-from orchestrator.settings import runs_dir
 from orchestrator.slurm.survey import log_paths, survey
 from orchestrator.track import with_standings
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from orchestrator import webhook
+from orchestrator.base import webhook
+from orchestrator.base.errors import StoreError, UsageError
 from orchestrator.db.attempt_store import AttemptStore
-from orchestrator.errors import StoreError, UsageError
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from orchestrator.base.errors import StoreError
 from orchestrator.db.store import Outcome, Store
-from orchestrator.errors import StoreError
 from orchestrator.grid import Run, group_name
 from orchestrator.laws.design import Beliefs, Seen
 from orchestrator.laws.settle import Place

@@ -17,8 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from grpo_worker.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord
-from orchestrator.db.store import Claim, Store
-from orchestrator.errors import (
+from orchestrator.base.errors import (
     Fenced,
     JournalError,
     OutOfStep,
@@ -27,6 +26,7 @@ from orchestrator.errors import (
     StoreUnavailable,
     Unheard,
 )
+from orchestrator.db.store import Claim, Store
 from orchestrator.journal import Chunk, Journal
 from orchestrator.stopping import Stop
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import journal, rundirs
+from orchestrator.base.errors import NothingToDo, UsageError
+from orchestrator.base.settings import runs_dir
 from orchestrator.db import removal
 from orchestrator.db.removal import Leaving, Rows
 from orchestrator.db.selection import SelectedRun
 from orchestrator.db.store import Store
-from orchestrator.errors import NothingToDo, UsageError
-from orchestrator.settings import runs_dir
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from grpo_worker.config import WorkerConfig
-from orchestrator.errors import UsageError
+from orchestrator.base.errors import UsageError
 
 _DIRECTORY = re.compile(r"run-(\d{6,})(?:-after-(\d+))?(\.removed)?")
 REMOVED = ".removed"

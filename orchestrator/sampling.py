@@ -24,7 +24,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from orchestrator.errors import NothingToDo
+from orchestrator.base.errors import NothingToDo
 from orchestrator.grid import Cell, Run, Sweep
 
 WARNING, STOP_ABOVE = "warning", "stop_above"

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from orchestrator.processes import is_alive, started_at
+from orchestrator.base.processes import is_alive, started_at
 from orchestrator.stopping import Stop
 
 _POLL_S = 0.2

@@ -21,10 +21,10 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import QueuePool
 from sqlalchemy.exc import SQLAlchemyError
 
+from orchestrator.base.errors import StoreError
+from orchestrator.base.urls import parse, split
 from orchestrator.db import failures, sqlite_files
 from orchestrator.db.session import describe, postgres_arguments
-from orchestrator.errors import StoreError
-from orchestrator.urls import parse, split
 
 PATIENCE_S = 5.0
 """How long to wait for another writer of a SQLite file; the search waits meanwhile."""

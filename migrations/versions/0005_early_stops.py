@@ -5,7 +5,7 @@ import re
 import sqlalchemy as sa
 from alembic import op
 
-from orchestrator.errors import SchemaError
+from orchestrator.base.errors import SchemaError
 
 revision = "0005"
 down_revision = "0004"

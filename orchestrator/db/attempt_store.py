@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from grpo_worker.config import WorkerConfig
+from orchestrator.base.errors import SelectionError, StoreError
 from orchestrator.db import attempts, imports, notices, refill
 from orchestrator.db.attempts import AttemptOrigin, Claim
 from orchestrator.db.database import Database
@@ -18,7 +19,6 @@ from orchestrator.db.ingest import add_one, ingest
 from orchestrator.db.models import Run
 from orchestrator.db.schema import check_revision
 from orchestrator.db.session import driver_connection
-from orchestrator.errors import SelectionError, StoreError
 from orchestrator.journal import Chunk
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from sqlalchemy import Connection, case, delete, insert, select, update
 
+from orchestrator.base.errors import Fenced, SelectionError, StoreUnavailable, Unheard
 from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.db.queries import DIVERGED, UNFINISHED
 from orchestrator.db.types import now, seconds_ago
-from orchestrator.errors import Fenced, SelectionError, StoreUnavailable, Unheard
 
 
 @dataclass(frozen=True, slots=True)

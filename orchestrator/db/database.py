@@ -7,10 +7,10 @@ from typing import Self
 
 from sqlalchemy import Connection
 
+from orchestrator.base.errors import StoreError
+from orchestrator.base.urls import absolute
 from orchestrator.db.schema import check_revision
 from orchestrator.db.session import create_engine_for, transaction
-from orchestrator.errors import StoreError
-from orchestrator.urls import absolute
 
 
 class Database:

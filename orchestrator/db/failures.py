@@ -12,7 +12,7 @@ import sqlite3
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from orchestrator.errors import StoreError, StoreUnavailable
+from orchestrator.base.errors import StoreError, StoreUnavailable
 
 BUSY_TIMEOUT_S = 30.0
 """How long a SQLite writer waits for another one."""

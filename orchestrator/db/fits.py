@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, text
 
+from orchestrator.base.settings import code_version
 from orchestrator.db.models import Cell, Fit, Run, Sweep
 from orchestrator.db.types import now
-from orchestrator.settings import code_version
 
 
 def save(

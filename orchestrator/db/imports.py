@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, bindparam, insert, select
 
 from grpo_worker.config import content_digest
+from orchestrator.base.errors import NothingToDo, SweepConflict, UsageError
+from orchestrator.base.settings import code_version
 from orchestrator.db.models import OUTCOMES, Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.db.types import now
-from orchestrator.errors import NothingToDo, SweepConflict, UsageError
-from orchestrator.settings import code_version
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from orchestrator.base.errors import Fenced, OutOfStep, Unheard
 from orchestrator.db import attempts, prepared
 from orchestrator.db.attempts import Claim
 from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.db.sqlite_lock import begin_writing
 from orchestrator.db.types import seconds_ago
-from orchestrator.errors import Fenced, OutOfStep, Unheard
 from orchestrator.journal import Chunk
 
 _START = ("versions", "device", "parameters", "threads", "setup_s")

@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Double, and_, cast, func, not_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
+from orchestrator.base.errors import SelectionError
 from orchestrator.db.models import DECIDED_STATES, RESULT_STATES, Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.db.types import now, seconds_between
-from orchestrator.errors import SelectionError
 from orchestrator.grid import Cell as GridCell
 
 DIVERGED = "diverged"

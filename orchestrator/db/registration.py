@@ -11,13 +11,13 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from grpo_worker.config import WorkerConfig, content_digest
+from orchestrator.base.errors import SweepConflict
+from orchestrator.base.provenance import checkout
+from orchestrator.base.settings import code_version
 from orchestrator.db.models import DECIDED_STATES, Cell, Run, Sweep
 from orchestrator.db.types import now
-from orchestrator.errors import SweepConflict
 from orchestrator.grid import Cell as GridCell
 from orchestrator.grid import Sweep as GridSweep
-from orchestrator.provenance import checkout
-from orchestrator.settings import code_version
 
 CellKey = tuple[str, int, float, str]
 

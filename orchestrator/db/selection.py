@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, or_, select
 
+from orchestrator.base.errors import SelectionError
 from orchestrator.db import queries
 from orchestrator.db.models import RUN_STATES, Cell, Run, Sweep
 from orchestrator.db.queries import UNFINISHED
-from orchestrator.errors import SelectionError
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 
+from orchestrator.base.errors import StoreError
+from orchestrator.base.urls import parse, split
 from orchestrator.db import failures, sqlite_files
 from orchestrator.db.filesystems import network_filesystem
 from orchestrator.db.sqlite_lock import begin_writing
-from orchestrator.errors import StoreError
-from orchestrator.urls import parse, split
 
 CONNECT_TIMEOUT_S = 10
 """How long to wait for a Postgres server to answer."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote
 
+from orchestrator.base.errors import StoreUnavailable
 from orchestrator.db.failures import BUSY_TIMEOUT_S
-from orchestrator.errors import StoreUnavailable
 
 
 def connect(path: Path, *, create: bool) -> sqlite3.Connection:

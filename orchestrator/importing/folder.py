@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from orchestrator.base.errors import GridError
 from orchestrator.db.imports import ImportedAttempt, ImportedRun
 from orchestrator.db.models import FAILURE_CLASSES, OUTCOMES
-from orchestrator.errors import GridError
 from orchestrator.importing.mapping import METRICS
 from orchestrator.importing.runs import Runs
 from orchestrator.importing.spool import Spool

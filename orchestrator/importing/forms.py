@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.errors import GridError
+from orchestrator.base.errors import GridError
 from orchestrator.importing import folder, logs
 from orchestrator.importing.mapping import Mapped, Options
 from orchestrator.importing.runs import AXIS

@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from orchestrator.errors import GridError
+from orchestrator.base.errors import GridError
 from orchestrator.importing.mapping import LABEL, METRICS, Mapped
 from orchestrator.importing.observed import Observed
 from orchestrator.importing.spool import Spool

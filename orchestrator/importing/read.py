@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from grpo_worker.config import content_digest
+from orchestrator.base.errors import GridError
 from orchestrator.db.imports import Batches, ImportedRun, ImportedSweep
-from orchestrator.errors import GridError
 from orchestrator.importing import folder, logs
 from orchestrator.importing.forms import described, find_form, gathered, sha256
 from orchestrator.importing.mapping import LABEL, METRICS, Mapped, Options, map_columns

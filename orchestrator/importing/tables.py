@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestrator.errors import GridError
+from orchestrator.base.errors import GridError
 from orchestrator.importing.values import Mistakes
 
 BATCH_ROWS = 20_000

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.errors import GridError
+from orchestrator.base.errors import GridError
 
 T = TypeVar("T")
 

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from orchestrator.base.settings import code_version
 from orchestrator.db import overview
 from orchestrator.db.store import Store
 from orchestrator.laws.cells import evidence, groups
@@ -32,7 +33,6 @@ from orchestrator.report.verdicts import (
 )
 from orchestrator.report.verdicts import verdicts as what_it_says
 from orchestrator.report.whole import write_whole
-from orchestrator.settings import code_version
 
 _KINDS = {"sqlite": "a SQLite file", "postgresql": "a PostgreSQL database"}
 

@@ -13,7 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.errors import UsageError
+from orchestrator.base.errors import UsageError
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report import predicted
 from orchestrator.report.columns import GAP, blocks

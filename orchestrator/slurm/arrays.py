@@ -14,14 +14,14 @@ from typing import Any
 import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
+from orchestrator.base.errors import NothingToDo, SlurmUnavailable, UsageError
+from orchestrator.base.settings import runs_dir
+from orchestrator.base.urls import handed_over
 from orchestrator.db.store import Store
-from orchestrator.errors import NothingToDo, SlurmUnavailable, UsageError
 from orchestrator.grid import Resources
 from orchestrator.job import job_spec
-from orchestrator.settings import runs_dir
 from orchestrator.slurm import client, limits, task
 from orchestrator.slurm.limits import Limits
-from orchestrator.urls import handed_over
 
 _MARGIN_S = 90
 _SILENCE = ("unable to contact", "timed out", "connection refused", "zero bytes", "connection reset", "no such host")

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.errors import NoAccounting, SlurmUnavailable
-from orchestrator.urls import harmless_environment
+from orchestrator.base.errors import NoAccounting, SlurmUnavailable
+from orchestrator.base.urls import harmless_environment
 
 TIMEOUT_S = 20.0
 _IDS_A_CALL = 400

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from orchestrator.errors import SlurmUnavailable
+from orchestrator.base.errors import SlurmUnavailable
 from orchestrator.slurm import client
 
 DEFAULT_ARRAY_SIZE = 1000

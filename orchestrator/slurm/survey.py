@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.base.errors import NoAccounting, SlurmUnavailable
 from orchestrator.collect import collect_runs
 from orchestrator.db.store import Claim, Store
 from orchestrator.db.submissions import Place, Submitted
-from orchestrator.errors import NoAccounting, SlurmUnavailable
 from orchestrator.slurm import client
 from orchestrator.slurm.standing import ENDED, Answers, Standing, standing
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import SlurmUnavailable
+from orchestrator.base.errors import SlurmUnavailable
 from orchestrator.job import Ended, JobSpec, run_share
 from orchestrator.slurm import client
 from orchestrator.stopping import Stop, on_signals

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from orchestrator.base.settings import shipped
 from orchestrator.db.store import Store
-from orchestrator.settings import shipped
 
 STALESWEEP = [sys.executable, "-m", "orchestrator.cli"]
 

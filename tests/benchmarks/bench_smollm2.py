@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from grpo_worker.config import WorkerConfig
-from orchestrator.settings import cache_dir
+from orchestrator.base.settings import cache_dir
 from tests.benchmarks.bench_worker import against_floor, compared, our_step_ms, trl_step_ms
 
 PROMPTS, GROUP, TOKENS = 4, 8, 32

@@ -11,7 +11,7 @@ from devcluster import DevCluster
 from scenes import wait_for
 
 from orchestrator import frames
-from orchestrator.errors import StalesweepError
+from orchestrator.base.errors import StalesweepError
 from tests.integration.sweeps import Workspace, workspace
 
 pytestmark = pytest.mark.slow

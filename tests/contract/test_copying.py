@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import select
 from stores import begin, sync_record
 
+from orchestrator.base.errors import StoreError
 from orchestrator.db.models import SyncMetric
 from orchestrator.db.prepared import upsert_all
 from orchestrator.db.store import Store
-from orchestrator.errors import StoreError
 from orchestrator.grid import Sweep
 from orchestrator.journal import Chunk
 from orchestrator.recording import as_entry

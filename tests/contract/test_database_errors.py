@@ -15,9 +15,9 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
+from orchestrator.base.errors import StoreError, StoreUnavailable
 from orchestrator.db import schema
 from orchestrator.db.session import create_engine_for, describe, transaction
-from orchestrator.errors import StoreError, StoreUnavailable
 from tests.servers import PASSWORD, Server, own_server
 
 CONNECTIONS = 6

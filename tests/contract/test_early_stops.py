@@ -17,12 +17,12 @@ from typer.testing import CliRunner, Result
 
 from grpo_worker.records import FinishRecord
 from orchestrator import cancelling, frames, journal
+from orchestrator.base.errors import Fenced, JournalError
 from orchestrator.cli import app
 from orchestrator.db.endings import Ending
 from orchestrator.db.models import RUN_STATES
 from orchestrator.db.store import Claim, RunProgress, Store
 from orchestrator.early_stops import EarlyStop, stop_early
-from orchestrator.errors import Fenced, JournalError
 from orchestrator.grid import Sweep
 from orchestrator.journal import Journal
 from orchestrator.report import page

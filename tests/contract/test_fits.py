@@ -21,12 +21,12 @@ from typer.testing import CliRunner, Result
 
 from grpo_worker.records import FinishRecord
 from orchestrator import fitting, frames, series
+from orchestrator.base.errors import UsageError
 from orchestrator.cli import app
 from orchestrator.db import fits, schema
 from orchestrator.db.session import create_engine_for, transaction
 from orchestrator.db.store import Store
 from orchestrator.early_stops import EarlyStop, stop_early
-from orchestrator.errors import UsageError
 from orchestrator.grid import Sweep
 from orchestrator.laws.cells import evidence
 

@@ -17,9 +17,9 @@ from stores import begin, eval_record, sync_record, write
 
 from grpo_worker.records import FinishRecord, StartRecord
 from orchestrator import frames
+from orchestrator.base.errors import SelectionError, UsageError
 from orchestrator.db import schema
 from orchestrator.db.store import Store
-from orchestrator.errors import SelectionError, UsageError
 from orchestrator.export import export
 from orchestrator.grid import Sweep
 

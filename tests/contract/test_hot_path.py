@@ -17,12 +17,12 @@ from sqlalchemy import delete, func, select
 from stores import ORIGIN, begin, sync_record
 
 from grpo_worker.records import FinishRecord
+from orchestrator.base.errors import OutOfStep, StoreError, StoreUnavailable
 from orchestrator.db import schema
 from orchestrator.db.models import Attempt, Fit, Run, SyncMetric
 from orchestrator.db.session import create_engine_for, driver_connection, transaction
 from orchestrator.db.sqlite_lock import begin_writing
 from orchestrator.db.store import Claim, Store
-from orchestrator.errors import OutOfStep, StoreError, StoreUnavailable
 from orchestrator.grid import Sweep
 from orchestrator.journal import Chunk, Journal
 from orchestrator.recording import as_entry

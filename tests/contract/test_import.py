@@ -22,10 +22,10 @@ from stores import begin, eval_record, sync_record, write
 from grpo_worker.config import CollapseConfig
 from grpo_worker.records import FinishRecord, StartRecord
 from orchestrator import frames
+from orchestrator.base.errors import GridError, NothingToDo, SweepConflict, UsageError
 from orchestrator.db import schema
 from orchestrator.db.models import Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.db.store import Store
-from orchestrator.errors import GridError, NothingToDo, SweepConflict, UsageError
 from orchestrator.export import export
 from orchestrator.grid import Sweep as Grid
 from orchestrator.importing.mapping import METRICS, Options

@@ -19,9 +19,9 @@ import pytest
 from stores import begin, sync_record
 
 from orchestrator import journal
+from orchestrator.base.errors import Fenced, StoreUnavailable
 from orchestrator.db import schema, session, sqlite_files, sqlite_lock
 from orchestrator.db.store import Claim, Store
-from orchestrator.errors import Fenced, StoreUnavailable
 from orchestrator.grid import load_sweep
 from orchestrator.journal import Journal
 from orchestrator.recording import Pace, Recording

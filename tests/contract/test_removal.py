@@ -21,13 +21,13 @@ from sqlalchemy import select as query
 from stores import sync_record
 
 from orchestrator import frames, job, removal, rundirs
+from orchestrator.base.errors import Fenced, NothingToDo, UsageError
 from orchestrator.claims import begin
 from orchestrator.collect import collect
 from orchestrator.db import removal as rows_of_runs
 from orchestrator.db.models import Attempt, Run, SyncMetric
 from orchestrator.db.store import Store
 from orchestrator.db.types import now
-from orchestrator.errors import Fenced, NothingToDo, UsageError
 from orchestrator.grid import Sweep as GridSweep
 from orchestrator.importing.mapping import Options
 from orchestrator.importing.read import read_import

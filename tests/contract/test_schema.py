@@ -16,12 +16,12 @@ from sqlalchemy import inspect, text
 from sqlalchemy.schema import CreateTable
 
 from grpo_worker.records import EvalRecord, SyncRecord
+from orchestrator.base.errors import SchemaError
+from orchestrator.base.settings import shipped
 from orchestrator.db import schema
 from orchestrator.db.models import Base, Evaluation, SyncMetric
 from orchestrator.db.session import create_engine_for, transaction
 from orchestrator.db.store import Store
-from orchestrator.errors import SchemaError
-from orchestrator.settings import shipped
 from tests.contract.described import described
 
 

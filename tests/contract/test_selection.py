@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from lives import select
 
+from orchestrator.base.errors import SelectionError
 from orchestrator.db.store import Store
-from orchestrator.errors import SelectionError
 from orchestrator.grid import Sweep
 
 Grid = Callable[..., Sweep]

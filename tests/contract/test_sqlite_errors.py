@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from orchestrator.base.errors import StoreError, StoreUnavailable
 from orchestrator.db import schema, sqlite_lock
 from orchestrator.db.session import create_engine_for, transaction
 from orchestrator.db.store import Store
-from orchestrator.errors import StoreError, StoreUnavailable
 from tests.users import as_a_plain_user
 
 

@@ -17,11 +17,11 @@ from sqlalchemy import select, text, update
 from stores import ORIGIN, begin, eval_record, next_claim, sync_record, write
 
 from grpo_worker.records import FinishRecord, Outcome, StartRecord, SyncRecord
+from orchestrator.base.errors import Fenced, SelectionError, StoreError, SweepConflict, Unheard
 from orchestrator.db.attempts import Claim
 from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.db.session import create_engine_for, transaction
 from orchestrator.db.store import Store
-from orchestrator.errors import Fenced, SelectionError, StoreError, SweepConflict, Unheard
 from orchestrator.grid import Sweep, load_sweep
 
 Grid = Callable[..., Sweep]

@@ -14,11 +14,11 @@ from lives import launched, trained
 from sqlalchemy import select, update
 from stores import ORIGIN, begin, next_claim, sync_record, write
 
+from orchestrator.base.errors import Fenced, StoreError
 from orchestrator.db.endings import CANCELLED, Ending
 from orchestrator.db.models import Attempt, Run, Submission
 from orchestrator.db.store import Claim, Store
 from orchestrator.db.submissions import Place
-from orchestrator.errors import Fenced, StoreError
 from orchestrator.grid import Resources, Sweep
 from orchestrator.slurm import arrays, client, dispatch
 from orchestrator.slurm.standing import Standing

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator import notifying, webhook
+from orchestrator import notifying
+from orchestrator.base import webhook
+from orchestrator.base.errors import StoreUnavailable, UsageError
+from orchestrator.base.urls import handed_over
 from orchestrator.cli import app
 from orchestrator.db.models import Base
 from orchestrator.db.store import Store
-from orchestrator.errors import StoreUnavailable, UsageError
-from orchestrator.urls import handed_over
 from tests import children
 from tests.jobs import Jobs
 from tests.webhooks import SECRET, Receiver, receiver

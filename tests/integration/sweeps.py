@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 
 from orchestrator import frames
+from orchestrator.base.errors import StalesweepError
 from orchestrator.db.store import Store
-from orchestrator.errors import StalesweepError
 
 ROOT = Path(__file__).parents[2]
 

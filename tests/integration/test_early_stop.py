@@ -8,9 +8,9 @@ import time
 import pytest
 
 from orchestrator import frames
+from orchestrator.base.errors import StalesweepError
 from orchestrator.db.store import RunProgress
 from orchestrator.early_stops import EarlyStop, stop_early
-from orchestrator.errors import StalesweepError
 from tests.integration.sweeps import Workspace
 
 pytestmark = pytest.mark.slow

@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from orchestrator.processes import is_alive
-from orchestrator.settings import shipped
+from orchestrator.base.processes import is_alive
+from orchestrator.base.settings import shipped
 from tests.integration.sweeps import Workspace, assert_same, results, workspace
 
 pytestmark = pytest.mark.slow

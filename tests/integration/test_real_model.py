@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from orchestrator.settings import shipped
+from orchestrator.base.settings import shipped
 from tests.integration.sweeps import workspace
 
 pytestmark = pytest.mark.slow

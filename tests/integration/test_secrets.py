@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from orchestrator import doctor, urls
+from orchestrator import doctor
+from orchestrator.base import urls
+from orchestrator.base.errors import StoreError, StoreUnavailable, UsageError
+from orchestrator.base.settings import database_url
 from orchestrator.cli import app
 from orchestrator.db.session import create_engine_for, transaction
 from orchestrator.db.store import Store
-from orchestrator.errors import StoreError, StoreUnavailable, UsageError
-from orchestrator.settings import database_url
 from tests.passwords import FORMS, NAMES, form, shows_nothing
 from tests.servers import Server, own_server
 
@@ -98,8 +99,10 @@ def test_other_processes_are_handed_a_reference(
         listed = subprocess.run(["env"], capture_output=True, text=True, check=True).stdout
         shows_nothing(listed)
         # What a child makes of its environment, and of the reference, is the same database.
-        code = "from orchestrator.settings import database_url; from orchestrator.db.store import Store; import sys; "
-        code += "from orchestrator.urls import resolve; "
+        code = (
+            "from orchestrator.base.settings import database_url; from orchestrator.db.store import Store; import sys; "
+        )
+        code += "from orchestrator.base.urls import resolve; "
         code += "print([Store(url).sweep_names() for url in (database_url(None), resolve(sys.argv[1]))])"
         child = [sys.executable, "-c", code, reference]
         assert subprocess.run(child, capture_output=True, text=True, check=True).stdout == "[[], []]\n"

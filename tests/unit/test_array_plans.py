@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import NothingToDo
+from orchestrator.base.errors import NothingToDo
 from orchestrator.grid import Resources, load_sweep
 from orchestrator.slurm.arrays import Executor, Plan, describe, parameters, plan
 from orchestrator.slurm.limits import Limits

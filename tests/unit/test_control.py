@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from grpo_worker.config import ConfigError, load_config
 from grpo_worker.records import EvalRecord, FinishRecord, StartRecord, from_json, to_json
+from orchestrator.base.errors import UsageError
+from orchestrator.base.processes import is_alive, started_at
 from orchestrator.cli import app
 from orchestrator.db.store import RunProgress
 from orchestrator.doctor import examine
-from orchestrator.errors import UsageError
 from orchestrator.launch import choose_executor
-from orchestrator.processes import is_alive, started_at
 from orchestrator.report.progress import run_line, summary_line
 from orchestrator.track import sweep_status
 from tests import children

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator import doctor, doctor_cluster, doctor_node
+from orchestrator.base.processes import this_host
 from orchestrator.db import schema
 from orchestrator.doctor import Finding
 from orchestrator.doctor_node import Answer, Asked
-from orchestrator.processes import this_host
 
 
 @pytest.fixture

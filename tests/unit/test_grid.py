@@ -11,7 +11,7 @@ from pydantic import model_validator
 
 import orchestrator.grid as grid_module
 from grpo_worker.config import WorkerConfig
-from orchestrator.errors import GridError
+from orchestrator.base.errors import GridError
 from orchestrator.grid import Cell, Resources, Sweep, load_sweep
 from orchestrator.sbatch_options import OPTIONS, refusal, with_dashes
 from orchestrator.searchfile import load_search

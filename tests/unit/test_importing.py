@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from bad_imports import BAD, BAD_JSON_LINES, GOOD, RUNS, SYNCS
 
+from orchestrator.base.errors import GridError
 from orchestrator.db.imports import ImportedRun
-from orchestrator.errors import GridError
 from orchestrator.importing.mapping import Options
 from orchestrator.importing.read import Import, read_import
 from orchestrator.importing.values import SHOWN_MISTAKES

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import journal
-from orchestrator.errors import JournalError
+from orchestrator.base.errors import JournalError
 from orchestrator.journal import Journal
 from tests import children
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import settings
-from orchestrator.errors import GridError, UsageError
+from orchestrator.base import settings
+from orchestrator.base.errors import GridError, UsageError
 from orchestrator.grid import Resources, Sweep, load_sweep
 
 GRID = """

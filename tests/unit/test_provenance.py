@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from orchestrator.provenance import checkout, read_checkout
+from orchestrator.base.provenance import checkout, read_checkout
 
 
 def git(folder: Path, *arguments: str, given: bytes | None = None) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from orchestrator.base.errors import GridError
 from orchestrator.db.outcomes import Outcome
-from orchestrator.errors import GridError
 from orchestrator.grid import Run, Sweep, load_sweep
 from orchestrator.search import Answer, Search, group_of, key_of
 from orchestrator.searchfile import SearchConfig, load_search

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import settings
+from orchestrator.base import settings
 
 
 def test_option_then_environment_then_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

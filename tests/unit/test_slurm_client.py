@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import NoAccounting, SlurmUnavailable
+from orchestrator.base.errors import NoAccounting, SlurmUnavailable
 from orchestrator.slurm import client, limits
 from orchestrator.slurm.client import Job
 

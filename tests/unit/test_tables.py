@@ -12,7 +12,7 @@ import pytest
 from laws_data import frame, paper_shape, run, simulated, tiny_sweep
 from rich.console import Console
 
-from orchestrator.errors import UsageError
+from orchestrator.base.errors import UsageError
 from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.forms import Prediction
 from orchestrator.report import predicted

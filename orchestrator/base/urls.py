@@ -1,7 +1,7 @@
 """Database URLs and the secrets in them: read a URL, tell its secret apart, hand a database to other processes.
 
 A password is never in a process's arguments, a job's script or pickle, a message or a log. A URL that holds one goes
-to jobs as the path of a file that only its owner can read (`orchestrator.private_files`).
+to jobs as the path of a file that only its owner can read (`orchestrator.base.private_files`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from orchestrator import private_files, webhook
-from orchestrator.errors import StoreError, StoreUnavailable, UsageError
+from orchestrator.base import private_files, webhook
+from orchestrator.base.errors import StoreError, StoreUnavailable, UsageError
 
 log = logging.getLogger(__name__)
 

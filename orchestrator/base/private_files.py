@@ -10,7 +10,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from orchestrator.errors import UsageError
+from orchestrator.base.errors import UsageError
 
 
 def read_line(path: Path, what: str) -> str:

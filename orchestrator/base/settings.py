@@ -6,7 +6,7 @@ import os
 from importlib import metadata
 from pathlib import Path
 
-from orchestrator.errors import UsageError
+from orchestrator.base.errors import UsageError
 
 DEFAULT_DB = "sqlite:///stalesweep.db"
 
@@ -17,7 +17,7 @@ def database_url(option: str | None) -> str:
     Raises:
         UsageError: The option holds a password, or the file cannot be used.
     """
-    from orchestrator import urls  # loads SQLAlchemy, which most of what needs a setting does not
+    from orchestrator.base import urls  # loads SQLAlchemy, which most of what needs a setting does not
 
     if option:
         if urls.split(urls.parse(option))[1]:

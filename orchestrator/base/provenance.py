@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.urls import harmless_environment
+from orchestrator.base.urls import harmless_environment
 
 # Whatever the user's own git is set to.
 _APPLICABLE = (

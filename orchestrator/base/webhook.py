@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator import private_files
-from orchestrator.errors import UsageError
+from orchestrator.base import private_files
+from orchestrator.base.errors import UsageError
 
 TIMEOUT_S = 10.0
 _TRIES = 3
