@@ -21,7 +21,7 @@ from orchestrator.db.queries import RunFolder
 from orchestrator.db.selection import SelectedRun
 from orchestrator.db.store import Store
 from orchestrator.db.submissions import Place, Submitted
-from orchestrator.journal import Journal
+from orchestrator.rundir.journal import Journal
 from orchestrator.slurm import client
 from orchestrator.slurm.client import TaskId
 

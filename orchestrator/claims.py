@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from grpo_worker.config import WorkerConfig
-from orchestrator import journal
 from orchestrator.base.errors import SchemaError, StoreError, StoreUnavailable
 from orchestrator.base.processes import started_at, this_host
 from orchestrator.base.provenance import checkout
 from orchestrator.base.settings import code_version
 from orchestrator.collect import collect_run, refill
 from orchestrator.db.store import AttemptOrigin, Claim, RunFolder, Store
-from orchestrator.journal import Journal
 from orchestrator.recording import Pace
-from orchestrator.rundirs import RunFile
+from orchestrator.rundir import journal
+from orchestrator.rundir.folder import RunFile
+from orchestrator.rundir.journal import Journal
 from orchestrator.stopping import Stop
 
 log = logging.getLogger(__name__)

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator import journal, rundirs
 from orchestrator.base.settings import runs_dir
 from orchestrator.db.removal import stored_journals
 from orchestrator.db.selection import SelectedRun
 from orchestrator.db.store import Store
 from orchestrator.removal import directories_of
+from orchestrator.rundir import folder as rundirs
+from orchestrator.rundir import journal
 from orchestrator.slurm.task import SHARES, read_shares
 
 CHECKPOINTS, LEFT_OVERS, DIRECTORIES, JOB_FILES = "checkpoints", "left over by rm", "run directories", "job files"

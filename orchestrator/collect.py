@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator import journal, rundirs
 from orchestrator.base.errors import Fenced, OutOfStep, SchemaError, StalesweepError, StoreError, StoreUnavailable
 from orchestrator.base.processes import this_host
 from orchestrator.db.endings import Ending
 from orchestrator.db.store import AttemptOrigin, Claim, RunFolder, Store
+from orchestrator.rundir import folder as rundirs
+from orchestrator.rundir import journal
 
 Entry = dict[str, Any]
 

@@ -21,7 +21,6 @@ from sqlalchemy import make_url
 
 from grpo_worker.config import WorkerConfig
 from grpo_worker.importing import import_large
-from orchestrator import journal, rundirs
 from orchestrator.base.errors import Fenced, JournalError, StoreError, UsageError
 from orchestrator.base.processes import this_host
 from orchestrator.base.provenance import checkout
@@ -33,6 +32,8 @@ from orchestrator.db.filesystems import network_filesystem
 from orchestrator.db.store import Store
 from orchestrator.notifying import tell_end
 from orchestrator.recording import ORDINARY, Pace, Recording
+from orchestrator.rundir import folder as rundirs
+from orchestrator.rundir import journal
 from orchestrator.share import follow
 from orchestrator.stopping import Stop, on_signals
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from orchestrator import journal
 from orchestrator.base.errors import NothingToDo, SchemaError, SlurmUnavailable, StoreUnavailable, UsageError
 from orchestrator.base.processes import is_alive, this_host
 from orchestrator.base.settings import jobs_write, runs_dir
@@ -21,8 +20,9 @@ from orchestrator.base.urls import handed_over
 from orchestrator.collect import collect, collect_run
 from orchestrator.db.store import Claim, RunFolder, RunProgress, Store
 from orchestrator.job import job_spec, journals_only, run_share
-from orchestrator.rundirs import RunFile, name_of
-from orchestrator.rundirs import prepare as write_run_file
+from orchestrator.rundir import journal
+from orchestrator.rundir.folder import RunFile, name_of
+from orchestrator.rundir.folder import prepare as write_run_file
 from orchestrator.slurm import client
 from orchestrator.slurm.survey import Survey, survey
 from orchestrator.track import with_standings

@@ -15,7 +15,7 @@ from orchestrator.collect import collect_runs
 from orchestrator.db import details
 from orchestrator.db.selection import SelectedRun
 from orchestrator.db.store import RunProgress, Store
-from orchestrator.rundirs import name_of
+from orchestrator.rundir.folder import name_of
 from orchestrator.slurm.survey import log_paths, survey
 from orchestrator.track import with_standings
 

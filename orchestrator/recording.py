@@ -27,7 +27,7 @@ from orchestrator.base.errors import (
     Unheard,
 )
 from orchestrator.db.store import Claim, Store
-from orchestrator.journal import Chunk, Journal
+from orchestrator.rundir.journal import Chunk, Journal
 from orchestrator.stopping import Stop
 
 log = logging.getLogger(__name__)

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator import journal, rundirs
 from orchestrator.base.errors import NothingToDo, UsageError
 from orchestrator.base.settings import runs_dir
 from orchestrator.db import removal
 from orchestrator.db.removal import Leaving, Rows
 from orchestrator.db.selection import SelectedRun
 from orchestrator.db.store import Store
+from orchestrator.rundir import folder as rundirs
+from orchestrator.rundir import journal
 
 
 @dataclass(frozen=True, slots=True)

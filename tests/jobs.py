@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from orchestrator import journal, launch, rundirs
+from orchestrator import launch
 from orchestrator.base.processes import this_host
 from orchestrator.base.provenance import checkout
 from orchestrator.collect import Collected, collect
@@ -26,6 +26,8 @@ from orchestrator.db.store import Store
 from orchestrator.grid import load_sweep
 from orchestrator.job import JobSpec, run_share
 from orchestrator.recording import Pace
+from orchestrator.rundir import folder as rundirs
+from orchestrator.rundir import journal
 from tests import children, fake_worker
 from tests.faults import Faults
 

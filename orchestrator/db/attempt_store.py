@@ -19,7 +19,7 @@ from orchestrator.db.ingest import add_one, ingest
 from orchestrator.db.models import Run
 from orchestrator.db.schema import check_revision
 from orchestrator.db.session import driver_connection
-from orchestrator.journal import Chunk
+from orchestrator.rundir.journal import Chunk
 
 
 class AttemptStore(Database):

@@ -16,7 +16,7 @@ from orchestrator.db.attempts import Claim
 from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.db.sqlite_lock import begin_writing
 from orchestrator.db.types import seconds_ago
-from orchestrator.journal import Chunk
+from orchestrator.rundir.journal import Chunk
 
 _START = ("versions", "device", "parameters", "threads", "setup_s")
 

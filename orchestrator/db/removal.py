@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exist
 
 from orchestrator.db.models import Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.db.types import now
-from orchestrator.rundirs import name_of
+from orchestrator.rundir.folder import name_of
 
 T = TypeVar("T")
 

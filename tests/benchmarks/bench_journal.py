@@ -22,11 +22,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from grpo_worker.records import FinishRecord, StartRecord
-from orchestrator import journal, launch
+from orchestrator import launch
 from orchestrator.collect import collect
 from orchestrator.db.store import AttemptOrigin, Claim, Store
-from orchestrator.journal import Journal
 from orchestrator.recording import ORDINARY, Recording, as_entry
+from orchestrator.rundir import journal
+from orchestrator.rundir.journal import Journal
 from tests.benchmarks.bench_store import databases, prepare_ours
 from tests.benchmarks.rows import sync_records
 

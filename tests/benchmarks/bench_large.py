@@ -22,11 +22,12 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from orchestrator import journal, launch
+from orchestrator import launch
 from orchestrator.db import prepared, schema
 from orchestrator.db.models import SyncMetric
 from orchestrator.db.store import Store
 from orchestrator.grid import load_sweep
+from orchestrator.rundir import journal
 from tests.benchmarks.rows import sync_records
 
 HORIZON = 10_000

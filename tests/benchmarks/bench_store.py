@@ -33,8 +33,8 @@ from orchestrator.db import schema
 from orchestrator.db.models import SyncMetric
 from orchestrator.db.store import AttemptOrigin, Claim, Store
 from orchestrator.grid import load_sweep
-from orchestrator.journal import Journal
 from orchestrator.recording import as_entry
+from orchestrator.rundir.journal import Journal
 from tests.benchmarks.rows import sync_records
 from tests.servers import own_server
 

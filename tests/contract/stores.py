@@ -10,7 +10,7 @@ from sqlalchemy import select
 from grpo_worker.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord
 from orchestrator.db.models import Attempt, Run
 from orchestrator.db.store import AttemptOrigin, Claim, Store
-from orchestrator.journal import Chunk
+from orchestrator.rundir.journal import Chunk
 
 _NAMES = {StartRecord: "start", EvalRecord: "eval", SyncRecord: "sync", FinishRecord: "finish"}
 

@@ -13,14 +13,15 @@ import pytest
 from sqlalchemy import delete, update
 from typer.testing import CliRunner, Result
 
-from orchestrator import cancelling, journal
+from orchestrator import cancelling
 from orchestrator.base.errors import JournalError, UsageError
 from orchestrator.cli import app
 from orchestrator.db.endings import CANCELLED, Ending
 from orchestrator.db.models import Attempt, SyncMetric
 from orchestrator.db.selection import select_runs
 from orchestrator.db.store import Store
-from orchestrator.journal import Journal
+from orchestrator.rundir import journal
+from orchestrator.rundir.journal import Journal
 from tests import children, fake_worker
 from tests.jobs import CUT_OFF, QUICK, Jobs, killed_at
 

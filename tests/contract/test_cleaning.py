@@ -14,10 +14,11 @@ from lives import START, begun, launched, recording_of, select, trained
 from stores import sync_record
 from submitit.core.utils import DelayedSubmission
 
-from orchestrator import cleaning, frames, removal, rundirs
+from orchestrator import cleaning, frames, removal
 from orchestrator.db.store import Store
 from orchestrator.grid import Sweep
 from orchestrator.job import job_spec, run_share
+from orchestrator.rundir import folder as rundirs
 from orchestrator.slurm.task import SHARES, write_shares
 
 Grid = Callable[..., Sweep]

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator import journal, launch
+from orchestrator import launch
 from orchestrator.base.errors import StoreUnavailable
 from orchestrator.base.processes import this_host
 from orchestrator.collect import collect, collect_run
 from orchestrator.db.store import Store
-from orchestrator.rundirs import RunFile, prepare
+from orchestrator.rundir import journal
+from orchestrator.rundir.folder import RunFile, prepare
 from tests import children, fake_worker
 from tests.jobs import CUT_OFF, Jobs
 

@@ -15,8 +15,8 @@ from orchestrator.db.models import SyncMetric
 from orchestrator.db.prepared import upsert_all
 from orchestrator.db.store import Store
 from orchestrator.grid import Sweep
-from orchestrator.journal import Chunk
 from orchestrator.recording import as_entry
+from orchestrator.rundir.journal import Chunk
 
 MANY = 120
 SPECIAL = {"reward": math.nan, "reward_std": math.inf, "ratio_max": -math.inf, "val_reward": None, "lag_max": 2**40}

@@ -16,7 +16,7 @@ from stores import begin, eval_record, sync_record, write
 from typer.testing import CliRunner, Result
 
 from grpo_worker.records import FinishRecord
-from orchestrator import cancelling, frames, journal
+from orchestrator import cancelling, frames
 from orchestrator.base.errors import Fenced, JournalError
 from orchestrator.cli import app
 from orchestrator.db.endings import Ending
@@ -24,8 +24,9 @@ from orchestrator.db.models import RUN_STATES
 from orchestrator.db.store import Claim, RunProgress, Store
 from orchestrator.early_stops import EarlyStop, stop_early
 from orchestrator.grid import Sweep
-from orchestrator.journal import Journal
 from orchestrator.report import page
+from orchestrator.rundir import journal
+from orchestrator.rundir.journal import Journal
 from tests import children, fake_worker
 from tests.jobs import QUICK, Jobs, killed_at
 

@@ -24,8 +24,8 @@ from orchestrator.db.session import create_engine_for, driver_connection, transa
 from orchestrator.db.sqlite_lock import begin_writing
 from orchestrator.db.store import Claim, Store
 from orchestrator.grid import Sweep
-from orchestrator.journal import Chunk, Journal
 from orchestrator.recording import as_entry
+from orchestrator.rundir.journal import Chunk, Journal
 from tests.servers import PASSWORD, Server, own_server
 
 SPECIAL = {

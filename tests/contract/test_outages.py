@@ -14,8 +14,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from orchestrator import journal
 from orchestrator.recording import Pace
+from orchestrator.rundir import journal
 from tests import children, fake_worker
 from tests.jobs import CUT_OFF, Jobs
 from tests.servers import PASSWORD, Server, own_server

@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 from stores import begin, sync_record
 
-from orchestrator import journal
 from orchestrator.base.errors import Fenced, StoreUnavailable
 from orchestrator.db import schema, session, sqlite_files, sqlite_lock
 from orchestrator.db.store import Claim, Store
 from orchestrator.grid import load_sweep
-from orchestrator.journal import Journal
 from orchestrator.recording import Pace, Recording
+from orchestrator.rundir import journal
+from orchestrator.rundir.journal import Journal
 from tests import children, fake_worker
 from tests.jobs import CUT_OFF, QUICK, Jobs
 

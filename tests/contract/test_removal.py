@@ -20,7 +20,7 @@ from sqlalchemy import Engine, event, insert
 from sqlalchemy import select as query
 from stores import sync_record
 
-from orchestrator import frames, job, removal, rundirs
+from orchestrator import frames, job, removal
 from orchestrator.base.errors import Fenced, NothingToDo, UsageError
 from orchestrator.claims import begin
 from orchestrator.collect import collect
@@ -31,8 +31,9 @@ from orchestrator.db.types import now
 from orchestrator.grid import Sweep as GridSweep
 from orchestrator.importing.mapping import Options
 from orchestrator.importing.read import read_import
-from orchestrator.journal import Chunk, Journal
 from orchestrator.recording import ORDINARY
+from orchestrator.rundir import folder as rundirs
+from orchestrator.rundir.journal import Chunk, Journal
 
 Grid = Callable[..., GridSweep]
 

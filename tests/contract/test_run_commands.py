@@ -16,7 +16,6 @@ from lives import START, begun, ended, launched, recording_of, trained
 from stores import eval_record, sync_record
 from typer.testing import CliRunner, Result
 
-from orchestrator import rundirs
 from orchestrator.base import provenance
 from orchestrator.base.settings import code_version
 from orchestrator.claims import begin
@@ -28,6 +27,7 @@ from orchestrator.importing.mapping import Options
 from orchestrator.importing.read import read_import
 from orchestrator.recording import ORDINARY
 from orchestrator.report.run_page import run_page
+from orchestrator.rundir import folder as rundirs
 
 Grid = Callable[..., Sweep]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

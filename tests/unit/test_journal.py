@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import journal
 from orchestrator.base.errors import JournalError
-from orchestrator.journal import Journal
+from orchestrator.rundir import journal
+from orchestrator.rundir.journal import Journal
 from tests import children
 
 FLOATS = (

@@ -2,7 +2,7 @@
 
 run-000007/
     run.json               the run, its sweep and its config: a job reads them here
-    attempt-0001.journal   what attempt 1 has recorded (`orchestrator.journal`)
+    attempt-0001.journal   what attempt 1 has recorded (`orchestrator.rundir.journal`)
     attempt-0001.diff      how its code differed from the commit, where it did
     checkpoint-00000640.pt
     log.txt
