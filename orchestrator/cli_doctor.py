@@ -14,7 +14,7 @@ from orchestrator.cli_options import Database
 
 if TYPE_CHECKING:
     from orchestrator.doctor import Finding
-    from orchestrator.grid import Resources
+    from orchestrator.grid.sweep import Resources
 
 
 def doctor(
@@ -44,7 +44,7 @@ def doctor(
 
 
 def _resources(grid: Path | None, partition: str | None, account: str | None, gpus: int) -> list[Resources]:
-    from orchestrator.grid import Resources, load_sweep
+    from orchestrator.grid.sweep import Resources, load_sweep
 
     if grid is None:
         return [Resources(partition=partition, account=account, gpus=gpus)]

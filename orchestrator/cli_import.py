@@ -83,7 +83,7 @@ def _pairs(option: str, written: list[str]) -> dict[str, str]:
 def _check_name(name: str) -> None:
     import re
 
-    from orchestrator.gridfields import Names
+    from orchestrator.grid.fields import Names
 
     info = Names.model_fields["sweep"]
     pattern = next(one.pattern for one in info.metadata if hasattr(one, "pattern"))

@@ -16,7 +16,7 @@ from orchestrator.cli_options import Database, Yes
 
 if TYPE_CHECKING:
     from orchestrator.db.store import RunProgress, Store
-    from orchestrator.grid import Sweep
+    from orchestrator.grid.sweep import Sweep
     from orchestrator.launch import Executor
     from orchestrator.slurm.survey import Survey
 
@@ -51,7 +51,7 @@ def launch(
     from orchestrator.base.settings import database_url, profile
     from orchestrator.db.schema import upgrade
     from orchestrator.db.store import Store
-    from orchestrator.grid import load_sweep
+    from orchestrator.grid.sweep import load_sweep
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends the jobs in good order, as Ctrl-C does
     sweep = load_sweep(grid, allow_huge=allow_huge, profile=profile())

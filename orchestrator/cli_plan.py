@@ -14,7 +14,7 @@ from orchestrator.cli_options import Database
 from orchestrator.cli_output import one_blas_thread, one_of, show
 
 if TYPE_CHECKING:
-    from orchestrator.grid import Sweep
+    from orchestrator.grid.sweep import Sweep
     from orchestrator.searchfile import SearchConfig
 
 GRIDS = (1, 3)

@@ -16,7 +16,7 @@ from orchestrator.cli_output import one_blas_thread, one_of, show
 
 if TYPE_CHECKING:
     from orchestrator.db.store import Store
-    from orchestrator.grid import Sweep
+    from orchestrator.grid.sweep import Sweep
     from orchestrator.launch import Executor
     from orchestrator.search import Search
     from orchestrator.searchfile import SearchConfig

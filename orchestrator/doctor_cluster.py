@@ -21,7 +21,7 @@ from orchestrator.base.urls import handed_over
 from orchestrator.db import schema
 from orchestrator.doctor import Finding
 from orchestrator.doctor_node import Asked
-from orchestrator.grid import Resources
+from orchestrator.grid.sweep import Resources
 from orchestrator.slurm import client
 from orchestrator.slurm.arrays import Executor
 from orchestrator.slurm.client import Job

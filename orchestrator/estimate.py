@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.base.errors import StoreError
 from orchestrator.db.store import Store
-from orchestrator.grid import Run
+from orchestrator.grid.sweep import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from orchestrator.base.errors import StoreError
 from orchestrator.db.store import Outcome, Store
-from orchestrator.grid import Run, group_name
+from orchestrator.grid.sweep import Run, group_name
 from orchestrator.laws.design import Beliefs, Seen
 from orchestrator.laws.settle import Place
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from orchestrator.costs import Costs
 from orchestrator.db.store import Outcome
-from orchestrator.grid import Run
+from orchestrator.grid.sweep import Run
 from orchestrator.laws.design import Beliefs
 from orchestrator.search import Group, Search, group_of, key_of
 from orchestrator.searchfile import SearchConfig

@@ -25,7 +25,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from orchestrator.base.errors import NothingToDo
-from orchestrator.grid import Cell, Run, Sweep
+from orchestrator.grid.sweep import Cell, Run, Sweep
 
 WARNING, STOP_ABOVE = "warning", "stop_above"
 """User attributes of a running trial: how much it looks like a collapse, and above what it is to be ended."""

@@ -23,7 +23,7 @@ import numpy as np
 from grpo_worker.config import content_digest
 from orchestrator.costs import Costs
 from orchestrator.db.store import Outcome
-from orchestrator.grid import Run, Sweep, group_name
+from orchestrator.grid.sweep import Run, Sweep, group_name
 from orchestrator.laws.design import Beliefs, Goal, Seen
 from orchestrator.laws.settle import Place
 from orchestrator.outlook import seen_by

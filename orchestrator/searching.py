@@ -18,7 +18,7 @@ from orchestrator.alarms import Alarms, Sounded
 from orchestrator.db.models import GOING_STATES
 from orchestrator.db.store import RunProgress, Store
 from orchestrator.early_stops import EarlyStop, stop_early
-from orchestrator.grid import Run, Sweep
+from orchestrator.grid.sweep import Run, Sweep
 from orchestrator.search import Key, Search, group_of, key_of
 from orchestrator.searchfile import SearchConfig
 from orchestrator.study import Study

@@ -36,10 +36,10 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator import grid
 from orchestrator.db import overview
 from orchestrator.db.models import GOING_STATES
 from orchestrator.db.store import RunProgress, Store
+from orchestrator.grid import sweep as grid
 from orchestrator.sampling import STOP_ABOVE, WARNING, BoundarySampler, CollapsePruner, params, space
 from orchestrator.study_storage import TROUBLE, Opened, reason
 

@@ -23,7 +23,7 @@ from orchestrator.collect import Collected, collect
 from orchestrator.db import schema
 from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.db.store import Store
-from orchestrator.grid import load_sweep
+from orchestrator.grid.sweep import load_sweep
 from orchestrator.job import JobSpec, run_share
 from orchestrator.recording import Pace
 from orchestrator.rundir import folder as rundirs

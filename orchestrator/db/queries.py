@@ -15,7 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from orchestrator.base.errors import SelectionError
 from orchestrator.db.models import DECIDED_STATES, RESULT_STATES, Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.db.types import now, seconds_between
-from orchestrator.grid import Cell as GridCell
+from orchestrator.grid.sweep import Cell as GridCell
 
 DIVERGED = "diverged"
 """How the failure of a run begins whose training itself broke down; trying again would not help."""

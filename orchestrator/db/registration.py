@@ -16,8 +16,8 @@ from orchestrator.base.provenance import checkout
 from orchestrator.base.settings import code_version
 from orchestrator.db.models import DECIDED_STATES, Cell, Run, Sweep
 from orchestrator.db.types import now
-from orchestrator.grid import Cell as GridCell
-from orchestrator.grid import Sweep as GridSweep
+from orchestrator.grid.sweep import Cell as GridCell
+from orchestrator.grid.sweep import Sweep as GridSweep
 
 CellKey = tuple[str, int, float, str]
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from orchestrator import grid
 from orchestrator.db import endings as ends
 from orchestrator.db import fits, imports, notices, outcomes, queries, registration, removal, submissions
 from orchestrator.db.attempt_store import AttemptStore
@@ -23,6 +22,7 @@ from orchestrator.db.outcomes import Outcome
 from orchestrator.db.queries import RunFolder, RunningAttempt, RunProgress
 from orchestrator.db.submissions import Place, Submitted
 from orchestrator.db.types import now
+from orchestrator.grid import sweep as grid
 
 __all__ = ["AttemptOrigin", "Claim", "Outcome", "RunFolder", "RunProgress", "RunningAttempt", "Store"]
 

@@ -29,7 +29,7 @@ class Submitted:
         token: Its own, in the name of its jobs.
         job_name: Of its jobs.
         folder: Where its jobs find their shares and write their logs, absolute.
-        resources: What its jobs ask for, as `orchestrator.grid.Resources`.
+        resources: What its jobs ask for, as `orchestrator.grid.sweep.Resources`.
         tasks: How many tasks it has.
         job_id: The cluster's; None where its answer is not known.
         age_s: Seconds since just before it was submitted, by the database's clock.

@@ -10,7 +10,7 @@ from sqlalchemy import inspect
 
 from orchestrator.db.models import SyncMetric
 from orchestrator.db.types import NanFloat
-from orchestrator.gridfile import suggest
+from orchestrator.grid.yaml_file import suggest
 from orchestrator.importing.runs import AXIS, READ
 from orchestrator.importing.values import Mistakes
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from orchestrator.grid import group_name
+from orchestrator.grid.sweep import group_name
 from orchestrator.laws.collapse import FINISHED, STOPPED
 from orchestrator.laws.forms import Cell, CollapseStep
 from orchestrator.laws.result import LeftOut

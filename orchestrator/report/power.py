@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.costs import USUAL_EXPONENT
-from orchestrator.grid import group_name
+from orchestrator.grid.sweep import group_name
 from orchestrator.laws.design import BEYOND, EXPONENTS
 from orchestrator.power import Design, Known, Plan, Spread
 from orchestrator.report.files import markdown_row

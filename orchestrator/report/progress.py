@@ -14,7 +14,7 @@ from rich.text import Text
 
 from orchestrator.db.models import RESULT_STATES
 from orchestrator.db.store import RunProgress
-from orchestrator.grid import Cell, Run, Sweep
+from orchestrator.grid.sweep import Cell, Run, Sweep
 from orchestrator.report.columns import GAP, blocks
 from orchestrator.track import CellStatus, SweepStatus
 

@@ -18,7 +18,7 @@ from orchestrator.base.errors import NothingToDo, SlurmUnavailable, UsageError
 from orchestrator.base.settings import runs_dir
 from orchestrator.base.urls import handed_over
 from orchestrator.db.store import Store
-from orchestrator.grid import Resources
+from orchestrator.grid.sweep import Resources
 from orchestrator.job import job_spec
 from orchestrator.slurm import client, limits, task
 from orchestrator.slurm.limits import Limits

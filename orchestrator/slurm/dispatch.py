@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.db.store import Store
-from orchestrator.grid import Resources
+from orchestrator.grid.sweep import Resources
 from orchestrator.slurm import arrays, client
 from orchestrator.slurm.survey import Survey, settle, survey
 

@@ -28,7 +28,7 @@ from sqlalchemy import select
 from grpo_worker.config import WorkerConfig
 from orchestrator.db.models import Attempt
 from orchestrator.db.store import Store
-from orchestrator.grid import load_sweep
+from orchestrator.grid.sweep import load_sweep
 from orchestrator.slurm.survey import survey
 from tests.cluster.devcluster import DevCluster
 from tests.integration.sweeps import Workspace, workspace

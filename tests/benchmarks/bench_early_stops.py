@@ -21,7 +21,7 @@ import pandas as pd
 
 from orchestrator import frames, series
 from orchestrator.db.store import Outcome, Store
-from orchestrator.grid import Sweep
+from orchestrator.grid.sweep import Sweep
 from orchestrator.laws.alarm import Alarm, alarm
 from orchestrator.laws.cells import evidence
 from orchestrator.laws.early import METRICS, first_steps

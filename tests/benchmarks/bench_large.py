@@ -26,7 +26,7 @@ from orchestrator import launch
 from orchestrator.db import prepared, schema
 from orchestrator.db.models import SyncMetric
 from orchestrator.db.store import Store
-from orchestrator.grid import load_sweep
+from orchestrator.grid.sweep import load_sweep
 from orchestrator.rundir import journal
 from tests.benchmarks.rows import sync_records
 

@@ -42,7 +42,7 @@ from scipy.special import log_expit
 from scipy.stats import binomtest
 
 from orchestrator.db.outcomes import Outcome
-from orchestrator.grid import Run, Sweep
+from orchestrator.grid.sweep import Run, Sweep
 from orchestrator.rehearsal import Rehearsal, rehearse_search
 from orchestrator.search import Search
 from orchestrator.searchfile import SearchConfig, load_search

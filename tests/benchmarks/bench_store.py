@@ -32,7 +32,7 @@ from sqlalchemy import func, select
 from orchestrator.db import schema
 from orchestrator.db.models import SyncMetric
 from orchestrator.db.store import AttemptOrigin, Claim, Store
-from orchestrator.grid import load_sweep
+from orchestrator.grid.sweep import load_sweep
 from orchestrator.recording import as_entry
 from orchestrator.rundir.journal import Journal
 from tests.benchmarks.rows import sync_records

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from devcluster import DevCluster
 
-from orchestrator.grid import Resources
+from orchestrator.grid.sweep import Resources
 from orchestrator.slurm import limits
 from orchestrator.slurm.arrays import parameters
 from tests.integration.sweeps import assert_same, results, workspace

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.grid import Resources, load_sweep
+from orchestrator.grid.sweep import Resources, load_sweep
 
 PROFILES = sorted((Path(__file__).parents[2] / "slurm/profiles").glob("*.yaml"))
 GRID = "name: profile\ngrid: {model: [tiny], k: [2], eta: [1e-3], seed: [0]}\n"

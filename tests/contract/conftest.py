@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.db import schema
 from orchestrator.db.store import Store
-from orchestrator.grid import Sweep, load_sweep
+from orchestrator.grid.sweep import Sweep, load_sweep
 from tests.jobs import Jobs
 
 

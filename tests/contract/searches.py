@@ -15,8 +15,8 @@ from grpo_worker.records import FinishRecord
 from orchestrator.db.models import Run
 from orchestrator.db.session import create_engine_for, transaction
 from orchestrator.db.store import Store
-from orchestrator.grid import Run as GridRun
-from orchestrator.grid import Sweep
+from orchestrator.grid.sweep import Run as GridRun
+from orchestrator.grid.sweep import Sweep
 from orchestrator.study import Study
 
 HORIZON = 40

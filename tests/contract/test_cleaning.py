@@ -16,7 +16,7 @@ from submitit.core.utils import DelayedSubmission
 
 from orchestrator import cleaning, frames, removal
 from orchestrator.db.store import Store
-from orchestrator.grid import Sweep
+from orchestrator.grid.sweep import Sweep
 from orchestrator.job import job_spec, run_share
 from orchestrator.rundir import folder as rundirs
 from orchestrator.slurm.task import SHARES, write_shares

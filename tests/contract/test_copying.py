@@ -14,7 +14,7 @@ from orchestrator.base.errors import StoreError
 from orchestrator.db.models import SyncMetric
 from orchestrator.db.prepared import upsert_all
 from orchestrator.db.store import Store
-from orchestrator.grid import Sweep
+from orchestrator.grid.sweep import Sweep
 from orchestrator.recording import as_entry
 from orchestrator.rundir.journal import Chunk
 

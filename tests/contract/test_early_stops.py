@@ -23,7 +23,7 @@ from orchestrator.db.endings import Ending
 from orchestrator.db.models import RUN_STATES
 from orchestrator.db.store import Claim, RunProgress, Store
 from orchestrator.early_stops import EarlyStop, stop_early
-from orchestrator.grid import Sweep
+from orchestrator.grid.sweep import Sweep
 from orchestrator.report import page
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal

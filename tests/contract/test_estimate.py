@@ -16,7 +16,7 @@ from orchestrator.cli import app
 from orchestrator.db.models import Attempt
 from orchestrator.db.store import Store
 from orchestrator.estimate import Pace, hours, stored_paces
-from orchestrator.grid import Sweep, load_sweep
+from orchestrator.grid.sweep import Sweep, load_sweep
 from tests.stand_in import StandIn
 
 GRID = """

@@ -27,7 +27,7 @@ from orchestrator.db import fits, schema
 from orchestrator.db.session import create_engine_for, transaction
 from orchestrator.db.store import Store
 from orchestrator.early_stops import EarlyStop, stop_early
-from orchestrator.grid import Sweep
+from orchestrator.grid.sweep import Sweep
 from orchestrator.laws.cells import evidence
 
 Grid = Callable[..., Sweep]

@@ -21,7 +21,7 @@ from orchestrator.base.errors import SelectionError, UsageError
 from orchestrator.db import schema
 from orchestrator.db.store import Store
 from orchestrator.export import export
-from orchestrator.grid import Sweep
+from orchestrator.grid.sweep import Sweep
 
 Grid = Callable[..., Sweep]
 
@@ -127,7 +127,7 @@ def test_runs_say_how_they_ended_and_what_they_cost(store: Store, grid: Grid) ->
 
 
 def test_gpu_seconds(store: Store, grid: Grid, tmp_path: Path) -> None:
-    from orchestrator.grid import load_sweep
+    from orchestrator.grid.sweep import load_sweep
 
     path = tmp_path / "gpu.yaml"
     path.write_text("name: gpu\ngrid: {model: [tiny], k: [1], eta: [1], seed: [0]}\nresources: {gpus: 2}\n")

@@ -23,7 +23,7 @@ from orchestrator.db.models import Attempt, Fit, Run, SyncMetric
 from orchestrator.db.session import create_engine_for, driver_connection, transaction
 from orchestrator.db.sqlite_lock import begin_writing
 from orchestrator.db.store import Claim, Store
-from orchestrator.grid import Sweep
+from orchestrator.grid.sweep import Sweep
 from orchestrator.recording import as_entry
 from orchestrator.rundir.journal import Chunk, Journal
 from tests.servers import PASSWORD, Server, own_server

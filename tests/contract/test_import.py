@@ -27,7 +27,7 @@ from orchestrator.db import schema
 from orchestrator.db.models import Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.db.store import Store
 from orchestrator.export import export
-from orchestrator.grid import Sweep as Grid
+from orchestrator.grid.sweep import Sweep as Grid
 from orchestrator.importing.mapping import METRICS, Options
 from orchestrator.importing.read import read_import
 from orchestrator.laws.collapse import redetect

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from orchestrator.cli import app
 from orchestrator.db.outcomes import Outcome
 from orchestrator.db.store import Store
-from orchestrator.grid import load_sweep
+from orchestrator.grid.sweep import load_sweep
 from orchestrator.outlook import gaps, stored_outcomes
 
 RUNS = Path(__file__).parents[1] / "data" / "tiny-runs.csv"

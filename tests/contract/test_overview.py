@@ -9,7 +9,7 @@ from stores import begin, eval_record, sync_record, write
 from grpo_worker.records import FinishRecord, StartRecord
 from orchestrator.db import overview
 from orchestrator.db.store import Store
-from orchestrator.grid import Sweep
+from orchestrator.grid.sweep import Sweep
 
 Grid = Callable[..., Sweep]
 

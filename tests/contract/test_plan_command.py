@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from orchestrator.cli import app
 from orchestrator.db.models import Base
 from orchestrator.db.store import Store
-from orchestrator.grid import Sweep
+from orchestrator.grid.sweep import Sweep
 
 GRID = "grid: {model: [tiny], k: [2, 8], eta: [5e-4, 1e-3, 2e-3], seed: [0, 1, 2, 3]}\nfixed: {horizon: 40}\n"
 SEARCH = GRID + "search: {learner_steps: 2000}\n"

@@ -21,7 +21,7 @@ from stores import begin, sync_record
 from orchestrator.base.errors import Fenced, StoreUnavailable
 from orchestrator.db import schema, session, sqlite_files, sqlite_lock
 from orchestrator.db.store import Claim, Store
-from orchestrator.grid import load_sweep
+from orchestrator.grid.sweep import load_sweep
 from orchestrator.recording import Pace, Recording
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal

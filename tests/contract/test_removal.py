@@ -28,7 +28,7 @@ from orchestrator.db import removal as rows_of_runs
 from orchestrator.db.models import Attempt, Run, SyncMetric
 from orchestrator.db.store import Store
 from orchestrator.db.types import now
-from orchestrator.grid import Sweep as GridSweep
+from orchestrator.grid.sweep import Sweep as GridSweep
 from orchestrator.importing.mapping import Options
 from orchestrator.importing.read import read_import
 from orchestrator.recording import ORDINARY

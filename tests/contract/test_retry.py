@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from orchestrator.cli import app
 from orchestrator.db.endings import CANCELLED, Ending
 from orchestrator.db.store import Claim, Store
-from orchestrator.grid import Resources
+from orchestrator.grid.sweep import Resources
 from orchestrator.slurm import dispatch
 from tests import children, fake_worker
 from tests.jobs import Jobs

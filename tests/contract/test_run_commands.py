@@ -22,7 +22,7 @@ from orchestrator.claims import begin
 from orchestrator.cli import app
 from orchestrator.db.store import Store
 from orchestrator.details import run_details
-from orchestrator.grid import Sweep
+from orchestrator.grid.sweep import Sweep
 from orchestrator.importing.mapping import Options
 from orchestrator.importing.read import read_import
 from orchestrator.recording import ORDINARY

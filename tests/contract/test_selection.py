@@ -9,7 +9,7 @@ from lives import select
 
 from orchestrator.base.errors import SelectionError
 from orchestrator.db.store import Store
-from orchestrator.grid import Sweep
+from orchestrator.grid.sweep import Sweep
 
 Grid = Callable[..., Sweep]
 

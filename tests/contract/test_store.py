@@ -22,7 +22,7 @@ from orchestrator.db.attempts import Claim
 from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.db.session import create_engine_for, transaction
 from orchestrator.db.store import Store
-from orchestrator.grid import Sweep, load_sweep
+from orchestrator.grid.sweep import Sweep, load_sweep
 
 Grid = Callable[..., Sweep]
 

@@ -14,7 +14,7 @@ from stores import begin, eval_record, write
 from grpo_worker.records import FinishRecord
 from orchestrator.db.models import Run
 from orchestrator.db.store import Store
-from orchestrator.grid import Sweep
+from orchestrator.grid.sweep import Sweep
 from orchestrator.sampling import BoundarySampler, CollapsePruner, params, space
 
 

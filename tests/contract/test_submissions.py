@@ -19,7 +19,7 @@ from orchestrator.db.endings import CANCELLED, Ending
 from orchestrator.db.models import Attempt, Run, Submission
 from orchestrator.db.store import Claim, Store
 from orchestrator.db.submissions import Place
-from orchestrator.grid import Resources, Sweep
+from orchestrator.grid.sweep import Resources, Sweep
 from orchestrator.slurm import arrays, client, dispatch
 from orchestrator.slurm.standing import Standing
 from orchestrator.slurm.survey import Survey, survey

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.base.errors import NothingToDo
-from orchestrator.grid import Resources, load_sweep
+from orchestrator.grid.sweep import Resources, load_sweep
 from orchestrator.slurm.arrays import Executor, Plan, describe, parameters, plan
 from orchestrator.slurm.limits import Limits
 

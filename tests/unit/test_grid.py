@@ -9,11 +9,11 @@ import pytest
 import submitit
 from pydantic import model_validator
 
-import orchestrator.grid as grid_module
+import orchestrator.grid.sweep as grid_module
 from grpo_worker.config import WorkerConfig
 from orchestrator.base.errors import GridError
-from orchestrator.grid import Cell, Resources, Sweep, load_sweep
-from orchestrator.sbatch_options import OPTIONS, refusal, with_dashes
+from orchestrator.grid.sbatch_options import OPTIONS, refusal, with_dashes
+from orchestrator.grid.sweep import Cell, Resources, Sweep, load_sweep
 from orchestrator.searchfile import load_search
 from tests.unit.bad_grids import BAD, GOOD, GRID, axis
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from pydantic.fields import FieldInfo
 
-from orchestrator.grid import Resources, load_sweep
-from orchestrator.gridfields import MODEL_FIELDS, WORKER_FIELDS, allowed_values
+from orchestrator.grid.fields import MODEL_FIELDS, WORKER_FIELDS, allowed_values
+from orchestrator.grid.sweep import Resources, load_sweep
 
 PAGE = Path(__file__).parents[2] / "docs" / "grid-file.md"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.db import schema
 from orchestrator.db.store import Store
-from orchestrator.grid import load_sweep
+from orchestrator.grid.sweep import load_sweep
 
 HEAVY = ["torch", "transformers", "pandas", "optuna", "sqlalchemy", "submitit", "scipy", "matplotlib", "jinja2"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.db.outcomes import Outcome
 from orchestrator.estimate import Pace
-from orchestrator.grid import Run, Sweep
+from orchestrator.grid.sweep import Run, Sweep
 from orchestrator.laws.design import Goal, Seen
 from orchestrator.power import FURTHER, SEARCH, Design, Plan, simulate
 from orchestrator.rehearsal import Rehearsal, rehearse_search

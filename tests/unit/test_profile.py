@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.base import settings
 from orchestrator.base.errors import GridError, UsageError
-from orchestrator.grid import Resources, Sweep, load_sweep
+from orchestrator.grid.sweep import Resources, Sweep, load_sweep
 
 GRID = """
 name: small

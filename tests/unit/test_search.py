@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.base.errors import GridError
 from orchestrator.db.outcomes import Outcome
-from orchestrator.grid import Run, Sweep, load_sweep
+from orchestrator.grid.sweep import Run, Sweep, load_sweep
 from orchestrator.search import Answer, Search, group_of, key_of
 from orchestrator.searchfile import SearchConfig, load_search
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.db.outcomes import Outcome
-from orchestrator.grid import Run, Sweep
+from orchestrator.grid.sweep import Run, Sweep
 from orchestrator.searchfile import SearchConfig, load_search
 from tests.unit.test_search import BATCH, FILE, World, searched
 

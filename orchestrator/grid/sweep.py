@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from grpo_worker.config import ModelConfig, WorkerConfig, content_digest
-from orchestrator.gridfields import (
+from orchestrator.grid.fields import (
     MODEL_FIELDS,
     SECTIONS,
     Names,
@@ -29,7 +29,7 @@ from orchestrator.gridfields import (
     field_of,
     read_spread,
 )
-from orchestrator.gridfile import GridFile, KeyPath, dotted, read_grid_file, show, suggest
+from orchestrator.grid.yaml_file import GridFile, KeyPath, dotted, read_grid_file, show, suggest
 
 MAX_RUNS = 1_000_000
 REQUIRED_AXES = {"model": "[tiny]", "k": "[2, 8, 32]", "eta": "[5e-4, 1e-3]", "seed": "[0]"}

@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field, StrictInt, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from grpo_worker.config import Count, ModelConfig, PositiveFloat, PositiveInt, Section, WorkerConfig
-from orchestrator.gridfile import GridFile, KeyPath, show, suggest
-from orchestrator.sbatch_options import LISTS, OPTIONS, refusal, with_dashes
+from orchestrator.grid.sbatch_options import LISTS, OPTIONS, refusal, with_dashes
+from orchestrator.grid.yaml_file import GridFile, KeyPath, show, suggest
 
 RETRIES = {
     "time_limit": 50, "preempted": 100, "node_failure": 5, "out_of_memory": 2, "killed": 1, "lost": 3, "forgotten": 3,
