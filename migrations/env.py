@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection and in the transaction that `orchestrator.db.schema` hands over."""
+"""Alembic's entry: runs on the connection and in the transaction that `orchestrator.store.schema` hands over."""
 
 from alembic import context
 

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from orchestrator import series
-from orchestrator.db.store import Outcome, RunProgress, Store
 from orchestrator.laws.alarm import Alarm, alarm
 from orchestrator.laws.early import METRICS, first_steps
 from orchestrator.laws.tracks import Tracks, tracks
 from orchestrator.search import Ended, Group
+from orchestrator.store.store import Outcome, RunProgress, Store
 
 
 @dataclass(frozen=True, slots=True)

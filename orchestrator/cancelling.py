@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.base.errors import JournalError, SlurmUnavailable, UsageError
-from orchestrator.collect import collect_runs, has_news
-from orchestrator.db.endings import CANCELLED, Ending
-from orchestrator.db.models import GOING_STATES
-from orchestrator.db.queries import RunFolder
-from orchestrator.db.selection import SelectedRun
-from orchestrator.db.store import Store
-from orchestrator.db.submissions import Place, Submitted
 from orchestrator.rundir.journal import Journal
 from orchestrator.slurm import client
 from orchestrator.slurm.client import TaskId
+from orchestrator.store.collect import collect_runs, has_news
+from orchestrator.store.endings import CANCELLED, Ending
+from orchestrator.store.models import GOING_STATES
+from orchestrator.store.queries import RunFolder
+from orchestrator.store.selection import SelectedRun
+from orchestrator.store.store import Store
+from orchestrator.store.submissions import Place, Submitted
 
 GOING = (*GOING_STATES, "lost")
 """The states of runs that can be ended: of a lost one the process may yet live."""

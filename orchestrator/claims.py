@@ -20,13 +20,13 @@ from orchestrator.base.errors import SchemaError, StoreError, StoreUnavailable
 from orchestrator.base.processes import started_at, this_host
 from orchestrator.base.provenance import checkout
 from orchestrator.base.settings import code_version
-from orchestrator.collect import collect_run, refill
-from orchestrator.db.store import AttemptOrigin, Claim, RunFolder, Store
 from orchestrator.recording import Pace
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile
 from orchestrator.rundir.journal import Journal
 from orchestrator.stopping import Stop
+from orchestrator.store.collect import collect_run, refill
+from orchestrator.store.store import AttemptOrigin, Claim, RunFolder, Store
 
 log = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.settings import runs_dir
-from orchestrator.db.removal import stored_journals
-from orchestrator.db.selection import SelectedRun
-from orchestrator.db.store import Store
 from orchestrator.removal import directories_of
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
 from orchestrator.slurm.task import SHARES, read_shares
+from orchestrator.store.removal import stored_journals
+from orchestrator.store.selection import SelectedRun
+from orchestrator.store.store import Store
 
 CHECKPOINTS, LEFT_OVERS, DIRECTORIES, JOB_FILES = "checkpoints", "left over by rm", "run directories", "job files"
 

@@ -32,7 +32,7 @@ from orchestrator.cli_options import Database, SweepNames
 from orchestrator.cli_output import collect_all, one_of, show
 
 if TYPE_CHECKING:
-    from orchestrator.db.store import Store
+    from orchestrator.store.store import Store
 
 OK, SOME_FAILED, USAGE, NOTHING_TO_DO, INTERRUPTED = 0, 1, 2, 3, 130
 

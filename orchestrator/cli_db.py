@@ -10,7 +10,7 @@ from orchestrator.cli_options import Database
 def upgrade(db: Database = None) -> None:
     """Bring the database's schema to this version's."""
     from orchestrator.base.settings import database_url
-    from orchestrator.db import schema
+    from orchestrator.store import schema
 
     done = schema.upgrade(database_url(db))
     typer.echo(str(done) if done else f"schema {schema.REVISIONS[-1]}: up to date")
@@ -19,7 +19,7 @@ def upgrade(db: Database = None) -> None:
 def current(db: Database = None) -> None:
     """Print the database's schema revision."""
     from orchestrator.base.settings import database_url
-    from orchestrator.db import schema
+    from orchestrator.store import schema
 
     found = schema.current(database_url(db))
     typer.echo(found or "none: the database is empty")
@@ -30,7 +30,7 @@ def current(db: Database = None) -> None:
 def check(db: Database = None) -> None:
     """Check that the schema is this version's."""
     from orchestrator.base.settings import database_url
-    from orchestrator.db import schema
+    from orchestrator.store import schema
 
     schema.check(database_url(db))
     typer.echo("the schema is this version's")

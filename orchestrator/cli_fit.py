@@ -13,8 +13,8 @@ from orchestrator.cli_options import Database, SweepNames
 from orchestrator.cli_output import collect_all, one_blas_thread, one_of, show, width
 
 if TYPE_CHECKING:
-    from orchestrator.db.store import Store
     from orchestrator.fitting import Fitted
+    from orchestrator.store.store import Store
 
 
 def fit_laws(

@@ -101,8 +101,8 @@ def _summary(found: Import) -> str:
 
 def _save(found: Import, name: str, options: Options, db: str | None) -> None:
     from orchestrator.base.settings import database_url
-    from orchestrator.db.schema import upgrade
-    from orchestrator.db.store import Store
+    from orchestrator.store.schema import upgrade
+    from orchestrator.store.store import Store
 
     url = database_url(db)
     if done := upgrade(url):

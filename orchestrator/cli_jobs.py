@@ -15,8 +15,8 @@ from orchestrator.cli_options import Database, Selection, States, Yes
 from orchestrator.cli_runs import ASK_ABOVE, bring_in, confirm, count, open_store, progress, selected
 
 if TYPE_CHECKING:
-    from orchestrator.db.selection import SelectedRun
-    from orchestrator.db.store import Store
+    from orchestrator.store.selection import SelectedRun
+    from orchestrator.store.store import Store
 
 
 def logs(

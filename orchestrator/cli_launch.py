@@ -15,10 +15,10 @@ from orchestrator.base.errors import NothingToDo, SlurmUnavailable
 from orchestrator.cli_options import Database, Yes
 
 if TYPE_CHECKING:
-    from orchestrator.db.store import RunProgress, Store
     from orchestrator.grid.sweep import Sweep
     from orchestrator.launch import Executor
     from orchestrator.slurm.survey import Survey
+    from orchestrator.store.store import RunProgress, Store
 
 Refill = Callable[[list["RunProgress"]], bool]
 """Shown how far the runs of a sweep are, adds further ones; says whether it has."""
@@ -49,9 +49,9 @@ def launch(
     from orchestrator import launch as launching
     from orchestrator import local
     from orchestrator.base.settings import database_url, profile
-    from orchestrator.db.schema import upgrade
-    from orchestrator.db.store import Store
     from orchestrator.grid.sweep import load_sweep
+    from orchestrator.store.schema import upgrade
+    from orchestrator.store.store import Store
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends the jobs in good order, as Ctrl-C does
     sweep = load_sweep(grid, allow_huge=allow_huge, profile=profile())

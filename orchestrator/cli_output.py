@@ -10,13 +10,13 @@ import typer
 from orchestrator.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.db.store import Store
+    from orchestrator.store.store import Store
 
 
 def collect(store: Store, sweep: str) -> None:
     """Bring in what the journals of a sweep hold, and say so."""
-    from orchestrator.collect import collect as bring
     from orchestrator.notifying import tell_end
+    from orchestrator.store.collect import collect as bring
 
     found = bring(store, store.sweep_id(sweep))
     if found.records:

@@ -15,8 +15,8 @@ from orchestrator.cli_options import Database, Selection, States, Yes
 
 if TYPE_CHECKING:
     from orchestrator.cleaning import Waste
-    from orchestrator.db.selection import SelectedRun
-    from orchestrator.db.store import Store
+    from orchestrator.store.selection import SelectedRun
+    from orchestrator.store.store import Store
 
 ASK_ABOVE = 10
 """Commands ask before they touch more runs than this."""
@@ -104,12 +104,12 @@ def gc(
 
 
 def selected(store: Store, words: Sequence[str], states: Sequence[str] | None) -> list[SelectedRun]:
-    """Find the runs that are asked for, see `orchestrator.db.selection.select_runs`.
+    """Find the runs that are asked for, see `orchestrator.store.selection.select_runs`.
 
     Raises:
         NothingToDo: There is none.
     """
-    from orchestrator.db.selection import select_runs
+    from orchestrator.store.selection import select_runs
 
     with store.read() as connection:
         runs = select_runs(connection, words, states or ())
@@ -135,7 +135,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 def bring_in(store: Store, runs: Iterable[SelectedRun]) -> None:
     """Bring what the journals of unfinished runs hold and the database does not, and say so."""
-    from orchestrator.collect import collect_runs
+    from orchestrator.store.collect import collect_runs
 
     wanted = {run.run_id for run in runs if not run.finished}
     sweeps = {run.sweep_id for run in runs if not run.finished}
@@ -153,7 +153,7 @@ def _is_terminal() -> bool:
 def open_store(db: str | None) -> Store:
     """Open the database that is meant."""
     from orchestrator.base.settings import database_url
-    from orchestrator.db.store import Store
+    from orchestrator.store.store import Store
 
     return Store(database_url(db))
 
@@ -195,8 +195,8 @@ def _print_waste(waste: Iterable[Waste]) -> None:
 
 
 def _print_free_space(store: Store) -> None:
-    from orchestrator.db.removal import free_bytes
     from orchestrator.report.run_page import size
+    from orchestrator.store.removal import free_bytes
 
     with store.read() as connection:
         free = free_bytes(connection)

@@ -15,11 +15,11 @@ from orchestrator.cli_options import Database
 from orchestrator.cli_output import one_blas_thread, one_of, show
 
 if TYPE_CHECKING:
-    from orchestrator.db.store import Store
     from orchestrator.grid.sweep import Sweep
     from orchestrator.launch import Executor
     from orchestrator.search import Search
     from orchestrator.searchfile import SearchConfig
+    from orchestrator.store.store import Store
 
 
 def search(
@@ -36,14 +36,14 @@ def search(
     """Find eta_max at every k with few learner steps: choose runs by what stored ones say, train, choose again."""
     one_blas_thread()
     from orchestrator.base.settings import database_url, profile
-    from orchestrator.db.schema import upgrade
-    from orchestrator.db.store import Store
     from orchestrator.launch import choose_executor
     from orchestrator.notifying import tell_end
     from orchestrator.outlook import stored_outcomes
     from orchestrator.report.answers import answers_json, answers_view
     from orchestrator.search import Search
     from orchestrator.searchfile import load_search
+    from orchestrator.store.schema import upgrade
+    from orchestrator.store.store import Store
 
     one_of("--format", format, ("table", "json"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends the jobs in good order, as Ctrl-C does

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from grpo_worker.config import WorkerConfig
-from orchestrator.db.store import Outcome
 from orchestrator.laws.identified import Array
 from orchestrator.laws.settle import Place
+from orchestrator.store.store import Outcome
 
 USUAL_EXPONENT = 1.5
 """Of T* in η, where a cost is to be guessed; it decides no result."""

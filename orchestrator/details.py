@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.db import details
-from orchestrator.db.store import Store
 from orchestrator.rundir import journal
+from orchestrator.store import details
+from orchestrator.store.store import Store
 
 _RESULT = ("collapse_step", "collapse_step_lo", "collapse_sync", "collapse_detector")
 _CODE = ("code_version", "git_commit", "config_digest", "config", "resources")

@@ -15,10 +15,10 @@ from pathlib import Path
 from orchestrator.base.errors import NoAccounting, SlurmUnavailable, UsageError
 from orchestrator.base.settings import cache_dir, code_version, database_url, runs_dir
 from orchestrator.base.urls import harmless_environment, parse
-from orchestrator.db import schema
-from orchestrator.db.filesystems import network_filesystem
-from orchestrator.db.session import describe
 from orchestrator.slurm import client, limits
+from orchestrator.store import schema
+from orchestrator.store.filesystems import network_filesystem
+from orchestrator.store.session import describe
 
 _TIMEOUT_S = 60.0
 PACKAGES = ("torch", "transformers", "submitit", "sqlalchemy", "pandas", "optuna", "typer", "psycopg", "vllm")

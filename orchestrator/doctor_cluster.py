@@ -18,13 +18,13 @@ from orchestrator.base.errors import SlurmUnavailable, UsageError
 from orchestrator.base.processes import this_host
 from orchestrator.base.settings import jobs_write, runs_dir
 from orchestrator.base.urls import handed_over
-from orchestrator.db import schema
 from orchestrator.doctor import Finding
 from orchestrator.doctor_node import Asked
 from orchestrator.grid.sweep import Resources
 from orchestrator.slurm import client
 from orchestrator.slurm.arrays import Executor
 from orchestrator.slurm.client import Job
+from orchestrator.store import schema
 
 _POLL_S = 0.5
 _ASK_S = 2.0

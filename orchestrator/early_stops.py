@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator import cancelling
-from orchestrator.collect import collect_runs
-from orchestrator.db.endings import Ending
-from orchestrator.db.store import Store
+from orchestrator.store.collect import collect_runs
+from orchestrator.store.endings import Ending
+from orchestrator.store.store import Store
 
 log = logging.getLogger(__name__)
 

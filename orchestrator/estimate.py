@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.base.errors import StoreError
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import Run
+from orchestrator.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from orchestrator import frames
 from orchestrator.base.errors import UsageError
-from orchestrator.db.store import Store
+from orchestrator.store.store import Store
 
 
 def export(store: Store, sweeps: Sequence[str] | None, out: Path, format: Literal["csv", "parquet"]) -> list[Path]:

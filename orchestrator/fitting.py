@@ -16,7 +16,6 @@ from orchestrator import frames, series
 from orchestrator.base import provenance
 from orchestrator.base.errors import UsageError
 from orchestrator.base.settings import code_version
-from orchestrator.db.store import Store
 from orchestrator.laws.cells import evidence, groups
 from orchestrator.laws.collapse import ends_between, never_alive, redetect
 from orchestrator.laws.detectors import STORED, Comparison, compare
@@ -24,6 +23,7 @@ from orchestrator.laws.early import METRICS, first_steps
 from orchestrator.laws.fit import fit_evidence
 from orchestrator.laws.regimes import Regime, regime
 from orchestrator.laws.result import Laws, ModelLaws
+from orchestrator.store.store import Store
 
 DETECTORS = (STORED, "half", "zero")
 

@@ -32,9 +32,9 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
 
-from orchestrator.db.models import Attempt, Cell, Evaluation, Fit, Run, Sweep, SyncMetric
-from orchestrator.db.store import Store
-from orchestrator.db.types import NanFloat, UtcDateTime, seconds_between
+from orchestrator.store.models import Attempt, Cell, Evaluation, Fit, Run, Sweep, SyncMetric
+from orchestrator.store.store import Store
+from orchestrator.store.types import NanFloat, UtcDateTime, seconds_between
 
 if TYPE_CHECKING:
     Query = Select[*tuple[Any, ...]]

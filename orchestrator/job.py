@@ -27,15 +27,15 @@ from orchestrator.base.provenance import checkout
 from orchestrator.base.settings import cache_dir, jobs_write
 from orchestrator.base.urls import resolve
 from orchestrator.claims import Begun, begin
-from orchestrator.collect import collect_run
-from orchestrator.db.filesystems import network_filesystem
-from orchestrator.db.store import Store
 from orchestrator.notifying import tell_end
 from orchestrator.recording import ORDINARY, Pace, Recording
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
 from orchestrator.share import follow
 from orchestrator.stopping import Stop, on_signals
+from orchestrator.store.collect import collect_run
+from orchestrator.store.filesystems import network_filesystem
+from orchestrator.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class Ended:
 
     Attributes:
         run_id: The run.
-        outcome: One of `orchestrator.db.models.OUTCOMES`, or ``fenced``.
+        outcome: One of `orchestrator.store.models.OUTCOMES`, or ``fenced``.
         learner_steps: Learner steps that this attempt itself has applied; None where it did not say.
         sweep: Name of the run's sweep.
     """

@@ -17,14 +17,14 @@ from orchestrator.base.errors import NothingToDo, SchemaError, SlurmUnavailable,
 from orchestrator.base.processes import is_alive, this_host
 from orchestrator.base.settings import jobs_write, runs_dir
 from orchestrator.base.urls import handed_over
-from orchestrator.collect import collect, collect_run
-from orchestrator.db.store import Claim, RunFolder, RunProgress, Store
 from orchestrator.job import job_spec, journals_only, run_share
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, name_of
 from orchestrator.rundir.folder import prepare as write_run_file
 from orchestrator.slurm import client
 from orchestrator.slurm.survey import Survey, survey
+from orchestrator.store.collect import collect, collect_run
+from orchestrator.store.store import Claim, RunFolder, RunProgress, Store
 from orchestrator.track import with_standings
 
 Executor = Literal["slurm", "local", "debug"]

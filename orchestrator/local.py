@@ -23,11 +23,11 @@ import submitit
 from orchestrator.base.errors import StoreUnavailable, UsageError
 from orchestrator.base.settings import runs_dir
 from orchestrator.base.urls import handed_over
-from orchestrator.db.store import RunProgress, Store
 from orchestrator.gpus import dealt, visible
 from orchestrator.job import JobSpec, job_spec, journals_only, run_share
 from orchestrator.launch import collect_aloud, recover, wait_for_database
 from orchestrator.share import Share
+from orchestrator.store.store import RunProgress, Store
 
 Refill = Callable[[list[RunProgress], Set[int]], Mapping[int, Path]]
 """Shown how far runs are, and which the jobs have been given, gives further ones: their directories by run number."""

@@ -6,7 +6,7 @@ import logging
 
 from orchestrator.base import webhook
 from orchestrator.base.errors import StoreError, UsageError
-from orchestrator.db.attempt_store import AttemptStore
+from orchestrator.store.attempt_store import AttemptStore
 
 log = logging.getLogger(__name__)
 

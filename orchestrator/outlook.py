@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from orchestrator.base.errors import StoreError
-from orchestrator.db.store import Outcome, Store
 from orchestrator.grid.sweep import Run, group_name
 from orchestrator.laws.design import Beliefs, Seen
 from orchestrator.laws.settle import Place
+from orchestrator.store.store import Outcome, Store
 
 LEAST_SPREAD = 2.0
 """A grid whose η·k differ by less places no boundary at constant η·k."""

@@ -26,9 +26,9 @@ from orchestrator.base.errors import (
     StoreUnavailable,
     Unheard,
 )
-from orchestrator.db.store import Claim, Store
 from orchestrator.rundir.journal import Chunk, Journal
 from orchestrator.stopping import Stop
+from orchestrator.store.store import Claim, Store
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class Recording:
 
         Args:
             failure: One line for people: the error's class and message.
-            failure_class: One of `orchestrator.db.models.FAILURE_CLASSES`.
+            failure_class: One of `orchestrator.store.models.FAILURE_CLASSES`.
         """
         try:
             self._journal.append("fail", {"failure": failure, "failure_class": failure_class})

@@ -15,11 +15,11 @@ from itertools import count
 import numpy as np
 
 from orchestrator.costs import Costs
-from orchestrator.db.store import Outcome
 from orchestrator.grid.sweep import Run
 from orchestrator.laws.design import Beliefs
 from orchestrator.search import Group, Search, group_of, key_of
 from orchestrator.searchfile import SearchConfig
+from orchestrator.store.store import Outcome
 
 Train = Callable[[Run], Outcome]
 """Tells how a run ends."""

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from orchestrator.base.errors import NothingToDo, UsageError
 from orchestrator.base.settings import runs_dir
-from orchestrator.db import removal
-from orchestrator.db.removal import Leaving, Rows
-from orchestrator.db.selection import SelectedRun
-from orchestrator.db.store import Store
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
+from orchestrator.store import removal
+from orchestrator.store.removal import Leaving, Rows
+from orchestrator.store.selection import SelectedRun
+from orchestrator.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,12 @@ import numpy as np
 
 from grpo_worker.config import content_digest
 from orchestrator.costs import Costs
-from orchestrator.db.store import Outcome
 from orchestrator.grid.sweep import Run, Sweep, group_name
 from orchestrator.laws.design import Beliefs, Goal, Seen
 from orchestrator.laws.settle import Place
 from orchestrator.outlook import seen_by
 from orchestrator.searchfile import SearchConfig
+from orchestrator.store.store import Outcome
 
 Group = tuple[str, str]
 """Model, and further axes as JSON with sorted keys."""

@@ -15,12 +15,12 @@ from typing import Self
 
 from orchestrator import frames
 from orchestrator.alarms import Alarms, Sounded
-from orchestrator.db.models import GOING_STATES
-from orchestrator.db.store import RunProgress, Store
 from orchestrator.early_stops import EarlyStop, stop_early
 from orchestrator.grid.sweep import Run, Sweep
 from orchestrator.search import Key, Search, group_of, key_of
 from orchestrator.searchfile import SearchConfig
+from orchestrator.store.models import GOING_STATES
+from orchestrator.store.store import RunProgress, Store
 from orchestrator.study import Study
 
 DECIDED = EarlyStop("decided", "all that the search asks for is known, and stays so however this run ends")

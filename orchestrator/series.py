@@ -17,8 +17,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy import Double, Select, case, select, type_coerce
 
-from orchestrator.db.models import DECIDED_STATES, Base, Cell, Evaluation, Run, Sweep, SyncMetric
-from orchestrator.db.store import Store
+from orchestrator.store.models import DECIDED_STATES, Base, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.store import Store
 
 REWARDS = ("reward", "val_reward")
 """A missing reward says nothing; one that was measured and is not a number is as bad as can be."""

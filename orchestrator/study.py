@@ -36,11 +36,11 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.db import overview
-from orchestrator.db.models import GOING_STATES
-from orchestrator.db.store import RunProgress, Store
 from orchestrator.grid import sweep as grid
 from orchestrator.sampling import STOP_ABOVE, WARNING, BoundarySampler, CollapsePruner, params, space
+from orchestrator.store import overview
+from orchestrator.store.models import GOING_STATES
+from orchestrator.store.store import RunProgress, Store
 from orchestrator.study_storage import TROUBLE, Opened, reason
 
 log = logging.getLogger(__name__)

@@ -23,8 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.base.errors import StoreError
 from orchestrator.base.urls import parse, split
-from orchestrator.db import failures, sqlite_files
-from orchestrator.db.session import describe, postgres_arguments
+from orchestrator.store import failures, sqlite_files
+from orchestrator.store.session import describe, postgres_arguments
 
 PATIENCE_S = 5.0
 """How long to wait for another writer of a SQLite file; the search waits meanwhile."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
-from orchestrator.db.models import DECIDED_STATES
-from orchestrator.db.store import RunProgress, Store
 from orchestrator.slurm.standing import SILENT_AFTER_S, Standing
 from orchestrator.slurm.survey import Survey, survey
+from orchestrator.store.models import DECIDED_STATES
+from orchestrator.store.store import RunProgress, Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,15 +19,15 @@ from sqlalchemy import select
 from orchestrator import launch
 from orchestrator.base.processes import this_host
 from orchestrator.base.provenance import checkout
-from orchestrator.collect import Collected, collect
-from orchestrator.db import schema
-from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.job import JobSpec, run_share
 from orchestrator.recording import Pace
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
+from orchestrator.store import schema
+from orchestrator.store.collect import Collected, collect
+from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
+from orchestrator.store.store import Store
 from tests import children, fake_worker
 from tests.faults import Faults
 

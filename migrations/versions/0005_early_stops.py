@@ -47,7 +47,7 @@ def _check(column: str, values: str) -> str:
 def _write_anew(table: str, changes: list[tuple[str, str]]) -> None:
     # SQLite cannot change a constraint: https://www.sqlite.org/lang_altertable.html, "Making Other Kinds Of Table
     # Schema Changes". Editing the table's text would be quicker, but SQLite as macOS builds it lets nobody do that.
-    # Foreign keys are off, see `orchestrator.db.schema`: who refers to the table waits for what takes its name.
+    # Foreign keys are off, see `orchestrator.store.schema`: who refers to the table waits for what takes its name.
     connection = op.get_bind()
     found = "SELECT sql FROM sqlite_master WHERE tbl_name = :table AND sql IS NOT NULL AND type"
     text = connection.execute(sa.text(f"{found} = 'table'"), {"table": table}).scalar_one()

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.base.errors import GridError
-from orchestrator.db.imports import ImportedAttempt, ImportedRun
-from orchestrator.db.models import FAILURE_CLASSES, OUTCOMES
 from orchestrator.importing.mapping import METRICS
 from orchestrator.importing.runs import Runs
 from orchestrator.importing.spool import Spool
 from orchestrator.importing.tables import Table
 from orchestrator.importing.values import Mistakes, checked, floats, moment, shown, text, whole, wholes
+from orchestrator.store.imports import ImportedAttempt, ImportedRun
+from orchestrator.store.models import FAILURE_CLASSES, OUTCOMES
 
 TABLES = ("runs", "attempts", "syncs", "evals")
 """The files of an export that are imported."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sqlalchemy import inspect
 
-from orchestrator.db.models import SyncMetric
-from orchestrator.db.types import NanFloat
 from orchestrator.grid.yaml_file import suggest
 from orchestrator.importing.runs import AXIS, READ
 from orchestrator.importing.values import Mistakes
+from orchestrator.store.models import SyncMetric
+from orchestrator.store.types import NanFloat
 
 METRICS = {
     column.name: isinstance(column.type, NanFloat)

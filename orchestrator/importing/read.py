@@ -10,7 +10,6 @@ from typing import Any
 
 from grpo_worker.config import content_digest
 from orchestrator.base.errors import GridError
-from orchestrator.db.imports import Batches, ImportedRun, ImportedSweep
 from orchestrator.importing import folder, logs
 from orchestrator.importing.forms import described, find_form, gathered, sha256
 from orchestrator.importing.mapping import LABEL, METRICS, Mapped, Options, map_columns
@@ -20,6 +19,7 @@ from orchestrator.importing.spool import Spool
 from orchestrator.importing.syncs import KNOWN, Keys, evals_of, read_syncs, with_learner_steps
 from orchestrator.importing.tables import Table, open_table
 from orchestrator.importing.values import Mistakes, checked, text, whole
+from orchestrator.store.imports import Batches, ImportedRun, ImportedSweep
 
 
 @dataclass(slots=True)

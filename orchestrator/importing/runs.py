@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.db.imports import ImportedRun
-from orchestrator.db.models import FAILURE_CLASSES, RESULT_STATES, RUN_STATES
 from orchestrator.importing.values import Mistakes, checked, real, shown, text, whole
+from orchestrator.store.imports import ImportedRun
+from orchestrator.store.models import FAILURE_CLASSES, RESULT_STATES, RUN_STATES
 
 READ: dict[str, Callable[[Any], Any]] = {
     "model": text, "k": whole, "eta": real, "seed": whole, "horizon": whole, "state": text, "learner_steps": whole,

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestrator.db.imports import ImportedRun
 from orchestrator.importing.mapping import LABEL, METRICS, Mapped
 from orchestrator.importing.observed import Observed
 from orchestrator.importing.runs import READ
 from orchestrator.importing.spool import Spool
 from orchestrator.importing.tables import Batch, Table
 from orchestrator.importing.values import Mistakes, floats, shown, text, wholes
+from orchestrator.store.imports import ImportedRun
 
 KNOWN = [LABEL, "sync", "learner_step", *READ, *METRICS]
 """Columns that this form has."""

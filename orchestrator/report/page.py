@@ -13,8 +13,6 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from orchestrator.base.settings import code_version
-from orchestrator.db import overview
-from orchestrator.db.store import Store
 from orchestrator.laws.cells import evidence, groups
 from orchestrator.laws.forms import Cell
 from orchestrator.laws.result import Laws, ModelLaws
@@ -33,6 +31,8 @@ from orchestrator.report.verdicts import (
 )
 from orchestrator.report.verdicts import verdicts as what_it_says
 from orchestrator.report.whole import write_whole
+from orchestrator.store import overview
+from orchestrator.store.store import Store
 
 _KINDS = {"sqlite": "a SQLite file", "postgresql": "a PostgreSQL database"}
 

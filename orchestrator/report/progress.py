@@ -12,10 +12,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.db.models import RESULT_STATES
-from orchestrator.db.store import RunProgress
 from orchestrator.grid.sweep import Cell, Run, Sweep
 from orchestrator.report.columns import GAP, blocks
+from orchestrator.store.models import RESULT_STATES
+from orchestrator.store.store import RunProgress
 from orchestrator.track import CellStatus, SweepStatus
 
 _LISTED = 20

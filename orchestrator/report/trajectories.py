@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from orchestrator.db import overview
-from orchestrator.db.store import Store
 from orchestrator.report.selection import evenly, said
+from orchestrator.store import overview
+from orchestrator.store.store import Store
 
 MOST_KS, MOST_ETAS, MOST_RUNS = 4, 5, 8
 """Rows and columns of a grid of cells, and runs in each, that can still be told apart."""

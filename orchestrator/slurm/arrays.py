@@ -17,11 +17,11 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 from orchestrator.base.errors import NothingToDo, SlurmUnavailable, UsageError
 from orchestrator.base.settings import runs_dir
 from orchestrator.base.urls import handed_over
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import Resources
 from orchestrator.job import job_spec
 from orchestrator.slurm import client, limits, task
 from orchestrator.slurm.limits import Limits
+from orchestrator.store.store import Store
 
 _MARGIN_S = 90
 _SILENCE = ("unable to contact", "timed out", "connection refused", "zero bytes", "connection reset", "no such host")

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import Resources
 from orchestrator.slurm import arrays, client
 from orchestrator.slurm.survey import Survey, settle, survey
+from orchestrator.store.store import Store
 
 _MEMORY_FACTOR = 1.5
 _POLL_S = 2.0

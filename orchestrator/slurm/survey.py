@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.errors import NoAccounting, SlurmUnavailable
-from orchestrator.collect import collect_runs
-from orchestrator.db.store import Claim, Store
-from orchestrator.db.submissions import Place, Submitted
 from orchestrator.slurm import client
 from orchestrator.slurm.standing import ENDED, Answers, Standing, standing
+from orchestrator.store.collect import collect_runs
+from orchestrator.store.store import Claim, Store
+from orchestrator.store.submissions import Place, Submitted
 
 _TAIL_BYTES = 4000
 _CLOCKS_APART_S = 60.0

@@ -26,10 +26,10 @@ import submitit
 from sqlalchemy import select
 
 from grpo_worker.config import WorkerConfig
-from orchestrator.db.models import Attempt
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.slurm.survey import survey
+from orchestrator.store.models import Attempt
+from orchestrator.store.store import Store
 from tests.cluster.devcluster import DevCluster
 from tests.integration.sweeps import Workspace, workspace
 from tests.stand_in import StandIn

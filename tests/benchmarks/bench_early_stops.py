@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 
 from orchestrator import frames, series
-from orchestrator.db.store import Outcome, Store
 from orchestrator.grid.sweep import Sweep
 from orchestrator.laws.alarm import Alarm, alarm
 from orchestrator.laws.cells import evidence
@@ -28,6 +27,7 @@ from orchestrator.laws.early import METRICS, first_steps
 from orchestrator.laws.tracks import tracks
 from orchestrator.search import Key, Search, key_of
 from orchestrator.searchfile import SearchConfig, load_search
+from orchestrator.store.store import Outcome, Store
 from tests.benchmarks.bench_search import SEARCH
 from tests.benchmarks.make_dense import GRID
 

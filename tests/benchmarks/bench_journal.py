@@ -2,7 +2,7 @@
 
     .venv/bin/python -m tests.benchmarks.bench_journal [--records 40000] [--rounds 3]
 
-Replay is `orchestrator.collect.collect`, from journal files to committed rows of SQLite and Postgres, beside a floor in
+Replay is `orchestrator.store.collect.collect`, from journal files to committed rows of SQLite and Postgres, beside a floor in
 the same turn: the same lines decoded and thrown away. Emitting is what `Recording.emit` takes from the thread
 that trains, one record every few milliseconds, with the database at hand and with a server that does not answer.
 """
@@ -23,11 +23,11 @@ from pathlib import Path
 
 from grpo_worker.records import FinishRecord, StartRecord
 from orchestrator import launch
-from orchestrator.collect import collect
-from orchestrator.db.store import AttemptOrigin, Claim, Store
 from orchestrator.recording import ORDINARY, Recording, as_entry
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
+from orchestrator.store.collect import collect
+from orchestrator.store.store import AttemptOrigin, Claim, Store
 from tests.benchmarks.bench_store import databases, prepare_ours
 from tests.benchmarks.rows import sync_records
 

@@ -23,11 +23,11 @@ from contextlib import closing
 from pathlib import Path
 
 from orchestrator import launch
-from orchestrator.db import prepared, schema
-from orchestrator.db.models import SyncMetric
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.rundir import journal
+from orchestrator.store import prepared, schema
+from orchestrator.store.models import SyncMetric
+from orchestrator.store.store import Store
 from tests.benchmarks.rows import sync_records
 
 HORIZON = 10_000

@@ -41,11 +41,11 @@ from scipy.optimize import minimize
 from scipy.special import log_expit
 from scipy.stats import binomtest
 
-from orchestrator.db.outcomes import Outcome
 from orchestrator.grid.sweep import Run, Sweep
 from orchestrator.rehearsal import Rehearsal, rehearse_search
 from orchestrator.search import Search
 from orchestrator.searchfile import SearchConfig, load_search
+from orchestrator.store.outcomes import Outcome
 from tests.benchmarks.make_dense import FILE, GRID
 
 FACTOR = 1.5

@@ -29,12 +29,12 @@ import optuna
 from optuna.storages import RDBStorage
 from sqlalchemy import func, select
 
-from orchestrator.db import schema
-from orchestrator.db.models import SyncMetric
-from orchestrator.db.store import AttemptOrigin, Claim, Store
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.recording import as_entry
 from orchestrator.rundir.journal import Journal
+from orchestrator.store import schema
+from orchestrator.store.models import SyncMetric
+from orchestrator.store.store import AttemptOrigin, Claim, Store
 from tests.benchmarks.rows import sync_records
 from tests.servers import own_server
 

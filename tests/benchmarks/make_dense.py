@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from orchestrator.db.store import Store
+from orchestrator.store.store import Store
 
 FILE = Path(__file__).parents[1] / "data" / "dense-tiny.csv"
 COLUMNS = ("k", "eta", "seed", "learner_steps", "collapse_step")

@@ -13,7 +13,7 @@ import pytest
 from devcluster import SCRIPT, ClusterMaker
 from scenes import HOLD, Results, SceneMaker, kill, sbatch_that, wait_for
 
-from orchestrator.db.models import RESULT_STATES
+from orchestrator.store.models import RESULT_STATES
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,8 @@ import pytest
 from devcluster import ClusterMaker, DevCluster
 from scenes import Results, Scene, SceneMaker, wait_for
 
-from orchestrator.db.schema import REVISIONS
 from orchestrator.early_stops import EarlyStop, stop_early
+from orchestrator.store.schema import REVISIONS
 from tests.webhooks import SECRET, Receiver, receiver
 
 pytestmark = pytest.mark.slow

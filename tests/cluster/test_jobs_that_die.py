@@ -12,7 +12,7 @@ import pytest
 from devcluster import DevCluster
 from scenes import HOLD, HOLD_DEAF, Results, Scene, SceneMaker, is_alive, kill
 
-from orchestrator.db.models import RESULT_STATES
+from orchestrator.store.models import RESULT_STATES
 
 pytestmark = pytest.mark.slow
 

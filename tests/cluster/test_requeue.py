@@ -9,7 +9,7 @@ import pytest
 from devcluster import ClusterMaker
 from scenes import HOLD, HOLD_DEAF, Results, SceneMaker, is_alive, wait_for
 
-from orchestrator.db.models import RESULT_STATES
+from orchestrator.store.models import RESULT_STATES
 from tests.servers import own_server
 
 pytestmark = pytest.mark.slow

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.db import schema
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import Sweep, load_sweep
+from orchestrator.store import schema
+from orchestrator.store.store import Store
 from tests.jobs import Jobs
 
 

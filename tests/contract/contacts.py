@@ -9,7 +9,7 @@ import sys
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
 
-from orchestrator.db import schema
+from orchestrator.store import schema
 
 CONTACTS = 100
 

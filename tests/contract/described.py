@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection
 
-from orchestrator.db.schema import VERSION_TABLE
+from orchestrator.store.schema import VERSION_TABLE
 
 _POSTGRES = (
     # Columns: type, default, NOT NULL.

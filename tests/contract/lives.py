@@ -10,11 +10,11 @@ from stores import eval_record, sync_record
 
 from grpo_worker.records import FinishRecord, Outcome, Record, StartRecord
 from orchestrator.claims import Begun, begin
-from orchestrator.db.selection import SelectedRun, select_runs
-from orchestrator.db.store import Store
 from orchestrator.launch import place, prepare
 from orchestrator.recording import ORDINARY, Recording
 from orchestrator.rundir import folder as rundirs
+from orchestrator.store.selection import SelectedRun, select_runs
+from orchestrator.store.store import Store
 
 START = StartRecord(None, None, 21_536, "cpu", {"python": "3.11", "torch": "2.9"}, 1, 1.5)
 

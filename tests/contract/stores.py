@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import select
 
 from grpo_worker.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord
-from orchestrator.db.models import Attempt, Run
-from orchestrator.db.store import AttemptOrigin, Claim, Store
 from orchestrator.rundir.journal import Chunk
+from orchestrator.store.models import Attempt, Run
+from orchestrator.store.store import AttemptOrigin, Claim, Store
 
 _NAMES = {StartRecord: "start", EvalRecord: "eval", SyncRecord: "sync", FinishRecord: "finish"}
 

@@ -16,12 +16,12 @@ from typer.testing import CliRunner, Result
 from orchestrator import cancelling
 from orchestrator.base.errors import JournalError, UsageError
 from orchestrator.cli import app
-from orchestrator.db.endings import CANCELLED, Ending
-from orchestrator.db.models import Attempt, SyncMetric
-from orchestrator.db.selection import select_runs
-from orchestrator.db.store import Store
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
+from orchestrator.store.endings import CANCELLED, Ending
+from orchestrator.store.models import Attempt, SyncMetric
+from orchestrator.store.selection import select_runs
+from orchestrator.store.store import Store
 from tests import children, fake_worker
 from tests.jobs import CUT_OFF, QUICK, Jobs, killed_at
 

@@ -15,11 +15,11 @@ from stores import sync_record
 from submitit.core.utils import DelayedSubmission
 
 from orchestrator import cleaning, frames, removal
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import Sweep
 from orchestrator.job import job_spec, run_share
 from orchestrator.rundir import folder as rundirs
 from orchestrator.slurm.task import SHARES, write_shares
+from orchestrator.store.store import Store
 
 Grid = Callable[..., Sweep]
 

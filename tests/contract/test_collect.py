@@ -17,10 +17,10 @@ import pytest
 from orchestrator import launch
 from orchestrator.base.errors import StoreUnavailable
 from orchestrator.base.processes import this_host
-from orchestrator.collect import collect, collect_run
-from orchestrator.db.store import Store
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, prepare
+from orchestrator.store.collect import collect, collect_run
+from orchestrator.store.store import Store
 from tests import children, fake_worker
 from tests.jobs import CUT_OFF, Jobs
 

@@ -11,12 +11,12 @@ from sqlalchemy import select
 from stores import begin, sync_record
 
 from orchestrator.base.errors import StoreError
-from orchestrator.db.models import SyncMetric
-from orchestrator.db.prepared import upsert_all
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import Sweep
 from orchestrator.recording import as_entry
 from orchestrator.rundir.journal import Chunk
+from orchestrator.store.models import SyncMetric
+from orchestrator.store.prepared import upsert_all
+from orchestrator.store.store import Store
 
 MANY = 120
 SPECIAL = {"reward": math.nan, "reward_std": math.inf, "ratio_max": -math.inf, "val_reward": None, "lag_max": 2**40}

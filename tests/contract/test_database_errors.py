@@ -16,8 +16,8 @@ import pytest
 from sqlalchemy import Engine
 
 from orchestrator.base.errors import StoreError, StoreUnavailable
-from orchestrator.db import schema
-from orchestrator.db.session import create_engine_for, describe, transaction
+from orchestrator.store import schema
+from orchestrator.store.session import create_engine_for, describe, transaction
 from tests.servers import PASSWORD, Server, own_server
 
 CONNECTIONS = 6
@@ -245,7 +245,7 @@ def test_unusable_urls() -> None:
 def test_a_missing_driver_is_named(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['psycopg'] = None\n"
-        "from orchestrator.db.session import create_engine_for\n"
+        "from orchestrator.store.session import create_engine_for\n"
         "create_engine_for('postgresql://localhost/db')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -19,14 +19,14 @@ from grpo_worker.records import FinishRecord
 from orchestrator import cancelling, frames
 from orchestrator.base.errors import Fenced, JournalError
 from orchestrator.cli import app
-from orchestrator.db.endings import Ending
-from orchestrator.db.models import RUN_STATES
-from orchestrator.db.store import Claim, RunProgress, Store
 from orchestrator.early_stops import EarlyStop, stop_early
 from orchestrator.grid.sweep import Sweep
 from orchestrator.report import page
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
+from orchestrator.store.endings import Ending
+from orchestrator.store.models import RUN_STATES
+from orchestrator.store.store import Claim, RunProgress, Store
 from tests import children, fake_worker
 from tests.jobs import QUICK, Jobs, killed_at
 

@@ -23,12 +23,12 @@ from grpo_worker.records import FinishRecord
 from orchestrator import fitting, frames, series
 from orchestrator.base.errors import UsageError
 from orchestrator.cli import app
-from orchestrator.db import fits, schema
-from orchestrator.db.session import create_engine_for, transaction
-from orchestrator.db.store import Store
 from orchestrator.early_stops import EarlyStop, stop_early
 from orchestrator.grid.sweep import Sweep
 from orchestrator.laws.cells import evidence
+from orchestrator.store import fits, schema
+from orchestrator.store.session import create_engine_for, transaction
+from orchestrator.store.store import Store
 
 Grid = Callable[..., Sweep]
 RUNS = Path(__file__).parents[1] / "data" / "tiny-runs.csv"
@@ -166,7 +166,7 @@ def test_a_fit_is_kept_once_for_what_was_fitted(store: Store, monkeypatch: pytes
     assert save() == first
     others = [save("other"), save(sweeps=["b"]), save(run_ids=[1]), save(detector="zero")]
     others += [save(result={"inputs": {"digest": "d", "code": {"commit": "x"}}}), save(None), save(None)]
-    monkeypatch.setattr("orchestrator.db.fits.code_version", lambda: "9.9")
+    monkeypatch.setattr("orchestrator.store.fits.code_version", lambda: "9.9")
     others.append(save())
     assert len({first, *others}) == 1 + len(others)
     assert save() == others[-1]
@@ -233,7 +233,7 @@ def unwritable(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Another process keeps the file's write lock; a server takes no writes."""
     engine = create_engine_for(url)
     if engine.dialect.name == "sqlite":
-        monkeypatch.setattr("orchestrator.db.sqlite_lock.BUSY_TIMEOUT_S", 0.2)
+        monkeypatch.setattr("orchestrator.store.sqlite_lock.BUSY_TIMEOUT_S", 0.2)
         with closing(sqlite3.connect(str(engine.url.database), isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield

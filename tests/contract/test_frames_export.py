@@ -18,10 +18,10 @@ from stores import begin, eval_record, sync_record, write
 from grpo_worker.records import FinishRecord, StartRecord
 from orchestrator import frames
 from orchestrator.base.errors import SelectionError, UsageError
-from orchestrator.db import schema
-from orchestrator.db.store import Store
 from orchestrator.export import export
 from orchestrator.grid.sweep import Sweep
+from orchestrator.store import schema
+from orchestrator.store.store import Store
 
 Grid = Callable[..., Sweep]
 

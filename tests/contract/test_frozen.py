@@ -13,9 +13,9 @@ from sqlalchemy import Connection, MetaData, select
 from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
-from orchestrator.db import schema
-from orchestrator.db.models import Base, SyncMetric
-from orchestrator.db.session import create_engine_for, transaction
+from orchestrator.store import schema
+from orchestrator.store.models import Base, SyncMetric
+from orchestrator.store.session import create_engine_for, transaction
 from tests.contract import frozen
 from tests.contract.described import described
 from tests.integration.sweeps import workspace

@@ -18,14 +18,14 @@ from stores import ORIGIN, begin, sync_record
 
 from grpo_worker.records import FinishRecord
 from orchestrator.base.errors import OutOfStep, StoreError, StoreUnavailable
-from orchestrator.db import schema
-from orchestrator.db.models import Attempt, Fit, Run, SyncMetric
-from orchestrator.db.session import create_engine_for, driver_connection, transaction
-from orchestrator.db.sqlite_lock import begin_writing
-from orchestrator.db.store import Claim, Store
 from orchestrator.grid.sweep import Sweep
 from orchestrator.recording import as_entry
 from orchestrator.rundir.journal import Chunk, Journal
+from orchestrator.store import schema
+from orchestrator.store.models import Attempt, Fit, Run, SyncMetric
+from orchestrator.store.session import create_engine_for, driver_connection, transaction
+from orchestrator.store.sqlite_lock import begin_writing
+from orchestrator.store.store import Claim, Store
 from tests.servers import PASSWORD, Server, own_server
 
 SPECIAL = {
@@ -154,7 +154,7 @@ def test_a_writer_takes_the_lock_soon_after_another_has_let_go(holder: Callable[
 
 
 def test_waiting_ends(holder: Callable[[float], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.db.sqlite_lock.BUSY_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("orchestrator.store.sqlite_lock.BUSY_TIMEOUT_S", 0.3)
     with closing(sqlite3.connect(holder(60.0), isolation_level=None)) as connection:
         started = time.monotonic()
         with pytest.raises(sqlite3.OperationalError, match="locked"):
@@ -185,7 +185,7 @@ def test_only_a_connection_that_has_rested_is_asked_whether_it_serves(
             connection.exec_driver_sql("SELECT 1")
 
     for rest_s, after_a_restart in ((0.0, nullcontext()), (1000.0, pytest.raises(StoreUnavailable))):
-        monkeypatch.setattr("orchestrator.db.session._REST_S", rest_s)
+        monkeypatch.setattr("orchestrator.store.session._REST_S", rest_s)
         ask()
         server.stop()
         server.start()

@@ -23,15 +23,15 @@ from grpo_worker.config import CollapseConfig
 from grpo_worker.records import FinishRecord, StartRecord
 from orchestrator import frames
 from orchestrator.base.errors import GridError, NothingToDo, SweepConflict, UsageError
-from orchestrator.db import schema
-from orchestrator.db.models import Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
-from orchestrator.db.store import Store
 from orchestrator.export import export
 from orchestrator.grid.sweep import Sweep as Grid
 from orchestrator.importing.mapping import METRICS, Options
 from orchestrator.importing.read import read_import
 from orchestrator.laws.collapse import redetect
 from orchestrator.laws.fit import fit_laws
+from orchestrator.store import schema
+from orchestrator.store.models import Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.store import Store
 from orchestrator.track import sweep_status
 
 MakeGrid = Callable[..., Grid]

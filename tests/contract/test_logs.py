@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from orchestrator import logs
 from orchestrator.cli import app
-from orchestrator.db.store import Store
+from orchestrator.store.store import Store
 from tests import children, fake_worker
 from tests.jobs import Jobs
 

@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.db.outcomes import Outcome
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.outlook import gaps, stored_outcomes
+from orchestrator.store.outcomes import Outcome
+from orchestrator.store.store import Store
 
 RUNS = Path(__file__).parents[1] / "data" / "tiny-runs.csv"
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from stores import begin, eval_record, sync_record, write
 
 from grpo_worker.records import FinishRecord, StartRecord
-from orchestrator.db import overview
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import Sweep
+from orchestrator.store import overview
+from orchestrator.store.store import Store
 
 Grid = Callable[..., Sweep]
 

@@ -12,9 +12,9 @@ from sqlalchemy import select
 from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
-from orchestrator.db.models import Base
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import Sweep
+from orchestrator.store.models import Base
+from orchestrator.store.store import Store
 
 GRID = "grid: {model: [tiny], k: [2, 8], eta: [5e-4, 1e-3, 2e-3], seed: [0, 1, 2, 3]}\nfixed: {horizon: 40}\n"
 SEARCH = GRID + "search: {learner_steps: 2000}\n"

@@ -19,12 +19,12 @@ import pytest
 from stores import begin, sync_record
 
 from orchestrator.base.errors import Fenced, StoreUnavailable
-from orchestrator.db import schema, session, sqlite_files, sqlite_lock
-from orchestrator.db.store import Claim, Store
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.recording import Pace, Recording
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
+from orchestrator.store import schema, session, sqlite_files, sqlite_lock
+from orchestrator.store.store import Claim, Store
 from tests import children, fake_worker
 from tests.jobs import CUT_OFF, QUICK, Jobs
 

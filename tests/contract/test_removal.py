@@ -23,17 +23,17 @@ from stores import sync_record
 from orchestrator import frames, job, removal
 from orchestrator.base.errors import Fenced, NothingToDo, UsageError
 from orchestrator.claims import begin
-from orchestrator.collect import collect
-from orchestrator.db import removal as rows_of_runs
-from orchestrator.db.models import Attempt, Run, SyncMetric
-from orchestrator.db.store import Store
-from orchestrator.db.types import now
 from orchestrator.grid.sweep import Sweep as GridSweep
 from orchestrator.importing.mapping import Options
 from orchestrator.importing.read import read_import
 from orchestrator.recording import ORDINARY
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir.journal import Chunk, Journal
+from orchestrator.store import removal as rows_of_runs
+from orchestrator.store.collect import collect
+from orchestrator.store.models import Attempt, Run, SyncMetric
+from orchestrator.store.store import Store
+from orchestrator.store.types import now
 
 Grid = Callable[..., GridSweep]
 

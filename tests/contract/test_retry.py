@@ -10,10 +10,10 @@ from stores import begin
 from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
-from orchestrator.db.endings import CANCELLED, Ending
-from orchestrator.db.store import Claim, Store
 from orchestrator.grid.sweep import Resources
 from orchestrator.slurm import dispatch
+from orchestrator.store.endings import CANCELLED, Ending
+from orchestrator.store.store import Claim, Store
 from tests import children, fake_worker
 from tests.jobs import Jobs
 

@@ -20,7 +20,6 @@ from orchestrator.base import provenance
 from orchestrator.base.settings import code_version
 from orchestrator.claims import begin
 from orchestrator.cli import app
-from orchestrator.db.store import Store
 from orchestrator.details import run_details
 from orchestrator.grid.sweep import Sweep
 from orchestrator.importing.mapping import Options
@@ -28,6 +27,7 @@ from orchestrator.importing.read import read_import
 from orchestrator.recording import ORDINARY
 from orchestrator.report.run_page import run_page
 from orchestrator.rundir import folder as rundirs
+from orchestrator.store.store import Store
 
 Grid = Callable[..., Sweep]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -18,10 +18,10 @@ from sqlalchemy.schema import CreateTable
 from grpo_worker.records import EvalRecord, SyncRecord
 from orchestrator.base.errors import SchemaError
 from orchestrator.base.settings import shipped
-from orchestrator.db import schema
-from orchestrator.db.models import Base, Evaluation, SyncMetric
-from orchestrator.db.session import create_engine_for, transaction
-from orchestrator.db.store import Store
+from orchestrator.store import schema
+from orchestrator.store.models import Base, Evaluation, SyncMetric
+from orchestrator.store.session import create_engine_for, transaction
+from orchestrator.store.store import Store
 from tests.contract.described import described
 
 
@@ -181,7 +181,7 @@ def test_a_relative_path_names_one_file_everywhere(tmp_path: Path, monkeypatch: 
 
 def test_the_store_loads_neither_torch_nor_pandas_nor_alembic() -> None:
     code = (
-        "import sys, orchestrator.db.store\n"
+        "import sys, orchestrator.store.store\n"
         "print(sorted({'torch', 'pandas', 'pyarrow', 'alembic', 'transformers'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

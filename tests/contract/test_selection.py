@@ -8,8 +8,8 @@ import pytest
 from lives import select
 
 from orchestrator.base.errors import SelectionError
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import Sweep
+from orchestrator.store.store import Store
 
 Grid = Callable[..., Sweep]
 

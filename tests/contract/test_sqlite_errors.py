@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import Engine
 
 from orchestrator.base.errors import StoreError, StoreUnavailable
-from orchestrator.db import schema, sqlite_lock
-from orchestrator.db.session import create_engine_for, transaction
-from orchestrator.db.store import Store
+from orchestrator.store import schema, sqlite_lock
+from orchestrator.store.session import create_engine_for, transaction
+from orchestrator.store.store import Store
 from tests.users import as_a_plain_user
 
 

@@ -8,8 +8,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from orchestrator.db import schema
-from orchestrator.db.store import Store
+from orchestrator.store import schema
+from orchestrator.store.store import Store
 
 LEAVE_WAL = """
 import sqlite3, sys

@@ -18,11 +18,11 @@ from stores import ORIGIN, begin, eval_record, next_claim, sync_record, write
 
 from grpo_worker.records import FinishRecord, Outcome, StartRecord, SyncRecord
 from orchestrator.base.errors import Fenced, SelectionError, StoreError, SweepConflict, Unheard
-from orchestrator.db.attempts import Claim
-from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
-from orchestrator.db.session import create_engine_for, transaction
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import Sweep, load_sweep
+from orchestrator.store.attempts import Claim
+from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
+from orchestrator.store.session import create_engine_for, transaction
+from orchestrator.store.store import Store
 
 Grid = Callable[..., Sweep]
 

@@ -12,10 +12,10 @@ from sqlalchemy import update
 from stores import begin, eval_record, write
 
 from grpo_worker.records import FinishRecord
-from orchestrator.db.models import Run
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import Sweep
 from orchestrator.sampling import BoundarySampler, CollapsePruner, params, space
+from orchestrator.store.models import Run
+from orchestrator.store.store import Store
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ import pytest
 from searches import HORIZON, Scene, alchemy, lost_study, lost_tables, seen, sql
 
 from orchestrator import frames, study_storage
-from orchestrator.db import schema
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import Sweep
+from orchestrator.store import schema
+from orchestrator.store.store import Store
 from tests import children
 from tests.jobs import killed_at
 from tests.passwords import shows_nothing

@@ -15,14 +15,14 @@ from sqlalchemy import select, update
 from stores import ORIGIN, begin, next_claim, sync_record, write
 
 from orchestrator.base.errors import Fenced, StoreError
-from orchestrator.db.endings import CANCELLED, Ending
-from orchestrator.db.models import Attempt, Run, Submission
-from orchestrator.db.store import Claim, Store
-from orchestrator.db.submissions import Place
 from orchestrator.grid.sweep import Resources, Sweep
 from orchestrator.slurm import arrays, client, dispatch
 from orchestrator.slurm.standing import Standing
 from orchestrator.slurm.survey import Survey, survey
+from orchestrator.store.endings import CANCELLED, Ending
+from orchestrator.store.models import Attempt, Run, Submission
+from orchestrator.store.store import Claim, Store
+from orchestrator.store.submissions import Place
 from tests import children
 from tests.jobs import killed_at
 from tests.stand_in import StandIn

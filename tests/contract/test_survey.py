@@ -11,9 +11,9 @@ import pytest
 from lives import START, begun, ended, launched, recording_of
 from stores import eval_record, sync_record
 
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import Sweep
 from orchestrator.slurm.survey import settle, survey
+from orchestrator.store.store import Store
 from orchestrator.track import status_of
 from tests.stand_in import StandIn
 

@@ -16,9 +16,9 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator.base.errors import SchemaError, StoreError, StoreUnavailable
-from orchestrator.db import schema, sqlite_files
-from orchestrator.db.session import create_engine_for, transaction
-from orchestrator.db.store import Store
+from orchestrator.store import schema, sqlite_files
+from orchestrator.store.session import create_engine_for, transaction
+from orchestrator.store.store import Store
 from tests.contract import frozen
 from tests.contract.contacts import CONTACTS, contacts_at_once
 from tests.servers import Server, own_server

@@ -15,8 +15,8 @@ from orchestrator.base import webhook
 from orchestrator.base.errors import StoreUnavailable, UsageError
 from orchestrator.base.urls import handed_over
 from orchestrator.cli import app
-from orchestrator.db.models import Base
-from orchestrator.db.store import Store
+from orchestrator.store.models import Base
+from orchestrator.store.store import Store
 from tests import children
 from tests.jobs import Jobs
 from tests.webhooks import SECRET, Receiver, receiver

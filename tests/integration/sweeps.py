@@ -15,7 +15,7 @@ import pandas as pd
 
 from orchestrator import frames
 from orchestrator.base.errors import StalesweepError
-from orchestrator.db.store import Store
+from orchestrator.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 

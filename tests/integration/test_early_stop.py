@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator import frames
 from orchestrator.base.errors import StalesweepError
-from orchestrator.db.store import RunProgress
 from orchestrator.early_stops import EarlyStop, stop_early
+from orchestrator.store.store import RunProgress
 from tests.integration.sweeps import Workspace
 
 pytestmark = pytest.mark.slow

@@ -18,8 +18,8 @@ from orchestrator.base import urls
 from orchestrator.base.errors import StoreError, StoreUnavailable, UsageError
 from orchestrator.base.settings import database_url
 from orchestrator.cli import app
-from orchestrator.db.session import create_engine_for, transaction
-from orchestrator.db.store import Store
+from orchestrator.store.session import create_engine_for, transaction
+from orchestrator.store.store import Store
 from tests.passwords import FORMS, NAMES, form, shows_nothing
 from tests.servers import Server, own_server
 
@@ -99,9 +99,7 @@ def test_other_processes_are_handed_a_reference(
         listed = subprocess.run(["env"], capture_output=True, text=True, check=True).stdout
         shows_nothing(listed)
         # What a child makes of its environment, and of the reference, is the same database.
-        code = (
-            "from orchestrator.base.settings import database_url; from orchestrator.db.store import Store; import sys; "
-        )
+        code = "from orchestrator.base.settings import database_url; from orchestrator.store.store import Store; import sys; "
         code += "from orchestrator.base.urls import resolve; "
         code += "print([Store(url).sweep_names() for url in (database_url(None), resolve(sys.argv[1]))])"
         child = [sys.executable, "-c", code, reference]

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from orchestrator import doctor
 from orchestrator.cli import app
-from orchestrator.db import schema
+from orchestrator.store import schema
 from tests.contract import frozen
 from tests.users import as_a_plain_user
 

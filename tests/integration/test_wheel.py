@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.db.schema import REVISIONS
+from orchestrator.store.schema import REVISIONS
 
 ROOT = Path(__file__).parents[2]
 

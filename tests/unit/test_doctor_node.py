@@ -12,9 +12,9 @@ import pytest
 
 from orchestrator import doctor, doctor_cluster, doctor_node
 from orchestrator.base.processes import this_host
-from orchestrator.db import schema
 from orchestrator.doctor import Finding
 from orchestrator.doctor_node import Answer, Asked
+from orchestrator.store import schema
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ import pytest
 from bad_imports import BAD, BAD_JSON_LINES, GOOD, RUNS, SYNCS
 
 from orchestrator.base.errors import GridError
-from orchestrator.db.imports import ImportedRun
 from orchestrator.importing.mapping import Options
 from orchestrator.importing.read import Import, read_import
 from orchestrator.importing.values import SHOWN_MISTAKES
+from orchestrator.store.imports import ImportedRun
 
 TRL = Path(__file__).parents[1] / "data" / "trl"
 CONSTANTS = {"model": "m", "k": "4", "eta": "1e-3", "seed": "0"}

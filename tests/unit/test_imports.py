@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from orchestrator.db import schema
-from orchestrator.db.store import Store
 from orchestrator.grid.sweep import load_sweep
+from orchestrator.store import schema
+from orchestrator.store.store import Store
 
 HEAVY = ["torch", "transformers", "pandas", "optuna", "sqlalchemy", "submitit", "scipy", "matplotlib", "jinja2"]
 

@@ -14,13 +14,13 @@ from typer.testing import CliRunner, Result
 
 from orchestrator import frames
 from orchestrator.cli import app
-from orchestrator.db.store import Store
 from orchestrator.laws.advice import Advice, advise
 from orchestrator.laws.cells import cells, evidence
 from orchestrator.laws.fit import fit_laws
 from orchestrator.report.advising import ADVICE_COLUMNS, advice_table
 from orchestrator.report.numbers import short
 from orchestrator.report.page import page, write_page
+from orchestrator.store.store import Store
 from tests.measured import write_syncs
 
 pytestmark = pytest.mark.slow

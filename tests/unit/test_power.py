@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.db.outcomes import Outcome
 from orchestrator.estimate import Pace
 from orchestrator.grid.sweep import Run, Sweep
 from orchestrator.laws.design import Goal, Seen
@@ -18,6 +17,7 @@ from orchestrator.power import FURTHER, SEARCH, Design, Plan, simulate
 from orchestrator.rehearsal import Rehearsal, rehearse_search
 from orchestrator.search import Search, group_of, key_of
 from orchestrator.searchfile import SearchConfig, load_search
+from orchestrator.store.outcomes import Outcome
 
 FILE = """
 grid:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from orchestrator.base.errors import GridError
-from orchestrator.db.outcomes import Outcome
 from orchestrator.grid.sweep import Run, Sweep, load_sweep
 from orchestrator.search import Answer, Search, group_of, key_of
 from orchestrator.searchfile import SearchConfig, load_search
+from orchestrator.store.outcomes import Outcome
 
 FILE = """
 grid:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.db.outcomes import Outcome
 from orchestrator.grid.sweep import Run, Sweep
 from orchestrator.searchfile import SearchConfig, load_search
+from orchestrator.store.outcomes import Outcome
 from tests.unit.test_search import BATCH, FILE, World, searched
 
 pytestmark = pytest.mark.slow

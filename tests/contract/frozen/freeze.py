@@ -26,8 +26,8 @@ HERE = Path(__file__).parent
 UNUSUAL = """
 import math, os
 from sqlalchemy import update
-from orchestrator.db.models import SyncMetric
-from orchestrator.db.session import create_engine_for, transaction
+from orchestrator.store.models import SyncMetric
+from orchestrator.store.session import create_engine_for, transaction
 with transaction(create_engine_for(os.environ["STALESWEEP_DB"]), write=True) as connection:
     connection.execute(
         update(SyncMetric).where(SyncMetric.run_id == 1, SyncMetric.sync == 1)

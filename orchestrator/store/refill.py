@@ -11,19 +11,19 @@ from typing import Any
 from sqlalchemy import Connection, func, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from orchestrator.db.attempts import Claim
-from orchestrator.db.models import Attempt, Base, Evaluation, Run, SyncMetric
+from orchestrator.store.attempts import Claim
+from orchestrator.store.models import Attempt, Base, Evaluation, Run, SyncMetric
 
 
 def lacks(connection: Connection, run_id: int, *, syncs: int, evals: int, learner_steps: int) -> bool:
-    """Whether rows are missing, see `orchestrator.db.store.Store.lacks`."""
+    """Whether rows are missing, see `orchestrator.store.store.Store.lacks`."""
     stored_syncs = select(func.count()).where(SyncMetric.run_id == run_id, SyncMetric.sync < syncs)
     stored_evals = select(func.count()).where(Evaluation.run_id == run_id, Evaluation.learner_step <= learner_steps)
     return connection.scalar(stored_syncs) != syncs or connection.scalar(stored_evals) != evals
 
 
 def refill(connection: Connection, claim: Claim, syncs: list[dict[str, Any]], evals: list[dict[str, Any]]) -> None:
-    """Store missing rows, see `orchestrator.db.store.Store.refill`."""
+    """Store missing rows, see `orchestrator.store.store.Store.refill`."""
     connection.execute(select(Run.id).where(Run.id == claim.run_id).with_for_update())
     its_row = (Attempt.run_id == claim.run_id, Attempt.number == claim.attempt)
     if connection.scalar(select(Attempt.number).where(*its_row)) is None:

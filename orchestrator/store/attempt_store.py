@@ -1,6 +1,6 @@
 """What an attempt asks of the database, each call one transaction.
 
-What the transactions do stands in `orchestrator.db.attempts`, `orchestrator.db.ingest` and `orchestrator.db.refill`.
+What the transactions do stands in `orchestrator.store.attempts`, `orchestrator.store.ingest` and `orchestrator.store.refill`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from sqlalchemy import select
 
 from grpo_worker.config import WorkerConfig
 from orchestrator.base.errors import SelectionError, StoreError
-from orchestrator.db import attempts, imports, notices, refill
-from orchestrator.db.attempts import AttemptOrigin, Claim
-from orchestrator.db.database import Database
-from orchestrator.db.ingest import add_one, ingest
-from orchestrator.db.models import Run
-from orchestrator.db.schema import check_revision
-from orchestrator.db.session import driver_connection
 from orchestrator.rundir.journal import Chunk
+from orchestrator.store import attempts, imports, notices, refill
+from orchestrator.store.attempts import AttemptOrigin, Claim
+from orchestrator.store.database import Database
+from orchestrator.store.ingest import add_one, ingest
+from orchestrator.store.models import Run
+from orchestrator.store.schema import check_revision
+from orchestrator.store.session import driver_connection
 
 
 class AttemptStore(Database):
@@ -146,7 +146,7 @@ class AttemptStore(Database):
         Args:
             claim: The attempt's claim.
             failure: One line for people: the error's class and message.
-            failure_class: One of `orchestrator.db.models.FAILURE_CLASSES`.
+            failure_class: One of `orchestrator.store.models.FAILURE_CLASSES`.
 
         Raises:
             Fenced: A newer attempt has taken over; nothing is stored.
@@ -162,7 +162,7 @@ class AttemptStore(Database):
         Args:
             claim: The attempt's claim.
             failure: Why, one line for people.
-            failure_class: One of `orchestrator.db.models.FAILURE_CLASSES`.
+            failure_class: One of `orchestrator.store.models.FAILURE_CLASSES`.
             state: What the run is then: ``lost``, ``failed`` or ``cancelled``.
         """
         with self.write() as connection:

@@ -1,7 +1,7 @@
 """Engines and transactions: one way to open a database, one way to read, one way to write.
 
 Every error of the driver leaves here as a `StoreError` whose message says what is wrong and what to do
-(`orchestrator.db.failures`), as a `StoreUnavailable` where trying again later may help.
+(`orchestrator.store.failures`), as a `StoreUnavailable` where trying again later may help.
 A message never holds a password, in whatever form the URL carries it.
 """
 
@@ -20,9 +20,9 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 
 from orchestrator.base.errors import StoreError
 from orchestrator.base.urls import parse, split
-from orchestrator.db import failures, sqlite_files
-from orchestrator.db.filesystems import network_filesystem
-from orchestrator.db.sqlite_lock import begin_writing
+from orchestrator.store import failures, sqlite_files
+from orchestrator.store.filesystems import network_filesystem
+from orchestrator.store.sqlite_lock import begin_writing
 
 CONNECT_TIMEOUT_S = 10
 """How long to wait for a Postgres server to answer."""

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from orchestrator.db.types import NanFloat, UtcDateTime
+from orchestrator.store.types import NanFloat, UtcDateTime
 
 GOING_STATES = ("pending", "queued", "running")
 """The states of a run before its end."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, false, func, select
 
-from orchestrator.db.models import DECIDED_STATES, Cell, Run
+from orchestrator.store.models import DECIDED_STATES, Cell, Run
 
 
 @dataclass(frozen=True, slots=True)

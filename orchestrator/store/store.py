@@ -1,7 +1,7 @@
 """The store: every write to the database, each one transaction, and the reads by name.
 
-What the transactions do stands in `orchestrator.db.registration`, `orchestrator.db.removal` and
-`orchestrator.db.queries`; this is their face. What attempts ask stands in `orchestrator.db.attempt_store`.
+What the transactions do stands in `orchestrator.store.registration`, `orchestrator.store.removal` and
+`orchestrator.store.queries`; this is their face. What attempts ask stands in `orchestrator.store.attempt_store`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from orchestrator.db import endings as ends
-from orchestrator.db import fits, imports, notices, outcomes, queries, registration, removal, submissions
-from orchestrator.db.attempt_store import AttemptStore
-from orchestrator.db.attempts import AttemptOrigin, Claim
-from orchestrator.db.endings import Ending
-from orchestrator.db.models import Cell, Run
-from orchestrator.db.outcomes import Outcome
-from orchestrator.db.queries import RunFolder, RunningAttempt, RunProgress
-from orchestrator.db.submissions import Place, Submitted
-from orchestrator.db.types import now
 from orchestrator.grid import sweep as grid
+from orchestrator.store import endings as ends
+from orchestrator.store import fits, imports, notices, outcomes, queries, registration, removal, submissions
+from orchestrator.store.attempt_store import AttemptStore
+from orchestrator.store.attempts import AttemptOrigin, Claim
+from orchestrator.store.endings import Ending
+from orchestrator.store.models import Cell, Run
+from orchestrator.store.outcomes import Outcome
+from orchestrator.store.queries import RunFolder, RunningAttempt, RunProgress
+from orchestrator.store.submissions import Place, Submitted
+from orchestrator.store.types import now
 
 __all__ = ["AttemptOrigin", "Claim", "Outcome", "RunFolder", "RunProgress", "RunningAttempt", "Store"]
 

@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from orchestrator.base.errors import Fenced, OutOfStep, Unheard
-from orchestrator.db import attempts, prepared
-from orchestrator.db.attempts import Claim
-from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
-from orchestrator.db.sqlite_lock import begin_writing
-from orchestrator.db.types import seconds_ago
 from orchestrator.rundir.journal import Chunk
+from orchestrator.store import attempts, prepared
+from orchestrator.store.attempts import Claim
+from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
+from orchestrator.store.sqlite_lock import begin_writing
+from orchestrator.store.types import seconds_ago
 
 _START = ("versions", "device", "parameters", "threads", "setup_s")
 
@@ -25,7 +25,7 @@ def add_one(connection: Any, kind: str, claim: Claim, chunk: Chunk) -> bool:
     """Store one weight sync of the newest attempt, where that is all there is to store, in the least possible time.
 
     Args:
-        connection: The driver's, see `orchestrator.db.session.driver_connection`.
+        connection: The driver's, see `orchestrator.store.session.driver_connection`.
         kind: The database's, ``sqlite`` or ``postgresql``.
         claim: The attempt.
         chunk: What its journal holds next.
@@ -51,7 +51,7 @@ def add_one(connection: Any, kind: str, claim: Claim, chunk: Chunk) -> bool:
 
 
 def ingest(connection: Connection, claim: Claim, chunk: Chunk, *, age_s: float, live: bool) -> None:
-    """Store records, see `orchestrator.db.store.Store.ingest`."""
+    """Store records, see `orchestrator.store.store.Store.ingest`."""
     by_record: dict[str, list[dict[str, Any]]] = {}
     for entry in chunk.entries:
         by_record.setdefault(entry["record"], []).append(entry)

@@ -16,14 +16,14 @@ from sqlalchemy import Connection, bindparam, insert, select
 from grpo_worker.config import content_digest
 from orchestrator.base.errors import NothingToDo, SweepConflict, UsageError
 from orchestrator.base.settings import code_version
-from orchestrator.db.models import OUTCOMES, Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
-from orchestrator.db.types import now
+from orchestrator.store.models import OUTCOMES, Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.types import now
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SOURCE = "import"
-"""What `orchestrator.db.models.Sweep.source` says of an import."""
+"""What `orchestrator.store.models.Sweep.source` says of an import."""
 
 Batches = Callable[[], Iterator["pa.RecordBatch"]]
 """Rows with ``run`` (place in the sweep's runs), ``attempt`` and columns of a table; can be read again."""
@@ -152,7 +152,7 @@ def refuse_taken(connection: Connection, name: str, digest: str, text: str) -> N
 
 
 def import_sweep(connection: Connection, sweep: ImportedSweep) -> int:
-    """Store an import, see `orchestrator.db.store.Store.import_sweep`."""
+    """Store an import, see `orchestrator.store.store.Store.import_sweep`."""
     refuse_taken(connection, sweep.name, sweep.digest, sweep.text)
     values = {"name": sweep.name, "digest": sweep.digest, "grid_text": sweep.text, "source": SOURCE}
     sweep_id = connection.execute(insert(Sweep).values(**values, created_at=now()).returning(Sweep.id)).scalar_one()
@@ -261,6 +261,6 @@ def _values(column: pa.Array, *, nan_as_text: bool) -> list[Any]:
     import pyarrow.compute as pc  # a quarter of a second that every command would take
 
     if nan_as_text and pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
-        # As `orchestrator.db.types.NanFloat` stores it.
+        # As `orchestrator.store.types.NanFloat` stores it.
         return ["NaN" if value is not None and math.isnan(value) else value for value in values]
     return values

@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, insert, or_, select, update
 
-from orchestrator.db.models import Attempt, Cell, Run, Submission
-from orchestrator.db.queries import UNFINISHED
-from orchestrator.db.types import now, seconds_between
+from orchestrator.store.models import Attempt, Cell, Run, Submission
+from orchestrator.store.queries import UNFINISHED
+from orchestrator.store.types import now, seconds_between
 
 RESETTABLE = or_(*(Run.state == state for state in ("pending", "queued", "lost", "failed", "cancelled", "stopped")))
 """SQL condition: the run may be submitted, or taken back: it neither runs nor has a result."""
@@ -51,9 +51,9 @@ class Place:
 
     Attributes:
         run_id: The run.
-        state: One of `orchestrator.db.models.RUN_STATES`.
+        state: One of `orchestrator.store.models.RUN_STATES`.
         failure: Why it has no result.
-        failure_class: One of `orchestrator.db.models.FAILURE_CLASSES`.
+        failure_class: One of `orchestrator.store.models.FAILURE_CLASSES`.
         submission_id: The job array that it was submitted in last; None = in none.
         task: Its task there.
         attempt: Number of its newest attempt; None before the first.

@@ -32,8 +32,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.elements import CompilerElement
 
-from orchestrator.db.models import Attempt, Base, Run, SyncMetric
-from orchestrator.db.types import NanFloat, greatest, least, now, seconds_ago
+from orchestrator.store.models import Attempt, Base, Run, SyncMetric
+from orchestrator.store.types import NanFloat, greatest, least, now, seconds_ago
 
 _WORTH_COPYING = 50
 _UNIQUE_VIOLATION = "23505"
@@ -152,7 +152,7 @@ def row(prepared: Prepared, kind: str, values: Mapping[str, Any]) -> tuple[Any, 
     except KeyError:
         found = tuple(map(values.get, prepared.names))
     if kind == "sqlite" and any(map(ne, found, found)):  # only a NaN differs from itself
-        return tuple("NaN" if value != value else value for value in found)  # as `orchestrator.db.types.NanFloat`
+        return tuple("NaN" if value != value else value for value in found)  # as `orchestrator.store.types.NanFloat`
     return found
 
 

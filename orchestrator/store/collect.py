@@ -16,10 +16,10 @@ from typing import Any
 
 from orchestrator.base.errors import Fenced, OutOfStep, SchemaError, StalesweepError, StoreError, StoreUnavailable
 from orchestrator.base.processes import this_host
-from orchestrator.db.endings import Ending
-from orchestrator.db.store import AttemptOrigin, Claim, RunFolder, Store
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
+from orchestrator.store.endings import Ending
+from orchestrator.store.store import AttemptOrigin, Claim, RunFolder, Store
 
 Entry = dict[str, Any]
 
@@ -113,7 +113,7 @@ def collect_run(store: Store, run: RunFolder, notes: list[str]) -> int:
 
 
 def refill(store: Store, run: RunFolder, learner_steps: int, notes: list[str]) -> None:
-    """Bring back what ought to be stored up to a checkpoint, and is not, see `orchestrator.db.refill`.
+    """Bring back what ought to be stored up to a checkpoint, and is not, see `orchestrator.store.refill`.
 
     Args:
         store: The database.

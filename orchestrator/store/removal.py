@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, func, not_, select, update
 
-from orchestrator.db.models import Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
-from orchestrator.db.types import now
 from orchestrator.rundir.folder import name_of
+from orchestrator.store.models import Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.types import now
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ def count(connection: Connection, run_ids: Sequence[int]) -> Rows:
 
 
 def remove(connection: Connection, leaving: Iterable[Leaving]) -> list[int]:
-    """Remove runs, see `orchestrator.db.store.Store.remove_runs`."""
+    """Remove runs, see `orchestrator.store.store.Store.remove_runs`."""
     by_id = {run.run_id: run for run in leaving}
     rows = connection.execute(
         select(Run.id, Run.state, Run.fence, _IS_REMOVED.label("is_removed"))
@@ -101,7 +101,7 @@ def remove(connection: Connection, leaving: Iterable[Leaving]) -> list[int]:
 
 
 def remove_imports(connection: Connection, sweep_ids: Iterable[int]) -> list[str]:
-    """Remove emptied imports, see `orchestrator.db.store.Store.remove_imports`."""
+    """Remove emptied imports, see `orchestrator.store.store.Store.remove_imports`."""
     names = []
     for sweep_id in sweep_ids:
         cells = select(Cell.id).where(Cell.sweep_id == sweep_id)

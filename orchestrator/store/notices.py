@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, exists, func, select, update
 
-from orchestrator.db.models import GOING_STATES, RUN_STATES, Cell, Run, Sweep
-from orchestrator.db.types import now
+from orchestrator.store.models import GOING_STATES, RUN_STATES, Cell, Run, Sweep
+from orchestrator.store.types import now
 
 
 def claim(connection: Connection, sweep: str, *, searched: bool) -> dict[str, int] | None:
-    """Claim to tell a sweep's end, see `orchestrator.db.attempt_store.AttemptStore.claim_end`."""
+    """Claim to tell a sweep's end, see `orchestrator.store.attempt_store.AttemptStore.claim_end`."""
     going = exists().where(Cell.sweep_id == Sweep.id, Run.cell_id == Cell.id, Run.state.in_(GOING_STATES))
     # All runs of a search may have ended, and the next be chosen yet.
     told = ("grid", "search") if searched else ("grid",)

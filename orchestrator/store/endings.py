@@ -13,9 +13,9 @@ from sqlalchemy import Connection, bindparam, exists, select, update
 
 from grpo_worker.collapse import last_alive
 from grpo_worker.config import CollapseConfig
-from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
-from orchestrator.db.queries import UNFINISHED
-from orchestrator.db.types import now
+from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
+from orchestrator.store.queries import UNFINISHED
+from orchestrator.store.types import now
 
 CANCELLED = "cancelled"
 
@@ -55,7 +55,7 @@ class Ending:
 
 
 def end_runs(connection: Connection, fences: Mapping[int, int], endings: Mapping[int, Ending]) -> None:
-    """End runs that have no result, see `orchestrator.db.store.Store.end_runs`."""
+    """End runs that have no result, see `orchestrator.store.store.Store.end_runs`."""
     rows = [
         {"run": run_id, "least": fence, "new_state": one.state, "why": one.why, "reason": one.reason,
          "ended_as": one.outcome}

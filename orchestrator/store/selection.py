@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, or_, select
 
 from orchestrator.base.errors import SelectionError
-from orchestrator.db import queries
-from orchestrator.db.models import RUN_STATES, Cell, Run, Sweep
-from orchestrator.db.queries import UNFINISHED
+from orchestrator.store import queries
+from orchestrator.store.models import RUN_STATES, Cell, Run, Sweep
+from orchestrator.store.queries import UNFINISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class SelectedRun:
         sweep_id: Its sweep.
         sweep: Name of its sweep.
         source: Where its sweep comes from, ``grid`` or ``import``.
-        state: One of `orchestrator.db.models.RUN_STATES`.
+        state: One of `orchestrator.store.models.RUN_STATES`.
         failure: Why it has no result.
         finished: Whether it has nothing to do any more.
         config_digest: Of its config.
@@ -45,7 +45,7 @@ def select_runs(connection: Connection, words: Sequence[str], states: Iterable[s
     """Find the runs that a user names.
 
     Args:
-        connection: From `orchestrator.db.store.Store.read`.
+        connection: From `orchestrator.store.store.Store.read`.
         words: Names of sweeps and numbers of runs. Where a number is a name too, ``run:7`` and ``sweep:7`` tell them
             apart. None at all = every run.
         states: Only runs in one of these states; none = in any.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Double, Select, and_, distinct, func, select
 from sqlalchemy.orm import aliased
 
-from orchestrator.db.models import Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
-from orchestrator.db.types import seconds_between
+from orchestrator.store.models import Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.types import seconds_between
 
 if TYPE_CHECKING:
     Query = Select[*tuple[Any, ...]]

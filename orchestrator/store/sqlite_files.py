@@ -16,7 +16,7 @@ from typing import NoReturn
 from urllib.parse import quote
 
 from orchestrator.base.errors import StoreUnavailable
-from orchestrator.db.failures import BUSY_TIMEOUT_S
+from orchestrator.store.failures import BUSY_TIMEOUT_S
 
 
 def connect(path: Path, *, create: bool) -> sqlite3.Connection:

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from orchestrator.base.errors import SchemaError, StoreUnavailable
 from orchestrator.base.settings import shipped
-from orchestrator.db import sqlite_files
-from orchestrator.db.session import choose_journal_mode, create_engine_for, describe, driver_connection, transaction
+from orchestrator.store import sqlite_files
+from orchestrator.store.session import choose_journal_mode, create_engine_for, describe, driver_connection, transaction
 
 REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision in migrations/, oldest first. Kept here so that a job need not load Alembic to check."""

@@ -2,7 +2,7 @@
 
 Who may write a run's rows is decided by its fence, the number of its newest attempt. Beginning an attempt raises it;
 from then on an older attempt is refused. Each function locks the run's row first, so that two attempts of a run come
-one after the other. What an attempt records comes in through `orchestrator.db.ingest`.
+one after the other. What an attempt records comes in through `orchestrator.store.ingest`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, case, delete, insert, select, update
 
 from orchestrator.base.errors import Fenced, SelectionError, StoreUnavailable, Unheard
-from orchestrator.db.models import Attempt, Evaluation, Run, SyncMetric
-from orchestrator.db.queries import DIVERGED, UNFINISHED
-from orchestrator.db.types import now, seconds_ago
+from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
+from orchestrator.store.queries import DIVERGED, UNFINISHED
+from orchestrator.store.types import now, seconds_ago
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def begin(
     resumed_from_step: int | None,
     take_over: bool,
 ) -> bool:
-    """Start an attempt, see `orchestrator.db.store.Store.begin_attempt`."""
+    """Start an attempt, see `orchestrator.store.store.Store.begin_attempt`."""
     run = connection.execute(
         select(Run.state, Run.fence, UNFINISHED.label("unfinished")).where(Run.id == claim.run_id).with_for_update()
     ).one_or_none()
@@ -140,7 +140,7 @@ def hold(connection: Connection, claim: Claim, **run: Any) -> bool:
 
 
 def heartbeat(connection: Connection, claim: Claim) -> None:
-    """Say that the attempt is alive, see `orchestrator.db.store.Store.heartbeat`."""
+    """Say that the attempt is alive, see `orchestrator.store.store.Store.heartbeat`."""
     refuse_older(connection, claim, hold(connection, claim))
     change(connection, claim, heartbeat_at=now())
 
@@ -229,7 +229,7 @@ def fail(
 
 
 def lose(connection: Connection, claim: Claim, failure: str, failure_class: str = "lost", state: str = "lost") -> None:
-    """Store that the attempt's process is gone, see `orchestrator.db.attempt_store.AttemptStore.lose`."""
+    """Store that the attempt's process is gone, see `orchestrator.store.attempt_store.AttemptStore.lose`."""
     found = connection.scalar(
         select(Run.state).where(Run.id == claim.run_id, Run.fence == claim.attempt).with_for_update()
     )

@@ -6,7 +6,7 @@ import random
 import sqlite3
 import time
 
-from orchestrator.db.failures import BUSY_TIMEOUT_S
+from orchestrator.store.failures import BUSY_TIMEOUT_S
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.005, 0.04
 

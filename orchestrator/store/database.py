@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 
 from orchestrator.base.errors import StoreError
 from orchestrator.base.urls import absolute
-from orchestrator.db.schema import check_revision
-from orchestrator.db.session import create_engine_for, transaction
+from orchestrator.store.schema import check_revision
+from orchestrator.store.session import create_engine_for, transaction
 
 
 class Database:

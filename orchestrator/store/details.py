@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Double, and_, cast, func, inspect, select
 
 from orchestrator.base.errors import SelectionError
-from orchestrator.db.models import Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
-from orchestrator.db.types import now, seconds_between
+from orchestrator.store.models import Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.types import now, seconds_between
 
 _HEARD_OF = func.coalesce(Attempt.ended_at, Attempt.heartbeat_at)
 

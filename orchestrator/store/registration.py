@@ -14,16 +14,16 @@ from grpo_worker.config import WorkerConfig, content_digest
 from orchestrator.base.errors import SweepConflict
 from orchestrator.base.provenance import checkout
 from orchestrator.base.settings import code_version
-from orchestrator.db.models import DECIDED_STATES, Cell, Run, Sweep
-from orchestrator.db.types import now
 from orchestrator.grid.sweep import Cell as GridCell
 from orchestrator.grid.sweep import Sweep as GridSweep
+from orchestrator.store.models import DECIDED_STATES, Cell, Run, Sweep
+from orchestrator.store.types import now
 
 CellKey = tuple[str, int, float, str]
 
 
 def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
-    """Store a sweep, see `orchestrator.db.store.Store.register`."""
+    """Store a sweep, see `orchestrator.store.store.Store.register`."""
     new = _insert_sweep(connection, sweep, "grid")
     stored = _stored_sweep(connection, sweep)
     if stored.digest != sweep.digest:
@@ -45,7 +45,7 @@ def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
 
 
 def begin(connection: Connection, sweep: GridSweep) -> int:
-    """Store a sweep without runs, see `orchestrator.db.store.Store.begin`."""
+    """Store a sweep without runs, see `orchestrator.store.store.Store.begin`."""
     _insert_sweep(connection, sweep, "search")
     stored = _stored_sweep(connection, sweep)
     if stored.digest != sweep.digest:
@@ -55,7 +55,7 @@ def begin(connection: Connection, sweep: GridSweep) -> int:
 
 
 def grow(connection: Connection, sweep_id: int, sweep: GridSweep, chosen: Collection[tuple[CellKey, int]]) -> list[int]:
-    """Add runs to a sweep, see `orchestrator.db.store.Store.grow`."""
+    """Add runs to a sweep, see `orchestrator.store.store.Store.grow`."""
     in_sweep = (
         select(Cell.model, Cell.k, Cell.eta, Cell.axes, Run.seed, Run.id).join(Run).where(Cell.sweep_id == sweep_id)
     )

@@ -8,14 +8,14 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, text
 
 from orchestrator.base.settings import code_version
-from orchestrator.db.models import Cell, Fit, Run, Sweep
-from orchestrator.db.types import now
+from orchestrator.store.models import Cell, Fit, Run, Sweep
+from orchestrator.store.types import now
 
 
 def save(
     connection: Connection, *, sweeps: list[str], run_ids: list[int], detector: str, result: Mapping[str, Any]
 ) -> int:
-    """Store a fit, see `orchestrator.db.store.Store.save_fit`."""
+    """Store a fit, see `orchestrator.store.store.Store.save_fit`."""
     values = {"sweeps": sweeps, "run_ids": run_ids, "detector": detector, "code_version": code_version()}
     inputs = result.get("inputs")
     if inputs is not None:

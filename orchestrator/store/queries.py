@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, Connection, Double, and_, cast, func, not_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from orchestrator.base.errors import SelectionError
-from orchestrator.db.models import DECIDED_STATES, RESULT_STATES, Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
-from orchestrator.db.types import now, seconds_between
 from orchestrator.grid.sweep import Cell as GridCell
+from orchestrator.store.models import DECIDED_STATES, RESULT_STATES, Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.types import now, seconds_between
 
 DIVERGED = "diverged"
 """How the failure of a run begins whose training itself broke down; trying again would not help."""
@@ -91,7 +91,7 @@ class RunProgress:
         eta: Learning-rate axis.
         axes: Further axes by name.
         seed: Seed.
-        state: One of `orchestrator.db.models.RUN_STATES`.
+        state: One of `orchestrator.store.models.RUN_STATES`.
         horizon: Learner steps it is to train.
         learner_steps: Learner steps known to be applied.
         sync: Latest weight sync whose cycle is over.
@@ -99,7 +99,7 @@ class RunProgress:
         val_reward: Latest validation reward.
         collapse_step: T*, when it collapsed.
         failure: Why it failed or was lost.
-        failure_class: One of `orchestrator.db.models.FAILURE_CLASSES`.
+        failure_class: One of `orchestrator.store.models.FAILURE_CLASSES`.
         attempts: How many attempts it has had; a removal, a cancellation or a stop counts as one.
         started_age_s: Seconds since the newest attempt began.
         heartbeat_age_s: Seconds since the newest attempt was last heard of.
@@ -145,7 +145,7 @@ def sweep_names(connection: Connection) -> list[str]:
 
 
 def sweep_id(connection: Connection, name: str) -> int:
-    """Find a sweep by name, see `orchestrator.db.store.Store.sweep_id`."""
+    """Find a sweep by name, see `orchestrator.store.store.Store.sweep_id`."""
     found = connection.scalar(select(Sweep.id).where(Sweep.name == name))
     if found is not None:
         return found
@@ -193,12 +193,12 @@ def running_attempts(connection: Connection, sweep_id: int) -> list[RunningAttem
 
 
 def run_folders(connection: Connection, sweep_id: int | None) -> list[RunFolder]:
-    """List the unfinished runs, see `orchestrator.db.store.Store.run_folders`."""
+    """List the unfinished runs, see `orchestrator.store.store.Store.run_folders`."""
     return _run_folders(connection, *([] if sweep_id is None else [Cell.sweep_id == sweep_id]))
 
 
 def run_folder(connection: Connection, run_id: int) -> RunFolder | None:
-    """Find one unfinished run, see `orchestrator.db.store.Store.run_folder`."""
+    """Find one unfinished run, see `orchestrator.store.store.Store.run_folder`."""
     if connection.scalar(select(Run.id).where(Run.id == run_id)) is None:
         raise SelectionError(f"no run {run_id}")
     return next(iter(_run_folders(connection, Run.id == run_id)), None)
