@@ -10,7 +10,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from orchestrator import series
+from orchestrator.data import series
 from orchestrator.laws.alarm import Alarm, alarm
 from orchestrator.laws.early import METRICS, first_steps
 from orchestrator.laws.tracks import Tracks, tracks

@@ -143,7 +143,7 @@ def export(
     db: Database = None,
 ) -> None:
     """Write everything stored, one tidy file a table."""
-    from orchestrator.export import export as write
+    from orchestrator.data.export import export as write
 
     one_of("--format", format, ("parquet", "csv"))
     with cli_runs.open_store(db) as store:

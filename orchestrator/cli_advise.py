@@ -26,7 +26,7 @@ def advise(
 ) -> None:
     """Say which learning rates are safe for a model, a staleness and a horizon, and what limits them."""
     one_blas_thread()
-    from orchestrator import frames
+    from orchestrator.data import frames
     from orchestrator.laws.advice import advise as ask
     from orchestrator.laws.cells import cells, evidence, groups
     from orchestrator.report.advising import as_json, as_text

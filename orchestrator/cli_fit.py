@@ -75,7 +75,7 @@ def _keep(store: Store, fitted: Fitted) -> None:
 def _history(sweeps: list[str] | None, format: str, db: str | None) -> None:
     import json
 
-    from orchestrator import frames
+    from orchestrator.data import frames
     from orchestrator.report.history import history, history_json
 
     one_of("--format", format, ("table", "json"))

@@ -12,8 +12,8 @@ from orchestrator.cli_options import Database
 from orchestrator.cli_output import one_of
 
 if TYPE_CHECKING:
-    from orchestrator.importing.mapping import Options
-    from orchestrator.importing.read import Import
+    from orchestrator.data.importing.mapping import Options
+    from orchestrator.data.importing.read import Import
 
 DETECTORS = ("half", "zero")
 
@@ -48,9 +48,9 @@ def import_file(
     db: Database = None,
 ) -> None:
     """Bring in runs made elsewhere, for `fit-laws`: tables, exports, logs of TRL and Weights & Biases."""
-    from orchestrator.importing.forms import FORMATS
-    from orchestrator.importing.mapping import Options
-    from orchestrator.importing.read import read_import
+    from orchestrator.data.importing.forms import FORMATS
+    from orchestrator.data.importing.mapping import Options
+    from orchestrator.data.importing.read import read_import
 
     one_of("--format", format, FORMATS)
     if detector is not None:

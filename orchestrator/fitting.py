@@ -12,10 +12,10 @@ import pandas as pd
 from pydantic import ValidationError
 
 from grpo_worker.config import CollapseConfig
-from orchestrator import frames, series
 from orchestrator.base import provenance
 from orchestrator.base.errors import UsageError
 from orchestrator.base.settings import code_version
+from orchestrator.data import frames, series
 from orchestrator.laws.cells import evidence, groups
 from orchestrator.laws.collapse import ends_between, never_alive, redetect
 from orchestrator.laws.detectors import STORED, Comparison, compare

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Self
 
-from orchestrator import frames
 from orchestrator.alarms import Alarms, Sounded
+from orchestrator.data import frames
 from orchestrator.early_stops import EarlyStop, stop_early
 from orchestrator.grid.sweep import Run, Sweep
 from orchestrator.search import Key, Search, group_of, key_of

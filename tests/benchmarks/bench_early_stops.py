@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from orchestrator import frames, series
+from orchestrator.data import frames, series
 from orchestrator.grid.sweep import Sweep
 from orchestrator.laws.alarm import Alarm, alarm
 from orchestrator.laws.cells import evidence

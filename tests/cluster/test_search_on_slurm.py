@@ -10,8 +10,8 @@ import pytest
 from devcluster import DevCluster
 from scenes import wait_for
 
-from orchestrator import frames
 from orchestrator.base.errors import StalesweepError
+from orchestrator.data import frames
 from tests.integration.sweeps import Workspace, workspace
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,8 @@ from lives import START, begun, launched, recording_of, select, trained
 from stores import sync_record
 from submitit.core.utils import DelayedSubmission
 
-from orchestrator import cleaning, frames, removal
+from orchestrator import cleaning, removal
+from orchestrator.data import frames
 from orchestrator.grid.sweep import Sweep
 from orchestrator.job import job_spec, run_share
 from orchestrator.rundir import folder as rundirs

@@ -16,9 +16,10 @@ from stores import begin, eval_record, sync_record, write
 from typer.testing import CliRunner, Result
 
 from grpo_worker.records import FinishRecord
-from orchestrator import cancelling, frames
+from orchestrator import cancelling
 from orchestrator.base.errors import Fenced, JournalError
 from orchestrator.cli import app
+from orchestrator.data import frames
 from orchestrator.early_stops import EarlyStop, stop_early
 from orchestrator.grid.sweep import Sweep
 from orchestrator.report import page

@@ -20,9 +20,10 @@ from stores import begin, eval_record, sync_record, write
 from typer.testing import CliRunner, Result
 
 from grpo_worker.records import FinishRecord
-from orchestrator import fitting, frames, series
+from orchestrator import fitting
 from orchestrator.base.errors import UsageError
 from orchestrator.cli import app
+from orchestrator.data import frames, series
 from orchestrator.early_stops import EarlyStop, stop_early
 from orchestrator.grid.sweep import Sweep
 from orchestrator.laws.cells import evidence

@@ -16,9 +16,9 @@ import pytest
 from stores import begin, eval_record, sync_record, write
 
 from grpo_worker.records import FinishRecord, StartRecord
-from orchestrator import frames
 from orchestrator.base.errors import SelectionError, UsageError
-from orchestrator.export import export
+from orchestrator.data import frames
+from orchestrator.data.export import export
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store import schema
 from orchestrator.store.store import Store

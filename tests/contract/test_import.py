@@ -21,12 +21,12 @@ from stores import begin, eval_record, sync_record, write
 
 from grpo_worker.config import CollapseConfig
 from grpo_worker.records import FinishRecord, StartRecord
-from orchestrator import frames
 from orchestrator.base.errors import GridError, NothingToDo, SweepConflict, UsageError
-from orchestrator.export import export
+from orchestrator.data import frames
+from orchestrator.data.export import export
+from orchestrator.data.importing.mapping import METRICS, Options
+from orchestrator.data.importing.read import read_import
 from orchestrator.grid.sweep import Sweep as Grid
-from orchestrator.importing.mapping import METRICS, Options
-from orchestrator.importing.read import read_import
 from orchestrator.laws.collapse import redetect
 from orchestrator.laws.fit import fit_laws
 from orchestrator.store import schema
@@ -97,7 +97,7 @@ def rows(folder: Path, name: str) -> list[str]:
 def test_an_export_comes_back_equal(
     store: Store, grid: MakeGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: Any
 ) -> None:
-    monkeypatch.setattr("orchestrator.importing.tables.BATCH_ROWS", 2)
+    monkeypatch.setattr("orchestrator.data.importing.tables.BATCH_ROWS", 2)
     monkeypatch.setattr(frames, "BATCH_ROWS", 3)
     fill(store, grid)
     export(store, None, tmp_path / "first", format)

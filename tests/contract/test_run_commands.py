@@ -20,10 +20,10 @@ from orchestrator.base import provenance
 from orchestrator.base.settings import code_version
 from orchestrator.claims import begin
 from orchestrator.cli import app
+from orchestrator.data.importing.mapping import Options
+from orchestrator.data.importing.read import read_import
 from orchestrator.details import run_details
 from orchestrator.grid.sweep import Sweep
-from orchestrator.importing.mapping import Options
-from orchestrator.importing.read import read_import
 from orchestrator.recording import ORDINARY
 from orchestrator.report.run_page import run_page
 from orchestrator.rundir import folder as rundirs

@@ -21,7 +21,8 @@ import optuna
 import pytest
 from searches import HORIZON, Scene, alchemy, lost_study, lost_tables, seen, sql
 
-from orchestrator import frames, study_storage
+from orchestrator import study_storage
+from orchestrator.data import frames
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store import schema
 from orchestrator.store.store import Store

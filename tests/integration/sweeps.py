@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from orchestrator import frames
 from orchestrator.base.errors import StalesweepError
+from orchestrator.data import frames
 from orchestrator.store.store import Store
 
 ROOT = Path(__file__).parents[2]

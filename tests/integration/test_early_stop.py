@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from orchestrator import frames
 from orchestrator.base.errors import StalesweepError
+from orchestrator.data import frames
 from orchestrator.early_stops import EarlyStop, stop_early
 from orchestrator.store.store import RunProgress
 from tests.integration.sweeps import Workspace

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from orchestrator import frames
+from orchestrator.data import frames
 from tests.integration.sweeps import Workspace, assert_same, results
 
 GRID = """

@@ -13,7 +13,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from orchestrator import frames
+from orchestrator.data import frames
 from orchestrator.search import Search
 from orchestrator.searchfile import load_search
 from tests.integration.sweeps import Workspace, workspace

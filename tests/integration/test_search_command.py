@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import frames
+from orchestrator.data import frames
 from tests.integration.sweeps import Workspace, workspace
 
 pytestmark = pytest.mark.slow

@@ -16,9 +16,9 @@ import pytest
 from bad_imports import BAD, BAD_JSON_LINES, GOOD, RUNS, SYNCS
 
 from orchestrator.base.errors import GridError
-from orchestrator.importing.mapping import Options
-from orchestrator.importing.read import Import, read_import
-from orchestrator.importing.values import SHOWN_MISTAKES
+from orchestrator.data.importing.mapping import Options
+from orchestrator.data.importing.read import Import, read_import
+from orchestrator.data.importing.values import SHOWN_MISTAKES
 from orchestrator.store.imports import ImportedRun
 
 TRL = Path(__file__).parents[1] / "data" / "trl"
@@ -146,7 +146,7 @@ def test_learner_steps_of_the_file_are_kept(tmp_path: Path) -> None:
 
 
 def test_parquet_as_pandas_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.importing.tables.BATCH_ROWS", 1)
+    monkeypatch.setattr("orchestrator.data.importing.tables.BATCH_ROWS", 1)
     frame = pd.DataFrame({
         "model": pd.Categorical(["m", "m"]), "k": [2.0, 2.0], "eta": [1e-3, 1e-3], "seed": [0, 1],
         "horizon": [480, 480], "collapse_step": [96.0, None], "clip_eps": [0.2, 0.2],

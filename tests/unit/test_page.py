@@ -12,8 +12,8 @@ import pytest
 from laws_data import frame, run, tiny_sweep
 from typer.testing import CliRunner, Result
 
-from orchestrator import frames
 from orchestrator.cli import app
+from orchestrator.data import frames
 from orchestrator.laws.advice import Advice, advise
 from orchestrator.laws.cells import cells, evidence
 from orchestrator.laws.fit import fit_laws

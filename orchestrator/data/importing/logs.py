@@ -18,12 +18,12 @@ from typing import Any
 import pyarrow as pa
 
 from orchestrator.base.errors import GridError
-from orchestrator.importing.mapping import LABEL, METRICS, Mapped
-from orchestrator.importing.observed import Observed
-from orchestrator.importing.spool import Spool
-from orchestrator.importing.syncs import Keys
-from orchestrator.importing.tables import Table, read_json, table_of
-from orchestrator.importing.values import Mistakes, checked, real, whole
+from orchestrator.data.importing.mapping import LABEL, METRICS, Mapped
+from orchestrator.data.importing.observed import Observed
+from orchestrator.data.importing.spool import Spool
+from orchestrator.data.importing.syncs import Keys
+from orchestrator.data.importing.tables import Table, read_json, table_of
+from orchestrator.data.importing.values import Mistakes, checked, real, whole
 
 USUAL: dict[str, tuple[str, ...]] = {
     "step": ("train/global_step", "global_step", "trainer/global_step", "training/global_step", "Step", "_step"),

@@ -10,15 +10,15 @@ from typing import Any
 
 from grpo_worker.config import content_digest
 from orchestrator.base.errors import GridError
-from orchestrator.importing import folder, logs
-from orchestrator.importing.forms import described, find_form, gathered, sha256
-from orchestrator.importing.mapping import LABEL, METRICS, Mapped, Options, map_columns
-from orchestrator.importing.observed import Observed, runs_of
-from orchestrator.importing.runs import AXIS, READ, Runs, axis_values
-from orchestrator.importing.spool import Spool
-from orchestrator.importing.syncs import KNOWN, Keys, evals_of, read_syncs, with_learner_steps
-from orchestrator.importing.tables import Table, open_table
-from orchestrator.importing.values import Mistakes, checked, text, whole
+from orchestrator.data.importing import folder, logs
+from orchestrator.data.importing.forms import described, find_form, gathered, sha256
+from orchestrator.data.importing.mapping import LABEL, METRICS, Mapped, Options, map_columns
+from orchestrator.data.importing.observed import Observed, runs_of
+from orchestrator.data.importing.runs import AXIS, READ, Runs, axis_values
+from orchestrator.data.importing.spool import Spool
+from orchestrator.data.importing.syncs import KNOWN, Keys, evals_of, read_syncs, with_learner_steps
+from orchestrator.data.importing.tables import Table, open_table
+from orchestrator.data.importing.values import Mistakes, checked, text, whole
 from orchestrator.store.imports import Batches, ImportedRun, ImportedSweep
 
 

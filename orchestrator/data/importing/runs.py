@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.importing.values import Mistakes, checked, real, shown, text, whole
+from orchestrator.data.importing.values import Mistakes, checked, real, shown, text, whole
 from orchestrator.store.imports import ImportedRun
 from orchestrator.store.models import FAILURE_CLASSES, RESULT_STATES, RUN_STATES
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator.base.errors import GridError
-from orchestrator.importing.values import Mistakes
+from orchestrator.data.importing.values import Mistakes
 
 BATCH_ROWS = 20_000
 """Rows held as Python objects at a time."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sqlalchemy import inspect
 
+from orchestrator.data.importing.runs import AXIS, READ
+from orchestrator.data.importing.values import Mistakes
 from orchestrator.grid.yaml_file import suggest
-from orchestrator.importing.runs import AXIS, READ
-from orchestrator.importing.values import Mistakes
 from orchestrator.store.models import SyncMetric
 from orchestrator.store.types import NanFloat
 

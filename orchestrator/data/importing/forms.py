@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.base.errors import GridError
-from orchestrator.importing import folder, logs
-from orchestrator.importing.mapping import Mapped, Options
-from orchestrator.importing.runs import AXIS
-from orchestrator.importing.tables import open_table
+from orchestrator.data.importing import folder, logs
+from orchestrator.data.importing.mapping import Mapped, Options
+from orchestrator.data.importing.runs import AXIS
+from orchestrator.data.importing.tables import open_table
 
 FORMATS = ("auto", "runs", "syncs", "trl", "wandb")
 

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from orchestrator.importing.mapping import LABEL, METRICS, Mapped
-from orchestrator.importing.observed import Observed
-from orchestrator.importing.runs import READ
-from orchestrator.importing.spool import Spool
-from orchestrator.importing.tables import Batch, Table
-from orchestrator.importing.values import Mistakes, floats, shown, text, wholes
+from orchestrator.data.importing.mapping import LABEL, METRICS, Mapped
+from orchestrator.data.importing.observed import Observed
+from orchestrator.data.importing.runs import READ
+from orchestrator.data.importing.spool import Spool
+from orchestrator.data.importing.tables import Batch, Table
+from orchestrator.data.importing.values import Mistakes, floats, shown, text, wholes
 from orchestrator.store.imports import ImportedRun
 
 KNOWN = [LABEL, "sync", "learner_step", *READ, *METRICS]

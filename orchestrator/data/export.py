@@ -12,13 +12,13 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestrator import frames
 from orchestrator.base.errors import UsageError
+from orchestrator.data import frames
 from orchestrator.store.store import Store
 
 
 def export(store: Store, sweeps: Sequence[str] | None, out: Path, format: Literal["csv", "parquet"]) -> list[Path]:
-    """Write every table of `orchestrator.frames.TABLES`, all as of one moment.
+    """Write every table of `orchestrator.data.frames.TABLES`, all as of one moment.
 
     Args:
         store: The store.

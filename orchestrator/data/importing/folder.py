@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.base.errors import GridError
-from orchestrator.importing.mapping import METRICS
-from orchestrator.importing.runs import Runs
-from orchestrator.importing.spool import Spool
-from orchestrator.importing.tables import Table
-from orchestrator.importing.values import Mistakes, checked, floats, moment, shown, text, whole, wholes
+from orchestrator.data.importing.mapping import METRICS
+from orchestrator.data.importing.runs import Runs
+from orchestrator.data.importing.spool import Spool
+from orchestrator.data.importing.tables import Table
+from orchestrator.data.importing.values import Mistakes, checked, floats, moment, shown, text, whole, wholes
 from orchestrator.store.imports import ImportedAttempt, ImportedRun
 from orchestrator.store.models import FAILURE_CLASSES, OUTCOMES
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from grpo_worker.collapse import Verdict, half, zero
 from grpo_worker.config import CollapseConfig
-from orchestrator.importing.runs import Runs, axis_values
-from orchestrator.importing.values import Mistakes, whole
+from orchestrator.data.importing.runs import Runs, axis_values
+from orchestrator.data.importing.values import Mistakes, whole
 
 CONFIG = CollapseConfig()
 
