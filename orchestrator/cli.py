@@ -110,8 +110,8 @@ def status(
 
 
 def _watch(store: Store, names: list[str]) -> None:
+    from orchestrator.attempt.notifying import tell_end
     from orchestrator.launch import watch
-    from orchestrator.notifying import tell_end
     from orchestrator.report.live import show_progress
 
     for name in names:

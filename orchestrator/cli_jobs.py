@@ -117,7 +117,7 @@ def cancel(sel: Selection, state: States = None, yes: Yes = False, db: Database 
     import getpass
 
     from orchestrator import cancelling
-    from orchestrator.notifying import tell_end
+    from orchestrator.attempt.notifying import tell_end
 
     with open_store(db) as store:
         chosen = selected(store, sel, state)

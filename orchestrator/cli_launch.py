@@ -233,8 +233,8 @@ def print_plan(sweep: Sweep, executor: str, url: str) -> None:
 
 
 def _finish(store: Store, name: str, sweep_id: int, only: set[int] | None, *, ends: bool) -> bool:
+    from orchestrator.attempt.notifying import tell_end
     from orchestrator.cli_output import show
-    from orchestrator.notifying import tell_end
     from orchestrator.report.progress import progress_view
     from orchestrator.slurm.survey import survey
     from orchestrator.track import sweep_status, with_standings

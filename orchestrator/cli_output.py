@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def collect(store: Store, sweep: str) -> None:
     """Bring in what the journals of a sweep hold, and say so."""
-    from orchestrator.notifying import tell_end
+    from orchestrator.attempt.notifying import tell_end
     from orchestrator.store.collect import collect as bring
 
     found = bring(store, store.sweep_id(sweep))

@@ -35,9 +35,9 @@ def search(
 ) -> None:
     """Find eta_max at every k with few learner steps: choose runs by what stored ones say, train, choose again."""
     one_blas_thread()
+    from orchestrator.attempt.notifying import tell_end
     from orchestrator.base.settings import database_url, profile
     from orchestrator.launch import choose_executor
-    from orchestrator.notifying import tell_end
     from orchestrator.outlook import stored_outcomes
     from orchestrator.report.answers import answers_json, answers_view
     from orchestrator.search import Search

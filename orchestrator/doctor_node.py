@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import doctor
+from orchestrator.attempt.job import journals_only
 from orchestrator.base.errors import UsageError
 from orchestrator.base.settings import cache_dir
 from orchestrator.base.urls import resolve
 from orchestrator.doctor import Finding
-from orchestrator.job import journals_only
 
 ASKED, ANSWER = "asked.json", "answer.json"
 _IMPORT_S = 120.0

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from orchestrator.attempt.job import job_spec, journals_only, run_share
 from orchestrator.base.errors import NothingToDo, SchemaError, SlurmUnavailable, StoreUnavailable, UsageError
 from orchestrator.base.processes import is_alive, this_host
 from orchestrator.base.settings import jobs_write, runs_dir
 from orchestrator.base.urls import handed_over
-from orchestrator.job import job_spec, journals_only, run_share
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, name_of
 from orchestrator.rundir.folder import prepare as write_run_file

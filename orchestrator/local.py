@@ -1,6 +1,6 @@
 """A pool of local processes, through submitit.
 
-They share one list of runs and take them one by one (`orchestrator.job`), so that a sweep of small runs pays for
+They share one list of runs and take them one by one (`orchestrator.attempt.job`), so that a sweep of small runs pays for
 importing torch once a process, not once a run.
 """
 
@@ -20,13 +20,13 @@ from typing import Any
 
 import submitit
 
+from orchestrator.attempt.job import JobSpec, job_spec, journals_only, run_share
+from orchestrator.attempt.share import Share
 from orchestrator.base.errors import StoreUnavailable, UsageError
 from orchestrator.base.settings import runs_dir
 from orchestrator.base.urls import handed_over
 from orchestrator.gpus import dealt, visible
-from orchestrator.job import JobSpec, job_spec, journals_only, run_share
 from orchestrator.launch import collect_aloud, recover, wait_for_database
-from orchestrator.share import Share
 from orchestrator.store.store import RunProgress, Store
 
 Refill = Callable[[list[RunProgress], Set[int]], Mapping[int, Path]]

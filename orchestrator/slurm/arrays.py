@@ -14,11 +14,11 @@ from typing import Any
 import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
+from orchestrator.attempt.job import job_spec
 from orchestrator.base.errors import NothingToDo, SlurmUnavailable, UsageError
 from orchestrator.base.settings import runs_dir
 from orchestrator.base.urls import handed_over
 from orchestrator.grid.sweep import Resources
-from orchestrator.job import job_spec
 from orchestrator.slurm import client, limits, task
 from orchestrator.slurm.limits import Limits
 from orchestrator.store.store import Store

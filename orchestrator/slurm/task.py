@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.attempt.job import Ended, JobSpec, run_share
+from orchestrator.attempt.stopping import Stop, on_signals
 from orchestrator.base.errors import SlurmUnavailable
-from orchestrator.job import Ended, JobSpec, run_share
 from orchestrator.slurm import client
-from orchestrator.stopping import Stop, on_signals
 
 SHARES = "shares.json"
 _WAIT_S = 60.0

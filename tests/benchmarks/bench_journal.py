@@ -23,7 +23,7 @@ from pathlib import Path
 
 from grpo_worker.records import FinishRecord, StartRecord
 from orchestrator import launch
-from orchestrator.recording import ORDINARY, Recording, as_entry
+from orchestrator.attempt.recording import ORDINARY, Recording, as_entry
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
 from orchestrator.store.collect import collect

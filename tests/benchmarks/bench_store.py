@@ -2,7 +2,7 @@
 
     .venv/bin/python -m tests.benchmarks.bench_store [--writers 1 8 32 64] [--seconds 4] [--rounds 3]
 
-Ours: what `orchestrator.recording` does for each record, one by one: the journal's append with its fsync, then one
+Ours: what `orchestrator.attempt.recording` does for each record, one by one: the journal's append with its fsync, then one
 transaction with all metrics of a weight sync; each process writes a run of its own. Optuna's: `trial.report` of one
 float, each process a trial of its own. Both write to SQLite files on the same disk and to one Postgres server, which
 waits for the disk at a commit that asks for it (fsync on). A write's time is from the call to its return; errors are
@@ -29,8 +29,8 @@ import optuna
 from optuna.storages import RDBStorage
 from sqlalchemy import func, select
 
+from orchestrator.attempt.recording import as_entry
 from orchestrator.grid.sweep import load_sweep
-from orchestrator.recording import as_entry
 from orchestrator.rundir.journal import Journal
 from orchestrator.store import schema
 from orchestrator.store.models import SyncMetric

@@ -9,9 +9,9 @@ from pathlib import Path
 from stores import eval_record, sync_record
 
 from grpo_worker.records import FinishRecord, Outcome, Record, StartRecord
-from orchestrator.claims import Begun, begin
+from orchestrator.attempt.claim import Begun, begin
+from orchestrator.attempt.recording import ORDINARY, Recording
 from orchestrator.launch import place, prepare
-from orchestrator.recording import ORDINARY, Recording
 from orchestrator.rundir import folder as rundirs
 from orchestrator.store.selection import SelectedRun, select_runs
 from orchestrator.store.store import Store

@@ -15,9 +15,9 @@ from stores import sync_record
 from submitit.core.utils import DelayedSubmission
 
 from orchestrator import cleaning, removal
+from orchestrator.attempt.job import job_spec, run_share
 from orchestrator.data import frames
 from orchestrator.grid.sweep import Sweep
-from orchestrator.job import job_spec, run_share
 from orchestrator.rundir import folder as rundirs
 from orchestrator.slurm.task import SHARES, write_shares
 from orchestrator.store.store import Store

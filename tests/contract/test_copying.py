@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import select
 from stores import begin, sync_record
 
+from orchestrator.attempt.recording import as_entry
 from orchestrator.base.errors import StoreError
 from orchestrator.grid.sweep import Sweep
-from orchestrator.recording import as_entry
 from orchestrator.rundir.journal import Chunk
 from orchestrator.store.models import SyncMetric
 from orchestrator.store.prepared import upsert_all

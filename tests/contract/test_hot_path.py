@@ -17,9 +17,9 @@ from sqlalchemy import delete, func, select
 from stores import ORIGIN, begin, sync_record
 
 from grpo_worker.records import FinishRecord
+from orchestrator.attempt.recording import as_entry
 from orchestrator.base.errors import OutOfStep, StoreError, StoreUnavailable
 from orchestrator.grid.sweep import Sweep
-from orchestrator.recording import as_entry
 from orchestrator.rundir.journal import Chunk, Journal
 from orchestrator.store import schema
 from orchestrator.store.models import Attempt, Fit, Run, SyncMetric

@@ -163,7 +163,7 @@ def test_files_that_come_late_grow_and_are_written_anew(tmp_path: Path) -> None:
 
 def test_an_unfinished_line_of_an_attempt(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
-    begin = "2026-01-01 00:00:00,000 INFO orchestrator.job: run 7, attempt {} on node1: k = 2\n"
+    begin = "2026-01-01 00:00:00,000 INFO orchestrator.attempt.job: run 7, attempt {} on node1: k = 2\n"
     path.write_text(begin.format(1) + "a\n" + begin.format(2) + "b\nunfinished")
     assert "".join(logs.read(path, 1)) == begin.format(1) + "a\n"
     assert "".join(logs.read(path, 2)) == begin.format(2) + "b\nunfinished"

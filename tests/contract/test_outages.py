@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from orchestrator.recording import Pace
+from orchestrator.attempt.recording import Pace
 from orchestrator.rundir import journal
 from tests import children, fake_worker
 from tests.jobs import CUT_OFF, Jobs

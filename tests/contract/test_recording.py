@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from stores import begin, sync_record
 
+from orchestrator.attempt.recording import Pace, Recording
 from orchestrator.base.errors import Fenced, StoreUnavailable
 from orchestrator.grid.sweep import load_sweep
-from orchestrator.recording import Pace, Recording
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
 from orchestrator.store import schema, session, sqlite_files, sqlite_lock
@@ -429,7 +429,7 @@ def test_who_is_asked_to_stop_does_not_wait_for_an_absent_database(sqlite: str, 
 def test_a_full_disk_fails_the_run_and_it_goes_on_when_there_is_space(
     url: str, make_jobs: MakeJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.job.checkout", lambda: None)  # its diff may be as large as the disk
+    monkeypatch.setattr("orchestrator.attempt.job.checkout", lambda: None)  # its diff may be as large as the disk
     jobs = make_jobs(url, horizon=60)
     (jobs.folder / "runs").mkdir()
 

@@ -20,14 +20,15 @@ from sqlalchemy import Engine, event, insert
 from sqlalchemy import select as query
 from stores import sync_record
 
-from orchestrator import job, removal
+from orchestrator import removal
+from orchestrator.attempt import job
+from orchestrator.attempt.claim import begin
+from orchestrator.attempt.recording import ORDINARY
 from orchestrator.base.errors import Fenced, NothingToDo, UsageError
-from orchestrator.claims import begin
 from orchestrator.data import frames
 from orchestrator.data.importing.mapping import Options
 from orchestrator.data.importing.read import read_import
 from orchestrator.grid.sweep import Sweep as GridSweep
-from orchestrator.recording import ORDINARY
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir.journal import Chunk, Journal
 from orchestrator.store import removal as rows_of_runs

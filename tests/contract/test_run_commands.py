@@ -16,15 +16,15 @@ from lives import START, begun, ended, launched, recording_of, trained
 from stores import eval_record, sync_record
 from typer.testing import CliRunner, Result
 
+from orchestrator.attempt.claim import begin
+from orchestrator.attempt.recording import ORDINARY
 from orchestrator.base import provenance
 from orchestrator.base.settings import code_version
-from orchestrator.claims import begin
 from orchestrator.cli import app
 from orchestrator.data.importing.mapping import Options
 from orchestrator.data.importing.read import read_import
 from orchestrator.details import run_details
 from orchestrator.grid.sweep import Sweep
-from orchestrator.recording import ORDINARY
 from orchestrator.report.run_page import run_page
 from orchestrator.rundir import folder as rundirs
 from orchestrator.store.store import Store
@@ -38,7 +38,7 @@ def runs_folder(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("STALESWEEP_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("STALESWEEP_DB", store.url)
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr("orchestrator.claims.checkout", lambda: provenance.Checkout(COMMIT, True, b"diff"))
+    monkeypatch.setattr("orchestrator.attempt.claim.checkout", lambda: provenance.Checkout(COMMIT, True, b"diff"))
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "4711")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     return tmp_path / "runs"

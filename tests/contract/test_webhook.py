@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator import notifying
+from orchestrator.attempt import notifying
 from orchestrator.base import webhook
 from orchestrator.base.errors import StoreUnavailable, UsageError
 from orchestrator.base.urls import handed_over

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from grpo_worker.config import WorkerConfig
+from orchestrator.attempt.recording import Pace
+from orchestrator.attempt.stopping import Stop
 from orchestrator.base.errors import SchemaError, StoreError, StoreUnavailable
 from orchestrator.base.processes import started_at, this_host
 from orchestrator.base.provenance import checkout
 from orchestrator.base.settings import code_version
-from orchestrator.recording import Pace
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile
 from orchestrator.rundir.journal import Journal
-from orchestrator.stopping import Stop
 from orchestrator.store.collect import collect_run, refill
 from orchestrator.store.store import AttemptOrigin, Claim, RunFolder, Store
 

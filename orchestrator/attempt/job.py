@@ -21,18 +21,18 @@ from sqlalchemy import make_url
 
 from grpo_worker.config import WorkerConfig
 from grpo_worker.importing import import_large
+from orchestrator.attempt.claim import Begun, begin
+from orchestrator.attempt.notifying import tell_end
+from orchestrator.attempt.recording import ORDINARY, Pace, Recording
+from orchestrator.attempt.share import follow
+from orchestrator.attempt.stopping import Stop, on_signals
 from orchestrator.base.errors import Fenced, JournalError, StoreError, UsageError
 from orchestrator.base.processes import this_host
 from orchestrator.base.provenance import checkout
 from orchestrator.base.settings import cache_dir, jobs_write
 from orchestrator.base.urls import resolve
-from orchestrator.claims import Begun, begin
-from orchestrator.notifying import tell_end
-from orchestrator.recording import ORDINARY, Pace, Recording
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
-from orchestrator.share import follow
-from orchestrator.stopping import Stop, on_signals
 from orchestrator.store.collect import collect_run
 from orchestrator.store.filesystems import network_filesystem
 from orchestrator.store.store import Store
@@ -51,7 +51,7 @@ class JobSpec:
         executor: ``local``, ``slurm`` or ``debug``.
         launched_from: The host that launched it.
         writes: ``database``, ``journal`` or ``auto``, see `writes_database`.
-        more: Where the launcher lists further runs while the job lives, see `orchestrator.share`; None = nowhere.
+        more: Where the launcher lists further runs while the job lives, see `orchestrator.attempt.share`; None = nowhere.
     """
 
     directories: tuple[Path, ...]

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from grpo_worker.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord
+from orchestrator.attempt.stopping import Stop
 from orchestrator.base.errors import (
     Fenced,
     JournalError,
@@ -27,7 +28,6 @@ from orchestrator.base.errors import (
     Unheard,
 )
 from orchestrator.rundir.journal import Chunk, Journal
-from orchestrator.stopping import Stop
 from orchestrator.store.store import Claim, Store
 
 log = logging.getLogger(__name__)

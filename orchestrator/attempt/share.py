@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from orchestrator.attempt.stopping import Stop
 from orchestrator.base.processes import is_alive, started_at
-from orchestrator.stopping import Stop
 
 _POLL_S = 0.2
 
