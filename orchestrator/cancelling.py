@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.base.errors import JournalError, SlurmUnavailable, UsageError
+from orchestrator.jobs.slurm import client
+from orchestrator.jobs.slurm.client import TaskId
 from orchestrator.rundir.journal import Journal
-from orchestrator.slurm import client
-from orchestrator.slurm.client import TaskId
 from orchestrator.store.collect import collect_runs, has_news
 from orchestrator.store.endings import CANCELLED, Ending
 from orchestrator.store.models import GOING_STATES

@@ -87,8 +87,8 @@ def status(
     """Show what runs, collapsed or failed, and how long it will take."""
     import json
 
+    from orchestrator.jobs.status import status_of
     from orchestrator.report.progress import progress_view
-    from orchestrator.track import status_of
 
     one_of("--format", format, ("table", "json"))
     with cli_runs.open_store(db) as store:
@@ -111,7 +111,7 @@ def status(
 
 def _watch(store: Store, names: list[str]) -> None:
     from orchestrator.attempt.notifying import tell_end
-    from orchestrator.launch import watch
+    from orchestrator.jobs.launch import watch
     from orchestrator.report.live import show_progress
 
     for name in names:

@@ -13,8 +13,8 @@ from orchestrator.base.errors import UsageError
 from orchestrator.cli_options import Database
 
 if TYPE_CHECKING:
-    from orchestrator.doctor import Finding
     from orchestrator.grid.sweep import Resources
+    from orchestrator.jobs.doctor import Finding
 
 
 def doctor(
@@ -27,7 +27,7 @@ def doctor(
     db: Database = None,
 ) -> None:
     """Check packages, database, folders, Slurm and torch; with --cluster as a job on a compute node sees them."""
-    from orchestrator.doctor import examine
+    from orchestrator.jobs.doctor import examine
 
     if not cluster and (grid or partition or account or gpus):
         raise UsageError("--grid, --partition, --account and --gpus say what the job of --cluster asks for")
@@ -53,8 +53,8 @@ def _resources(grid: Path | None, partition: str | None, account: str | None, gp
 
 def _examine_cluster(db: str | None, resources: Resources, timeout_s: float) -> bool:
     from orchestrator.base.settings import database_url
-    from orchestrator.doctor_cluster import examine
-    from orchestrator.slurm import client
+    from orchestrator.jobs.doctor_cluster import examine
+    from orchestrator.jobs.slurm import client
 
     if not client.is_reachable():
         raise UsageError("--cluster: sbatch is not on this machine, or Slurm's controller does not answer")

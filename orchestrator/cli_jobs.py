@@ -146,7 +146,7 @@ def retry(
     db: Database = None,
 ) -> None:
     """Train runs again that failed, were lost, cancelled or left over, or with -s stopped were stopped: no others."""
-    from orchestrator.launch import choose_executor
+    from orchestrator.jobs.launch import choose_executor
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as in `launch`
     chosen = choose_executor(executor)
@@ -181,7 +181,7 @@ def _sweeps(runs: Sequence[SelectedRun]) -> dict[int, str]:
 
 def _free(store: Store, sweep_id: int, name: str) -> set[int]:
     """The runs of a sweep that may be given to jobs."""
-    from orchestrator.launch import pending_runs
+    from orchestrator.jobs.launch import pending_runs
 
     try:
         return set(pending_runs(store, sweep_id, cli_launch.catch_up(store, sweep_id, name)))

@@ -16,8 +16,8 @@ from orchestrator.cli_options import Database, Yes
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
-    from orchestrator.launch import Executor
-    from orchestrator.slurm.survey import Survey
+    from orchestrator.jobs.launch import Executor
+    from orchestrator.jobs.slurm.survey import Survey
     from orchestrator.store.store import RunProgress, Store
 
 Refill = Callable[[list["RunProgress"]], bool]
@@ -46,10 +46,10 @@ def launch(
     db: Database = None,
 ) -> None:
     """Expand a grid, register its runs and train what is not yet done."""
-    from orchestrator import launch as launching
-    from orchestrator import local
     from orchestrator.base.settings import database_url, profile
     from orchestrator.grid.sweep import load_sweep
+    from orchestrator.jobs import launch as launching
+    from orchestrator.jobs import local
     from orchestrator.store.schema import upgrade
     from orchestrator.store.store import Store
 
@@ -82,9 +82,9 @@ def launch(
 
 def catch_up(store: Store, sweep_id: int, name: str) -> Survey:
     """Bring the database up to what has become of a sweep's runs, and give those that have none a directory."""
-    from orchestrator import launch as launching
     from orchestrator.cli_output import collect
-    from orchestrator.slurm import dispatch
+    from orchestrator.jobs import launch as launching
+    from orchestrator.jobs.slurm import dispatch
 
     launching.place(store, sweep_id)
     collect(store, name)
@@ -124,10 +124,10 @@ def train(
     Returns:
         Whether runs that count have failed.
     """
-    from orchestrator import launch as launching
-    from orchestrator import local
+    from orchestrator.jobs import launch as launching
+    from orchestrator.jobs import local
+    from orchestrator.jobs.slurm import dispatch
     from orchestrator.report.live import show_progress
-    from orchestrator.slurm import dispatch
 
     directories = launching.prepare(store, sweep_id, run_ids) if run_ids else {}
     if reason := launching.why_journals_only(store, executor):
@@ -154,7 +154,7 @@ def _further(
     store: Store, sweep_id: int, refill: Refill, progress: list[RunProgress], given: Set[int]
 ) -> Mapping[int, Path]:
     """Let runs be added to a sweep, and prepare those that no job has been given."""
-    from orchestrator import launch as launching
+    from orchestrator.jobs import launch as launching
 
     if refill(progress):
         progress = store.progress(sweep_id)
@@ -186,7 +186,7 @@ class _Tender:
             return True
 
     def _submit_again(self, found: Survey) -> bool:
-        from orchestrator.slurm import dispatch
+        from orchestrator.jobs.slurm import dispatch
 
         dispatch.find_lost_answers(self._store, self._sweep_id, _say)
         again = dispatch.settle_and_choose(self._store, self._sweep_id, found)
@@ -198,8 +198,8 @@ class _Tender:
         return True
 
     def _submit_further(self, found: Survey) -> bool:
-        from orchestrator import launch as launching
-        from orchestrator.slurm import dispatch
+        from orchestrator.jobs import launch as launching
+        from orchestrator.jobs.slurm import dispatch
 
         if self._refill is None or not self._refill(self._store.progress(self._sweep_id)):
             return False
@@ -208,8 +208,8 @@ class _Tender:
         return True
 
     def _submit(self, run_ids: Sequence[int]) -> None:
-        from orchestrator import launch as launching
-        from orchestrator.slurm import dispatch
+        from orchestrator.jobs import launch as launching
+        from orchestrator.jobs.slurm import dispatch
 
         directories = launching.prepare(self._store, self._sweep_id, run_ids)
         dispatch.submit(self._store, self._sweep_id, self._name, directories, _say)
@@ -217,10 +217,11 @@ class _Tender:
 
 def print_plan(sweep: Sweep, executor: str, url: str) -> None:
     """Say what a launch of all runs would do, what they would cost, and what they would not tell."""
-    from orchestrator import estimate, outlook
+    from orchestrator import outlook
     from orchestrator.cli_output import show
+    from orchestrator.jobs import estimate
+    from orchestrator.jobs.slurm import arrays
     from orchestrator.report.progress import plan_view
-    from orchestrator.slurm import arrays
 
     lines: Sequence[str] = ()
     if executor == "slurm":
@@ -235,9 +236,9 @@ def print_plan(sweep: Sweep, executor: str, url: str) -> None:
 def _finish(store: Store, name: str, sweep_id: int, only: set[int] | None, *, ends: bool) -> bool:
     from orchestrator.attempt.notifying import tell_end
     from orchestrator.cli_output import show
+    from orchestrator.jobs.slurm.survey import survey
+    from orchestrator.jobs.status import sweep_status, with_standings
     from orchestrator.report.progress import progress_view
-    from orchestrator.slurm.survey import survey
-    from orchestrator.track import sweep_status, with_standings
 
     status = sweep_status(name, with_standings(store.progress(sweep_id), survey(store, sweep_id)))
     if ends:

@@ -41,7 +41,7 @@ def plan(
     """Say how well a search and full grids would know the boundary, and what they would cost; writes nothing."""
     one_blas_thread()
     from orchestrator.base.settings import database_url, profile
-    from orchestrator.launch import choose_executor
+    from orchestrator.jobs.launch import choose_executor
     from orchestrator.searchfile import load_either
 
     one_of("--format", format, ("table", "markdown", "json"))
@@ -64,8 +64,8 @@ def _simulate(
     url: str,
 ) -> None:
     from orchestrator.cli_runs import progress
-    from orchestrator.estimate import stored_paces
-    from orchestrator.local import cores
+    from orchestrator.jobs.estimate import stored_paces
+    from orchestrator.jobs.local import cores
     from orchestrator.outlook import stored_outcomes
     from orchestrator.power import Plan, simulate
     from orchestrator.report.power import power_json, power_markdown, power_view

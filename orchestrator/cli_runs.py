@@ -159,7 +159,7 @@ def open_store(db: str | None) -> Store:
 
 
 def _recover(store: Store, runs: Iterable[SelectedRun]) -> None:
-    from orchestrator.launch import recover
+    from orchestrator.jobs.launch import recover
 
     for sweep_id in sorted({run.sweep_id for run in runs if run.state == "running"}):
         recover(store, sweep_id)

@@ -16,7 +16,7 @@ from orchestrator.cli_output import one_blas_thread, one_of, show
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
-    from orchestrator.launch import Executor
+    from orchestrator.jobs.launch import Executor
     from orchestrator.search import Search
     from orchestrator.searchfile import SearchConfig
     from orchestrator.store.store import Store
@@ -37,7 +37,7 @@ def search(
     one_blas_thread()
     from orchestrator.attempt.notifying import tell_end
     from orchestrator.base.settings import database_url, profile
-    from orchestrator.launch import choose_executor
+    from orchestrator.jobs.launch import choose_executor
     from orchestrator.outlook import stored_outcomes
     from orchestrator.report.answers import answers_json, answers_view
     from orchestrator.search import Search
@@ -91,7 +91,7 @@ def _search(
 
 def _train_rest(store: Store, sweep_id: int, sweep: Sweep, executor: Executor, places: int, refill: Refill) -> bool:
     """Train the runs that have no result yet, wherever a former search has left them, and those that come meanwhile."""
-    from orchestrator import launch as launching
+    from orchestrator.jobs import launch as launching
 
     try:
         run_ids = launching.pending_runs(store, sweep_id, catch_up(store, sweep_id, sweep.name))

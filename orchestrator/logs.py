@@ -11,13 +11,13 @@ from typing import Any
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.settings import runs_dir
+from orchestrator.jobs.slurm.survey import log_paths, survey
+from orchestrator.jobs.status import with_standings
 from orchestrator.rundir.folder import name_of
-from orchestrator.slurm.survey import log_paths, survey
 from orchestrator.store import details
 from orchestrator.store.collect import collect_runs
 from orchestrator.store.selection import SelectedRun
 from orchestrator.store.store import RunProgress, Store
-from orchestrator.track import with_standings
 
 LOG = "log.txt"
 """The run's own log, of all its attempts, in its directory."""

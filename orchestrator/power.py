@@ -16,8 +16,8 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from orchestrator.estimate import Pace, run_hours
 from orchestrator.grid.sweep import Sweep, group_name
+from orchestrator.jobs.estimate import Pace, run_hours
 from orchestrator.laws.design import Goal
 from orchestrator.laws.identified import Array
 from orchestrator.rehearsal import Rehearsal, Trained, World, rehearse_grid, rehearse_search

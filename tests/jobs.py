@@ -16,12 +16,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from orchestrator import launch
 from orchestrator.attempt.job import JobSpec, run_share
 from orchestrator.attempt.recording import Pace
 from orchestrator.base.processes import this_host
 from orchestrator.base.provenance import checkout
 from orchestrator.grid.sweep import load_sweep
+from orchestrator.jobs import launch
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
 from orchestrator.store import schema

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.live import Live
 
+from orchestrator.jobs.status import SweepStatus, sweep_status
 from orchestrator.report.progress import progress_view, run_line, summary_line
 from orchestrator.store.models import DECIDED_STATES
 from orchestrator.store.store import RunProgress
-from orchestrator.track import SweepStatus, sweep_status
 
 _ENDED = (*DECIDED_STATES, "failed", "lost", "cancelled")
 

@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.grid.sweep import Cell, Run, Sweep
+from orchestrator.jobs.status import CellStatus, SweepStatus
 from orchestrator.report.columns import GAP, blocks
 from orchestrator.store.models import RESULT_STATES
 from orchestrator.store.store import RunProgress
-from orchestrator.track import CellStatus, SweepStatus
 
 _LISTED = 20
 """So many failed runs, and silent ones, are named."""

@@ -27,7 +27,7 @@ from sqlalchemy import select
 
 from grpo_worker.config import WorkerConfig
 from orchestrator.grid.sweep import load_sweep
-from orchestrator.slurm.survey import survey
+from orchestrator.jobs.slurm.survey import survey
 from orchestrator.store.models import Attempt
 from orchestrator.store.store import Store
 from tests.cluster.devcluster import DevCluster

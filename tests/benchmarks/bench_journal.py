@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from grpo_worker.records import FinishRecord, StartRecord
-from orchestrator import launch
 from orchestrator.attempt.recording import ORDINARY, Recording, as_entry
+from orchestrator.jobs import launch
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
 from orchestrator.store.collect import collect

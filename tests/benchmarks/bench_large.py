@@ -22,8 +22,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from orchestrator import launch
 from orchestrator.grid.sweep import load_sweep
+from orchestrator.jobs import launch
 from orchestrator.rundir import journal
 from orchestrator.store import prepared, schema
 from orchestrator.store.models import SyncMetric

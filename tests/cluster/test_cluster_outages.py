@@ -30,7 +30,7 @@ def ends(runs: Runs) -> list[tuple[str, str | None]]:
 def impatient(folder: Path) -> Path:
     """A PYTHONPATH by which a submission that is cut off is waited for no longer than the outage."""
     folder.mkdir()
-    patch = f"from orchestrator.slurm import client\nclient.SUBMISSION_TIMEOUT_S = {OUTAGE_S}\n"
+    patch = f"from orchestrator.jobs.slurm import client\nclient.SUBMISSION_TIMEOUT_S = {OUTAGE_S}\n"
     (folder / "sitecustomize.py").write_text(patch)
     return folder
 

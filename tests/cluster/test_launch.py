@@ -8,8 +8,8 @@ import pytest
 from devcluster import DevCluster
 
 from orchestrator.grid.sweep import Resources
-from orchestrator.slurm import limits
-from orchestrator.slurm.arrays import parameters
+from orchestrator.jobs.slurm import limits
+from orchestrator.jobs.slurm.arrays import parameters
 from tests.integration.sweeps import assert_same, results, workspace
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from stores import eval_record, sync_record
 from grpo_worker.records import FinishRecord, Outcome, Record, StartRecord
 from orchestrator.attempt.claim import Begun, begin
 from orchestrator.attempt.recording import ORDINARY, Recording
-from orchestrator.launch import place, prepare
+from orchestrator.jobs.launch import place, prepare
 from orchestrator.rundir import folder as rundirs
 from orchestrator.store.selection import SelectedRun, select_runs
 from orchestrator.store.store import Store

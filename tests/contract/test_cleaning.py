@@ -18,8 +18,8 @@ from orchestrator import cleaning, removal
 from orchestrator.attempt.job import job_spec, run_share
 from orchestrator.data import frames
 from orchestrator.grid.sweep import Sweep
+from orchestrator.jobs.slurm.task import SHARES, write_shares
 from orchestrator.rundir import folder as rundirs
-from orchestrator.slurm.task import SHARES, write_shares
 from orchestrator.store.store import Store
 
 Grid = Callable[..., Sweep]

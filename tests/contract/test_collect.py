@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator import launch
 from orchestrator.base.errors import StoreUnavailable
 from orchestrator.base.processes import this_host
+from orchestrator.jobs import launch
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, prepare
 from orchestrator.store.collect import collect, collect_run

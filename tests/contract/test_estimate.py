@@ -13,8 +13,8 @@ from sqlalchemy import update
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.estimate import Pace, hours, stored_paces
 from orchestrator.grid.sweep import Sweep, load_sweep
+from orchestrator.jobs.estimate import Pace, hours, stored_paces
 from orchestrator.store.models import Attempt
 from orchestrator.store.store import Store
 from tests.stand_in import StandIn

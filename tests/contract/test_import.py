@@ -27,12 +27,12 @@ from orchestrator.data.export import export
 from orchestrator.data.importing.mapping import METRICS, Options
 from orchestrator.data.importing.read import read_import
 from orchestrator.grid.sweep import Sweep as Grid
+from orchestrator.jobs.status import sweep_status
 from orchestrator.laws.collapse import redetect
 from orchestrator.laws.fit import fit_laws
 from orchestrator.store import schema
 from orchestrator.store.models import Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.store.store import Store
-from orchestrator.track import sweep_status
 
 MakeGrid = Callable[..., Grid]
 VALUES = (None, math.nan, math.inf, -math.inf, 5e-324, 1 / 3, 1.7976931348623157e308)

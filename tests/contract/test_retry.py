@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli import app
 from orchestrator.grid.sweep import Resources
-from orchestrator.slurm import dispatch
+from orchestrator.jobs.slurm import dispatch
 from orchestrator.store.endings import CANCELLED, Ending
 from orchestrator.store.store import Claim, Store
 from tests import children, fake_worker

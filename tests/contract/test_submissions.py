@@ -16,9 +16,9 @@ from stores import ORIGIN, begin, next_claim, sync_record, write
 
 from orchestrator.base.errors import Fenced, StoreError
 from orchestrator.grid.sweep import Resources, Sweep
-from orchestrator.slurm import arrays, client, dispatch
-from orchestrator.slurm.standing import Standing
-from orchestrator.slurm.survey import Survey, survey
+from orchestrator.jobs.slurm import arrays, client, dispatch
+from orchestrator.jobs.slurm.standing import Standing
+from orchestrator.jobs.slurm.survey import Survey, survey
 from orchestrator.store.endings import CANCELLED, Ending
 from orchestrator.store.models import Attempt, Run, Submission
 from orchestrator.store.store import Claim, Store

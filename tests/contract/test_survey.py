@@ -12,9 +12,9 @@ from lives import START, begun, ended, launched, recording_of
 from stores import eval_record, sync_record
 
 from orchestrator.grid.sweep import Sweep
-from orchestrator.slurm.survey import settle, survey
+from orchestrator.jobs.slurm.survey import settle, survey
+from orchestrator.jobs.status import status_of
 from orchestrator.store.store import Store
-from orchestrator.track import status_of
 from tests.stand_in import StandIn
 
 

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import cast
 
-from orchestrator.slurm.task import SHARES
+from orchestrator.jobs.slurm.task import SHARES
 from tests.integration.sweeps import Workspace
 from tests.passwords import NAMES, form, shows_nothing
 from tests.servers import TOKEN, Server

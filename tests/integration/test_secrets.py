@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from orchestrator import doctor
 from orchestrator.base import urls
 from orchestrator.base.errors import StoreError, StoreUnavailable, UsageError
 from orchestrator.base.settings import database_url
 from orchestrator.cli import app
+from orchestrator.jobs import doctor
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
 from tests.passwords import FORMS, NAMES, form, shows_nothing

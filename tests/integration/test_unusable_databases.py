@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from orchestrator import doctor
 from orchestrator.cli import app
+from orchestrator.jobs import doctor
 from orchestrator.store import schema
 from tests.contract import frozen
 from tests.users import as_a_plain_user

@@ -10,8 +10,8 @@ import pytest
 
 from orchestrator.base.errors import NothingToDo
 from orchestrator.grid.sweep import Resources, load_sweep
-from orchestrator.slurm.arrays import Executor, Plan, describe, parameters, plan
-from orchestrator.slurm.limits import Limits
+from orchestrator.jobs.slurm.arrays import Executor, Plan, describe, parameters, plan
+from orchestrator.jobs.slurm.limits import Limits
 
 SMALL, LARGE = Resources(), Resources(gpus=1, mem_gb=80)
 
@@ -129,7 +129,7 @@ def test_whether_slurm_may_requeue_a_job(
     grid = tmp_path / "grid.yaml"
     grid.write_text(f"grid: {{model: [tiny], k: [2], eta: [1e-3], seed: [0]}}\nresources: {{slurm: {written}}}\n")
     [run] = load_sweep(grid).runs
-    executor = Executor(tmp_path, "orchestrator.slurm.task", run.resources, "stalesweep-grid-ab12", "ab12")
+    executor = Executor(tmp_path, "orchestrator.jobs.slurm.task", run.resources, "stalesweep-grid-ab12", "ab12")
     script = executor._make_submission_file_text("true", "ab12").splitlines()
     assert [line for line in script if line.endswith("requeue")] == [f"#SBATCH --{expected}"]
 

@@ -16,11 +16,11 @@ from grpo_worker.records import EvalRecord, FinishRecord, StartRecord, from_json
 from orchestrator.base.errors import UsageError
 from orchestrator.base.processes import is_alive, started_at
 from orchestrator.cli import app
-from orchestrator.doctor import examine
-from orchestrator.launch import choose_executor
+from orchestrator.jobs.doctor import examine
+from orchestrator.jobs.launch import choose_executor
+from orchestrator.jobs.status import sweep_status
 from orchestrator.report.progress import run_line, summary_line
 from orchestrator.store.store import RunProgress
-from orchestrator.track import sweep_status
 from tests import children
 
 

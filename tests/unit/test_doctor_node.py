@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import doctor, doctor_cluster, doctor_node
 from orchestrator.base.processes import this_host
-from orchestrator.doctor import Finding
-from orchestrator.doctor_node import Answer, Asked
+from orchestrator.jobs import doctor, doctor_cluster, doctor_node
+from orchestrator.jobs.doctor import Finding
+from orchestrator.jobs.doctor_node import Answer, Asked
 from orchestrator.store import schema
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.gpus import dealt, visible
+from orchestrator.jobs.gpus import dealt, visible
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.estimate import Pace
 from orchestrator.grid.sweep import Run, Sweep
+from orchestrator.jobs.estimate import Pace
 from orchestrator.laws.design import Goal, Seen
 from orchestrator.power import FURTHER, SEARCH, Design, Plan, simulate
 from orchestrator.rehearsal import Rehearsal, rehearse_search

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from orchestrator.jobs.status import sweep_status
 from orchestrator.report.progress import progress_view
-from orchestrator.track import sweep_status
 from tests.unit.test_control import progress
 
 ETAS = [1e-5 * 1.4384498882876628**n for n in range(20)]

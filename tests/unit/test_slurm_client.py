@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import NoAccounting, SlurmUnavailable
-from orchestrator.slurm import client, limits
-from orchestrator.slurm.client import Job
+from orchestrator.jobs.slurm import client, limits
+from orchestrator.jobs.slurm.client import Job
 
 A, B = "stalesweep-a-1", "stalesweep-b-2"
 

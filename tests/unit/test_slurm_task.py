@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.slurm.task import _may_go_on
+from orchestrator.jobs.slurm.task import _may_go_on
 
 
 def test_a_task_gives_up_when_it_got_nowhere_twice_in_a_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

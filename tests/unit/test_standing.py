@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.slurm.client import Job
-from orchestrator.slurm.standing import Answers, Standing, standing
+from orchestrator.jobs.slurm.client import Job
+from orchestrator.jobs.slurm.standing import Answers, Standing, standing
 from orchestrator.store.submissions import Place, Submitted
 
 ARRAY = Submitted(3, "ab12", "stalesweep-demo-ab12", "/runs/jobs/x", {}, 4, "1234", 100.0)

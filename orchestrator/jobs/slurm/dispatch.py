@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.grid.sweep import Resources
-from orchestrator.slurm import arrays, client
-from orchestrator.slurm.survey import Survey, settle, survey
+from orchestrator.jobs.slurm import arrays, client
+from orchestrator.jobs.slurm.survey import Survey, settle, survey
 from orchestrator.store.store import Store
 
 _MEMORY_FACTOR = 1.5

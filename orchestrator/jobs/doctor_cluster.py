@@ -13,17 +13,17 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
-from orchestrator import doctor, doctor_node
 from orchestrator.base.errors import SlurmUnavailable, UsageError
 from orchestrator.base.processes import this_host
 from orchestrator.base.settings import jobs_write, runs_dir
 from orchestrator.base.urls import handed_over
-from orchestrator.doctor import Finding
-from orchestrator.doctor_node import Asked
 from orchestrator.grid.sweep import Resources
-from orchestrator.slurm import client
-from orchestrator.slurm.arrays import Executor
-from orchestrator.slurm.client import Job
+from orchestrator.jobs import doctor, doctor_node
+from orchestrator.jobs.doctor import Finding
+from orchestrator.jobs.doctor_node import Asked
+from orchestrator.jobs.slurm import client
+from orchestrator.jobs.slurm.arrays import Executor
+from orchestrator.jobs.slurm.client import Job
 from orchestrator.store import schema
 
 _POLL_S = 0.5
@@ -50,7 +50,7 @@ def examine(url: str, resources: Resources, timeout_s: float, say: Say) -> Gener
     folder = runs_dir().absolute() / "jobs" / f"doctor-{token}"
     name = f"stalesweep-doctor-{token}"
     resources = resources.model_copy(update={"time_min": max(1, math.ceil(timeout_s / 60))})
-    executor = Executor(folder, "orchestrator.doctor_node", resources, name, token)
+    executor = Executor(folder, "orchestrator.jobs.doctor_node", resources, name, token)
     with handed_over(url) as database:
         _ask(folder, url, database, resources)
         try:

@@ -1,4 +1,4 @@
-"""What ``stalesweep doctor --cluster`` looks at on a compute node: ``python -m orchestrator.doctor_node FOLDER``.
+"""What ``stalesweep doctor --cluster`` looks at on a compute node: ``python -m orchestrator.jobs.doctor_node FOLDER``.
 
 FOLDER/asked.json says what is asked, FOLDER/answer.json what has been found so far; that both are seen on both sides
 is the first of the findings.
@@ -17,12 +17,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator import doctor
 from orchestrator.attempt.job import journals_only
 from orchestrator.base.errors import UsageError
 from orchestrator.base.settings import cache_dir
 from orchestrator.base.urls import resolve
-from orchestrator.doctor import Finding
+from orchestrator.jobs import doctor
+from orchestrator.jobs.doctor import Finding
 
 ASKED, ANSWER = "asked.json", "answer.json"
 _IMPORT_S = 120.0

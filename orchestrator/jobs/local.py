@@ -25,8 +25,8 @@ from orchestrator.attempt.share import Share
 from orchestrator.base.errors import StoreUnavailable, UsageError
 from orchestrator.base.settings import runs_dir
 from orchestrator.base.urls import handed_over
-from orchestrator.gpus import dealt, visible
-from orchestrator.launch import collect_aloud, recover, wait_for_database
+from orchestrator.jobs.gpus import dealt, visible
+from orchestrator.jobs.launch import collect_aloud, recover, wait_for_database
 from orchestrator.store.store import RunProgress, Store
 
 Refill = Callable[[list[RunProgress], Set[int]], Mapping[int, Path]]

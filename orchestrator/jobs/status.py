@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
-from orchestrator.slurm.standing import SILENT_AFTER_S, Standing
-from orchestrator.slurm.survey import Survey, survey
+from orchestrator.jobs.slurm.standing import SILENT_AFTER_S, Standing
+from orchestrator.jobs.slurm.survey import Survey, survey
 from orchestrator.store.models import DECIDED_STATES
 from orchestrator.store.store import RunProgress, Store
 

@@ -19,8 +19,8 @@ from orchestrator.base.errors import NothingToDo, SlurmUnavailable, UsageError
 from orchestrator.base.settings import runs_dir
 from orchestrator.base.urls import handed_over
 from orchestrator.grid.sweep import Resources
-from orchestrator.slurm import client, limits, task
-from orchestrator.slurm.limits import Limits
+from orchestrator.jobs.slurm import client, limits, task
+from orchestrator.jobs.slurm.limits import Limits
 from orchestrator.store.store import Store
 
 _MARGIN_S = 90
@@ -132,7 +132,7 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
     folder = runs_dir().absolute() / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{token}"
     name = f"stalesweep-{sweep_name}-{token}"
     asked = parameters(array.resources)
-    executor = Executor(folder, "orchestrator.slurm.task", array.resources, name, token)
+    executor = Executor(folder, "orchestrator.jobs.slurm.task", array.resources, name, token)
     with handed_over(store.url) as database:
         shares = [[directories[run_id] for run_id in share] for share in array.shares]
         task.write_shares(
@@ -179,7 +179,7 @@ def parameters(resources: Resources) -> dict[str, Any]:
 
 
 class Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not followed by mypy
-    """submitit's, whose jobs read files that are there before they are: see `orchestrator.slurm.task`.
+    """submitit's, whose jobs read files that are there before they are: see `orchestrator.jobs.slurm.task`.
 
     Its own jobs each read a pickle that is put in place after the array is submitted, so an array whose launcher was
     killed in between would never start.

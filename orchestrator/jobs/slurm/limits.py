@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from orchestrator.base.errors import SlurmUnavailable
-from orchestrator.slurm import client
+from orchestrator.jobs.slurm import client
 
 DEFAULT_ARRAY_SIZE = 1000
 """Slurm's own MaxArraySize is 1001, the first index that is too large."""

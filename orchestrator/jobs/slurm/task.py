@@ -1,4 +1,4 @@
-"""What a task of a job array executes: ``python -m orchestrator.slurm.task FOLDER``.
+"""What a task of a job array executes: ``python -m orchestrator.jobs.slurm.task FOLDER``.
 
 FOLDER/shares.json says which runs the task is to train; it is there before the array is submitted, so a task needs
 nothing that comes after. Before its time is over the task saves a checkpoint and puts itself back into the queue, which
@@ -22,7 +22,7 @@ from typing import Any
 from orchestrator.attempt.job import Ended, JobSpec, run_share
 from orchestrator.attempt.stopping import Stop, on_signals
 from orchestrator.base.errors import SlurmUnavailable
-from orchestrator.slurm import client
+from orchestrator.jobs.slurm import client
 
 SHARES = "shares.json"
 _WAIT_S = 60.0

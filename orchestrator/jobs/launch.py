@@ -1,6 +1,6 @@
 """Which runs there are to train, and where; and how the jobs get on that train them.
 
-The jobs are local processes (`orchestrator.local`), tasks of Slurm arrays (`orchestrator.slurm`), or this process.
+The jobs are local processes (`orchestrator.jobs.local`), tasks of Slurm arrays (`orchestrator.jobs.slurm`), or this process.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from orchestrator.base.errors import NothingToDo, SchemaError, SlurmUnavailable,
 from orchestrator.base.processes import is_alive, this_host
 from orchestrator.base.settings import jobs_write, runs_dir
 from orchestrator.base.urls import handed_over
+from orchestrator.jobs.slurm import client
+from orchestrator.jobs.slurm.survey import Survey, survey
+from orchestrator.jobs.status import with_standings
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, name_of
 from orchestrator.rundir.folder import prepare as write_run_file
-from orchestrator.slurm import client
-from orchestrator.slurm.survey import Survey, survey
 from orchestrator.store.collect import collect, collect_run
 from orchestrator.store.store import Claim, RunFolder, RunProgress, Store
-from orchestrator.track import with_standings
 
 Executor = Literal["slurm", "local", "debug"]
 

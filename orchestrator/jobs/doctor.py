@@ -15,7 +15,7 @@ from pathlib import Path
 from orchestrator.base.errors import NoAccounting, SlurmUnavailable, UsageError
 from orchestrator.base.settings import cache_dir, code_version, database_url, runs_dir
 from orchestrator.base.urls import harmless_environment, parse
-from orchestrator.slurm import client, limits
+from orchestrator.jobs.slurm import client, limits
 from orchestrator.store import schema
 from orchestrator.store.filesystems import network_filesystem
 from orchestrator.store.session import describe

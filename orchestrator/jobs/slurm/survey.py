@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.errors import NoAccounting, SlurmUnavailable
-from orchestrator.slurm import client
-from orchestrator.slurm.standing import ENDED, Answers, Standing, standing
+from orchestrator.jobs.slurm import client
+from orchestrator.jobs.slurm.standing import ENDED, Answers, Standing, standing
 from orchestrator.store.collect import collect_runs
 from orchestrator.store.store import Claim, Store
 from orchestrator.store.submissions import Place, Submitted

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.slurm.client import Job, TaskId
+from orchestrator.jobs.slurm.client import Job, TaskId
 from orchestrator.store.submissions import Place, Submitted
 
 SILENT_AFTER_S = 120.0
