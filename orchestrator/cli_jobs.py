@@ -27,7 +27,7 @@ def logs(
     db: Database = None,
 ) -> None:
     """Print what a run has logged, or what its job has printed."""
-    from orchestrator import logs as logging
+    from orchestrator.runs import logs as logging
 
     with open_store(db) as store:
         chosen = selected(store, [run], None)
@@ -60,14 +60,14 @@ class _Logs:
         self.empty = True
 
     def print(self, paths: Sequence[Path]) -> None:
-        from orchestrator.logs import read
+        from orchestrator.runs.logs import read
 
         for path in paths:
             for text in read(path, self._attempt):
                 self._add(path, text, len(paths) > 1)
 
     def follow(self, paths: Sequence[Path], over: Callable[[], bool]) -> None:
-        from orchestrator.logs import follow
+        from orchestrator.runs.logs import follow
 
         for path, text in follow(paths, self._attempt, over):
             self._add(path, text, len(paths) > 1)
@@ -90,7 +90,7 @@ class _IsOver:
 
     def __call__(self) -> bool:
         from orchestrator.base.errors import StoreUnavailable
-        from orchestrator.logs import progress_of
+        from orchestrator.runs.logs import progress_of
 
         try:
             state = progress_of(self._store, self._run).state
@@ -104,7 +104,7 @@ class _IsOver:
 
 
 def _explain(store: Store, run: SelectedRun, path: Path) -> None:
-    from orchestrator.logs import has_begun, progress_of
+    from orchestrator.runs.logs import has_begun, progress_of
 
     now = progress_of(store, run)
     why = f" ({now.detail or now.failure})" if now.detail or now.failure else ""
@@ -116,8 +116,8 @@ def cancel(sel: Selection, state: States = None, yes: Yes = False, db: Database 
     """Take runs back that are going: their jobs stop at the next learner step; `launch` and `retry` let them go on."""
     import getpass
 
-    from orchestrator import cancelling
     from orchestrator.attempt.notifying import tell_end
+    from orchestrator.runs import cancelling
 
     with open_store(db) as store:
         chosen = selected(store, sel, state)

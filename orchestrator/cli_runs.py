@@ -14,7 +14,7 @@ from orchestrator.base.errors import NothingToDo, UsageError
 from orchestrator.cli_options import Database, Selection, States, Yes
 
 if TYPE_CHECKING:
-    from orchestrator.cleaning import Waste
+    from orchestrator.runs.cleaning import Waste
     from orchestrator.store.selection import SelectedRun
     from orchestrator.store.store import Store
 
@@ -29,7 +29,7 @@ def show(
     db: Database = None,
 ) -> None:
     """Show all that is known of runs: result, config, code, machine, files and every attempt."""
-    from orchestrator.details import as_json, run_details
+    from orchestrator.runs.details import as_json, run_details
 
     if format not in ("table", "json"):
         raise UsageError(f"--format: expected table or json, found {format!r}")
@@ -51,7 +51,7 @@ def rm(
     db: Database = None,
 ) -> None:
     """Remove what runs have measured, their attempts and their files; their configs stay, to be launched again."""
-    from orchestrator import removal
+    from orchestrator.runs import removal
 
     with open_store(db) as store:
         chosen = selected(store, sel, state)
@@ -82,7 +82,7 @@ def gc(
     db: Database = None,
 ) -> None:
     """Free the disk of what finished runs do not need: checkpoints and job files; with --all, their directories."""
-    from orchestrator import cleaning
+    from orchestrator.runs import cleaning
 
     if checkpoints and all:
         raise UsageError("--checkpoints and --all: choose one")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator import cancelling
+from orchestrator.runs import cancelling
 from orchestrator.store.collect import collect_runs
 from orchestrator.store.endings import Ending
 from orchestrator.store.store import Store

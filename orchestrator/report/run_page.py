@@ -25,7 +25,7 @@ def run_page(details: dict[str, Any], width: int) -> Text:
     """Lay a run's details out.
 
     Args:
-        details: From `orchestrator.details.run_details`.
+        details: From `orchestrator.runs.details.run_details`.
         width: Columns to stay within; paths and other long words may be longer.
     """
     axes = "".join(f", {name} = {value}" for name, value in details["axes"].items())

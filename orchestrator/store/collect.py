@@ -167,7 +167,7 @@ def _bring(store: Store, run: RunFolder, claim: Claim, path: Path, starts: list[
     records = 0
     limit = 10_000
     while (chunk := journal.read(path, at, limit)).entries:
-        if chunk.entries[0]["record"] in journal.WORDS:  # no attempt's, see `orchestrator.cancelling`
+        if chunk.entries[0]["record"] in journal.WORDS:  # no attempt's, see `orchestrator.runs.cancelling`
             ending = Ending.of_entry(chunk.entries[0])
             store.end_runs({run.run_id: claim.attempt}, {run.run_id: ending})
             return len(chunk.entries)

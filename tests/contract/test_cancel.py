@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import delete, update
 from typer.testing import CliRunner, Result
 
-from orchestrator import cancelling
 from orchestrator.base.errors import JournalError, UsageError
 from orchestrator.cli import app
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
+from orchestrator.runs import cancelling
 from orchestrator.store.endings import CANCELLED, Ending
 from orchestrator.store.models import Attempt, SyncMetric
 from orchestrator.store.selection import select_runs

@@ -14,12 +14,12 @@ from lives import START, begun, launched, recording_of, select, trained
 from stores import sync_record
 from submitit.core.utils import DelayedSubmission
 
-from orchestrator import cleaning, removal
 from orchestrator.attempt.job import job_spec, run_share
 from orchestrator.data import frames
 from orchestrator.grid.sweep import Sweep
 from orchestrator.jobs.slurm.task import SHARES, write_shares
 from orchestrator.rundir import folder as rundirs
+from orchestrator.runs import cleaning, removal
 from orchestrator.store.store import Store
 
 Grid = Callable[..., Sweep]

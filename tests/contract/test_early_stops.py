@@ -16,7 +16,6 @@ from stores import begin, eval_record, sync_record, write
 from typer.testing import CliRunner, Result
 
 from grpo_worker.records import FinishRecord
-from orchestrator import cancelling
 from orchestrator.base.errors import Fenced, JournalError
 from orchestrator.cli import app
 from orchestrator.data import frames
@@ -25,6 +24,7 @@ from orchestrator.grid.sweep import Sweep
 from orchestrator.report import page
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
+from orchestrator.runs import cancelling
 from orchestrator.store.endings import Ending
 from orchestrator.store.models import RUN_STATES
 from orchestrator.store.store import Claim, RunProgress, Store

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from orchestrator import logs
 from orchestrator.cli import app
+from orchestrator.runs import logs
 from orchestrator.store.store import Store
 from tests import children, fake_worker
 from tests.jobs import Jobs

@@ -20,7 +20,6 @@ from sqlalchemy import Engine, event, insert
 from sqlalchemy import select as query
 from stores import sync_record
 
-from orchestrator import removal
 from orchestrator.attempt import job
 from orchestrator.attempt.claim import begin
 from orchestrator.attempt.recording import ORDINARY
@@ -31,6 +30,7 @@ from orchestrator.data.importing.read import read_import
 from orchestrator.grid.sweep import Sweep as GridSweep
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir.journal import Chunk, Journal
+from orchestrator.runs import removal
 from orchestrator.store import removal as rows_of_runs
 from orchestrator.store.collect import collect
 from orchestrator.store.models import Attempt, Run, SyncMetric

@@ -23,10 +23,10 @@ from orchestrator.base.settings import code_version
 from orchestrator.cli import app
 from orchestrator.data.importing.mapping import Options
 from orchestrator.data.importing.read import read_import
-from orchestrator.details import run_details
 from orchestrator.grid.sweep import Sweep
 from orchestrator.report.run_page import run_page
 from orchestrator.rundir import folder as rundirs
+from orchestrator.runs.details import run_details
 from orchestrator.store.store import Store
 
 Grid = Callable[..., Sweep]

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from orchestrator.base.settings import runs_dir
 from orchestrator.jobs.slurm.task import SHARES, read_shares
-from orchestrator.removal import directories_of
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
+from orchestrator.runs.removal import directories_of
 from orchestrator.store.removal import stored_journals
 from orchestrator.store.selection import SelectedRun
 from orchestrator.store.store import Store
