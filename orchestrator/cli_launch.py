@@ -217,11 +217,11 @@ class _Tender:
 
 def print_plan(sweep: Sweep, executor: str, url: str) -> None:
     """Say what a launch of all runs would do, what they would cost, and what they would not tell."""
-    from orchestrator import outlook
     from orchestrator.cli_output import show
     from orchestrator.jobs import estimate
     from orchestrator.jobs.slurm import arrays
     from orchestrator.report.progress import plan_view
+    from orchestrator.search import outlook
 
     lines: Sequence[str] = ()
     if executor == "slurm":

@@ -15,7 +15,7 @@ from orchestrator.cli_output import one_blas_thread, one_of, show
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
-    from orchestrator.searchfile import SearchConfig
+    from orchestrator.search.searchfile import SearchConfig
 
 GRIDS = (1, 3)
 """Runs of each cell of the grids that are simulated beside the file's own number."""
@@ -42,7 +42,7 @@ def plan(
     one_blas_thread()
     from orchestrator.base.settings import database_url, profile
     from orchestrator.jobs.launch import choose_executor
-    from orchestrator.searchfile import load_either
+    from orchestrator.search.searchfile import load_either
 
     one_of("--format", format, ("table", "markdown", "json"))
     sweep, wanted = load_either(file, profile=profile())
@@ -66,11 +66,11 @@ def _simulate(
     from orchestrator.cli_runs import progress
     from orchestrator.jobs.estimate import stored_paces
     from orchestrator.jobs.local import cores
-    from orchestrator.outlook import stored_outcomes
-    from orchestrator.power import Plan, simulate
     from orchestrator.report.power import power_json, power_markdown, power_view
-    from orchestrator.search import Search
-    from orchestrator.searchfile import SearchConfig
+    from orchestrator.search.outlook import stored_outcomes
+    from orchestrator.search.power import Plan, simulate
+    from orchestrator.search.search import Search
+    from orchestrator.search.searchfile import SearchConfig
 
     models = {run.cell.model for run in sweep.runs}
     asked = wanted or SearchConfig(learner_steps=1)  # of a grid file: the usual target, and no search

@@ -17,8 +17,8 @@ from orchestrator.cli_output import one_blas_thread, one_of, show
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
     from orchestrator.jobs.launch import Executor
-    from orchestrator.search import Search
-    from orchestrator.searchfile import SearchConfig
+    from orchestrator.search.search import Search
+    from orchestrator.search.searchfile import SearchConfig
     from orchestrator.store.store import Store
 
 
@@ -38,10 +38,10 @@ def search(
     from orchestrator.attempt.notifying import tell_end
     from orchestrator.base.settings import database_url, profile
     from orchestrator.jobs.launch import choose_executor
-    from orchestrator.outlook import stored_outcomes
     from orchestrator.report.answers import answers_json, answers_view
-    from orchestrator.search import Search
-    from orchestrator.searchfile import load_search
+    from orchestrator.search.outlook import stored_outcomes
+    from orchestrator.search.search import Search
+    from orchestrator.search.searchfile import load_search
     from orchestrator.store.schema import upgrade
     from orchestrator.store.store import Store
 
@@ -75,7 +75,7 @@ def _search(
     store: Store, sweep_id: int, sweep: Sweep, wanted: SearchConfig, executor: Executor
 ) -> tuple[Search, str, bool]:
     """Train and learn until there is an end: what is known then, why it ended, and whether runs have failed."""
-    from orchestrator.searching import Searching
+    from orchestrator.search.searching import Searching
 
     places = 1 if executor == "debug" else wanted.parallel
     with Searching(store, sweep_id, sweep, wanted, places) as searching:

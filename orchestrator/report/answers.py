@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.report.numbers import short
-from orchestrator.search import Answer
+from orchestrator.search.search import Answer
 
 STANDINGS = {
     "known": "known well enough",

@@ -12,12 +12,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.costs import USUAL_EXPONENT
 from orchestrator.grid.sweep import group_name
-from orchestrator.laws.design import BEYOND, EXPONENTS
-from orchestrator.power import Design, Known, Plan, Spread
 from orchestrator.report.files import markdown_row
 from orchestrator.report.numbers import short
+from orchestrator.search.costs import USUAL_EXPONENT
+from orchestrator.search.design import BEYOND, EXPONENTS
+from orchestrator.search.power import Design, Known, Plan, Spread
 
 NAMES = {"exponent": "exponent a, ±", "constant": "constant C, factor"}
 

@@ -21,12 +21,12 @@ import pandas as pd
 
 from orchestrator.data import frames, series
 from orchestrator.grid.sweep import Sweep
-from orchestrator.laws.alarm import Alarm, alarm
 from orchestrator.laws.cells import evidence
 from orchestrator.laws.early import METRICS, first_steps
 from orchestrator.laws.tracks import tracks
-from orchestrator.search import Key, Search, key_of
-from orchestrator.searchfile import SearchConfig, load_search
+from orchestrator.search.alarm import Alarm, alarm
+from orchestrator.search.search import Key, Search, key_of
+from orchestrator.search.searchfile import SearchConfig, load_search
 from orchestrator.store.store import Outcome, Store
 from tests.benchmarks.bench_search import SEARCH
 from tests.benchmarks.make_dense import GRID

@@ -42,9 +42,9 @@ from scipy.special import log_expit
 from scipy.stats import binomtest
 
 from orchestrator.grid.sweep import Run, Sweep
-from orchestrator.rehearsal import Rehearsal, rehearse_search
-from orchestrator.search import Search
-from orchestrator.searchfile import SearchConfig, load_search
+from orchestrator.search.rehearsal import Rehearsal, rehearse_search
+from orchestrator.search.search import Search
+from orchestrator.search.searchfile import SearchConfig, load_search
 from orchestrator.store.outcomes import Outcome
 from tests.benchmarks.make_dense import FILE, GRID
 

@@ -14,7 +14,7 @@ import pytest
 from devcluster import ClusterMaker, DevCluster
 from scenes import Results, Scene, SceneMaker, wait_for
 
-from orchestrator.early_stops import EarlyStop, stop_early
+from orchestrator.search.early_stops import EarlyStop, stop_early
 from orchestrator.store.schema import REVISIONS
 from tests.webhooks import SECRET, Receiver, receiver
 

@@ -14,10 +14,10 @@ from stores import begin, eval_record, write
 from grpo_worker.records import FinishRecord
 from orchestrator.grid.sweep import Run as GridRun
 from orchestrator.grid.sweep import Sweep
+from orchestrator.search.study import Study
 from orchestrator.store.models import Run
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
-from orchestrator.study import Study
 
 HORIZON = 40
 

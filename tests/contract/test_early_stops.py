@@ -19,12 +19,12 @@ from grpo_worker.records import FinishRecord
 from orchestrator.base.errors import Fenced, JournalError
 from orchestrator.cli import app
 from orchestrator.data import frames
-from orchestrator.early_stops import EarlyStop, stop_early
 from orchestrator.grid.sweep import Sweep
 from orchestrator.report import page
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
 from orchestrator.runs import cancelling
+from orchestrator.search.early_stops import EarlyStop, stop_early
 from orchestrator.store.endings import Ending
 from orchestrator.store.models import RUN_STATES
 from orchestrator.store.store import Claim, RunProgress, Store

@@ -24,9 +24,9 @@ from orchestrator import fitting
 from orchestrator.base.errors import UsageError
 from orchestrator.cli import app
 from orchestrator.data import frames, series
-from orchestrator.early_stops import EarlyStop, stop_early
 from orchestrator.grid.sweep import Sweep
 from orchestrator.laws.cells import evidence
+from orchestrator.search.early_stops import EarlyStop, stop_early
 from orchestrator.store import fits, schema
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store

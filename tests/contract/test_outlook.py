@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli import app
 from orchestrator.grid.sweep import load_sweep
-from orchestrator.outlook import gaps, stored_outcomes
+from orchestrator.search.outlook import gaps, stored_outcomes
 from orchestrator.store.outcomes import Outcome
 from orchestrator.store.store import Store
 

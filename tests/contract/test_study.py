@@ -13,7 +13,7 @@ from stores import begin, eval_record, write
 
 from grpo_worker.records import FinishRecord
 from orchestrator.grid.sweep import Sweep
-from orchestrator.sampling import BoundarySampler, CollapsePruner, params, space
+from orchestrator.search.sampling import BoundarySampler, CollapsePruner, params, space
 from orchestrator.store.models import Run
 from orchestrator.store.store import Store
 

@@ -21,9 +21,9 @@ import optuna
 import pytest
 from searches import HORIZON, Scene, alchemy, lost_study, lost_tables, seen, sql
 
-from orchestrator import study_storage
 from orchestrator.data import frames
 from orchestrator.grid.sweep import Sweep
+from orchestrator.search import study_storage
 from orchestrator.store import schema
 from orchestrator.store.store import Store
 from tests import children

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.base.errors import StalesweepError
 from orchestrator.data import frames
-from orchestrator.early_stops import EarlyStop, stop_early
+from orchestrator.search.early_stops import EarlyStop, stop_early
 from orchestrator.store.store import RunProgress
 from tests.integration.sweeps import Workspace
 

@@ -14,8 +14,8 @@ import optuna
 import pytest
 
 from orchestrator.data import frames
-from orchestrator.search import Search
-from orchestrator.searchfile import load_search
+from orchestrator.search.search import Search
+from orchestrator.search.searchfile import load_search
 from tests.integration.sweeps import Workspace, workspace
 from tests.lawful_worker import edge
 from tests.webhooks import receiver

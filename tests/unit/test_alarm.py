@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orchestrator.laws.alarm import Alarm, alarm
 from orchestrator.laws.tracks import Tracks, tracks
+from orchestrator.search.alarm import Alarm, alarm
 
 HORIZON, K = 64, 2
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from orchestrator.laws.design import Beliefs, Goal, Seen
-from orchestrator.laws.deviations import DEVIATIONS
+from orchestrator.search.design import Beliefs, Goal, Seen
+from orchestrator.search.deviations import DEVIATIONS
 
 KS = (2, 8, 32)
 RANGE = (1e-4, 1e-2)

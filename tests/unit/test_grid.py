@@ -14,7 +14,7 @@ from grpo_worker.config import WorkerConfig
 from orchestrator.base.errors import GridError
 from orchestrator.grid.sbatch_options import OPTIONS, refusal, with_dashes
 from orchestrator.grid.sweep import Cell, Resources, Sweep, load_sweep
-from orchestrator.searchfile import load_search
+from orchestrator.search.searchfile import load_search
 from tests.unit.bad_grids import BAD, GOOD, GRID, axis
 
 ROOT = Path(__file__).parents[2]

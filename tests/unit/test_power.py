@@ -12,11 +12,11 @@ import pytest
 
 from orchestrator.grid.sweep import Run, Sweep
 from orchestrator.jobs.estimate import Pace
-from orchestrator.laws.design import Goal, Seen
-from orchestrator.power import FURTHER, SEARCH, Design, Plan, simulate
-from orchestrator.rehearsal import Rehearsal, rehearse_search
-from orchestrator.search import Search, group_of, key_of
-from orchestrator.searchfile import SearchConfig, load_search
+from orchestrator.search.design import Goal, Seen
+from orchestrator.search.power import FURTHER, SEARCH, Design, Plan, simulate
+from orchestrator.search.rehearsal import Rehearsal, rehearse_search
+from orchestrator.search.search import Search, group_of, key_of
+from orchestrator.search.searchfile import SearchConfig, load_search
 from orchestrator.store.outcomes import Outcome
 
 FILE = """

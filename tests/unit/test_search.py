@@ -12,8 +12,8 @@ import pytest
 
 from orchestrator.base.errors import GridError
 from orchestrator.grid.sweep import Run, Sweep, load_sweep
-from orchestrator.search import Answer, Search, group_of, key_of
-from orchestrator.searchfile import SearchConfig, load_search
+from orchestrator.search.search import Answer, Search, group_of, key_of
+from orchestrator.search.searchfile import SearchConfig, load_search
 from orchestrator.store.outcomes import Outcome
 
 FILE = """

@@ -14,11 +14,11 @@ from itertools import count
 
 import numpy as np
 
-from orchestrator.costs import Costs
 from orchestrator.grid.sweep import Run
-from orchestrator.laws.design import Beliefs
-from orchestrator.search import Group, Search, group_of, key_of
-from orchestrator.searchfile import SearchConfig
+from orchestrator.search.costs import Costs
+from orchestrator.search.design import Beliefs
+from orchestrator.search.search import Group, Search, group_of, key_of
+from orchestrator.search.searchfile import SearchConfig
 from orchestrator.store.store import Outcome
 
 Train = Callable[[Run], Outcome]

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit, ndtri
 
-from orchestrator.laws.deviations import DEVIATIONS, SMALLEST, AtK, kernels_of, unseen
 from orchestrator.laws.identified import Array
 from orchestrator.laws.settle import Place
+from orchestrator.search.deviations import DEVIATIONS, SMALLEST, AtK, kernels_of, unseen
 
 BEYOND = 8.0
 """The boundary may lie so many times outside of the range of η that is searched."""

@@ -2,7 +2,7 @@
 
     progress ─► learn ─► study ─► end the doomed and the decided ─► fill the free places ─► store
 
-The store is all that it remembers, see `orchestrator.search`; the study shows it, see `orchestrator.study`.
+The store is all that it remembers, see `orchestrator.search.search`; the study shows it, see `orchestrator.search.study`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Self
 
-from orchestrator.alarms import Alarms, Sounded
 from orchestrator.data import frames
-from orchestrator.early_stops import EarlyStop, stop_early
 from orchestrator.grid.sweep import Run, Sweep
-from orchestrator.search import Key, Search, group_of, key_of
-from orchestrator.searchfile import SearchConfig
+from orchestrator.search.alarms import Alarms, Sounded
+from orchestrator.search.early_stops import EarlyStop, stop_early
+from orchestrator.search.search import Key, Search, group_of, key_of
+from orchestrator.search.searchfile import SearchConfig
+from orchestrator.search.study import Study
 from orchestrator.store.models import GOING_STATES
 from orchestrator.store.store import RunProgress, Store
-from orchestrator.study import Study
 
 DECIDED = EarlyStop("decided", "all that the search asks for is known, and stays so however this run ends")
 

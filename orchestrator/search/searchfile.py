@@ -12,7 +12,7 @@ from grpo_worker.config import Count, PositiveFloat, PositiveInt, Section
 from orchestrator.grid.fields import check_section
 from orchestrator.grid.sweep import Sweep, expand
 from orchestrator.grid.yaml_file import GridFile, KeyPath, read_grid_file
-from orchestrator.laws.design import Goal
+from orchestrator.search.design import Goal
 
 Factor = Annotated[float, Field(ge=1.1, allow_inf_nan=False)]
 

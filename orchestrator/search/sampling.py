@@ -1,7 +1,7 @@
 """How a search chooses and ends runs, in Optuna's terms: a sampler and a pruner that any Optuna study can have.
 
 import optuna
-from orchestrator.sampling import BoundarySampler, CollapsePruner, space
+from orchestrator.search.sampling import BoundarySampler, CollapsePruner, space
 
 sampler = BoundarySampler(choose, space(sweep))
 study = optuna.create_study(direction="maximize", sampler=sampler, pruner=CollapsePruner())

@@ -37,11 +37,11 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.grid import sweep as grid
-from orchestrator.sampling import STOP_ABOVE, WARNING, BoundarySampler, CollapsePruner, params, space
+from orchestrator.search.sampling import STOP_ABOVE, WARNING, BoundarySampler, CollapsePruner, params, space
+from orchestrator.search.study_storage import TROUBLE, Opened, reason
 from orchestrator.store import overview
 from orchestrator.store.models import GOING_STATES
 from orchestrator.store.store import RunProgress, Store
-from orchestrator.study_storage import TROUBLE, Opened, reason
 
 log = logging.getLogger(__name__)
 

@@ -21,12 +21,12 @@ from typing import Any, Literal
 import numpy as np
 
 from grpo_worker.config import content_digest
-from orchestrator.costs import Costs
 from orchestrator.grid.sweep import Run, Sweep, group_name
-from orchestrator.laws.design import Beliefs, Goal, Seen
 from orchestrator.laws.settle import Place
-from orchestrator.outlook import seen_by
-from orchestrator.searchfile import SearchConfig
+from orchestrator.search.costs import Costs
+from orchestrator.search.design import Beliefs, Goal, Seen
+from orchestrator.search.outlook import seen_by
+from orchestrator.search.searchfile import SearchConfig
 from orchestrator.store.store import Outcome
 
 Group = tuple[str, str]
@@ -109,7 +109,7 @@ class Search:
         Args:
             outcomes: All of them; what was learnt before is forgotten.
             odds_of: Given them by group, what an alarm tells of a run that it has ended, see
-                `orchestrator.laws.alarm.Alarm`; where it says nothing, such a run tells nothing.
+                `orchestrator.search.alarm.Alarm`; where it says nothing, such a run tells nothing.
         """
         self._ended = self._sorted(outcomes)
         odds = odds_of(self._ended)

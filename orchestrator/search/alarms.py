@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.data import series
-from orchestrator.laws.alarm import Alarm, alarm
 from orchestrator.laws.early import METRICS, first_steps
 from orchestrator.laws.tracks import Tracks, tracks
-from orchestrator.search import Ended, Group
+from orchestrator.search.alarm import Alarm, alarm
+from orchestrator.search.search import Ended, Group
 from orchestrator.store.store import Outcome, RunProgress, Store
 
 
@@ -56,7 +56,7 @@ class Alarms:
         """Set the alarms.
 
         Returns:
-            What each tells of a run that it has ended, see `orchestrator.laws.alarm.Alarm`.
+            What each tells of a run that it has ended, see `orchestrator.search.alarm.Alarm`.
         """
         for group, outcomes in ended.items() if self._rate else ():
             told = [one for one in outcomes if one.collapsed_by(self._horizons[group]) is not None]

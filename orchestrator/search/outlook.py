@@ -9,8 +9,8 @@ import numpy as np
 
 from orchestrator.base.errors import StoreError
 from orchestrator.grid.sweep import Run, group_name
-from orchestrator.laws.design import Beliefs, Seen
 from orchestrator.laws.settle import Place
+from orchestrator.search.design import Beliefs, Seen
 from orchestrator.store.store import Outcome, Store
 
 LEAST_SPREAD = 2.0
@@ -43,7 +43,7 @@ def seen_by(outcomes: Iterable[Outcome], horizon: int, odds: float = 1.0) -> lis
     Args:
         outcomes: Of one group.
         horizon: The learner steps.
-        odds: What the alarm tells that ended some, see `orchestrator.laws.design.Seen`.
+        odds: What the alarm tells that ended some, see `orchestrator.search.design.Seen`.
     """
     counts: dict[Place, list[int]] = defaultdict(lambda: [0, 0, 0])
     for one in outcomes:

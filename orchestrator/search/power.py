@@ -18,11 +18,11 @@ import numpy as np
 
 from orchestrator.grid.sweep import Sweep, group_name
 from orchestrator.jobs.estimate import Pace, run_hours
-from orchestrator.laws.design import Goal
 from orchestrator.laws.identified import Array
-from orchestrator.rehearsal import Rehearsal, Trained, World, rehearse_grid, rehearse_search
-from orchestrator.search import Answer, Search
-from orchestrator.searchfile import SearchConfig
+from orchestrator.search.design import Goal
+from orchestrator.search.rehearsal import Rehearsal, Trained, World, rehearse_grid, rehearse_search
+from orchestrator.search.search import Answer, Search
+from orchestrator.search.searchfile import SearchConfig
 
 TIMES = 4
 """How much more than its budget a further search may spend; it shows what a larger budget would buy."""
