@@ -13,7 +13,7 @@ from orchestrator.cli_options import Database, SweepNames
 from orchestrator.cli_output import collect_all, one_blas_thread, one_of, show, width
 
 if TYPE_CHECKING:
-    from orchestrator.fitting import Fitted
+    from orchestrator.report.fitting import Fitted
     from orchestrator.store.store import Store
 
 
@@ -30,8 +30,7 @@ def fit_laws(
 ) -> None:
     """Print the phase-diagram table and the fitted laws."""
     one_blas_thread()
-    from orchestrator import fitting
-    from orchestrator.report import tables
+    from orchestrator.report import fitting, tables
 
     if history:
         _history(sweeps, format, db)
@@ -64,7 +63,7 @@ def _write(store: Store, fitted: Fitted, folder: Path) -> None:
 
 def _keep(store: Store, fitted: Fitted) -> None:
     """Store a fit; that it cannot be is no reason to fail."""
-    from orchestrator import fitting
+    from orchestrator.report import fitting
 
     try:
         fitting.save(store, fitted)

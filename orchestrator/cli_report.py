@@ -21,7 +21,7 @@ def report(
 ) -> None:
     """Write tables, laws, figures and provenance as one HTML page, readable offline."""
     one_blas_thread()
-    from orchestrator import fitting
+    from orchestrator.report import fitting
     from orchestrator.report.page import page, write_page
 
     with open_store(db) as store:

@@ -20,12 +20,12 @@ from stores import begin, eval_record, sync_record, write
 from typer.testing import CliRunner, Result
 
 from grpo_worker.records import FinishRecord
-from orchestrator import fitting
 from orchestrator.base.errors import UsageError
 from orchestrator.cli import app
 from orchestrator.data import frames, series
 from orchestrator.grid.sweep import Sweep
 from orchestrator.laws.cells import evidence
+from orchestrator.report import fitting
 from orchestrator.search.early_stops import EarlyStop, stop_early
 from orchestrator.store import fits, schema
 from orchestrator.store.session import create_engine_for, transaction
