@@ -49,7 +49,7 @@ def detach(grid: Path, max_parallel: int | None, url: str) -> tuple[int, Path]:
     """
     log = runs_dir() / f"launch-{grid.stem}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "orchestrator.cli", "launch", str(grid), "--executor", "local", "--yes"]
+    command = [sys.executable, "-m", "orchestrator.cli.app", "launch", str(grid), "--executor", "local", "--yes"]
     command += ["--max-parallel", str(max_parallel)] if max_parallel else []
     with log.open("ab") as output, handed_over(url):
         process = subprocess.Popen(

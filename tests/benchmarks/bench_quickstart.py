@@ -19,7 +19,7 @@ import pandas as pd
 from orchestrator.base.settings import shipped
 from orchestrator.store.store import Store
 
-STALESWEEP = [sys.executable, "-m", "orchestrator.cli"]
+STALESWEEP = [sys.executable, "-m", "orchestrator.cli.app"]
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import delete, update
 from typer.testing import CliRunner, Result
 
 from orchestrator.base.errors import JournalError, UsageError
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
 from orchestrator.runs import cancelling
@@ -285,7 +285,7 @@ def test_a_bar_on_a_terminal_and_one_line_at_the_end(jobs: MakeJobs) -> None:
     made = jobs(3)
     made.submit(1, 2, 3)
     leader, terminal = os.openpty()
-    command = [sys.executable, "-m", "orchestrator.cli", "cancel", "demo"]
+    command = [sys.executable, "-m", "orchestrator.cli.app", "cancel", "demo"]
     environment = {**os.environ, "TERM": "xterm"}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=terminal, timeout=60, check=True)
     os.close(terminal)

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from grpo_worker.records import FinishRecord
 from orchestrator.base.errors import Fenced, JournalError
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.data import frames
 from orchestrator.grid.sweep import Sweep
 from orchestrator.report import page

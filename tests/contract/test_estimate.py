@@ -12,7 +12,7 @@ from lives import launched, trained
 from sqlalchemy import update
 from typer.testing import CliRunner
 
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.grid.sweep import Sweep, load_sweep
 from orchestrator.jobs.estimate import Pace, hours, stored_paces
 from orchestrator.store.models import Attempt

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from grpo_worker.records import FinishRecord
 from orchestrator.base.errors import UsageError
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.data import frames, series
 from orchestrator.grid.sweep import Sweep
 from orchestrator.laws.cells import evidence

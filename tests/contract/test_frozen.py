@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, MetaData, select
 from typer.testing import CliRunner, Result
 
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.store import schema
 from orchestrator.store.models import Base, SyncMetric
 from orchestrator.store.session import create_engine_for, transaction

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.runs import logs
 from orchestrator.store.store import Store
 from tests import children, fake_worker
@@ -127,7 +127,7 @@ def test_the_log_of_a_local_job(made: Jobs, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_it_follows_until_the_run_has_ended(made: Jobs) -> None:
     assert stalesweep("collect").exit_code == 0
-    command = [sys.executable, "-m", "orchestrator.cli", "logs", "1", "-f"]
+    command = [sys.executable, "-m", "orchestrator.cli.app", "logs", "1", "-f"]
     with children.program(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as following:
         assert following.stderr is not None
         assert "run 1 is pending: waiting for a job to take it" in following.stderr.readline()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.search.outlook import gaps, stored_outcomes
 from orchestrator.store.outcomes import Outcome

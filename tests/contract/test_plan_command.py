@@ -11,7 +11,7 @@ from lives import launched, trained
 from sqlalchemy import select
 from typer.testing import CliRunner, Result
 
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store.models import Base
 from orchestrator.store.store import Store

@@ -9,7 +9,7 @@ import pytest
 from stores import begin
 from typer.testing import CliRunner, Result
 
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import dispatch
 from orchestrator.store.endings import CANCELLED, Ending

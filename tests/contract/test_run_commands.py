@@ -20,7 +20,7 @@ from orchestrator.attempt.claim import begin
 from orchestrator.attempt.recording import ORDINARY
 from orchestrator.base import provenance
 from orchestrator.base.settings import code_version
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.data.importing.mapping import Options
 from orchestrator.data.importing.read import read_import
 from orchestrator.grid.sweep import Sweep
@@ -221,7 +221,7 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, answer: bool) -> list[str]:
         asked.append(question)
         return answer
 
-    monkeypatch.setattr("orchestrator.cli_runs._is_terminal", lambda: True)
+    monkeypatch.setattr("orchestrator.cli.runs._is_terminal", lambda: True)
     monkeypatch.setattr("typer.confirm", confirm)
     return asked
 

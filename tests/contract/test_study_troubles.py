@@ -43,7 +43,7 @@ def searched(url: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """The command, with a budget that is spent."""
     text = (folder / "demo.yaml").read_text() + "search: {learner_steps: 1, early_stops: {confirmed: 0}}\n"
     (folder / "search.yaml").write_text(text)
-    command = [sys.executable, "-m", "orchestrator.cli", "search", folder / "search.yaml", "--executor", "local"]
+    command = [sys.executable, "-m", "orchestrator.cli.app", "search", folder / "search.yaml", "--executor", "local"]
     environment = {**os.environ, "STALESWEEP_DB": url}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 

@@ -46,7 +46,9 @@ def test_a_run_that_ends_before_squeue_is_asked_has_its_true_end(
     assert status_of(store, "demo").states == {"running": 1, "pending": 3}
 
     collect = (
-        f"STALESWEEP_DB='{url}' {sys.executable} -m orchestrator.cli collect >&2" if says_it_to == "database" else ""
+        f"STALESWEEP_DB='{url}' {sys.executable} -m orchestrator.cli.app collect >&2"
+        if says_it_to == "database"
+        else ""
     )
     (stand_in.folder / "squeue").write_text(f"#!/bin/sh\ncp {whole} {journal}\n{collect}\n")
     (stand_in.folder / "sacct").write_text(f"#!/bin/sh\necho '1001_0|{name}|COMPLETED|node1|0:0'\n")

@@ -125,11 +125,11 @@ set -e
 mount -t tmpfs -o size=700k {source} {disk}
 cp {frozen} {disk}/a.db
 dd if=/dev/zero of={disk}/filler bs=1k count={filler} status=none
-{python} -m orchestrator.cli db upgrade --db sqlite:///{disk}/a.db || echo exit $?
+{python} -m orchestrator.cli.app db upgrade --db sqlite:///{disk}/a.db || echo exit $?
 ls {disk}
 cmp {frozen} {disk}/a.db && echo unchanged
 rm {disk}/filler
-{python} -m orchestrator.cli db upgrade --db sqlite:///{disk}/a.db && echo upgraded
+{python} -m orchestrator.cli.app db upgrade --db sqlite:///{disk}/a.db && echo upgraded
 {python} -c "import sqlite3; print(sqlite3.connect('{disk}/a.db').execute('PRAGMA journal_mode').fetchone()[0])"
 """
 

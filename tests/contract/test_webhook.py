@@ -14,7 +14,7 @@ from orchestrator.attempt import notifying
 from orchestrator.base import webhook
 from orchestrator.base.errors import StoreUnavailable, UsageError
 from orchestrator.base.urls import handed_over
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.store.models import Base
 from orchestrator.store.store import Store
 from tests import children

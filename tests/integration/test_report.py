@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from tests.browser import CLIPPED, MISSING, Browser, browser
 from tests.integration.sweeps import workspace
 from tests.measured import write_syncs

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from orchestrator.base import urls
 from orchestrator.base.errors import StoreError, StoreUnavailable, UsageError
 from orchestrator.base.settings import database_url
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.jobs import doctor
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
@@ -193,7 +193,7 @@ def test_a_file_that_holds_no_url(content: str | bytes | None, message: str, tmp
 def test_a_file_that_others_can_read_is_warned_of(tmp_path: Path, server: Server) -> None:
     environment = form("STALESWEEP_DB_FILE", server, tmp_path)
     file = Path(environment["STALESWEEP_DB_FILE"])
-    command = [sys.executable, "-m", "orchestrator.cli", "db", "check"]
+    command = [sys.executable, "-m", "orchestrator.cli.app", "db", "check"]
 
     def stderr() -> str:
         return subprocess.run(

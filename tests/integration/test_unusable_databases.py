@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.jobs import doctor
 from orchestrator.store import schema
 from tests.contract import frozen

@@ -15,7 +15,7 @@ from grpo_worker.config import ConfigError, load_config
 from grpo_worker.records import EvalRecord, FinishRecord, StartRecord, from_json, to_json
 from orchestrator.base.errors import UsageError
 from orchestrator.base.processes import is_alive, started_at
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.jobs.doctor import examine
 from orchestrator.jobs.launch import choose_executor
 from orchestrator.jobs.status import sweep_status

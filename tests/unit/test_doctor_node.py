@@ -109,7 +109,7 @@ def test_clocks_are_only_told() -> None:
 )
 def test_options_that_contradict(options: list[str], said: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "orchestrator.cli", "doctor", *options], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "orchestrator.cli.app", "doctor", *options], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr

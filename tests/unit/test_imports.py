@@ -22,7 +22,7 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_the_command_line_imports_nothing_heavy() -> None:
-    assert modules_after("import orchestrator.cli").isdisjoint(HEAVY)
+    assert modules_after("import orchestrator.cli.app").isdisjoint(HEAVY)
 
 
 def test_status_imports_only_what_it_needs(tmp_path: Path) -> None:
@@ -33,13 +33,15 @@ def test_status_imports_only_what_it_needs(tmp_path: Path) -> None:
         grid = tmp_path / "grid.yaml"
         grid.write_text("name: demo\ngrid: {model: [tiny], k: [2], eta: [1.0e-3], seed: [0]}\n")
         store.register(load_sweep(grid))
-    loaded = modules_after(f"from orchestrator.cli import app; app(['status', '--db', '{url}'], standalone_mode=False)")
+    loaded = modules_after(
+        f"from orchestrator.cli.app import app; app(['status', '--db', '{url}'], standalone_mode=False)"
+    )
     assert "sqlalchemy" in loaded
     assert loaded.isdisjoint({*HEAVY, "numpy", "pyarrow"} - {"sqlalchemy"})
 
 
 def test_a_fit_that_is_only_printed_draws_nothing() -> None:
-    loaded = modules_after("import orchestrator.cli_fit, orchestrator.report.fitting, orchestrator.report.tables")
+    loaded = modules_after("import orchestrator.cli.fit, orchestrator.report.fitting, orchestrator.report.tables")
     assert "scipy" in loaded and loaded.isdisjoint(["matplotlib", "jinja2"])
 
 

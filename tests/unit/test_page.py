@@ -12,7 +12,7 @@ import pytest
 from laws_data import frame, run, tiny_sweep
 from typer.testing import CliRunner, Result
 
-from orchestrator.cli import app
+from orchestrator.cli.app import app
 from orchestrator.data import frames
 from orchestrator.laws.advice import Advice, advise
 from orchestrator.laws.cells import cells, evidence

@@ -48,7 +48,7 @@ def fill(checkout: Path, folder: Path, url: str) -> None:
     }
 
     def stalesweep(*arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "orchestrator.cli", *arguments]
+        command = [sys.executable, "-m", "orchestrator.cli.app", *arguments]
         return subprocess.Popen(
             command, env=environment, cwd=folder, start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # else deaf in the background

@@ -14,22 +14,20 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec, TypeVar
 
 import typer
 
-from orchestrator import (
-    cli_advise,
-    cli_db,
-    cli_doctor,
-    cli_fit,
-    cli_jobs,
-    cli_launch,
-    cli_plan,
-    cli_report,
-    cli_runs,
-    cli_search,
-)
 from orchestrator.base.errors import GridError, NothingToDo, StalesweepError
-from orchestrator.cli_import import import_file
-from orchestrator.cli_options import Database, SweepNames
-from orchestrator.cli_output import collect_all, one_of, show
+from orchestrator.cli import advise as cli_advise
+from orchestrator.cli import db as cli_db
+from orchestrator.cli import doctor as cli_doctor
+from orchestrator.cli import fit as cli_fit
+from orchestrator.cli import jobs as cli_jobs
+from orchestrator.cli import launch as cli_launch
+from orchestrator.cli import plan as cli_plan
+from orchestrator.cli import report as cli_report
+from orchestrator.cli import runs as cli_runs
+from orchestrator.cli import search as cli_search
+from orchestrator.cli.importing import import_file
+from orchestrator.cli.options import Database, SweepNames
+from orchestrator.cli.output import collect_all, one_of, show
 
 if TYPE_CHECKING:
     from orchestrator.store.store import Store

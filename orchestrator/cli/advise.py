@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from orchestrator.base.errors import NothingToDo, UsageError
-from orchestrator.cli_options import Database, SweepNames
-from orchestrator.cli_output import collect_all, one_blas_thread, one_of
-from orchestrator.cli_runs import open_store
+from orchestrator.cli.options import Database, SweepNames
+from orchestrator.cli.output import collect_all, one_blas_thread, one_of
+from orchestrator.cli.runs import open_store
 
 
 def advise(

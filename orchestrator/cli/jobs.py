@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import cli_launch
 from orchestrator.base.errors import NothingToDo, UsageError
-from orchestrator.cli_options import Database, Selection, States, Yes
-from orchestrator.cli_runs import ASK_ABOVE, bring_in, confirm, count, open_store, progress, selected
+from orchestrator.cli import launch as cli_launch
+from orchestrator.cli.options import Database, Selection, States, Yes
+from orchestrator.cli.runs import ASK_ABOVE, bring_in, confirm, count, open_store, progress, selected
 
 if TYPE_CHECKING:
     from orchestrator.store.selection import SelectedRun

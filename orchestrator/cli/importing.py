@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.base.errors import UsageError
-from orchestrator.cli_options import Database
-from orchestrator.cli_output import one_of
+from orchestrator.cli.options import Database
+from orchestrator.cli.output import one_of
 
 if TYPE_CHECKING:
     from orchestrator.data.importing.mapping import Options

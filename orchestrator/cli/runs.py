@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.base.errors import NothingToDo, UsageError
-from orchestrator.cli_options import Database, Selection, States, Yes
+from orchestrator.cli.options import Database, Selection, States, Yes
 
 if TYPE_CHECKING:
     from orchestrator.runs.cleaning import Waste

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.base.errors import NothingToDo, SlurmUnavailable
-from orchestrator.cli_options import Database, Yes
+from orchestrator.cli.options import Database, Yes
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
@@ -82,7 +82,7 @@ def launch(
 
 def catch_up(store: Store, sweep_id: int, name: str) -> Survey:
     """Bring the database up to what has become of a sweep's runs, and give those that have none a directory."""
-    from orchestrator.cli_output import collect
+    from orchestrator.cli.output import collect
     from orchestrator.jobs import launch as launching
     from orchestrator.jobs.slurm import dispatch
 
@@ -217,7 +217,7 @@ class _Tender:
 
 def print_plan(sweep: Sweep, executor: str, url: str) -> None:
     """Say what a launch of all runs would do, what they would cost, and what they would not tell."""
-    from orchestrator.cli_output import show
+    from orchestrator.cli.output import show
     from orchestrator.jobs import estimate
     from orchestrator.jobs.slurm import arrays
     from orchestrator.report.progress import plan_view
@@ -235,7 +235,7 @@ def print_plan(sweep: Sweep, executor: str, url: str) -> None:
 
 def _finish(store: Store, name: str, sweep_id: int, only: set[int] | None, *, ends: bool) -> bool:
     from orchestrator.attempt.notifying import tell_end
-    from orchestrator.cli_output import show
+    from orchestrator.cli.output import show
     from orchestrator.jobs.slurm.survey import survey
     from orchestrator.jobs.status import sweep_status, with_standings
     from orchestrator.report.progress import progress_view

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli_options import Database
-from orchestrator.cli_output import one_blas_thread, one_of, show
+from orchestrator.cli.options import Database
+from orchestrator.cli.output import one_blas_thread, one_of, show
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
@@ -49,7 +49,7 @@ def plan(
     if power:
         _simulate(sweep, wanted, replicates or GRIDS, simulations, seed, format, database_url(db))
     else:
-        from orchestrator.cli_launch import print_plan
+        from orchestrator.cli.launch import print_plan
 
         print_plan(sweep, choose_executor("auto"), database_url(db))
 
@@ -63,7 +63,7 @@ def _simulate(
     format: str,
     url: str,
 ) -> None:
-    from orchestrator.cli_runs import progress
+    from orchestrator.cli.runs import progress
     from orchestrator.jobs.estimate import stored_paces
     from orchestrator.jobs.local import cores
     from orchestrator.report.power import power_json, power_markdown, power_view

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.base.errors import NothingToDo
-from orchestrator.cli_launch import Refill, catch_up, train
-from orchestrator.cli_options import Database
-from orchestrator.cli_output import one_blas_thread, one_of, show
+from orchestrator.cli.launch import Refill, catch_up, train
+from orchestrator.cli.options import Database
+from orchestrator.cli.output import one_blas_thread, one_of, show
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.base.errors import UsageError
-from orchestrator.cli_options import Database
+from orchestrator.cli.options import Database
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Resources

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator import cli_runs
 from orchestrator.base.errors import NothingToDo, StoreError
-from orchestrator.cli_options import Database, SweepNames
-from orchestrator.cli_output import collect_all, one_blas_thread, one_of, show, width
+from orchestrator.cli import runs as cli_runs
+from orchestrator.cli.options import Database, SweepNames
+from orchestrator.cli.output import collect_all, one_blas_thread, one_of, show, width
 
 if TYPE_CHECKING:
     from orchestrator.report.fitting import Fitted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from orchestrator.cli_options import Database
+from orchestrator.cli.options import Database
 
 
 def upgrade(db: Database = None) -> None:
