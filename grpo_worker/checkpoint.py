@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from grpo_worker import __version__
-from grpo_worker.errors import CheckpointError
 from grpo_worker.learner import Learner
+from grpo_worker.schema.errors import CheckpointError
 
 FORMAT = 2
 

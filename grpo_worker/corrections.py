@@ -1,4 +1,4 @@
-"""Corrections for staleness, each a pure function; `grpo_worker.config.WorkerConfig.correction` names one.
+"""Corrections for staleness, each a pure function; `grpo_worker.schema.config.WorkerConfig.correction` names one.
 
 Three policies meet here: π_θ, being trained; π_old, the proximal policy, which is the learner when it first consumed
 the batch; μ, the behaviour policy that sampled it. Shapes as in `grpo_worker.objective`.
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from grpo_worker.batches import RolloutBatch
-from grpo_worker.config import WorkerConfig
 from grpo_worker.objective import Clip, Surrogate, clipped_surrogate, log_ratio
+from grpo_worker.schema.config import WorkerConfig
 
 TIS_CAP = 2.0
 """C of truncated importance sampling; verl's ``rollout_is_threshold``."""

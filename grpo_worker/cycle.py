@@ -16,7 +16,7 @@ from grpo_worker.batches import RolloutBatch
 from grpo_worker.diagnostics import LagHistogram
 from grpo_worker.learner import Learner, StepMetrics
 from grpo_worker.pipelines import Fetched
-from grpo_worker.records import SyncRecord
+from grpo_worker.schema.records import SyncRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from grpo_worker.config import WorkerConfig
+from grpo_worker.schema.config import WorkerConfig
 
 
 def learner_device(config: WorkerConfig) -> torch.device:

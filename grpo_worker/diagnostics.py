@@ -31,7 +31,7 @@ def effective_sample_size(log_weight_N: Tensor) -> Tensor:
 def policy_metrics(
     batch: RolloutBatch, logp_BT: Tensor, entropy_BT: Tensor, low_BT: Tensor, high_BT: Tensor
 ) -> dict[str, Tensor]:
-    """What a learner step says of its policy; names as in `grpo_worker.records.SyncRecord`, each a tensor of one value.
+    """What a learner step says of its policy; names as in `grpo_worker.schema.records.SyncRecord`, each a tensor of one value.
 
     Args:
         batch: What the step consumed.

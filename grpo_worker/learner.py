@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from grpo_worker.batches import RolloutBatch
-from grpo_worker.config import WorkerConfig
 from grpo_worker.corrections import CORRECTIONS, clip_interval, gac_removed_share, learning_rate_factor
 from grpo_worker.diagnostics import cosine, policy_metrics
-from grpo_worker.errors import Diverged
 from grpo_worker.objective import Clip, Surrogate, aggregate, kl_penalty, log_ratio
 from grpo_worker.optimizers import make_optimizer, warmed_up
 from grpo_worker.policy import FlatParameters, Policy
+from grpo_worker.schema.config import WorkerConfig
+from grpo_worker.schema.errors import Diverged
 
 _PIECE = 2**20  # a CPU adds float32 numbers up in a row: over 1e8 of them a norm would be 2 % too small
 _GPU_PIECE = 2**30  # a GPU adds them up in a tree; its dot product takes no more than 2³¹
@@ -28,7 +28,7 @@ _VECTORS = ("cycle_start_N", "previous_cycle_start_N", "previous_gradient_N", "p
 
 @dataclass(frozen=True, slots=True)
 class StepMetrics:
-    """What one learner step measured; names as in `grpo_worker.records.SyncRecord`."""
+    """What one learner step measured; names as in `grpo_worker.schema.records.SyncRecord`."""
 
     gradient_norm: float
     update_norm: float

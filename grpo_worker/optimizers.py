@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from grpo_worker.config import OptimizerConfig, WorkerConfig
+from grpo_worker.schema.config import OptimizerConfig, WorkerConfig
 
 
 class NormalizedSGD(torch.optim.Optimizer):

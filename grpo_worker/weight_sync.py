@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from grpo_worker.devices import finish
-from grpo_worker.errors import SamplerError
+from grpo_worker.schema.errors import SamplerError
 
 PULL_S = 120.0
 

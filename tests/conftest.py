@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from grpo_worker.config import ModelConfig, WorkerConfig
+from grpo_worker.schema.config import ModelConfig, WorkerConfig
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

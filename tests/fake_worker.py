@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from grpo_worker.config import WorkerConfig
-from grpo_worker.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord
+from grpo_worker.schema.config import WorkerConfig
+from grpo_worker.schema.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord
 
 STEP_S = 0.0
 """How long a learner step takes."""

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from grpo_worker.config import WorkerConfig
-from grpo_worker.records import EvalRecord, FinishRecord, Record, SyncRecord
+from grpo_worker.schema.config import WorkerConfig
+from grpo_worker.schema.records import EvalRecord, FinishRecord, Record, SyncRecord
 from tests.fake_worker import latest_checkpoint, loop
 
 __all__ = ["edge", "latest_checkpoint", "run"]

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from grpo_worker.config import WorkerConfig
 from grpo_worker.loop import run
-from grpo_worker.records import Record, StartRecord, SyncRecord
+from grpo_worker.schema.config import WorkerConfig
+from grpo_worker.schema.records import Record, StartRecord, SyncRecord
 
 
 def records_of(config: WorkerConfig, cache: Path, **options: Any) -> list[Record]:

@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from grpo_worker.batches import Completions, PromptBatch
-from grpo_worker.config import WorkerConfig
+from grpo_worker.schema.config import WorkerConfig
 
 
 def no_pull() -> None:

@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from grpo_worker.config import TaskConfig
-from grpo_worker.errors import TaskError
+from grpo_worker.schema.config import TaskConfig
+from grpo_worker.schema.errors import TaskError
 from grpo_worker.tasks.verifiers import Verify
 
 _SPLIT_SEED = 2607

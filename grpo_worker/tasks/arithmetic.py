@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from grpo_worker.config import TaskConfig
-from grpo_worker.errors import TaskError
+from grpo_worker.schema.config import TaskConfig
+from grpo_worker.schema.errors import TaskError
 from grpo_worker.tasks import Problem, Task
 from grpo_worker.tasks.verifiers import load_verifier
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from grpo_worker.config import TaskConfig
-from grpo_worker.errors import TaskError
+from grpo_worker.schema.config import TaskConfig
+from grpo_worker.schema.errors import TaskError
 from grpo_worker.tasks import Problem, Task, hold_out
 from grpo_worker.tasks.verifiers import load_verifier
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from grpo_worker.config import TaskConfig
-from grpo_worker.errors import TaskError
+from grpo_worker.schema.config import TaskConfig
+from grpo_worker.schema.errors import TaskError
 from grpo_worker.tasks import Problem, Task, content_of
 from grpo_worker.tasks.verifiers import load_verifier
 

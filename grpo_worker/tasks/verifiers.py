@@ -13,7 +13,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from grpo_worker.errors import TaskError
+from grpo_worker.schema.errors import TaskError
 
 Verify = Callable[[str, str], float]
 

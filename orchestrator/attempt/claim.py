@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grpo_worker.config import WorkerConfig
+from grpo_worker.schema.config import WorkerConfig
 from orchestrator.attempt.recording import Pace
 from orchestrator.attempt.stopping import Stop
 from orchestrator.base.errors import SchemaError, StoreError, StoreUnavailable

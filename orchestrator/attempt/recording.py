@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from grpo_worker.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord
+from grpo_worker.schema.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord
 from orchestrator.attempt.stopping import Stop
 from orchestrator.base.errors import (
     Fenced,

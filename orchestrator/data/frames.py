@@ -67,7 +67,7 @@ def attempts(store: Store, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
 
 
 def syncs(store: Store, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
-    """Load weight syncs with all metrics of `grpo_worker.records.SyncRecord`, by run and sync."""
+    """Load weight syncs with all metrics of `grpo_worker.schema.records.SyncRecord`, by run and sync."""
     return _frame(store, "syncs", sweeps)
 
 

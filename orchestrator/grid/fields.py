@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, StrictInt, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from grpo_worker.config import Count, ModelConfig, PositiveFloat, PositiveInt, Section, WorkerConfig
+from grpo_worker.schema.config import Count, ModelConfig, PositiveFloat, PositiveInt, Section, WorkerConfig
 from orchestrator.grid.sbatch_options import LISTS, OPTIONS, refusal, with_dashes
 from orchestrator.grid.yaml_file import GridFile, KeyPath, show, suggest
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from grpo_worker.config import ModelConfig, WorkerConfig, content_digest
+from grpo_worker.schema.config import ModelConfig, WorkerConfig, content_digest
 from orchestrator.grid.fields import (
     MODEL_FIELDS,
     SECTIONS,

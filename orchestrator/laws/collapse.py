@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from grpo_worker.collapse import DEGRADED_BELOW
-from grpo_worker.config import CollapseConfig
+from grpo_worker.schema.collapse import DEGRADED_BELOW
+from grpo_worker.schema.config import CollapseConfig
 
 FINISHED = ("collapsed", "degraded", "stable")
 """States that say how training went; every other state says how the job went, but for `STOPPED`."""
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 def redetect(detector: CollapseConfig, runs: pd.DataFrame, evals: pd.DataFrame, syncs: pd.DataFrame) -> pd.DataFrame:
-    """Decide state and collapse columns of the finished runs anew, as `grpo_worker.collapse` would.
+    """Decide state and collapse columns of the finished runs anew, as `grpo_worker.schema.collapse` would.
 
     T* lies between two observations: two validations under ``half``, whose grid of learner steps does not depend on k;
     two weight syncs under ``zero``, which resolves T* to one rollout cycle.

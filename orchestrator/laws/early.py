@@ -21,7 +21,7 @@ METRICS = (
     "ess_sequence", "gradient_norm", "update_norm", "drift_from_start", "kl_behavior", "entropy", "reward", "ratio_max",
     "clip_fraction_low", "clip_fraction_high",
 )  # fmt: skip
-"""Metrics of `grpo_worker.records.SyncRecord` that are tried, each by its mean over the first steps."""
+"""Metrics of `grpo_worker.schema.records.SyncRecord` that are tried, each by its mean over the first steps."""
 
 DRIFT_EXPONENT = "drift_exponent"
 """One more that is tried: α of ‖θ_t − θ_0‖ ∝ t^α over the first steps."""

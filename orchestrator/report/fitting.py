@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from grpo_worker.config import CollapseConfig
+from grpo_worker.schema.config import CollapseConfig
 from orchestrator.base import provenance
 from orchestrator.base.errors import UsageError
 from orchestrator.base.settings import code_version

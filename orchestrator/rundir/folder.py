@@ -24,7 +24,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from grpo_worker.config import WorkerConfig
+from grpo_worker.schema.config import WorkerConfig
 from orchestrator.base.errors import UsageError
 
 _DIRECTORY = re.compile(r"run-(\d{6,})(?:-after-(\d+))?(\.removed)?")

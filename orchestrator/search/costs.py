@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grpo_worker.config import WorkerConfig
+from grpo_worker.schema.config import WorkerConfig
 from orchestrator.laws.identified import Array
 from orchestrator.laws.settle import Place
 from orchestrator.store.store import Outcome

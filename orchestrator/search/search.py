@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from grpo_worker.config import content_digest
+from grpo_worker.schema.config import content_digest
 from orchestrator.grid.sweep import Run, Sweep, group_name
 from orchestrator.laws.settle import Place
 from orchestrator.search.costs import Costs

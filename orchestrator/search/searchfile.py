@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, StrictBool
 
-from grpo_worker.config import Count, PositiveFloat, PositiveInt, Section
+from grpo_worker.schema.config import Count, PositiveFloat, PositiveInt, Section
 from orchestrator.grid.fields import check_section
 from orchestrator.grid.sweep import Sweep, expand
 from orchestrator.grid.yaml_file import GridFile, KeyPath, read_grid_file

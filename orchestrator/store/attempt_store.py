@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import select
 
-from grpo_worker.config import WorkerConfig
+from grpo_worker.schema.config import WorkerConfig
 from orchestrator.base.errors import SelectionError, StoreError
 from orchestrator.rundir.journal import Chunk
 from orchestrator.store import attempts, imports, notices, refill

@@ -199,7 +199,7 @@ def finish(connection: Connection, claim: Claim, result: Mapping[str, Any], *, a
     Args:
         connection: An open write transaction that has locked the run.
         claim: The attempt.
-        result: The fields of a `grpo_worker.records.FinishRecord`, and ``why`` an attempt was interrupted.
+        result: The fields of a `grpo_worker.schema.records.FinishRecord`, and ``why`` an attempt was interrupted.
         ago_s: How many seconds ago that was.
     """
     run: dict[str, Any] = {"learner_steps": result["learner_steps"]}

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, bindparam, exists, select, update
 
-from grpo_worker.collapse import last_alive
-from grpo_worker.config import CollapseConfig
+from grpo_worker.schema.collapse import last_alive
+from grpo_worker.schema.config import CollapseConfig
 from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.store.queries import UNFINISHED
 from orchestrator.store.types import now

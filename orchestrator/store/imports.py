@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, bindparam, insert, select
 
-from grpo_worker.config import content_digest
+from grpo_worker.schema.config import content_digest
 from orchestrator.base.errors import NothingToDo, SweepConflict, UsageError
 from orchestrator.base.settings import code_version
 from orchestrator.store.models import OUTCOMES, Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric

@@ -219,7 +219,7 @@ class Attempt(Base):
 
 
 class SyncMetric(Base):
-    """One weight sync and its rollout cycle: `grpo_worker.records.SyncRecord`, column by column.
+    """One weight sync and its rollout cycle: `grpo_worker.schema.records.SyncRecord`, column by column.
 
     Imported runs have what was measured where they were trained, so every metric may be missing.
     """

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from grpo_worker.config import WorkerConfig, content_digest
+from grpo_worker.schema.config import WorkerConfig, content_digest
 from orchestrator.base.errors import SweepConflict
 from orchestrator.base.provenance import checkout
 from orchestrator.base.settings import code_version

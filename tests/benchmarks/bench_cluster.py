@@ -25,7 +25,7 @@ from typing import Any
 import submitit
 from sqlalchemy import select
 
-from grpo_worker.config import WorkerConfig
+from grpo_worker.schema.config import WorkerConfig
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.jobs.slurm.survey import survey
 from orchestrator.store.models import Attempt

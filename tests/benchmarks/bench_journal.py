@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from grpo_worker.records import FinishRecord, StartRecord
+from grpo_worker.schema.records import FinishRecord, StartRecord
 from orchestrator.attempt.recording import ORDINARY, Recording, as_entry
 from orchestrator.jobs import launch
 from orchestrator.rundir import journal

@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 
 from grpo_worker import loop
-from grpo_worker.config import ModelConfig, WorkerConfig
-from grpo_worker.records import Record, SyncRecord
+from grpo_worker.schema.config import ModelConfig, WorkerConfig
+from grpo_worker.schema.records import Record, SyncRecord
 
 SKIPPED_CYCLES = 3
 SIDES = {

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from grpo_worker.config import WorkerConfig
+from grpo_worker.schema.config import WorkerConfig
 from orchestrator.base.settings import cache_dir
 from tests.benchmarks.bench_worker import against_floor, compared, our_step_ms, trl_step_ms
 

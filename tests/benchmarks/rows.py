@@ -7,7 +7,7 @@ import itertools
 import random
 from collections.abc import Iterator
 
-from grpo_worker.records import SyncRecord
+from grpo_worker.schema.records import SyncRecord
 
 _FIELDS = {field.name: str(field.type) for field in dataclasses.fields(SyncRecord)}
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from grpo_worker.batches import Completions, PromptBatch
-from grpo_worker.config import WorkerConfig
 from grpo_worker.policy import Policy, load_policy
 from grpo_worker.sampler import Sampler
 from grpo_worker.sampler.engines import load_sampler
+from grpo_worker.schema.config import WorkerConfig
 from tests.conftest import tiny_run
 from tests.fakes import VersionSampler
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stores import eval_record, sync_record
 
-from grpo_worker.records import FinishRecord, Outcome, Record, StartRecord
+from grpo_worker.schema.records import FinishRecord, Outcome, Record, StartRecord
 from orchestrator.attempt.claim import Begun, begin
 from orchestrator.attempt.recording import ORDINARY, Recording
 from orchestrator.jobs.launch import place, prepare

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import text, update
 from stores import begin, eval_record, write
 
-from grpo_worker.records import FinishRecord
+from grpo_worker.schema.records import FinishRecord
 from orchestrator.grid.sweep import Run as GridRun
 from orchestrator.grid.sweep import Sweep
 from orchestrator.search.study import Study

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from grpo_worker.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord
+from grpo_worker.schema.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord
 from orchestrator.rundir.journal import Chunk
 from orchestrator.store.models import Attempt, Run
 from orchestrator.store.store import AttemptOrigin, Claim, Store

@@ -15,7 +15,7 @@ import pytest
 from stores import begin, eval_record, sync_record, write
 from typer.testing import CliRunner, Result
 
-from grpo_worker.records import FinishRecord
+from grpo_worker.schema.records import FinishRecord
 from orchestrator.base.errors import Fenced, JournalError
 from orchestrator.cli.app import app
 from orchestrator.data import frames

@@ -19,7 +19,7 @@ from sqlalchemy import text
 from stores import begin, eval_record, sync_record, write
 from typer.testing import CliRunner, Result
 
-from grpo_worker.records import FinishRecord
+from grpo_worker.schema.records import FinishRecord
 from orchestrator.base.errors import UsageError
 from orchestrator.cli.app import app
 from orchestrator.data import frames, series

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from stores import begin, eval_record, sync_record, write
 
-from grpo_worker.records import FinishRecord, StartRecord
+from grpo_worker.schema.records import FinishRecord, StartRecord
 from orchestrator.base.errors import SelectionError, UsageError
 from orchestrator.data import frames
 from orchestrator.data.export import export

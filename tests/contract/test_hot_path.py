@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import delete, func, select
 from stores import ORIGIN, begin, sync_record
 
-from grpo_worker.records import FinishRecord
+from grpo_worker.schema.records import FinishRecord
 from orchestrator.attempt.recording import as_entry
 from orchestrator.base.errors import OutOfStep, StoreError, StoreUnavailable
 from orchestrator.grid.sweep import Sweep

@@ -19,8 +19,8 @@ import pytest
 from sqlalchemy import func, select, update
 from stores import begin, eval_record, sync_record, write
 
-from grpo_worker.config import CollapseConfig
-from grpo_worker.records import FinishRecord, StartRecord
+from grpo_worker.schema.config import CollapseConfig
+from grpo_worker.schema.records import FinishRecord, StartRecord
 from orchestrator.base.errors import GridError, NothingToDo, SweepConflict, UsageError
 from orchestrator.data import frames
 from orchestrator.data.export import export

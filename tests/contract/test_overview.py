@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from stores import begin, eval_record, sync_record, write
 
-from grpo_worker.records import FinishRecord, StartRecord
+from grpo_worker.schema.records import FinishRecord, StartRecord
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store import overview
 from orchestrator.store.store import Store

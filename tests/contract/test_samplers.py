@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from grpo_worker.batches import PromptBatch
-from grpo_worker.config import ModelConfig, WorkerConfig
 from grpo_worker.sampler import Sampler
+from grpo_worker.schema.config import ModelConfig, WorkerConfig
 from tests.contract.engines import (
     LENGTH,
     REAL,

@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from sqlalchemy.schema import CreateTable
 
-from grpo_worker.records import EvalRecord, SyncRecord
+from grpo_worker.schema.records import EvalRecord, SyncRecord
 from orchestrator.base.errors import SchemaError
 from orchestrator.base.settings import shipped
 from orchestrator.store import schema

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import select, text, update
 from stores import ORIGIN, begin, eval_record, next_claim, sync_record, write
 
-from grpo_worker.records import FinishRecord, Outcome, StartRecord, SyncRecord
+from grpo_worker.schema.records import FinishRecord, Outcome, StartRecord, SyncRecord
 from orchestrator.base.errors import Fenced, SelectionError, StoreError, SweepConflict, Unheard
 from orchestrator.grid.sweep import Sweep, load_sweep
 from orchestrator.store.attempts import Claim

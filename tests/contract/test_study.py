@@ -11,7 +11,7 @@ from searches import HORIZON, Scene, lost_study, lost_tables, lost_trials, seen
 from sqlalchemy import update
 from stores import begin, eval_record, write
 
-from grpo_worker.records import FinishRecord
+from grpo_worker.schema.records import FinishRecord
 from orchestrator.grid.sweep import Sweep
 from orchestrator.search.sampling import BoundarySampler, CollapsePruner, params, space
 from orchestrator.store.models import Run

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from grpo_worker.errors import SamplerError
 from grpo_worker.sampler.vllm import VllmSampler
+from grpo_worker.schema.errors import SamplerError
 from tests.conftest import tiny_run
 from tests.contract.engines import (
     VLLM_WARNS,

@@ -20,9 +20,9 @@ from grpo_worker import llama, loop
 from grpo_worker.batches import PromptBatch
 from grpo_worker.llama import layers
 from grpo_worker.policy import Policy, load_policy
-from grpo_worker.records import FinishRecord, Record, StartRecord
 from grpo_worker.sampler.hf import HfSampler
 from grpo_worker.sampler.pool import ProcessPool, Request
+from grpo_worker.schema.records import FinishRecord, Record, StartRecord
 from grpo_worker.sharded import sharded_learner
 from grpo_worker.tiny import tiny_tokenizer
 from tests.conftest import tiny_run

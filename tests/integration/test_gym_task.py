@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from grpo_worker.config import TaskConfig
-from grpo_worker.errors import TaskError
+from grpo_worker.schema.config import TaskConfig
+from grpo_worker.schema.errors import TaskError
 from grpo_worker.tasks import content_of, load_task
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ def test_countdown_is_scored_by_its_dataset() -> None:
 def test_another_process_generates_the_same_problems() -> None:
     code = f"""
 import json
-from grpo_worker.config import TaskConfig
+from grpo_worker.schema.config import TaskConfig
 from grpo_worker.tasks import load_task
 task = load_task(TaskConfig.model_validate_json({COUNTDOWN.model_dump_json()!r}))
 print(json.dumps([[p.prompt, p.answer] for p in (*task.val, *(task.train[i] for i in range(20)))]))

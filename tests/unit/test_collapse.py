@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from laws_data import frame, run
 
-from grpo_worker.collapse import half, stays_below, zero
-from grpo_worker.config import CollapseConfig
+from grpo_worker.schema.collapse import half, stays_below, zero
+from grpo_worker.schema.config import CollapseConfig
 from orchestrator.laws.collapse import redetect
 
 HALF = CollapseConfig(detector="half", fraction=0.5, min_evals=3)

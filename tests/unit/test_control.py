@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from grpo_worker.config import ConfigError, load_config
-from grpo_worker.records import EvalRecord, FinishRecord, StartRecord, from_json, to_json
+from grpo_worker.schema.config import ConfigError, load_config
+from grpo_worker.schema.records import EvalRecord, FinishRecord, StartRecord, from_json, to_json
 from orchestrator.base.errors import UsageError
 from orchestrator.base.processes import is_alive, started_at
 from orchestrator.cli.app import app

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from laws_data import frame, run, tiny_sweep
 
-from grpo_worker.collapse import Verdict, half, zero
-from grpo_worker.config import CollapseConfig
+from grpo_worker.schema.collapse import Verdict, half, zero
+from grpo_worker.schema.config import CollapseConfig
 from orchestrator.laws.cells import evidence
 from orchestrator.laws.collapse import ends_between, never_alive, redetect
 from orchestrator.laws.detectors import Comparison, compare

@@ -10,7 +10,7 @@ import submitit
 from pydantic import model_validator
 
 import orchestrator.grid.sweep as grid_module
-from grpo_worker.config import WorkerConfig
+from grpo_worker.schema.config import WorkerConfig
 from orchestrator.base.errors import GridError
 from orchestrator.grid.sbatch_options import OPTIONS, refusal, with_dashes
 from orchestrator.grid.sweep import Cell, Resources, Sweep, load_sweep

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from grpo_worker import corrections
 from grpo_worker.batches import RolloutBatch
-from grpo_worker.config import WorkerConfig
 from grpo_worker.corrections import CORRECTIONS, GAC_COSINE
-from grpo_worker.errors import Diverged
 from grpo_worker.learner import Learner, StepMetrics
 from grpo_worker.policy import load_policy
+from grpo_worker.schema.config import WorkerConfig
+from grpo_worker.schema.errors import Diverged
 from tests.conftest import tiny_run
 
 CPU = torch.device("cpu")

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
 
 from grpo_worker import loop as loop_module
-from grpo_worker.config import TaskConfig, WorkerConfig
-from grpo_worker.errors import ModelError
 from grpo_worker.learner import Learner
 from grpo_worker.loop import run
 from grpo_worker.policy import FlatParameters, Policy, load_policy
-from grpo_worker.records import EvalRecord, FinishRecord, Record, SyncRecord
+from grpo_worker.schema.config import TaskConfig, WorkerConfig
+from grpo_worker.schema.errors import ModelError
+from grpo_worker.schema.records import EvalRecord, FinishRecord, Record, SyncRecord
 from grpo_worker.tasks import load_task
 from tests.conftest import tiny_run
 

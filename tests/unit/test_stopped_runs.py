@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from laws_data import frame, run, simulated
 
-from grpo_worker.collapse import last_alive
-from grpo_worker.config import CollapseConfig
+from grpo_worker.schema.collapse import last_alive
+from grpo_worker.schema.config import CollapseConfig
 from orchestrator.laws.cells import evidence
 from orchestrator.laws.collapse import redetect
 from orchestrator.laws.fit import fit_laws

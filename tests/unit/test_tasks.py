@@ -13,8 +13,8 @@ import pytest
 from pyarrow import parquet
 from pydantic import ValidationError
 
-from grpo_worker.config import TaskConfig
-from grpo_worker.errors import TaskError
+from grpo_worker.schema.config import TaskConfig
+from grpo_worker.schema.errors import TaskError
 from grpo_worker.tasks import Problem, Task, content_of, load_task
 from grpo_worker.tasks.verifiers import exact, load_verifier, number
 

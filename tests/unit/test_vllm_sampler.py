@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from grpo_worker.errors import SamplerError
 from grpo_worker.sampler import vllm
+from grpo_worker.schema.errors import SamplerError
 from tests.conftest import tiny_run
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from grpo_worker.collapse import Verdict, half, zero
-from grpo_worker.config import CollapseConfig
+from grpo_worker.schema.collapse import Verdict, half, zero
+from grpo_worker.schema.config import CollapseConfig
 from orchestrator.data.importing.runs import Runs, axis_values
 from orchestrator.data.importing.values import Mistakes, whole
 

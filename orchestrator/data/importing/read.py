@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from grpo_worker.config import content_digest
+from grpo_worker.schema.config import content_digest
 from orchestrator.base.errors import GridError
 from orchestrator.data.importing import folder, logs
 from orchestrator.data.importing.forms import described, find_form, gathered, sha256

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from grpo_worker.config import CollapseConfig
+from grpo_worker.schema.config import CollapseConfig
 
 DEGRADED_BELOW = 0.7
 """A run that is not collapsed but ends below this fraction of its initial reward is called degraded."""

@@ -149,7 +149,7 @@ class FinishRecord:
     Attributes:
         outcome: What the run's own detector says; ``interrupted`` when it was asked to stop before its end.
         learner_steps: Learner steps applied.
-        detector: The detector that decided, see `grpo_worker.config.CollapseConfig`.
+        detector: The detector that decided, see `grpo_worker.schema.config.CollapseConfig`.
         collapse_step: T*, upper end of the interval in which the policy collapsed.
         collapse_step_lo: The last learner step at which it was seen alive.
         collapse_sync: m*, the first weight sync at or after T*.
