@@ -2,7 +2,7 @@
 
 They hold the learner (weights, moments, last gradient and update), the rollout batches that were sampled but not yet
 consumed, and what the cycle in hand has measured. Random numbers are not part of them: those depend on what they are
-drawn for alone (`grpo_worker.randomness`). The initial policy is not either: it is loaded again, and must be the
+drawn for alone (`grpo_worker.system.randomness`). The initial policy is not either: it is loaded again, and must be the
 same to the bit.
 """
 

@@ -29,11 +29,9 @@ import transformers
 from grpo_worker import __version__
 from grpo_worker.checkpoint import History, RunState, latest_checkpoint, load_checkpoint, save_checkpoint
 from grpo_worker.cycle import Cycle, Stopwatch
-from grpo_worker.devices import learner_device, prepare
 from grpo_worker.learner import Learner
 from grpo_worker.pipelines import Pipeline
 from grpo_worker.policy import load_policy
-from grpo_worker.randomness import generator
 from grpo_worker.sampler import MakeSampler
 from grpo_worker.sampler.engines import load_sampler
 from grpo_worker.sampler.hf import generate
@@ -42,6 +40,8 @@ from grpo_worker.schema import collapse
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import Diverged
 from grpo_worker.schema.records import EvalRecord, FinishRecord, Record, StartRecord
+from grpo_worker.system.devices import learner_device, prepare
+from grpo_worker.system.randomness import generator
 from grpo_worker.tasks import Task, load_task
 
 __all__ = ["latest_checkpoint", "run"]

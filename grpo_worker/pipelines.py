@@ -36,13 +36,13 @@ import torch
 from torch import Tensor
 
 from grpo_worker.batches import Completions, PromptBatch, RolloutBatch
-from grpo_worker.devices import finish
 from grpo_worker.objective import group_advantages
 from grpo_worker.policy import Policy
-from grpo_worker.randomness import generator
 from grpo_worker.sampler.pool import Request, Sampled, SamplerPool
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import LagError
+from grpo_worker.system.devices import finish
+from grpo_worker.system.randomness import generator
 from grpo_worker.tasks import Problem, Task
 
 

@@ -19,9 +19,9 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from grpo_worker.randomness import generator
 from grpo_worker.schema.config import TaskConfig, TinyConfig, content_digest
 from grpo_worker.schema.errors import ModelError
+from grpo_worker.system.randomness import generator
 from grpo_worker.tasks.arithmetic import ALPHABET, arithmetic_task
 
 BUILTIN_TINY = "builtin:tiny"

@@ -8,8 +8,8 @@ from multiprocessing.context import ForkServerContext
 import torch
 from torch import Tensor
 
-from grpo_worker.devices import finish
 from grpo_worker.schema.errors import SamplerError
+from grpo_worker.system.devices import finish
 
 PULL_S = 120.0
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from grpo_worker.devices import sampler_device
 from grpo_worker.policy import load_policy
 from grpo_worker.sampler import Sampler
 from grpo_worker.schema.config import WorkerConfig
+from grpo_worker.system.devices import sampler_device
 
 
 def load_sampler(config: WorkerConfig, cache_dir: Path) -> Sampler:

@@ -20,11 +20,11 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from grpo_worker.batches import Completions, PromptBatch
-from grpo_worker.devices import sampler_device
 from grpo_worker.policy import end_ids, model_folder
 from grpo_worker.sampler import no_pull
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import SamplerError, WorkerError
+from grpo_worker.system.devices import sampler_device
 
 CPU_CACHE_BYTES = 256 * 2**20  # keys and values; what does not fit waits its turn
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from grpo_worker.importing import import_large
 from grpo_worker.schema.config import WorkerConfig
+from grpo_worker.system.importing import import_large
 from orchestrator.attempt.claim import Begun, begin
 from orchestrator.attempt.notifying import tell_end
 from orchestrator.attempt.recording import ORDINARY, Pace, Recording

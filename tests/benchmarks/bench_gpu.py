@@ -28,7 +28,6 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
 from grpo_worker import loop
-from grpo_worker.devices import finish, learner_device, prepare
 from grpo_worker.learner import Learner
 from grpo_worker.pipelines import Pipeline
 from grpo_worker.policy import load_policy
@@ -36,6 +35,7 @@ from grpo_worker.sampler.engines import load_sampler
 from grpo_worker.sampler.pool import InlinePool
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.records import Record, SyncRecord
+from grpo_worker.system.devices import finish, learner_device, prepare
 from grpo_worker.tasks import load_task
 
 PROMPT_TOKENS, PROMPTS = 44, 64

@@ -21,13 +21,13 @@ from grpo_worker.loop import latest_checkpoint
 from grpo_worker.objective import group_advantages
 from grpo_worker.pipelines import Pipeline
 from grpo_worker.policy import load_policy
-from grpo_worker.randomness import generator
 from grpo_worker.sampler.engines import load_sampler
 from grpo_worker.sampler.hf import HfSampler
 from grpo_worker.sampler.pool import InlinePool
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import CheckpointError, Diverged
 from grpo_worker.schema.records import EvalRecord, FinishRecord, StartRecord, SyncRecord, from_json
+from grpo_worker.system.randomness import generator
 from grpo_worker.tasks import load_task
 from tests.conftest import tiny_run
 from tests.runs import measured, of_type, records_of

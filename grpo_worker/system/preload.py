@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grpo_worker.importing import import_large
+from grpo_worker.system.importing import import_large
 
 for name in ("grpo_worker.sampler.engines", "grpo_worker.sampler.hf", "grpo_worker.sharded"):
     import_large(name)

@@ -17,7 +17,7 @@ def further_processes() -> ForkServerContext:
     Importing takes seconds, so it is done once a job. The server takes no new list once it has started.
     """
     context: ForkServerContext = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["grpo_worker.preload"])
+    context.set_forkserver_preload(["grpo_worker.system.preload"])
     return context
 
 
