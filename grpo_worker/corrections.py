@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from grpo_worker.batches import RolloutBatch
+from grpo_worker.model.batches import RolloutBatch
 from grpo_worker.objective import Clip, Surrogate, clipped_surrogate, log_ratio
 from grpo_worker.schema.config import WorkerConfig
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from grpo_worker.batches import RolloutBatch
+from grpo_worker.model.batches import RolloutBatch
 from grpo_worker.objective import kl_penalty, log_ratio
 
 

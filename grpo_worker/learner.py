@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from grpo_worker.batches import RolloutBatch
 from grpo_worker.corrections import CORRECTIONS, clip_interval, gac_removed_share, learning_rate_factor
 from grpo_worker.diagnostics import cosine, policy_metrics
+from grpo_worker.model.batches import RolloutBatch
+from grpo_worker.model.policy import FlatParameters, Policy
 from grpo_worker.objective import Clip, Surrogate, aggregate, kl_penalty, log_ratio
 from grpo_worker.optimizers import make_optimizer, warmed_up
-from grpo_worker.policy import FlatParameters, Policy
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import Diverged
 

@@ -30,8 +30,8 @@ from grpo_worker import __version__
 from grpo_worker.checkpoint import History, RunState, latest_checkpoint, load_checkpoint, save_checkpoint
 from grpo_worker.cycle import Cycle, Stopwatch
 from grpo_worker.learner import Learner
+from grpo_worker.model.policy import load_policy
 from grpo_worker.pipelines import Pipeline
-from grpo_worker.policy import load_policy
 from grpo_worker.sampler import MakeSampler
 from grpo_worker.sampler.engines import load_sampler
 from grpo_worker.sampler.hf import generate

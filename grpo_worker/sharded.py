@@ -20,9 +20,9 @@ from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from grpo_worker.batches import RolloutBatch
 from grpo_worker.learner import Forward, Learner
-from grpo_worker.policy import FlatParameters, Policy, load_policy, model_folder
+from grpo_worker.model.batches import RolloutBatch
+from grpo_worker.model.policy import FlatParameters, Policy, load_policy, model_folder
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import Diverged
 from grpo_worker.system.devices import learner_device, prepare

@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from grpo_worker.batches import Completions, PromptBatch
+from grpo_worker.model.batches import Completions, PromptBatch
+from grpo_worker.model.tiny import tiny_tokenizer
 from grpo_worker.sampler import no_pull
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.system.randomness import generator
-from grpo_worker.tiny import tiny_tokenizer
 
 END_PROBABILITY = 0.1
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from grpo_worker.batches import Completions, PromptBatch
+from grpo_worker.model.batches import Completions, PromptBatch
 from grpo_worker.schema.config import WorkerConfig
 
 

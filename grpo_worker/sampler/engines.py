@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from grpo_worker.policy import load_policy
+from grpo_worker.model.policy import load_policy
 from grpo_worker.sampler import Sampler
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.system.devices import sampler_device

@@ -1,7 +1,7 @@
 """Sampling with a transformers model and its key-value cache, each distinct prefix once.
 
 Completions of a prompt that agree so far share the row that predicts their next token: rows R hold the distinct
-prefixes of the completions A that have not ended; the other shapes are those of `grpo_worker.batches`.
+prefixes of the completions A that have not ended; the other shapes are those of `grpo_worker.model.batches`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from grpo_worker import llama
-from grpo_worker.batches import Completions, PromptBatch, attention_mask, position_ids
-from grpo_worker.policy import Policy
+from grpo_worker.model import llama
+from grpo_worker.model.batches import Completions, PromptBatch, attention_mask, position_ids
+from grpo_worker.model.policy import Policy
 from grpo_worker.sampler import no_pull
 
 
@@ -121,7 +121,7 @@ def _fill(
 
 
 class _HfStates:
-    """`grpo_worker.llama.States` of any model of transformers."""
+    """`grpo_worker.model.llama.States` of any model of transformers."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from grpo_worker.batches import Completions, PromptBatch
+from grpo_worker.model.batches import Completions, PromptBatch
 from grpo_worker.sampler import MakeSampler, Sampler
 from grpo_worker.sampler.process import serve
 from grpo_worker.schema.config import WorkerConfig

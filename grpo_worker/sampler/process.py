@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from grpo_worker.batches import PromptBatch
+from grpo_worker.model.batches import PromptBatch
 from grpo_worker.sampler import MakeSampler, no_pull
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.system.devices import prepare, sampler_device

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from grpo_worker.batches import Completions, PromptBatch
-from grpo_worker.policy import end_ids, model_folder
+from grpo_worker.model.batches import Completions, PromptBatch
+from grpo_worker.model.policy import end_ids, model_folder
 from grpo_worker.sampler import no_pull
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import SamplerError, WorkerError

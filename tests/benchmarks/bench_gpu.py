@@ -29,8 +29,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerF
 
 from grpo_worker import loop
 from grpo_worker.learner import Learner
+from grpo_worker.model.policy import load_policy
 from grpo_worker.pipelines import Pipeline
-from grpo_worker.policy import load_policy
 from grpo_worker.sampler.engines import load_sampler
 from grpo_worker.sampler.pool import InlinePool
 from grpo_worker.schema.config import WorkerConfig

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from grpo_worker.batches import Completions, PromptBatch
-from grpo_worker.policy import Policy, load_policy
+from grpo_worker.model.batches import Completions, PromptBatch
+from grpo_worker.model.policy import Policy, load_policy
 from grpo_worker.sampler import Sampler
 from grpo_worker.sampler.engines import load_sampler
 from grpo_worker.schema.config import WorkerConfig

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from grpo_worker.batches import PromptBatch
+from grpo_worker.model.batches import PromptBatch
 from grpo_worker.sampler import Sampler
 from grpo_worker.schema.config import ModelConfig, WorkerConfig
 from tests.contract.engines import (

@@ -16,15 +16,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from grpo_worker import llama, loop
-from grpo_worker.batches import PromptBatch
-from grpo_worker.llama import layers
-from grpo_worker.policy import Policy, load_policy
+from grpo_worker import loop
+from grpo_worker.model import llama
+from grpo_worker.model.batches import PromptBatch
+from grpo_worker.model.llama import layers
+from grpo_worker.model.policy import Policy, load_policy
+from grpo_worker.model.tiny import tiny_tokenizer
 from grpo_worker.sampler.hf import HfSampler
 from grpo_worker.sampler.pool import ProcessPool, Request
 from grpo_worker.schema.records import FinishRecord, Record, StartRecord
 from grpo_worker.sharded import sharded_learner
-from grpo_worker.tiny import tiny_tokenizer
 from tests.conftest import tiny_run
 from tests.contract.engines import VLLM_WARNS, initial_weights, log_probs, on_gpu, random_prompts, uniforms
 from tests.runs import records_of, stop_after, syncs_of

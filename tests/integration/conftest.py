@@ -13,7 +13,7 @@ from tests.integration.sweeps import Workspace, workspace
 @pytest.fixture(scope="session")
 def warm_cache(policy_cache: Path) -> Path:
     """The policy cache with seed 0 warmed up, so that no test pays for it while it is timing kills."""
-    from grpo_worker.tiny import ensure_tiny_policy
+    from grpo_worker.model.tiny import ensure_tiny_policy
 
     config = tiny_run()
     ensure_tiny_policy(config.tiny, config.task, config.seed, policy_cache)

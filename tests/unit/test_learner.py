@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from grpo_worker import corrections
-from grpo_worker.batches import RolloutBatch
 from grpo_worker.corrections import CORRECTIONS, GAC_COSINE
 from grpo_worker.learner import Learner, StepMetrics
-from grpo_worker.policy import load_policy
+from grpo_worker.model.batches import RolloutBatch
+from grpo_worker.model.policy import load_policy
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import Diverged
 from tests.conftest import tiny_run

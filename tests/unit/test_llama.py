@@ -10,12 +10,12 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, LlamaForCausalLM, MistralConfig
 
-from grpo_worker import llama, packing
-from grpo_worker.batches import PromptBatch
-from grpo_worker.llama import layers, predictions
-from grpo_worker.policy import FlatParameters, Policy
+from grpo_worker.model import llama, packing
+from grpo_worker.model.batches import PromptBatch
+from grpo_worker.model.llama import layers, predictions
+from grpo_worker.model.policy import FlatParameters, Policy
+from grpo_worker.model.tiny import tiny_tokenizer
 from grpo_worker.sampler.hf import HfSampler, generate
-from grpo_worker.tiny import tiny_tokenizer
 from tests.unit.test_packing import batch_of
 
 SCALED = {

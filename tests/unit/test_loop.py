@@ -15,12 +15,12 @@ import yaml
 from torch import Tensor
 
 from grpo_worker import learner as learner_module
-from grpo_worker.batches import RolloutBatch
 from grpo_worker.learner import Learner
 from grpo_worker.loop import latest_checkpoint
+from grpo_worker.model.batches import RolloutBatch
+from grpo_worker.model.policy import load_policy
 from grpo_worker.objective import group_advantages
 from grpo_worker.pipelines import Pipeline
-from grpo_worker.policy import load_policy
 from grpo_worker.sampler.engines import load_sampler
 from grpo_worker.sampler.hf import HfSampler
 from grpo_worker.sampler.pool import InlinePool

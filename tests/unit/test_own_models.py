@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrain
 from grpo_worker import loop as loop_module
 from grpo_worker.learner import Learner
 from grpo_worker.loop import run
-from grpo_worker.policy import FlatParameters, Policy, load_policy
+from grpo_worker.model.policy import FlatParameters, Policy, load_policy
 from grpo_worker.schema.config import TaskConfig, WorkerConfig
 from grpo_worker.schema.errors import ModelError
 from grpo_worker.schema.records import EvalRecord, FinishRecord, Record, SyncRecord

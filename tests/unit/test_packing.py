@@ -7,10 +7,10 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MambaConfig
 
-from grpo_worker import packing
-from grpo_worker.batches import RolloutBatch
-from grpo_worker.policy import Policy
-from grpo_worker.tiny import tiny_tokenizer
+from grpo_worker.model import packing
+from grpo_worker.model.batches import RolloutBatch
+from grpo_worker.model.policy import Policy
+from grpo_worker.model.tiny import tiny_tokenizer
 
 CONFIGS = {
     "llama": LlamaConfig(

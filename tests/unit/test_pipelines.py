@@ -14,9 +14,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from grpo_worker.batches import RolloutBatch
 from grpo_worker.learner import Learner, StepMetrics
 from grpo_worker.loop import latest_checkpoint
+from grpo_worker.model.batches import RolloutBatch
 from grpo_worker.pipelines import Pipeline
 from grpo_worker.sampler.pool import Sampled
 from grpo_worker.schema.errors import LagError, SamplerError

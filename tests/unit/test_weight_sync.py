@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from grpo_worker.batches import Completions, PromptBatch
+from grpo_worker.model.batches import Completions, PromptBatch
 from grpo_worker.sampler import no_pull
 from grpo_worker.sampler.pool import ProcessPool, Request
 from tests.conftest import tiny_run

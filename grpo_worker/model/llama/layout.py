@@ -1,4 +1,4 @@
-"""Where the tokens of a forward stand; shapes as in `grpo_worker.llama`."""
+"""Where the tokens of a forward stand; shapes as in `grpo_worker.model.llama`."""
 
 from __future__ import annotations
 

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from grpo_worker import llama, packing
-from grpo_worker.batches import PromptBatch, RolloutBatch, attention_mask, position_ids
+from grpo_worker.model import llama, packing
+from grpo_worker.model.batches import PromptBatch, RolloutBatch, attention_mask, position_ids
+from grpo_worker.model.tiny import BUILTIN_TINY, ensure_tiny_policy
 from grpo_worker.objective import token_log_probs
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import ModelError
 from grpo_worker.system.randomness import generator
 from grpo_worker.tasks import Problem
-from grpo_worker.tiny import BUILTIN_TINY, ensure_tiny_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class Policy:
     Attributes:
         model: The model, in evaluation mode: no dropout, neither in sampling nor in learning.
         tokenizer: Its tokenizer.
-        packs: Whether the completions of a prompt may share one forward (`grpo_worker.packing`).
-        lean: Whether `grpo_worker.llama` computes what the model does.
+        packs: Whether the completions of a prompt may share one forward (`grpo_worker.model.packing`).
+        lean: Whether `grpo_worker.model.llama` computes what the model does.
     """
 
     model: nn.Module

@@ -18,10 +18,10 @@ import torch
 from torch import nn
 from transformers import LlamaForCausalLM
 
-from grpo_worker.llama.predictions import log_probs
-from grpo_worker.llama.states import States
+from grpo_worker.model.llama.predictions import log_probs
+from grpo_worker.model.llama.states import States
+from grpo_worker.model.packing import example, pack
 from grpo_worker.objective import token_log_probs
-from grpo_worker.packing import example, pack
 
 __all__ = ["States", "is_exact", "is_plain", "log_probs", "side_by_side"]
 

@@ -1,4 +1,4 @@
-"""Decoding with keys and values kept; shapes as in `grpo_worker.llama`."""
+"""Decoding with keys and values kept; shapes as in `grpo_worker.model.llama`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import LlamaForCausalLM
 
-from grpo_worker.batches import position_ids
-from grpo_worker.llama.layers import layer, layers, normalized, parameters_of
-from grpo_worker.llama.layout import NEVER, Layout, lay_out
+from grpo_worker.model.batches import position_ids
+from grpo_worker.model.llama.layers import layer, layers, normalized, parameters_of
+from grpo_worker.model.llama.layout import NEVER, Layout, lay_out
 
 
 class States:

@@ -1,4 +1,4 @@
-"""A decoder layer of Llama, forward and backward; shapes as in `grpo_worker.llama`.
+"""A decoder layer of Llama, forward and backward; shapes as in `grpo_worker.model.llama`.
 
 Source of the architecture: arXiv 2302.13971 §2.2, arXiv 2305.13245 (grouped queries).
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import LlamaForCausalLM
 
-from grpo_worker.llama.layout import Layout
+from grpo_worker.model.llama.layout import Layout
 
 KEPT_WEIGHTS = 2**24
 """Attention weights of a layer that are kept for its backward; more are computed again."""

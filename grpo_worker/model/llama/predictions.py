@@ -1,4 +1,4 @@
-"""Log-probs of the tokens of a packed batch, as one node of autograd's graph; shapes as in `grpo_worker.llama`."""
+"""Log-probs of the tokens of a packed batch, as one node of autograd's graph; shapes as in `grpo_worker.model.llama`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import LlamaForCausalLM
 
-from grpo_worker.batches import RolloutBatch
-from grpo_worker.llama.layers import layer, layer_backward, layers, norm_backward, normalized, parameters_of
-from grpo_worker.llama.layout import NEVER, Layout, lay_out
-from grpo_worker.packing import PackedRows
+from grpo_worker.model.batches import RolloutBatch
+from grpo_worker.model.llama.layers import layer, layer_backward, layers, norm_backward, normalized, parameters_of
+from grpo_worker.model.llama.layout import NEVER, Layout, lay_out
+from grpo_worker.model.packing import PackedRows
 
 VECTOR = 16
 """Torch's softmax on a CPU takes seven times as long on rows that do not fill a vector."""
@@ -67,7 +67,7 @@ def _predictions(batch: RolloutBatch, rows: PackedRows, model_ref: weakref.ref[L
 def log_probs(
     model: LlamaForCausalLM, batch: RolloutBatch, rows: PackedRows, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """As `grpo_worker.packing.packed_log_probs`."""
+    """As `grpo_worker.model.packing.packed_log_probs`."""
     asked = _predictions(batch, rows, weakref.ref(model))
     logp_M, entropy_M = _LogProbs.apply(asked, temperature, *parameters_of(model))  # type: ignore[no-untyped-call]
     return logp_M.view(batch.token_BT.shape), entropy_M.view(batch.token_BT.shape)
