@@ -42,7 +42,7 @@ class RunState:
     Attributes:
         history: For the run's detectors.
         cycle: `grpo_worker.cycle.Cycle.state` of the cycle in hand; None between two cycles.
-        pipeline: `grpo_worker.pipelines.Pipeline.state`.
+        pipeline: `grpo_worker.rollout.pipelines.Pipeline.state`.
     """
 
     history: History

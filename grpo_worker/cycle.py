@@ -15,7 +15,7 @@ from torch import Tensor
 from grpo_worker.diagnostics import LagHistogram
 from grpo_worker.learner import Learner, StepMetrics
 from grpo_worker.model.batches import RolloutBatch
-from grpo_worker.pipelines import Fetched
+from grpo_worker.rollout.pipelines import Fetched
 from grpo_worker.schema.records import SyncRecord
 
 

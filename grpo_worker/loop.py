@@ -31,11 +31,11 @@ from grpo_worker.checkpoint import History, RunState, latest_checkpoint, load_ch
 from grpo_worker.cycle import Cycle, Stopwatch
 from grpo_worker.learner import Learner
 from grpo_worker.model.policy import load_policy
-from grpo_worker.pipelines import Pipeline
-from grpo_worker.sampler import MakeSampler
-from grpo_worker.sampler.engines import load_sampler
-from grpo_worker.sampler.hf import generate
-from grpo_worker.sampler.pool import InlinePool, ProcessPool, SamplerPool
+from grpo_worker.rollout.pipelines import Pipeline
+from grpo_worker.rollout.sampler import MakeSampler
+from grpo_worker.rollout.sampler.engines import load_sampler
+from grpo_worker.rollout.sampler.hf import generate
+from grpo_worker.rollout.sampler.pool import InlinePool, ProcessPool, SamplerPool
 from grpo_worker.schema import collapse
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import Diverged

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from grpo_worker.model.batches import Completions, PromptBatch
 from grpo_worker.model.tiny import tiny_tokenizer
-from grpo_worker.sampler import no_pull
+from grpo_worker.rollout.sampler import no_pull
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.system.randomness import generator
 

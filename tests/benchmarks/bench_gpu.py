@@ -30,9 +30,9 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerF
 from grpo_worker import loop
 from grpo_worker.learner import Learner
 from grpo_worker.model.policy import load_policy
-from grpo_worker.pipelines import Pipeline
-from grpo_worker.sampler.engines import load_sampler
-from grpo_worker.sampler.pool import InlinePool
+from grpo_worker.rollout.pipelines import Pipeline
+from grpo_worker.rollout.sampler.engines import load_sampler
+from grpo_worker.rollout.sampler.pool import InlinePool
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.records import Record, SyncRecord
 from grpo_worker.system.devices import finish, learner_device, prepare

@@ -28,9 +28,9 @@ from grpo_worker.learner import Learner
 from grpo_worker.model import packing
 from grpo_worker.model.policy import load_policy
 from grpo_worker.model.tiny import ensure_tiny_policy
-from grpo_worker.pipelines import Pipeline
-from grpo_worker.sampler.engines import load_sampler
-from grpo_worker.sampler.pool import InlinePool
+from grpo_worker.rollout.pipelines import Pipeline
+from grpo_worker.rollout.sampler.engines import load_sampler
+from grpo_worker.rollout.sampler.pool import InlinePool
 from grpo_worker.schema.config import ModelConfig, WorkerConfig
 from grpo_worker.schema.records import Record, SyncRecord
 from grpo_worker.system.randomness import generator

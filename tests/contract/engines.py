@@ -13,8 +13,8 @@ from torch import Tensor
 
 from grpo_worker.model.batches import Completions, PromptBatch
 from grpo_worker.model.policy import Policy, load_policy
-from grpo_worker.sampler import Sampler
-from grpo_worker.sampler.engines import load_sampler
+from grpo_worker.rollout.sampler import Sampler
+from grpo_worker.rollout.sampler.engines import load_sampler
 from grpo_worker.schema.config import WorkerConfig
 from tests.conftest import tiny_run
 from tests.fakes import VersionSampler

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from grpo_worker.model.batches import PromptBatch
-from grpo_worker.sampler import Sampler
+from grpo_worker.rollout.sampler import Sampler
 from grpo_worker.schema.config import ModelConfig, WorkerConfig
 from tests.contract.engines import (
     LENGTH,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from grpo_worker.sampler.vllm import VllmSampler
+from grpo_worker.rollout.sampler.vllm import VllmSampler
 from grpo_worker.schema.errors import SamplerError
 from tests.conftest import tiny_run
 from tests.contract.engines import (
@@ -61,7 +61,7 @@ def test_a_weight_sync_leaves_nothing_open(policy_cache: Path) -> None:
 
 KILLED = """
 import os, signal, sys, pathlib, torch
-from grpo_worker.sampler import vllm_transfer
+from grpo_worker.rollout.sampler import vllm_transfer
 from tests.contract.test_vllm import *
 policy = learner_policy(ENGINE.config(), pathlib.Path(sys.argv[1]))
 sampler = VllmSampler(ENGINE.config(), pathlib.Path(sys.argv[1]))

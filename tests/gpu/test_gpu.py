@@ -22,8 +22,8 @@ from grpo_worker.model.batches import PromptBatch
 from grpo_worker.model.llama import layers
 from grpo_worker.model.policy import Policy, load_policy
 from grpo_worker.model.tiny import tiny_tokenizer
-from grpo_worker.sampler.hf import HfSampler
-from grpo_worker.sampler.pool import ProcessPool, Request
+from grpo_worker.rollout.sampler.hf import HfSampler
+from grpo_worker.rollout.sampler.pool import ProcessPool, Request
 from grpo_worker.schema.records import FinishRecord, Record, StartRecord
 from grpo_worker.sharded import sharded_learner
 from tests.conftest import tiny_run
@@ -210,7 +210,7 @@ def test_vllm_samples_on_a_gpu_of_its_own(policy_cache: Path, transfer: str) -> 
 
 WAITING = """
 import sys, pathlib, time
-from grpo_worker.sampler.vllm import VllmSampler
+from grpo_worker.rollout.sampler.vllm import VllmSampler
 from tests.contract.engines import on_gpu
 if __name__ == "__main__":
     sampler = VllmSampler(on_gpu(engine="vllm").config(), pathlib.Path(sys.argv[1]))

@@ -15,7 +15,7 @@ from grpo_worker.model.batches import PromptBatch
 from grpo_worker.model.llama import layers, predictions
 from grpo_worker.model.policy import FlatParameters, Policy
 from grpo_worker.model.tiny import tiny_tokenizer
-from grpo_worker.sampler.hf import HfSampler, generate
+from grpo_worker.rollout.sampler.hf import HfSampler, generate
 from tests.unit.test_packing import batch_of
 
 SCALED = {

@@ -20,10 +20,10 @@ from grpo_worker.loop import latest_checkpoint
 from grpo_worker.model.batches import RolloutBatch
 from grpo_worker.model.policy import load_policy
 from grpo_worker.objective import group_advantages
-from grpo_worker.pipelines import Pipeline
-from grpo_worker.sampler.engines import load_sampler
-from grpo_worker.sampler.hf import HfSampler
-from grpo_worker.sampler.pool import InlinePool
+from grpo_worker.rollout.pipelines import Pipeline
+from grpo_worker.rollout.sampler.engines import load_sampler
+from grpo_worker.rollout.sampler.hf import HfSampler
+from grpo_worker.rollout.sampler.pool import InlinePool
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import CheckpointError, Diverged
 from grpo_worker.schema.records import EvalRecord, FinishRecord, StartRecord, SyncRecord, from_json

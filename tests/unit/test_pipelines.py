@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from grpo_worker.learner import Learner, StepMetrics
 from grpo_worker.loop import latest_checkpoint
 from grpo_worker.model.batches import RolloutBatch
-from grpo_worker.pipelines import Pipeline
-from grpo_worker.sampler.pool import Sampled
+from grpo_worker.rollout.pipelines import Pipeline
+from grpo_worker.rollout.sampler.pool import Sampled
 from grpo_worker.schema.errors import LagError, SamplerError
 from grpo_worker.schema.records import FinishRecord, Record, StartRecord, from_json
 from tests import children, fakes
@@ -203,7 +203,7 @@ LEARNER = """
 import sys, time
 from pathlib import Path
 import torch
-from grpo_worker.sampler.pool import ProcessPool
+from grpo_worker.rollout.sampler.pool import ProcessPool
 from tests.conftest import tiny_run
 from tests.fakes import VersionSampler
 

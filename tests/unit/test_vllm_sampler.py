@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grpo_worker.sampler import vllm
+from grpo_worker.rollout.sampler import vllm
 from grpo_worker.schema.errors import SamplerError
 from tests.conftest import tiny_run
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from grpo_worker.model.batches import Completions, PromptBatch
-from grpo_worker.sampler import no_pull
-from grpo_worker.sampler.pool import ProcessPool, Request
+from grpo_worker.rollout.sampler import no_pull
+from grpo_worker.rollout.sampler.pool import ProcessPool, Request
 from tests.conftest import tiny_run
 from tests.fakes import VersionSampler
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from grpo_worker.model import llama
 from grpo_worker.model.batches import Completions, PromptBatch, attention_mask, position_ids
 from grpo_worker.model.policy import Policy
-from grpo_worker.sampler import no_pull
+from grpo_worker.rollout.sampler import no_pull
 
 
 class HfSampler:

@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from grpo_worker.model.batches import Completions, PromptBatch
 from grpo_worker.model.policy import end_ids, model_folder
-from grpo_worker.sampler import no_pull
+from grpo_worker.rollout.sampler import no_pull
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import SamplerError, WorkerError
 from grpo_worker.system.devices import sampler_device
@@ -55,7 +55,7 @@ class VllmSampler:
         with _engine_errors("start"):
             from vllm import LLM
 
-            from grpo_worker.sampler import vllm_transfer
+            from grpo_worker.rollout.sampler import vllm_transfer
 
             self._transfer = vllm_transfer
             self._llm = LLM(model=self._folder, **_settings(config, self._device, self._backend))
@@ -184,7 +184,7 @@ def _settings(config: WorkerConfig, device: torch.device, backend: str) -> dict[
         "dtype": config.model.dtype, "seed": 0, "max_model_len": -1, "skip_tokenizer_init": True,
         "logprobs_mode": "processed_logprobs", "enable_prefix_caching": True, "use_tqdm_on_load": False,
         "weight_transfer_config": {"backend": backend},
-        "worker_extension_cls": "grpo_worker.sampler.vllm_transfer.EndWithParent",
+        "worker_extension_cls": "grpo_worker.rollout.sampler.vllm_transfer.EndWithParent",
     }  # fmt: skip
     if device.type == "cuda":
         gpu = {"gpu_memory_utilization": config.sampler.gpu_memory_utilization, "device_ids": [device.index or 0]}

@@ -23,12 +23,12 @@ import torch
 from torch import Tensor
 
 from grpo_worker.model.batches import Completions, PromptBatch
-from grpo_worker.sampler import MakeSampler, Sampler
-from grpo_worker.sampler.process import serve
+from grpo_worker.rollout.sampler import MakeSampler, Sampler
+from grpo_worker.rollout.sampler.process import serve
+from grpo_worker.rollout.weight_sync import SharedWeights
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import SamplerError
 from grpo_worker.system.processes import further_processes
-from grpo_worker.weight_sync import SharedWeights
 
 CLOSE_S = 10.0
 

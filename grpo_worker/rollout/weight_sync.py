@@ -53,7 +53,7 @@ class SharedWeights:
         """Load what was published, if that is another version than the one at hand.
 
         Args:
-            load: Takes the weights and their version, see `grpo_worker.sampler.Sampler.load`.
+            load: Takes the weights and their version, see `grpo_worker.rollout.sampler.Sampler.load`.
             version: The one at hand.
 
         Returns:

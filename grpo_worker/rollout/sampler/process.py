@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from grpo_worker.model.batches import PromptBatch
-from grpo_worker.sampler import MakeSampler, no_pull
+from grpo_worker.rollout.sampler import MakeSampler, no_pull
+from grpo_worker.rollout.weight_sync import SharedWeights
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.system.devices import prepare, sampler_device
 from grpo_worker.system.processes import end_with_parent
-from grpo_worker.weight_sync import SharedWeights
 
 
 def serve(
