@@ -27,9 +27,6 @@ import torch
 import transformers
 
 from grpo_worker import __version__
-from grpo_worker.checkpoint import History, RunState, latest_checkpoint, load_checkpoint, save_checkpoint
-from grpo_worker.cycle import Cycle, Stopwatch
-from grpo_worker.learner import Learner
 from grpo_worker.model.policy import load_policy
 from grpo_worker.rollout.pipelines import Pipeline
 from grpo_worker.rollout.sampler import MakeSampler
@@ -43,6 +40,9 @@ from grpo_worker.schema.records import EvalRecord, FinishRecord, Record, StartRe
 from grpo_worker.system.devices import learner_device, prepare
 from grpo_worker.system.randomness import generator
 from grpo_worker.tasks import Task, load_task
+from grpo_worker.train.checkpoint import History, RunState, latest_checkpoint, load_checkpoint, save_checkpoint
+from grpo_worker.train.cycle import Cycle, Stopwatch
+from grpo_worker.train.learner import Learner
 
 __all__ = ["latest_checkpoint", "run"]
 
@@ -160,7 +160,7 @@ def _learner(config: WorkerConfig, cache_dir: Path) -> Iterator[Learner]:
     if config.learner_ranks == 1:
         yield Learner(load_policy(config, cache_dir, learner_device(config)), config)
         return
-    from grpo_worker.sharded import sharded_learner
+    from grpo_worker.train.sharded import sharded_learner
 
     with sharded_learner(config, cache_dir) as learner:
         yield learner

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from grpo_worker.model.batches import RolloutBatch
-from grpo_worker.objective import log_distribution, token_log_probs
+from grpo_worker.train.objective import log_distribution, token_log_probs
 
 _TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.3}
 
@@ -107,7 +107,7 @@ def _tries(batch: RolloutBatch, group_size: int) -> tuple[list[dict[tuple[int, i
 def packed_log_probs(
     model: nn.Module, batch: RolloutBatch, rows: PackedRows, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """As `grpo_worker.objective.token_log_probs`, for a batch and its packed rows."""
+    """As `grpo_worker.train.objective.token_log_probs`, for a batch and its packed rows."""
     prompts, length = rows.token_PL.shape
     logits_PNV = model(
         input_ids=rows.token_PL, attention_mask=rows.mask_P1LL, position_ids=rows.position_PL, use_cache=False,

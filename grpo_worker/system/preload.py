@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from grpo_worker.system.importing import import_large
 
-for name in ("grpo_worker.rollout.sampler.engines", "grpo_worker.rollout.sampler.hf", "grpo_worker.sharded"):
+for name in ("grpo_worker.rollout.sampler.engines", "grpo_worker.rollout.sampler.hf", "grpo_worker.train.sharded"):
     import_large(name)

@@ -28,7 +28,6 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
 from grpo_worker import loop
-from grpo_worker.learner import Learner
 from grpo_worker.model.policy import load_policy
 from grpo_worker.rollout.pipelines import Pipeline
 from grpo_worker.rollout.sampler.engines import load_sampler
@@ -37,6 +36,7 @@ from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.records import Record, SyncRecord
 from grpo_worker.system.devices import finish, learner_device, prepare
 from grpo_worker.tasks import load_task
+from grpo_worker.train.learner import Learner
 
 PROMPT_TOKENS, PROMPTS = 44, 64
 PROFILED_CYCLES = 5

@@ -24,7 +24,6 @@ from typing import Any
 import torch
 
 from grpo_worker import loop
-from grpo_worker.learner import Learner
 from grpo_worker.model import packing
 from grpo_worker.model.policy import load_policy
 from grpo_worker.model.tiny import ensure_tiny_policy
@@ -35,6 +34,7 @@ from grpo_worker.schema.config import ModelConfig, WorkerConfig
 from grpo_worker.schema.records import Record, SyncRecord
 from grpo_worker.system.randomness import generator
 from grpo_worker.tasks import load_task
+from grpo_worker.train.learner import Learner
 
 HERE = Path(__file__).parent
 TRL_PYTHON = Path(".venv-trl/bin/python")

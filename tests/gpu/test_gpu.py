@@ -25,7 +25,7 @@ from grpo_worker.model.tiny import tiny_tokenizer
 from grpo_worker.rollout.sampler.hf import HfSampler
 from grpo_worker.rollout.sampler.pool import ProcessPool, Request
 from grpo_worker.schema.records import FinishRecord, Record, StartRecord
-from grpo_worker.sharded import sharded_learner
+from grpo_worker.train.sharded import sharded_learner
 from tests.conftest import tiny_run
 from tests.contract.engines import VLLM_WARNS, initial_weights, log_probs, on_gpu, random_prompts, uniforms
 from tests.runs import records_of, stop_after, syncs_of

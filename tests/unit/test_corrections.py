@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from grpo_worker import corrections
-from grpo_worker.corrections import CORRECTIONS, clip_interval, gac_removed_share, learning_rate_factor, m2po_clip
 from grpo_worker.model.batches import RolloutBatch
-from grpo_worker.objective import Aggregation, Clip, Surrogate, aggregate, log_ratio
+from grpo_worker.train import corrections
+from grpo_worker.train.corrections import CORRECTIONS, clip_interval, gac_removed_share, learning_rate_factor, m2po_clip
+from grpo_worker.train.objective import Aggregation, Clip, Surrogate, aggregate, log_ratio
 from tests.conftest import tiny_run
 
 NAMES = sorted(CORRECTIONS)

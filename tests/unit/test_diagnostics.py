@@ -8,8 +8,8 @@ from statistics import fmean
 import pytest
 import torch
 
-from grpo_worker.diagnostics import cosine, effective_sample_size, policy_metrics
 from grpo_worker.model.batches import RolloutBatch
+from grpo_worker.train.diagnostics import cosine, effective_sample_size, policy_metrics
 
 
 def test_effective_sample_size() -> None:

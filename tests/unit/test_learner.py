@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from grpo_worker import corrections
-from grpo_worker.corrections import CORRECTIONS, GAC_COSINE
-from grpo_worker.learner import Learner, StepMetrics
 from grpo_worker.model.batches import RolloutBatch
 from grpo_worker.model.policy import load_policy
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import Diverged
+from grpo_worker.train import corrections
+from grpo_worker.train.corrections import CORRECTIONS, GAC_COSINE
+from grpo_worker.train.learner import Learner, StepMetrics
 from tests.conftest import tiny_run
 
 CPU = torch.device("cpu")

@@ -14,12 +14,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from grpo_worker import learner as learner_module
-from grpo_worker.learner import Learner
 from grpo_worker.loop import latest_checkpoint
 from grpo_worker.model.batches import RolloutBatch
 from grpo_worker.model.policy import load_policy
-from grpo_worker.objective import group_advantages
 from grpo_worker.rollout.pipelines import Pipeline
 from grpo_worker.rollout.sampler.engines import load_sampler
 from grpo_worker.rollout.sampler.hf import HfSampler
@@ -29,6 +26,9 @@ from grpo_worker.schema.errors import CheckpointError, Diverged
 from grpo_worker.schema.records import EvalRecord, FinishRecord, StartRecord, SyncRecord, from_json
 from grpo_worker.system.randomness import generator
 from grpo_worker.tasks import load_task
+from grpo_worker.train import learner as learner_module
+from grpo_worker.train.learner import Learner
+from grpo_worker.train.objective import group_advantages
 from tests.conftest import tiny_run
 from tests.runs import measured, of_type, records_of
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from grpo_worker.objective import (
+from grpo_worker.train.objective import (
     Aggregation,
     Clip,
     KlEstimator,

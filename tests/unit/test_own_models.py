@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
 
 from grpo_worker import loop as loop_module
-from grpo_worker.learner import Learner
 from grpo_worker.loop import run
 from grpo_worker.model.policy import FlatParameters, Policy, load_policy
 from grpo_worker.schema.config import TaskConfig, WorkerConfig
 from grpo_worker.schema.errors import ModelError
 from grpo_worker.schema.records import EvalRecord, FinishRecord, Record, SyncRecord
 from grpo_worker.tasks import load_task
+from grpo_worker.train.learner import Learner
 from tests.conftest import tiny_run
 
 CPU = torch.device("cpu")

@@ -14,13 +14,13 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from grpo_worker.learner import Learner, StepMetrics
 from grpo_worker.loop import latest_checkpoint
 from grpo_worker.model.batches import RolloutBatch
 from grpo_worker.rollout.pipelines import Pipeline
 from grpo_worker.rollout.sampler.pool import Sampled
 from grpo_worker.schema.errors import LagError, SamplerError
 from grpo_worker.schema.records import FinishRecord, Record, StartRecord, from_json
+from grpo_worker.train.learner import Learner, StepMetrics
 from tests import children, fakes
 from tests.conftest import tiny_run
 from tests.runs import measured, records_of, stop_after, syncs_of

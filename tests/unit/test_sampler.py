@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from grpo_worker.diagnostics import LagHistogram
 from grpo_worker.model.batches import Completions, PromptBatch
 from grpo_worker.model.policy import Policy, load_policy
 from grpo_worker.rollout.sampler.hf import HfSampler, generate, invert_cdf
 from grpo_worker.tasks import load_task
+from grpo_worker.train.diagnostics import LagHistogram
 from tests.conftest import tiny_run
 
 CPU = torch.device("cpu")

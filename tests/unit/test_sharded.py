@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from grpo_worker.learner import Forward, Learner
 from grpo_worker.model.batches import RolloutBatch
 from grpo_worker.schema.records import EvalRecord, FinishRecord, StartRecord
+from grpo_worker.train.learner import Forward, Learner
 from tests.conftest import tiny_run
 from tests.runs import measured, records_of, stop_after, syncs_of
 

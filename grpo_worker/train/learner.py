@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from grpo_worker.corrections import CORRECTIONS, clip_interval, gac_removed_share, learning_rate_factor
-from grpo_worker.diagnostics import cosine, policy_metrics
 from grpo_worker.model.batches import RolloutBatch
 from grpo_worker.model.policy import FlatParameters, Policy
-from grpo_worker.objective import Clip, Surrogate, aggregate, kl_penalty, log_ratio
-from grpo_worker.optimizers import make_optimizer, warmed_up
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import Diverged
+from grpo_worker.train.corrections import CORRECTIONS, clip_interval, gac_removed_share, learning_rate_factor
+from grpo_worker.train.diagnostics import cosine, policy_metrics
+from grpo_worker.train.objective import Clip, Surrogate, aggregate, kl_penalty, log_ratio
+from grpo_worker.train.optimizers import make_optimizer, warmed_up
 
 _PIECE = 2**20  # a CPU adds float32 numbers up in a row: over 1e8 of them a norm would be 2 % too small
 _GPU_PIECE = 2**30  # a GPU adds them up in a tree; its dot product takes no more than 2³¹
@@ -59,7 +59,7 @@ class Forward(NamedTuple):
 class Learner:
     """Holds the policy that is trained, its optimizer, and the previous step's gradient and update.
 
-    What a learner sharded over processes (`grpo_worker.sharded`) does otherwise goes through ``parameters_type``,
+    What a learner sharded over processes (`grpo_worker.train.sharded`) does otherwise goes through ``parameters_type``,
     `norm`, `dot`, `share`, `_pieces` and `_gathered`.
 
     Args:

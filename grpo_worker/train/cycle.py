@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grpo_worker.diagnostics import LagHistogram
-from grpo_worker.learner import Learner, StepMetrics
 from grpo_worker.model.batches import RolloutBatch
 from grpo_worker.rollout.pipelines import Fetched
 from grpo_worker.schema.records import SyncRecord
+from grpo_worker.train.diagnostics import LagHistogram
+from grpo_worker.train.learner import Learner, StepMetrics
 
 
 @dataclass(frozen=True, slots=True)

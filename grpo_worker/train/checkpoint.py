@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from grpo_worker import __version__
-from grpo_worker.learner import Learner
 from grpo_worker.schema.errors import CheckpointError
+from grpo_worker.train.learner import Learner
 
 FORMAT = 2
 
@@ -41,7 +41,7 @@ class RunState:
 
     Attributes:
         history: For the run's detectors.
-        cycle: `grpo_worker.cycle.Cycle.state` of the cycle in hand; None between two cycles.
+        cycle: `grpo_worker.train.cycle.Cycle.state` of the cycle in hand; None between two cycles.
         pipeline: `grpo_worker.rollout.pipelines.Pipeline.state`.
     """
 

@@ -20,13 +20,13 @@ from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from grpo_worker.learner import Forward, Learner
 from grpo_worker.model.batches import RolloutBatch
 from grpo_worker.model.policy import FlatParameters, Policy, load_policy, model_folder
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import Diverged
 from grpo_worker.system.devices import learner_device, prepare
 from grpo_worker.system.processes import end_with_parent, further_processes
+from grpo_worker.train.learner import Forward, Learner
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 

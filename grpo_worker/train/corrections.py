@@ -1,7 +1,7 @@
 """Corrections for staleness, each a pure function; `grpo_worker.schema.config.WorkerConfig.correction` names one.
 
 Three policies meet here: π_θ, being trained; π_old, the proximal policy, which is the learner when it first consumed
-the batch; μ, the behaviour policy that sampled it. Shapes as in `grpo_worker.objective`.
+the batch; μ, the behaviour policy that sampled it. Shapes as in `grpo_worker.train.objective`.
 
 A correction acts in one of three places: on the objective (`CORRECTIONS`) and its interval (`clip_interval`), on the
 gradient (`gac_removed_share`), or on the learning rate (`learning_rate_factor`).
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from grpo_worker.model.batches import RolloutBatch
-from grpo_worker.objective import Clip, Surrogate, clipped_surrogate, log_ratio
 from grpo_worker.schema.config import WorkerConfig
+from grpo_worker.train.objective import Clip, Surrogate, clipped_surrogate, log_ratio
 
 TIS_CAP = 2.0
 """C of truncated importance sampling; verl's ``rollout_is_threshold``."""

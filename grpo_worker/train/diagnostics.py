@@ -1,4 +1,4 @@
-"""Diagnostics of staleness as pure functions. Shapes as in `grpo_worker.objective`; N is all kept tokens or samples."""
+"""Diagnostics of staleness as pure functions. Shapes as in `grpo_worker.train.objective`; N is all kept tokens or samples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from grpo_worker.model.batches import RolloutBatch
-from grpo_worker.objective import kl_penalty, log_ratio
+from grpo_worker.train.objective import kl_penalty, log_ratio
 
 
 def cosine(norm: float, other_norm: float, dot: float) -> float | None:
