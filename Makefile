@@ -17,20 +17,20 @@ quickstart: install
 	$(BIN)/stalesweep fit-laws quickstart
 
 test: install-dev services
-	-$(PIP) -e '.[gym]' # compiles pycosat: without a C compiler the tests of tests/integration/test_gym_task.py fail
+	-$(PIP) -e '.[gym]' # compiles pycosat: without a C compiler the tests of tests/end_to_end/test_gym_task.py fail
 	$(PYTEST)
 
 # vLLM pins its own transformers, so it has environments of its own: its CPU build, which tests everything but CUDA ...
 test-vllm:
 	tests/contract/install-vllm-cpu
-	.venv-vllm/bin/python -m pytest -q -m vllm tests/contract/test_samplers.py tests/contract/test_vllm.py \
-		tests/integration/test_vllm_sweep.py
+	.venv-vllm/bin/python -m pytest -q -m vllm tests/worker/rollout/test_samplers.py tests/worker/rollout/test_vllm.py \
+		tests/end_to_end/test_vllm_sweep.py
 
 # ... and the real one, for a machine with a GPU or two (docs/gpu.md).
 gpu-test:
 	[ -x $(GPU_VENV)/bin/python ] || $(PYTHON) -m venv $(GPU_VENV)
 	$(GPU_VENV)/bin/python -m pip install --quiet -e '.[lora,postgres,vllm]' 'pytest>=8.4'
-	$(GPU_VENV)/bin/python -m pytest -m gpu tests/gpu tests/contract/test_samplers.py
+	$(GPU_VENV)/bin/python -m pytest -m gpu tests/gpu tests/worker/rollout/test_samplers.py
 
 # What CI runs first and you run before a commit: no services, under two minutes.
 check: install-dev
@@ -72,7 +72,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e '.[postgres,dev]'
 	touch $@ $(VENV)/.installed
 
-# Slurm, for tests/cluster, and a browser for tests/integration/test_report.py, where any Chromium will do. Postgres
+# Slurm, for tests/cluster, and a browser for tests/end_to_end/test_report.py, where any Chromium will do. Postgres
 # comes with the development packages.
 services:
 	slurm/install-debian

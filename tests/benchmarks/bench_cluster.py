@@ -31,8 +31,8 @@ from orchestrator.jobs.slurm.survey import survey
 from orchestrator.store.models import Attempt
 from orchestrator.store.store import Store
 from tests.cluster.devcluster import DevCluster
-from tests.integration.sweeps import Workspace, workspace
-from tests.stand_in import StandIn
+from tests.end_to_end.sweeps import Workspace, workspace
+from tests.support.stand_in import StandIn
 
 LARGE = """name: large
 grid:

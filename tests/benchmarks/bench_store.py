@@ -36,7 +36,7 @@ from orchestrator.store import schema
 from orchestrator.store.models import SyncMetric
 from orchestrator.store.store import AttemptOrigin, Claim, Store
 from tests.benchmarks.rows import sync_records
-from tests.servers import own_server
+from tests.support.servers import own_server
 
 TARGETS = {"sqlite": 20, "postgresql": 4}
 TARGET_P99_MS = 250

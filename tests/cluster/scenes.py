@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 from devcluster import DevCluster
 
-from tests.integration.sweeps import Workspace, assert_same, results, workspace
+from tests.end_to_end.sweeps import Workspace, assert_same, results, workspace
 
 GRID = """
 name: scenes
@@ -35,7 +35,7 @@ resources: {{cpus: 1, mem_gb: 1, {resources}}}
 MOST_RUNS = 8
 
 Results = dict[str, pd.DataFrame]
-"""Of `tests.integration.sweeps.results`."""
+"""Of `tests.end_to_end.sweeps.results`."""
 
 SceneMaker = Callable[..., "Scene"]
 """The fixture `make_scene`: a name, then as `scene` from its cluster on."""

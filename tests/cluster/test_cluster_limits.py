@@ -1,6 +1,6 @@
 """What a cluster refuses, or takes only in parts: bad partitions, small arrays, few jobs, little memory, many runs.
 
-Where many runs are launched, `tests.fake_worker` trains them: what is looked at is how they are submitted.
+Where many runs are launched, `tests.support.fake_worker` trains them: what is looked at is how they are submitted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 from devcluster import DevCluster
 from scenes import Results, SceneMaker
 
-from tests.integration.sweeps import Workspace, assert_same, results, workspace
+from tests.end_to_end.sweeps import Workspace, assert_same, results, workspace
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,7 @@ def trained_here(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 
 def many(folder: Path, cluster: DevCluster | None, runs: int, resources: str) -> Workspace:
-    """A sweep of runs that `tests.fake_worker` trains."""
+    """A sweep of runs that `tests.support.fake_worker` trains."""
     folder.mkdir()
     ws = workspace(folder, folder)
     ws.train_nothing()

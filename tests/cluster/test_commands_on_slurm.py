@@ -16,7 +16,7 @@ from scenes import Results, Scene, SceneMaker, wait_for
 
 from orchestrator.search.early_stops import EarlyStop, stop_early
 from orchestrator.store.schema import REVISIONS
-from tests.webhooks import SECRET, Receiver, receiver
+from tests.support.webhooks import SECRET, Receiver, receiver
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from devcluster import DevCluster
 from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import limits
 from orchestrator.jobs.slurm.arrays import parameters
-from tests.integration.sweeps import assert_same, results, workspace
+from tests.end_to_end.sweeps import assert_same, results, workspace
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from devcluster import ClusterMaker
 from scenes import HOLD, HOLD_DEAF, Results, SceneMaker, is_alive, wait_for
 
 from orchestrator.store.models import RESULT_STATES
-from tests.servers import own_server
+from tests.support.servers import own_server
 
 pytestmark = pytest.mark.slow
 

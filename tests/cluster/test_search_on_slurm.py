@@ -12,7 +12,7 @@ from scenes import wait_for
 
 from orchestrator.base.errors import StalesweepError
 from orchestrator.data import frames
-from tests.integration.sweeps import Workspace, workspace
+from tests.end_to_end.sweeps import Workspace, workspace
 
 pytestmark = pytest.mark.slow
 

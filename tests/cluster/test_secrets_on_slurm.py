@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from devcluster import DevCluster
 
-from tests.integration.secretive import GRID, files_show_nothing, keeping, processes_show_nothing
-from tests.passwords import shows_nothing
-from tests.servers import TOKEN, Server, own_server
+from tests.end_to_end.secretive import GRID, files_show_nothing, keeping, processes_show_nothing
+from tests.support.passwords import shows_nothing
+from tests.support.servers import TOKEN, Server, own_server
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.grid.sweep import Sweep, load_sweep
 from orchestrator.store import schema
 from orchestrator.store.store import Store
-from tests.jobs import Jobs
+from tests.support.jobs import Jobs
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -27,10 +27,10 @@ from grpo_worker.rollout.sampler.pool import ProcessPool, Request
 from grpo_worker.schema.records import FinishRecord, Record, StartRecord
 from grpo_worker.train.sharded import sharded_learner
 from tests.conftest import tiny_run
-from tests.contract.engines import VLLM_WARNS, initial_weights, log_probs, on_gpu, random_prompts, uniforms
-from tests.runs import records_of, stop_after, syncs_of
-from tests.unit.test_llama import llama_of, measured
-from tests.unit.test_weight_sync import TENSORS, SumSampler
+from tests.support.runs import records_of, stop_after, syncs_of
+from tests.worker.model.test_llama import llama_of, measured
+from tests.worker.rollout.engines import VLLM_WARNS, initial_weights, log_probs, on_gpu, random_prompts, uniforms
+from tests.worker.rollout.test_weight_sync import TENSORS, SumSampler
 
 pytestmark = pytest.mark.gpu
 two_gpus = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
@@ -211,7 +211,7 @@ def test_vllm_samples_on_a_gpu_of_its_own(policy_cache: Path, transfer: str) -> 
 WAITING = """
 import sys, pathlib, time
 from grpo_worker.rollout.sampler.vllm import VllmSampler
-from tests.contract.engines import on_gpu
+from tests.worker.rollout.engines import on_gpu
 if __name__ == "__main__":
     sampler = VllmSampler(on_gpu(engine="vllm").config(), pathlib.Path(sys.argv[1]))
     print("up", flush=True)

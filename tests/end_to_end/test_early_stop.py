@@ -1,0 +1,62 @@
+"""A run of the real tiny policy is stopped while it trains: its process goes on with the next one."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from orchestrator.base.errors import StalesweepError
+from orchestrator.data import frames
+from orchestrator.search.early_stops import EarlyStop, stop_early
+from orchestrator.store.store import RunProgress
+from tests.end_to_end.sweeps import Workspace
+
+pytestmark = pytest.mark.slow
+
+GRID = """
+name: two
+grid: {model: [tiny], k: [2], eta: [1e-3], seed: [0, 1]}
+fixed: {horizon: 64, prompts_per_batch: 4, group_size: 4, eval_every_steps: 8, checkpoint_every_steps: 8}
+"""
+WHY = EarlyStop("predicted_collapse", "p = 0.97 that it collapses")
+
+
+def begun(ws: Workspace) -> list[RunProgress]:
+    """The runs that have trained a few rollout cycles."""
+    try:
+        with ws.store() as store:
+            return [run for run in store.progress(store.sweep_id("two")) if (run.sync or 0) >= 4]
+    except StalesweepError:  # no database, or no sweep, yet
+        return []
+
+
+def test_a_run_that_trains_is_stopped_and_the_next_one_is_trained(ws: Workspace) -> None:
+    with ws.start("launch", ws.grid(GRID), "--executor", "local", "--max-parallel", "1") as launching:
+        deadline = time.monotonic() + 120
+        while not begun(ws):
+            assert time.monotonic() < deadline
+            assert launching.poll() is None
+            time.sleep(0.05)
+        with ws.store() as store:
+            assert stop_early(store, store.sweep_id("two"), {1: WHY, 2: WHY}) == [1]
+        _, said = launching.communicate(timeout=180)
+    assert launching.returncode == 0, said
+    assert "stopped: p = 0.97 that it collapses after" in said
+    with ws.store() as store:
+        runs, attempts = frames.runs(store).set_index("run"), frames.attempts(store)
+        evals = frames.evals(store)
+    assert runs.loc[1, "state"] == "stopped"
+    assert 8 <= runs.loc[1, "learner_steps"] < 64
+    assert runs.loc[1, "collapse_step_lo"] == evals[evals["run"] == 1]["learner_step"].max()
+    assert runs.loc[2, "state"] in ("stable", "degraded", "collapsed")
+    assert attempts["outcome"].tolist() == ["interrupted", runs.loc[2, "state"]]
+    assert attempts["host"].nunique() == 1
+
+    laws = json.loads(ws.run("fit-laws", "two", "--format", "json").stdout)
+    assert laws["left_out"] == [{"run": 1, "why": "stopped: p = 0.97 that it collapses"}]
+    [cell] = laws["models"]["tiny"]["cells"]
+    assert cell["n_runs"] == 1
+    said = "\n".join(laws["models"]["tiny"]["warnings"])
+    assert "1 run (k=2: 1) was stopped early, predicted to collapse" in said

@@ -1,0 +1,266 @@
+"""Who brings journals to the database: each record once, in order, whatever is damaged and whatever clocks say."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from orchestrator.base.errors import StoreUnavailable
+from orchestrator.base.processes import this_host
+from orchestrator.jobs import launch
+from orchestrator.rundir import journal
+from orchestrator.rundir.folder import RunFile, prepare
+from orchestrator.store.collect import collect, collect_run
+from orchestrator.store.store import Store
+from tests.support import children, fake_worker
+from tests.support.jobs import CUT_OFF, Jobs
+
+
+@pytest.fixture
+def jobs(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Jobs]:
+    """Journals of so many runs that nobody has brought to the database yet."""
+    monkeypatch.setenv("STALESWEEP_RUNS", "")  # put back afterwards
+
+    def make(runs: int = 1, horizon: int = 10) -> Jobs:
+        made = Jobs(url, tmp_path, runs, horizon, writes="journal")
+        directories = made.submit(*range(1, runs + 1))
+        children.run(lambda: made.train(*directories))
+        return made
+
+    return make
+
+
+MakeJobs = Callable[..., Jobs]
+
+
+def lines_of(jobs: Jobs, attempt: int = 1) -> tuple[Path, list[bytes]]:
+    path = journal.path_of(jobs.directory(1), attempt)
+    return path, path.read_bytes().splitlines(keepends=True)
+
+
+def spoil(line: bytes) -> bytes:
+    return line[:20] + bytes([line[20] ^ 1]) + line[21:]
+
+
+def test_what_was_brought_is_counted_and_brought_once(jobs: MakeJobs) -> None:
+    made = jobs(runs=2)
+    first, again = made.collect(), made.collect()
+    assert (first.records, first.runs, first.notes) == (2 * 12, 2, [])  # begin, start, 4 evals, 5 syncs, finish
+    assert (again.records, again.runs, again.notes) == (0, 0, [])
+    made.check(1)
+    made.check(2)
+
+
+def test_several_at_once_bring_each_record_once(jobs: MakeJobs, tmp_path: Path) -> None:
+    made = jobs(runs=12)
+
+    def bring() -> None:
+        found = collect(Store(made.url))
+        assert found.notes == []
+        (tmp_path / f"brought-{os.getpid()}").write_text(str(found.records))
+
+    for child in [children.start(bring) for _ in range(4)]:
+        assert children.end(child) == 0
+    assert sum(int(path.read_text()) for path in tmp_path.glob("brought-*")) == 12 * 12
+    for run_id in range(1, 13):
+        made.check(run_id)
+
+
+def test_who_comes_second_goes_on_where_the_first_one_stopped(jobs: MakeJobs) -> None:
+    made = jobs()
+    path, lines = lines_of(made)
+    with Store(made.url) as store:
+        seen_before = store.run_folder(1)
+        assert seen_before is not None
+        path.write_bytes(b"".join(lines[:5]))
+        assert made.collect().records == 5
+        path.write_bytes(b"".join(lines))
+        assert collect_run(store, seen_before, []) == len(lines) - 5
+    made.check(1)
+
+
+def test_a_damaged_line_is_named_and_the_rest_is_used(jobs: MakeJobs) -> None:
+    made = jobs()
+    path, lines = lines_of(made)
+    damaged = next(place for place, line in enumerate(lines) if b'"sync":2' in line)
+    path.write_bytes(b"".join([*lines[:damaged], spoil(lines[damaged]), *lines[damaged + 1 :]]))
+    found = made.collect()
+    assert found.notes == [f"{path}, line {damaged + 1}: damaged, left out"]
+    assert found.records == len(lines) - 1
+    stored, whole = made.rows(1), made.expected
+    assert (stored["run"], stored["evals"]) == (whole["run"], whole["evals"])
+    assert set(stored["syncs"]) < set(whole["syncs"])
+    assert len(stored["syncs"]) == 4
+
+
+def test_a_damaged_last_line_is_named_until_the_run_goes_on(jobs: MakeJobs) -> None:
+    made = jobs()
+    path, lines = lines_of(made)
+    path.write_bytes(b"".join([*lines[:-1], spoil(lines[-1])]))
+    for _ in range(2):
+        assert made.collect().notes == [f"{path}, line {len(lines)}: damaged, left out"]
+    with Store(made.url) as store:
+        assert store.progress(1)[0].state == "running"
+        launch.recover(store, 1)
+        assert store.progress(1)[0].state == "lost"
+
+
+def test_a_damaged_first_line_costs_nothing_but_whose_process_it_was(jobs: MakeJobs) -> None:
+    made = jobs()
+    path, lines = lines_of(made)
+    path.write_bytes(b"".join([spoil(lines[0]), *lines[1:]]))
+    assert made.collect().notes == [f"{path}, line 1: damaged, left out"]
+    made.check(1)
+    (attempt,) = made.attempts(1)
+    assert (attempt["executor"], attempt["host"], attempt["device"]) == ("unknown", this_host(), "cpu")
+
+
+@pytest.mark.parametrize("left", [b"", b"0", b"zeros", b"spoilt"])
+def test_a_journal_without_a_record_stands_in_nobodys_way(jobs: MakeJobs, left: bytes) -> None:
+    made = jobs()
+    path, lines = lines_of(made)
+    path.write_bytes({b"0": lines[0][:30], b"zeros": bytes(5000), b"spoilt": spoil(lines[0])}.get(left, left))
+    for checkpoint in made.directory(1).glob("checkpoint-*"):
+        checkpoint.unlink()
+    with Store(made.url) as store:
+        collect(store)
+        assert store.progress(1)[0].state == "queued"
+        ready = launch.prepare(store, 1, [1])
+    children.run(lambda: made.train(*ready.values()))
+    made.collect()
+    assert made.rows(1) == made.expected
+    assert [attempt["number"] for attempt in made.attempts(1)] == [2]
+
+
+def test_what_an_older_attempt_has_left_does_not_hold_up_the_run(jobs: MakeJobs) -> None:
+    """A record that the database refuses, for ever, in the journal of an attempt that is over."""
+    made = jobs()
+    path, lines = lines_of(made)
+    content = {"record": "eval", "elapsed_s": 0.1, "learner_step": 0, "val_reward": 0.5, "val_n": 0}
+    body = json.dumps(content).encode()
+    path.write_bytes(b"".join([*lines[:2], b"%08x %s\n" % (zlib.crc32(body), body)]))
+    notes = made.collect().notes
+    assert len(notes) == 1
+    assert "CHECK" in notes[0].upper()
+    for checkpoint in made.directory(1).glob("checkpoint-*"):
+        checkpoint.unlink()
+    with Store(made.url) as store:
+        launch.recover(store, 1)
+        assert store.progress(1)[0].state == "lost"
+        directories = launch.prepare(store, 1, [1])
+    children.run(lambda: made.train(*directories.values()))
+    made.collect()
+    assert made.rows(1) == made.expected
+
+
+def test_folders_that_cannot_be_used_are_named_and_the_other_runs_are_brought(jobs: MakeJobs) -> None:
+    made = jobs(runs=4)
+    (made.directory(1) / "run.json").write_text("{")
+    content = json.loads((made.directory(2) / "run.json").read_text())
+    (made.directory(2) / "run.json").unlink()
+    prepare(made.directory(2), RunFile(2, "another", content["config_digest"], content["config"], 0))
+    made.directory(3).rename(made.directory(3).with_suffix(".moved"))
+    made.directory(3).write_text("not a folder")
+    found = made.collect()
+    assert found.runs == 1
+    assert len(found.notes) == 3
+    assert "run.json is damaged" in found.notes[1] + found.notes[0]
+    assert any("belongs to a run of another database; left alone" in note for note in found.notes)
+    assert any("Not a directory" in note for note in found.notes)
+    with Store(made.url) as store:
+        launch.recover(store, 1)  # nor does it stop a launch
+    made.check(4)
+
+
+def test_a_database_that_goes_away_meanwhile_is_said_and_nothing_is_lost(
+    jobs: MakeJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = jobs(runs=3)
+    with monkeypatch.context() as outage, Store(made.url) as store:
+        ingest = store.ingest
+        asked: list[None] = []
+
+        def away_once(*arguments: Any, **options: Any) -> None:
+            asked.append(None)
+            if len(asked) == 2:
+                raise StoreUnavailable("the server cannot be reached")
+            ingest(*arguments, **options)
+
+        outage.setattr(store, "ingest", away_once)
+        found = collect(store)
+    assert found.runs == 1
+    assert found.notes == [
+        "the journals of 2 runs hold records that the database does not have yet: the server cannot be reached"
+    ]
+    assert made.collect().runs == 2
+    for run_id in (1, 2, 3):
+        made.check(run_id)
+
+
+# Clocks
+
+
+@pytest.mark.parametrize("writes", ["database", "journal"])
+@pytest.mark.parametrize("writer_s", [3600.0, -3600.0])
+def test_clocks_an_hour_apart_change_no_state(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: str, writer_s: float
+) -> None:
+    monkeypatch.setenv("STALESWEEP_RUNS", "")
+    made = Jobs(url, tmp_path, 1, 10, writes=writes)
+    right = time.time
+
+    def run(*arguments: Any, should_stop: Callable[[], bool], **options: Any) -> Any:
+        asked: list[None] = []
+
+        def stop() -> bool:
+            """Stands still after seven learner steps, alive and without a word."""
+            asked.append(None)
+            if len(asked) == 7:
+                (tmp_path / "waiting").touch()
+                while not (tmp_path / "go on").exists():
+                    time.sleep(0.01)
+            return should_stop()
+
+        return fake_worker.run(*arguments, should_stop=stop, **options)
+
+    made.worker = SimpleNamespace(run=run, latest_checkpoint=fake_worker.latest_checkpoint)
+    directories = made.submit(1)
+
+    def write() -> None:
+        time.time = lambda: right() + writer_s  # type: ignore[assignment]
+        made.train(*directories, pace=dataclasses.replace(CUT_OFF, patience_s=5.0))
+
+    def watch() -> None:
+        time.time = lambda: right() - writer_s  # type: ignore[assignment]
+        with Store(url) as store:
+            collect(store)
+            launch.recover(store, 1)
+            (run,) = store.progress(1)
+            assert run.state in ("running", "collapsed")
+            assert run.heartbeat_age_s is not None
+            assert run.started_age_s is not None
+            assert -0.01 <= run.heartbeat_age_s <= run.started_age_s < 60
+
+    started = right()
+    writer = children.start(write)
+    while not (tmp_path / "waiting").exists():
+        assert right() - started < 60
+        time.sleep(0.01)
+    children.run(watch)
+    (tmp_path / "go on").touch()
+    assert children.end(writer) == 0
+    children.run(watch)
+    made.check(1)
+    (attempt,) = made.attempts(1)
+    for name in ("started_at", "ready_at", "heartbeat_at", "ended_at"):
+        moment = attempt[name].timestamp()
+        assert started - 1 <= moment <= right() + 1, name
