@@ -1,12 +1,13 @@
 """docs/grid-file.md states every field with its default, as the code has it.
 
-``python -m tests.grid.test_grid_page`` rewrites its tables.
+``python -m tests.grid.test_grid_page`` rewrites its lists of fields.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,27 +20,34 @@ from orchestrator.grid.sweep import Resources, load_sweep
 PAGE = Path(__file__).parents[2] / "docs" / "grid-file.md"
 
 
-def field_table(fields: Mapping[str, FieldInfo]) -> list[str]:
-    """The rows of a reference table: field, default, allowed values, meaning."""
-    rows = ["| field | default | allowed | meaning |", "|---|---|---|---|"]
-    for name, info in fields.items():
-        default = "required" if info.is_required() else f"`{json.dumps(info.default)}`"
-        rows.append(f"| `{name}` | {default} | {allowed_values(info)} | {info.description} |")
-    return rows
+LISTS: dict[str, Mapping[str, FieldInfo]] = {
+    "worker": {name: info for name, info in WORKER_FIELDS.items() if name not in ("k", "eta", "seed")},
+    "models": MODEL_FIELDS,
+    "resources": Resources.model_fields,
+}
 
 
-TABLES: list[Mapping[str, FieldInfo]] = [
-    {name: info for name, info in WORKER_FIELDS.items() if name not in ("k", "eta", "seed")},
-    MODEL_FIELDS,
-    Resources.model_fields,
-]
+def field_list(name: str) -> str:
+    """One list of the page, between comments that mark its place: what each field means, its default, its values."""
+    entries = (entry(field, info) for field, info in LISTS[name].items())
+    return "\n".join([f"<!-- {name} fields, generated -->", *entries, f"<!-- end of {name} fields -->"])
 
 
-@pytest.mark.parametrize("fields", TABLES, ids=["worker", "models", "resources"])
-def test_the_page_states_every_field_with_its_default(fields: Mapping[str, FieldInfo]) -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    missing = [row for row in field_table(fields) if row not in page]
-    assert not missing, "put these rows into docs/grid-file.md:\n" + "\n".join(missing)
+def entry(field: str, info: FieldInfo) -> str:
+    """One item of a list, no wider than the page."""
+    default = "Required" if info.is_required() else f"Default `{json.dumps(info.default)}`"
+    allowed = allowed_values(info)
+    # A field whose values are given by a pattern says them in its description.
+    values = "" if allowed == info.description else f"; allowed: {allowed}"
+    meaning, settings = f"- `{field}`: {info.description}.", f"  {default}{values}."
+    return "\n".join(textwrap.fill(line, 98, subsequent_indent="  ") for line in (meaning, settings))
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_the_page_states_every_field_with_its_default(name: str) -> None:
+    found = re.search(place_of(name), PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert found
+    assert found[0] == field_list(name), "run: python -m tests.grid.test_grid_page"
 
 
 def test_every_grid_on_the_page_loads(tmp_path: Path) -> None:
@@ -52,12 +60,18 @@ def test_every_grid_on_the_page_loads(tmp_path: Path) -> None:
         assert load_sweep(path).runs
 
 
+def place_of(name: str) -> str:
+    """The pattern of a list's place on the page."""
+    return f"<!-- {name} fields, generated -->.*<!-- end of {name} fields -->"
+
+
 def rewrite() -> None:
-    """Put the tables as the code has them in the place of those on the page."""
-    tables = iter(TABLES)
+    """Put the lists as the code has them in the place of those on the page."""
     page = PAGE.read_text(encoding="utf-8")
-    pattern = r"\| field \| default \|.*?\n(?!\|)"
-    PAGE.write_text(re.sub(pattern, lambda _: "\n".join(field_table(next(tables))) + "\n", page, flags=re.DOTALL))
+    for name in LISTS:
+        text = field_list(name)
+        page = re.sub(place_of(name), lambda _, text=text: text, page, flags=re.DOTALL)  # type: ignore[misc]
+    PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
