@@ -40,3 +40,10 @@ def test_links_and_commands_of_a_page_exist(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
     known = {command[0] for command in commands()}
     assert set(re.findall(r"^ {0,4}stalesweep ([a-z-]+)", text, re.MULTILINE)) <= known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_of_the_checkout_that_a_page_names_exist(page: Path) -> None:
+    named = re.findall(r"(?:tests|sweeps|slurm|grpo_worker|orchestrator)/[\w/-]+\.(?:py|yaml|sh)\b", page.read_text())
+    missing = [path for path in named if not (ROOT / path).exists()]
+    assert not missing, f"{page.name} names {', '.join(missing)}"
