@@ -22,7 +22,7 @@ test: install-dev services
 
 # vLLM pins its own transformers, so it has environments of its own: its CPU build, which tests everything but CUDA ...
 test-vllm:
-	tests/contract/install-vllm-cpu
+	tests/worker/rollout/install-vllm-cpu
 	.venv-vllm/bin/python -m pytest -q -m vllm tests/worker/rollout/test_samplers.py tests/worker/rollout/test_vllm.py \
 		tests/end_to_end/test_vllm_sweep.py
 
@@ -38,7 +38,7 @@ check: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -q -m "not slow" tests/unit
+	$(PYTEST) -q -m "not slow and not services"
 
 bench: install-dev services
 	tests/benchmarks/trl/setup

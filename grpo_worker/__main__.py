@@ -12,10 +12,10 @@ import signal
 import sys
 from pathlib import Path
 
+from grpo_worker import import_large
 from grpo_worker.schema.config import load_config
 from grpo_worker.schema.errors import WorkerError
 from grpo_worker.schema.records import Record, to_json
-from grpo_worker.system.importing import import_large
 
 
 def main() -> int:

@@ -4,8 +4,8 @@ The completions ``abe`` and ``ace`` of a prompt make the row ``prompt | a b c``.
 ancestors and itself, at the position it has in its own sequence, so the log-probs are those of separate rows, for
 a fraction of the tokens. What predicts nothing (the last token of a completion, padding) is left out.
 
-Shapes as in `grpo_worker.model.batches`; further N nodes of the largest trie, of which node 0 is the prompt's last token,
-and L = S + N − 1 tokens of a row.
+Shapes as in `grpo_worker.model.batches`; further N nodes of the largest trie, of which node 0 is the prompt's last
+token, and L = S + N − 1 tokens of a row.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from grpo_worker.model.batches import RolloutBatch
-from grpo_worker.train.objective import log_distribution, token_log_probs
+from grpo_worker.model.log_probs import log_distribution, token_log_probs
 
 _TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.3}
 

@@ -14,12 +14,12 @@ from transformers.utils import logging as transformers_logging
 
 from grpo_worker.model import llama, packing
 from grpo_worker.model.batches import PromptBatch, RolloutBatch, attention_mask, position_ids
+from grpo_worker.model.log_probs import token_log_probs
 from grpo_worker.model.tiny import BUILTIN_TINY, ensure_tiny_policy
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import ModelError
 from grpo_worker.system.randomness import generator
 from grpo_worker.tasks import Problem
-from grpo_worker.train.objective import token_log_probs
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,13 +37,13 @@ from torch import Tensor
 
 from grpo_worker.model.batches import Completions, PromptBatch, RolloutBatch
 from grpo_worker.model.policy import Policy
+from grpo_worker.rollout.advantages import group_advantages
 from grpo_worker.rollout.sampler.pool import Request, Sampled, SamplerPool
 from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import LagError
 from grpo_worker.system.devices import finish
 from grpo_worker.system.randomness import generator
 from grpo_worker.tasks import Problem, Task
-from grpo_worker.train.objective import group_advantages
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Devices, further processes and random numbers of a run."""

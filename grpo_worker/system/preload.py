@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grpo_worker.system.importing import import_large
+from grpo_worker import import_large
 
 for name in ("grpo_worker.rollout.sampler.engines", "grpo_worker.rollout.sampler.hf", "grpo_worker.train.sharded"):
     import_large(name)

@@ -2,38 +2,10 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from grpo_worker.schema.config import TaskConfig
-from grpo_worker.schema.errors import TaskError
-from grpo_worker.tasks.verifiers import Verify
+from grpo_worker.tasks.task import Problem, Task, content_of
 
-_SPLIT_SEED = 2607
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A prompt and what the verifier compares a completion with."""
-
-    prompt: str
-    answer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """Problems and the rule that rewards a completion.
-
-    Attributes:
-        train: Problems for rollouts.
-        val: Problems for validation, no prompt twice; none of their prompts is in ``train``.
-        verify: ``(completion, answer)`` → reward, 0 to 1.
-    """
-
-    train: Sequence[Problem]
-    val: Sequence[Problem]
-    verify: Verify
+__all__ = ["Problem", "Task", "content_of", "load_task"]
 
 
 def load_task(config: TaskConfig) -> Task:
@@ -53,37 +25,3 @@ def load_task(config: TaskConfig) -> Task:
     from grpo_worker.tasks.files import gsm8k_task, jsonl_task
 
     return gsm8k_task(config) if config.name == "gsm8k" else jsonl_task(config)
-
-
-def content_of(prompt: str) -> str:
-    """What two prompts share when they ask the same: case and white space do not count."""
-    return " ".join(prompt.split()).casefold()
-
-
-def hold_out(
-    problems: Sequence[Problem], count: int, test: Sequence[Problem] | None = None
-) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-    """Split problems by content into training and validation, the same for every run and seed.
-
-    Args:
-        problems: What may be trained on. A prompt that stands there several times goes to one side as a whole.
-        count: Prompts to hold out.
-        test: Where they are drawn from, if it is apart; then none of it is trained on.
-
-    Returns:
-        Training and validation problems.
-
-    Raises:
-        TaskError: There are too few.
-    """
-    first = {content_of(problem.prompt): problem for problem in reversed(test or problems)}
-    contents = sorted(first)
-    random.Random(_SPLIT_SEED).shuffle(contents)
-    held_out = set(contents if test else contents[:count])
-    train = tuple(problem for problem in problems if content_of(problem.prompt) not in held_out)
-    if len(contents) < count or not train:
-        raise TaskError(
-            f"task.val_prompts = {count}, but there are {len(contents)} different prompts to hold out from"
-            f"{'' if train else ', and none is left for training'}"
-        )
-    return train, tuple(first[content] for content in contents[:count])

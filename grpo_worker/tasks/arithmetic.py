@@ -6,7 +6,7 @@ import random
 
 from grpo_worker.schema.config import TaskConfig
 from grpo_worker.schema.errors import TaskError
-from grpo_worker.tasks import Problem, Task
+from grpo_worker.tasks.task import Problem, Task
 from grpo_worker.tasks.verifiers import load_verifier
 
 ALPHABET = "0123456789+="

@@ -9,7 +9,7 @@ from typing import Any
 
 from grpo_worker.schema.config import TaskConfig
 from grpo_worker.schema.errors import TaskError
-from grpo_worker.tasks import Problem, Task, hold_out
+from grpo_worker.tasks.task import Problem, Task, hold_out
 from grpo_worker.tasks.verifiers import load_verifier
 
 _GSM8K = "openai/gsm8k"

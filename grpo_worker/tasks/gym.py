@@ -10,7 +10,7 @@ from typing import Any
 
 from grpo_worker.schema.config import TaskConfig
 from grpo_worker.schema.errors import TaskError
-from grpo_worker.tasks import Problem, Task, content_of
+from grpo_worker.tasks.task import Problem, Task, content_of
 from grpo_worker.tasks.verifiers import load_verifier
 
 _DEFAULTS = {"size": 10_000, "seed": 2607}

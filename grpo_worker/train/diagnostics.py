@@ -1,4 +1,7 @@
-"""Diagnostics of staleness as pure functions. Shapes as in `grpo_worker.train.objective`; N is all kept tokens or samples."""
+"""Diagnostics of staleness as pure functions.
+
+Shapes as in `grpo_worker.train.objective`; N is all kept tokens or samples.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def effective_sample_size(log_weight_N: Tensor) -> Tensor:
 def policy_metrics(
     batch: RolloutBatch, logp_BT: Tensor, entropy_BT: Tensor, low_BT: Tensor, high_BT: Tensor
 ) -> dict[str, Tensor]:
-    """What a learner step says of its policy; names as in `grpo_worker.schema.records.SyncRecord`, each a tensor of one value.
+    """Measure the policy at a learner step; names as in `grpo_worker.schema.records.SyncRecord`, each a 0-d tensor.
 
     Args:
         batch: What the step consumed.

@@ -16,60 +16,9 @@ from torch import Tensor
 Aggregation = Literal["sequence_mean", "token_mean"]
 KlEstimator = Literal["k1", "k2", "k3"]
 
-ADVANTAGE_DELTA = 1e-4
-"""δ of eq. (1): keeps the advantage of a group of equal rewards at zero."""
 
 MAX_LOG_RATIO = 20.0
 """Log-ratios are clamped to ± this before ``exp``: a policy that has drifted far would overflow to inf − inf."""
-
-
-def group_advantages(reward_PG: Tensor, *, divide_by_std: bool) -> Tensor:
-    """Normalise rewards within each group: A = (r − mean r) / (std r + δ), eq. (1).
-
-    Args:
-        reward_PG: Rewards, one row a prompt.
-        divide_by_std: Without it the advantage is only centred (as in Dr. GRPO, arXiv 2503.20783).
-
-    Returns:
-        Advantages [P, G], exactly 0 where a group's rewards are all equal: rounding of their mean must not become a
-        direction to learn. The standard deviation is the sample's (denominator G − 1).
-    """
-    differs_P1 = reward_PG.amax(dim=1, keepdim=True) != reward_PG.amin(dim=1, keepdim=True)
-    centred_PG = (reward_PG - reward_PG.mean(dim=1, keepdim=True)).where(differs_P1, 0.0)
-    if not divide_by_std:
-        return centred_PG
-    return centred_PG / (reward_PG.std(dim=1, keepdim=True) + ADVANTAGE_DELTA)
-
-
-def log_distribution(logits_XV: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Log-probability of every token, and entropy, at each position under the sampling temperature.
-
-    Args:
-        logits_XV: Logits, the vocabulary last.
-        temperature: Divides the logits, as in sampling.
-
-    Returns:
-        ``(logp_XV, entropy_X)`` in float32; the entropy carries no gradient.
-    """
-    logp_XV = torch.log_softmax(logits_XV.float() / temperature, dim=-1)
-    with torch.no_grad():
-        entropy_X = torch.special.entr(logp_XV.exp()).sum(-1)
-    return logp_XV, entropy_X
-
-
-def token_log_probs(logits_BTV: Tensor, token_BT: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Log-probability of each token and entropy of each position under the sampling temperature.
-
-    Args:
-        logits_BTV: Logits at the positions that predict ``token_BT``.
-        token_BT: Token ids.
-        temperature: Divides the logits, as in sampling.
-
-    Returns:
-        ``(logp_BT, entropy_BT)`` in float32; the entropy carries no gradient.
-    """
-    all_logp_BTV, entropy_BT = log_distribution(logits_BTV, temperature)
-    return all_logp_BTV.gather(-1, token_BT.unsqueeze(-1)).squeeze(-1), entropy_BT
 
 
 def log_ratio(logp_BT: Tensor, other_logp_BT: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ from typing import Any
 
 from sqlalchemy import make_url
 
+from grpo_worker import import_large
 from grpo_worker.schema.config import WorkerConfig
-from grpo_worker.system.importing import import_large
 from orchestrator.attempt.claim import Begun, begin
 from orchestrator.attempt.notifying import tell_end
 from orchestrator.attempt.recording import ORDINARY, Pace, Recording
@@ -51,7 +51,7 @@ class JobSpec:
         executor: ``local``, ``slurm`` or ``debug``.
         launched_from: The host that launched it.
         writes: ``database``, ``journal`` or ``auto``, see `writes_database`.
-        more: Where the launcher lists further runs while the job lives, see `orchestrator.attempt.share`; None = nowhere.
+        more: Where the launcher lists further runs while the job lives, see `orchestrator.attempt.share`.
     """
 
     directories: tuple[Path, ...]

@@ -36,7 +36,7 @@ class Checkout:
 @functools.cache
 def checkout() -> Checkout | None:
     """Read the package's own checkout, once a process, see `read_checkout`."""
-    return read_checkout(Path(__file__).parent)
+    return read_checkout(Path(__file__).parents[1])
 
 
 def read_checkout(package: Path) -> Checkout | None:

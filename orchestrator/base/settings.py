@@ -89,7 +89,7 @@ def shipped(name: str) -> Path:
     Returns:
         The copy inside an installed wheel, else the folder at the top of the checkout.
     """
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     inside = package / "_shipped" / name
     return inside if inside.is_dir() else package.parent / name
 

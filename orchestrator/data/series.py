@@ -1,7 +1,8 @@
 """A few columns of weight syncs and validations of runs that are over, read fast: a store may hold millions of them.
 
-`orchestrator.data.frames` reads everything with the types of the export, which takes many times as long. Here only a reward
-keeps NaN and missing apart, as ``double[pyarrow]``; every other metric is a plain float, NaN where it is missing too.
+`orchestrator.data.frames` reads everything with the types of the export, which takes many times as long. Here only a
+reward keeps NaN and missing apart, as ``double[pyarrow]``; every other metric is a plain float, NaN where it
+is missing too.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Which runs there are to train, and where; and how the jobs get on that train them.
 
-The jobs are local processes (`orchestrator.jobs.local`), tasks of Slurm arrays (`orchestrator.jobs.slurm`), or this process.
+The jobs are local processes (`orchestrator.jobs.local`), tasks of Slurm arrays (`orchestrator.jobs.slurm`), or this
+process.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A pool of local processes, through submitit.
 
-They share one list of runs and take them one by one (`orchestrator.attempt.job`), so that a sweep of small runs pays for
-importing torch once a process, not once a run.
+They share one list of runs and take them one by one (`orchestrator.attempt.job`), so that a sweep of small runs pays
+for importing torch once a process, not once a run.
 """
 
 from __future__ import annotations

@@ -6,14 +6,67 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from orchestrator.laws.forms import Cell, GroupComparison, HorizonLaw, JointLaw, LocalLaw, TwoConstraint
+from orchestrator.laws.estimates import Estimate
+from orchestrator.laws.forms import Bracket, Cell, GroupComparison, HorizonLaw, JointLaw, LocalLaw, TwoConstraint
+from orchestrator.laws.regimes import Regime
 from orchestrator.laws.settle import Next
 
-if TYPE_CHECKING:
-    from orchestrator.laws.detectors import Comparison
-    from orchestrator.laws.regimes import Regime
+
+@dataclass(frozen=True, slots=True)
+class DetectorFit:
+    """The numbers that one definition of collapse leads to.
+
+    Attributes:
+        detector: Its name.
+        n_decided: Finished runs whose metrics let it decide; the others stay as they are stored.
+        n_collapsed: Finished runs that collapsed.
+        n_degraded: Finished runs that degraded.
+        exponent: a of η_max ∝ k^−a.
+        c_local: C_local, under a = 1.
+        immune: Expected share of the stable runs that never would have collapsed; None where runs do not speak for any.
+        eta_exponent: b of T* ∝ η^−b·k^−q, by the joint law where some runs are immune, else with stable runs censored.
+        k_exponent: q.
+        c_horizon: C_horizon, under b = 1 and q = 0.
+        p_law: Test of b = 1 and q = 0.
+        brackets: Of η_max, per k.
+    """
+
+    detector: str
+    n_decided: int
+    n_collapsed: int
+    n_degraded: int
+    exponent: Estimate
+    c_local: Estimate
+    immune: float | None
+    eta_exponent: Estimate
+    k_exponent: Estimate
+    c_horizon: Estimate
+    p_law: float | None
+    brackets: tuple[Bracket, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One group of runs under every definition of collapse.
+
+    Attributes:
+        fits: One for each definition.
+        fragile: A sentence for each verdict that changes with the definition.
+        n_between: Finished runs that end between alive and dead, `orchestrator.laws.collapse.BETWEEN`; None without
+            validations.
+        notes: What else to know, one plain sentence each.
+    """
+
+    fits: tuple[DetectorFit, ...]
+    fragile: tuple[str, ...] = ()
+    n_between: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as plain Python."""
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

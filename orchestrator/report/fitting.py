@@ -18,11 +18,11 @@ from orchestrator.base.settings import code_version
 from orchestrator.data import frames, series
 from orchestrator.laws.cells import evidence, groups
 from orchestrator.laws.collapse import ends_between, never_alive, redetect
-from orchestrator.laws.detectors import STORED, Comparison, compare
+from orchestrator.laws.detectors import STORED, compare
 from orchestrator.laws.early import METRICS, first_steps
 from orchestrator.laws.fit import fit_evidence
 from orchestrator.laws.regimes import Regime, regime
-from orchestrator.laws.result import Laws, ModelLaws
+from orchestrator.laws.result import Comparison, Laws, ModelLaws
 from orchestrator.store.store import Store
 
 DETECTORS = (STORED, "half", "zero")

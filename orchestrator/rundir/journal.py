@@ -2,8 +2,9 @@
 
 A line holds one record: the CRC-32 of its body as eight hex digits, a space, and the body, a JSON object.
 ``record`` names its kind: ``begin`` (whose attempt, resumed from where), the worker's ``start``, ``eval``, ``sync`` and
-``finish`` (`grpo_worker.schema.records`), ``fail`` (an exception's last word), and ``beat`` (nothing but: alive). A journal
-that begins with ``cancel`` or ``stop`` is no attempt's: it ends those before it, see `orchestrator.runs.cancelling`.
+``finish`` (`grpo_worker.schema.records`), ``fail`` (an exception's last word), and ``beat`` (nothing but: alive). A
+journal that begins with ``cancel`` or ``stop`` is no attempt's: it ends those before it
+(`orchestrator.runs.cancelling`).
 ``elapsed_s`` is the time since the attempt began, by a clock that nobody sets: what an absent database is told
 later does not depend on the wall clock of any host. To read one: ``cut -c10- attempt-0001.journal | jq``.
 

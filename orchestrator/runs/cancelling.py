@@ -1,7 +1,7 @@
 """Runs are ended from outside by a word in the run directory, then the database, then Slurm.
 
-``cancel`` takes runs back; `orchestrator.search.early_stops` ends them for good. Either takes the number of a run's next
-attempt, as an attempt would: whoever still writes for an older one is refused, by the database, and by the run
+``cancel`` takes runs back; `orchestrator.search.early_stops` ends them for good. Either takes the number of a run's
+next attempt, as an attempt would: whoever still writes for an older one is refused, by the database, and by the run
 directory where jobs write journals only. Its job goes on with the next run of its share; a job of Slurm that has none
 left is cancelled too. Killed in between, who collects finishes it.
 """

@@ -2,7 +2,7 @@
 
     progress ─► learn ─► study ─► end the doomed and the decided ─► fill the free places ─► store
 
-The store is all that it remembers, see `orchestrator.search.search`; the study shows it, see `orchestrator.search.study`.
+The store is all that it remembers (`orchestrator.search.search`); the study shows it (`orchestrator.search.study`).
 """
 
 from __future__ import annotations

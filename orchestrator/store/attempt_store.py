@@ -1,6 +1,6 @@
 """What an attempt asks of the database, each call one transaction.
 
-What the transactions do stands in `orchestrator.store.attempts`, `orchestrator.store.ingest` and `orchestrator.store.refill`.
+The transactions themselves are in `orchestrator.store.attempts`, ``ingest`` and ``refill``.
 """
 
 from __future__ import annotations

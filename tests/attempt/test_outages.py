@@ -20,6 +20,8 @@ from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, Jobs
 from tests.support.servers import PASSWORD, Server, own_server
 
+pytestmark = pytest.mark.services
+
 MakeJobs = Callable[..., Jobs]
 _names = itertools.count()
 

@@ -28,6 +28,8 @@ from orchestrator.store.store import Claim, Store
 from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, QUICK, Jobs
 
+pytestmark = pytest.mark.services
+
 MakeJobs = Callable[..., Jobs]
 
 

@@ -21,6 +21,8 @@ from tests.support import children
 from tests.support.jobs import Jobs
 from tests.support.webhooks import SECRET, Receiver, receiver
 
+pytestmark = pytest.mark.services
+
 
 @pytest.fixture
 def hook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Receiver]:

@@ -2,8 +2,8 @@
 
     .venv/bin/python -m tests.benchmarks.bench_journal [--records 40000] [--rounds 3]
 
-Replay is `orchestrator.store.collect.collect`, from journal files to committed rows of SQLite and Postgres, beside a floor in
-the same turn: the same lines decoded and thrown away. Emitting is what `Recording.emit` takes from the thread
+Replay is `orchestrator.store.collect.collect`, from journal files to committed rows of SQLite and Postgres, beside a
+floor in the same turn: the same lines decoded and thrown away. Emitting is what `Recording.emit` takes from the thread
 that trains, one record every few milliseconds, with the database at hand and with a server that does not answer.
 """
 

@@ -15,7 +15,7 @@ import sys
 
 WAYS = {
     "plain import": "import grpo_worker.loop",
-    "as jobs import": "from grpo_worker.system.importing import import_large; import_large('grpo_worker.loop')",
+    "as jobs import": "from grpo_worker import import_large; import_large('grpo_worker.loop')",
     "torch alone": "import torch",
 }
 

@@ -2,8 +2,8 @@
 
     .venv/bin/python -m tests.benchmarks.bench_store [--writers 1 8 32 64] [--seconds 4] [--rounds 3]
 
-Ours: what `orchestrator.attempt.recording` does for each record, one by one: the journal's append with its fsync, then one
-transaction with all metrics of a weight sync; each process writes a run of its own. Optuna's: `trial.report` of one
+Ours: what `orchestrator.attempt.recording` does for each record, one by one: the journal's append with its fsync, then
+one transaction with all metrics of a weight sync; each process writes a run of its own. Optuna's: `trial.report` of one
 float, each process a trial of its own. Both write to SQLite files on the same disk and to one Postgres server, which
 waits for the disk at a commit that asks for it (fsync on). A write's time is from the call to its return; errors are
 counted, and every row that was acknowledged is looked for afterwards.

@@ -23,6 +23,8 @@ from orchestrator.grid.sweep import Sweep
 from orchestrator.store import schema
 from orchestrator.store.store import Store
 
+pytestmark = pytest.mark.services
+
 Grid = Callable[..., Sweep]
 
 COLUMNS = {

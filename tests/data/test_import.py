@@ -34,6 +34,8 @@ from orchestrator.store import schema
 from orchestrator.store.models import Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.store.store import Store
 
+pytestmark = pytest.mark.services
+
 MakeGrid = Callable[..., Grid]
 VALUES = (None, math.nan, math.inf, -math.inf, 5e-324, 1 / 3, 1.7976931348623157e308)
 TRL = Path(__file__).parents[1] / "data" / "trl"

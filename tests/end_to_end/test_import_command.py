@@ -99,5 +99,6 @@ def test_all_mistakes_and_nothing_written(bare: Workspace) -> None:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    code = "import sys, orchestrator.cli.app; print(sorted({'pyarrow', 'pandas', 'numpy', 'sqlalchemy'} & set(sys.modules)))"
+    heavy = {"pyarrow", "pandas", "numpy", "sqlalchemy"}
+    code = f"import sys, orchestrator.cli.app; print(sorted({heavy!r} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -99,7 +99,8 @@ def test_other_processes_are_handed_a_reference(
         listed = subprocess.run(["env"], capture_output=True, text=True, check=True).stdout
         shows_nothing(listed)
         # What a child makes of its environment, and of the reference, is the same database.
-        code = "from orchestrator.base.settings import database_url; from orchestrator.store.store import Store; import sys; "
+        code = "import sys; from orchestrator.base.settings import database_url; "
+        code += "from orchestrator.store.store import Store; "
         code += "from orchestrator.base.urls import resolve; "
         code += "print([Store(url).sweep_names() for url in (database_url(None), resolve(sys.argv[1]))])"
         child = [sys.executable, "-c", code, reference]

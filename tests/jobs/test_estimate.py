@@ -19,6 +19,8 @@ from orchestrator.store.models import Attempt
 from orchestrator.store.store import Store
 from tests.support.stand_in import StandIn
 
+pytestmark = pytest.mark.services
+
 GRID = """
 grid: {model: [tiny, big], k: [2], eta: [1e-3], seed: [0, 1]}
 fixed: {horizon: 3600}

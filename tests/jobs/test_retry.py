@@ -17,6 +17,8 @@ from orchestrator.store.store import Claim, Store
 from tests.support import children, fake_worker
 from tests.support.jobs import Jobs
 
+pytestmark = pytest.mark.services
+
 MakeJobs = Callable[[int], Jobs]
 
 

@@ -17,6 +17,8 @@ from orchestrator.jobs.status import status_of
 from orchestrator.store.store import Store
 from tests.support.stand_in import StandIn
 
+pytestmark = pytest.mark.services
+
 
 @pytest.mark.parametrize("says_it_to", ["journal", "database"])
 def test_a_run_that_ends_before_squeue_is_asked_has_its_true_end(

@@ -15,11 +15,11 @@ from grpo_worker.schema.collapse import Verdict, half, zero
 from grpo_worker.schema.config import CollapseConfig
 from orchestrator.laws.cells import evidence
 from orchestrator.laws.collapse import ends_between, never_alive, redetect
-from orchestrator.laws.detectors import Comparison, compare
+from orchestrator.laws.detectors import compare
 from orchestrator.laws.estimates import Estimate
 from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.forms import Bracket, JointLaw
-from orchestrator.laws.result import ModelLaws
+from orchestrator.laws.result import Comparison, ModelLaws
 
 EVERY = 8
 

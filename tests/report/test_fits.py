@@ -31,6 +31,8 @@ from orchestrator.store import fits, schema
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
 
+pytestmark = pytest.mark.services
+
 Grid = Callable[..., Sweep]
 RUNS = Path(__file__).parents[1] / "data" / "tiny-runs.csv"
 HORIZON = 40

@@ -25,6 +25,8 @@ from orchestrator.store.store import Store
 from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, QUICK, Jobs, killed_at
 
+pytestmark = pytest.mark.services
+
 REASON = "cancelled by me"
 WRITES = pytest.mark.parametrize("writes", ["database", "journal"])
 

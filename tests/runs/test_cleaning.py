@@ -22,6 +22,8 @@ from orchestrator.rundir import folder as rundirs
 from orchestrator.runs import cleaning, removal
 from orchestrator.store.store import Store
 
+pytestmark = pytest.mark.services
+
 Grid = Callable[..., Sweep]
 
 

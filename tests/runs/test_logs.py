@@ -17,6 +17,8 @@ from orchestrator.store.store import Store
 from tests.support import children, fake_worker
 from tests.support.jobs import Jobs
 
+pytestmark = pytest.mark.services
+
 
 @pytest.fixture
 def made(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:

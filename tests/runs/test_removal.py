@@ -37,6 +37,8 @@ from orchestrator.store.models import Attempt, Run, SyncMetric
 from orchestrator.store.store import Store
 from orchestrator.store.types import now
 
+pytestmark = pytest.mark.services
+
 Grid = Callable[..., GridSweep]
 
 

@@ -29,6 +29,8 @@ from orchestrator.rundir import folder as rundirs
 from orchestrator.runs.details import run_details
 from orchestrator.store.store import Store
 
+pytestmark = pytest.mark.services
+
 Grid = Callable[..., Sweep]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -31,6 +31,8 @@ from orchestrator.store.store import Claim, RunProgress, Store
 from tests.support import children, fake_worker
 from tests.support.jobs import QUICK, Jobs, killed_at
 
+pytestmark = pytest.mark.services
+
 FORESEEN = EarlyStop("predicted_collapse", "97 of 100 runs like this one collapse")
 WRITES = pytest.mark.parametrize("writes", ["database", "journal"])
 

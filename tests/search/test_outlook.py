@@ -13,6 +13,8 @@ from orchestrator.search.outlook import gaps, stored_outcomes
 from orchestrator.store.outcomes import Outcome
 from orchestrator.store.store import Store
 
+pytestmark = pytest.mark.services
+
 RUNS = Path(__file__).parents[1] / "data" / "tiny-runs.csv"
 
 

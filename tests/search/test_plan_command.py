@@ -16,6 +16,8 @@ from orchestrator.grid.sweep import Sweep
 from orchestrator.store.models import Base
 from orchestrator.store.store import Store
 
+pytestmark = pytest.mark.services
+
 GRID = "grid: {model: [tiny], k: [2, 8], eta: [5e-4, 1e-3, 2e-3], seed: [0, 1, 2, 3]}\nfixed: {horizon: 40}\n"
 SEARCH = GRID + "search: {learner_steps: 2000}\n"
 

@@ -17,6 +17,8 @@ from orchestrator.search.sampling import BoundarySampler, CollapsePruner, params
 from orchestrator.store.models import Run
 from orchestrator.store.store import Store
 
+pytestmark = pytest.mark.services
+
 
 @pytest.fixture
 def scene(url: str, store: Store, grid: Callable[..., Sweep]) -> Scene:

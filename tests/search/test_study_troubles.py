@@ -31,6 +31,8 @@ from tests.support.jobs import killed_at
 from tests.support.passwords import shows_nothing
 from tests.support.servers import PASSWORD, own_server
 
+pytestmark = pytest.mark.services
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -24,6 +24,8 @@ from orchestrator.store.store import Store
 from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, Jobs
 
+pytestmark = pytest.mark.services
+
 
 @pytest.fixture
 def jobs(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Jobs]:

@@ -18,6 +18,8 @@ from orchestrator.store.models import SyncMetric
 from orchestrator.store.prepared import upsert_all
 from orchestrator.store.store import Store
 
+pytestmark = pytest.mark.services
+
 MANY = 120
 SPECIAL = {"reward": math.nan, "reward_std": math.inf, "ratio_max": -math.inf, "val_reward": None, "lag_max": 2**40}
 

@@ -20,6 +20,8 @@ from orchestrator.store import schema
 from orchestrator.store.session import create_engine_for, describe, transaction
 from tests.support.servers import PASSWORD, Server, own_server
 
+pytestmark = pytest.mark.services
+
 CONNECTIONS = 6
 
 

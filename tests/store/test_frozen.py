@@ -20,6 +20,8 @@ from tests.end_to_end.sweeps import workspace
 from tests.store import frozen
 from tests.store.described import described
 
+pytestmark = pytest.mark.services
+
 Rows = dict[str, list[dict[str, str]]]
 
 

@@ -28,6 +28,8 @@ from orchestrator.store.sqlite_lock import begin_writing
 from orchestrator.store.store import Claim, Store
 from tests.support.servers import PASSWORD, Server, own_server
 
+pytestmark = pytest.mark.services
+
 SPECIAL = {
     "reward": math.nan,
     "reward_std": math.inf,

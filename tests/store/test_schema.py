@@ -24,6 +24,8 @@ from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
 from tests.store.described import described
 
+pytestmark = pytest.mark.services
+
 
 @pytest.mark.parametrize(
     ("model", "record", "key"), [(SyncMetric, SyncRecord, "sync"), (Evaluation, EvalRecord, "learner_step")]

@@ -11,6 +11,8 @@ from orchestrator.base.errors import SelectionError
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store.store import Store
 
+pytestmark = pytest.mark.services
+
 Grid = Callable[..., Sweep]
 
 

@@ -18,6 +18,8 @@ from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
 from tests.support.users import as_a_plain_user
 
+pytestmark = pytest.mark.services
+
 
 def write(engine: Engine, statement: str = "UPDATE noted SET n = n + 1 WHERE id = 1") -> None:
     with transaction(engine, write=True) as connection:

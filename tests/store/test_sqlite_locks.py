@@ -8,8 +8,12 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from orchestrator.store import schema
 from orchestrator.store.store import Store
+
+pytestmark = pytest.mark.services
 
 LEAVE_WAL = """
 import sqlite3, sys

@@ -24,6 +24,8 @@ from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
 
+pytestmark = pytest.mark.services
+
 Grid = Callable[..., Sweep]
 
 OTHER = dataclasses.replace(ORIGIN, pid=ORIGIN.pid + 1)

@@ -27,6 +27,8 @@ from tests.support import children
 from tests.support.jobs import killed_at
 from tests.support.stand_in import StandIn
 
+pytestmark = pytest.mark.services
+
 Grid = Callable[..., Sweep]
 
 

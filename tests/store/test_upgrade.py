@@ -23,6 +23,8 @@ from tests.store import frozen
 from tests.store.contacts import CONTACTS, contacts_at_once
 from tests.support.servers import Server, own_server
 
+pytestmark = pytest.mark.services
+
 
 @pytest.fixture(scope="module")
 def large_server() -> Iterator[Server]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grpo_worker.system.importing import import_large
+from grpo_worker import import_large
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ from torch import Tensor
 from grpo_worker.loop import latest_checkpoint
 from grpo_worker.model.batches import RolloutBatch
 from grpo_worker.model.policy import load_policy
+from grpo_worker.rollout.advantages import group_advantages
 from grpo_worker.rollout.pipelines import Pipeline
 from grpo_worker.rollout.sampler.engines import load_sampler
 from grpo_worker.rollout.sampler.hf import HfSampler
@@ -28,7 +29,6 @@ from grpo_worker.system.randomness import generator
 from grpo_worker.tasks import load_task
 from grpo_worker.train import learner as learner_module
 from grpo_worker.train.learner import Learner
-from grpo_worker.train.objective import group_advantages
 from tests.conftest import tiny_run
 from tests.support.runs import measured, of_type, records_of
 

@@ -20,8 +20,8 @@ from transformers import LlamaForCausalLM
 
 from grpo_worker.model.llama.predictions import log_probs
 from grpo_worker.model.llama.states import States
+from grpo_worker.model.log_probs import token_log_probs
 from grpo_worker.model.packing import example, pack
-from grpo_worker.train.objective import token_log_probs
 
 __all__ = ["States", "is_exact", "is_plain", "log_probs", "side_by_side"]
 

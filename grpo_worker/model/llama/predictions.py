@@ -1,4 +1,7 @@
-"""Log-probs of the tokens of a packed batch, as one node of autograd's graph; shapes as in `grpo_worker.model.llama`."""
+"""Log-probs of the tokens of a packed batch, as one node of autograd's graph.
+
+Shapes as in `grpo_worker.model.llama`.
+"""
 
 from __future__ import annotations
 

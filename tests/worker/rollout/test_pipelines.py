@@ -218,7 +218,7 @@ if __name__ == "__main__":
 def test_a_sampler_process_ends_with_a_killed_learner(policy_cache: Path, tmp_path: Path) -> None:
     script = tmp_path / "learner.py"
     script.write_text(LEARNER)
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     with children.program(
         sys.executable, script, policy_cache,
         stdout=subprocess.PIPE, cwd=root, env=os.environ | {"PYTHONPATH": str(root)},

@@ -1,4 +1,4 @@
-"""What the vLLM engine says where vLLM cannot be used; what it does where it can, tests/contract checks."""
+"""What the vLLM engine says where vLLM cannot be used; what it does where it can, test_samplers.py checks."""
 
 from __future__ import annotations
 

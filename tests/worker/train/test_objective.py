@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from grpo_worker.model.log_probs import token_log_probs
+from grpo_worker.rollout.advantages import group_advantages
 from grpo_worker.train.objective import (
     Aggregation,
     Clip,
     KlEstimator,
     aggregate,
     clipped_surrogate,
-    group_advantages,
     kl_penalty,
     log_ratio,
-    token_log_probs,
 )
 
 
