@@ -25,6 +25,12 @@ def commands() -> list[list[str]]:
     return found
 
 
+def anchors(page: Path) -> list[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_every_command_has_help_and_is_documented(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--help"])
@@ -36,8 +42,10 @@ def test_every_command_has_help_and_is_documented(command: list[str]) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_and_commands_of_a_page_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
-        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+        linked = page.parent / target if target else page
+        assert linked.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(linked), f"{page.name} links to {target}#{anchor}"
     known = {command[0] for command in commands()}
     assert set(re.findall(r"^ {0,4}stalesweep ([a-z-]+)", text, re.MULTILINE)) <= known
 
