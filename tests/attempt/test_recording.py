@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from stores import begin, sync_record
 
 from orchestrator.attempt.recording import Pace, Recording
 from orchestrator.base.errors import Fenced, StoreUnavailable
@@ -27,6 +26,7 @@ from orchestrator.store import schema, session, sqlite_files, sqlite_lock
 from orchestrator.store.store import Claim, Store
 from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, QUICK, Jobs
+from tests.support.stores import begin, sync_record
 
 pytestmark = pytest.mark.services
 

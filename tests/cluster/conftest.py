@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from devcluster import ClusterMaker, DevCluster
-from scenes import Results, Scene, SceneMaker, make_reference, scene
+
+from tests.cluster.devcluster import ClusterMaker, DevCluster
+from tests.cluster.scenes import Results, Scene, SceneMaker, make_reference, scene
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from devcluster import DevCluster
 
+from tests.cluster.devcluster import DevCluster
 from tests.end_to_end.sweeps import Workspace, assert_same, results, workspace
 
 GRID = """

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from devcluster import DevCluster
-from scenes import Results, SceneMaker
 
+from tests.cluster.devcluster import DevCluster
+from tests.cluster.scenes import Results, SceneMaker
 from tests.end_to_end.sweeps import Workspace, assert_same, results, workspace
 
 pytestmark = pytest.mark.slow

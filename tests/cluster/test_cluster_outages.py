@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from devcluster import SCRIPT, ClusterMaker
-from scenes import HOLD, Results, SceneMaker, kill, sbatch_that, wait_for
 
 from orchestrator.store.models import RESULT_STATES
+from tests.cluster.devcluster import SCRIPT, ClusterMaker
+from tests.cluster.scenes import HOLD, Results, SceneMaker, kill, sbatch_that, wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import IO
 
 import pytest
-from devcluster import ClusterMaker, DevCluster
-from scenes import Results, Scene, SceneMaker, wait_for
 
 from orchestrator.search.early_stops import EarlyStop, stop_early
 from orchestrator.store.schema import REVISIONS
+from tests.cluster.devcluster import ClusterMaker, DevCluster
+from tests.cluster.scenes import Results, Scene, SceneMaker, wait_for
 from tests.support.webhooks import SECRET, Receiver, receiver
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from devcluster import SCRIPT, DevCluster
+
+from tests.cluster.devcluster import SCRIPT, DevCluster
 
 MODES = pytest.mark.parametrize("options", [[], ["--no-accounting"]], ids=["accounting", "no-accounting"])
 

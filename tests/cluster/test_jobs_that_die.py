@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from devcluster import DevCluster
-from scenes import HOLD, HOLD_DEAF, Results, Scene, SceneMaker, is_alive, kill
 
 from orchestrator.store.models import RESULT_STATES
+from tests.cluster.devcluster import DevCluster
+from tests.cluster.scenes import HOLD, HOLD_DEAF, Results, Scene, SceneMaker, is_alive, kill
 
 pytestmark = pytest.mark.slow
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from devcluster import DevCluster
 
 from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import limits
 from orchestrator.jobs.slurm.arrays import parameters
+from tests.cluster.devcluster import DevCluster
 from tests.end_to_end.sweeps import assert_same, results, workspace
 
 pytestmark = pytest.mark.slow

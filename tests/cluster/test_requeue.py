@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from devcluster import ClusterMaker
-from scenes import HOLD, HOLD_DEAF, Results, SceneMaker, is_alive, wait_for
 
 from orchestrator.store.models import RESULT_STATES
+from tests.cluster.devcluster import ClusterMaker
+from tests.cluster.scenes import HOLD, HOLD_DEAF, Results, SceneMaker, is_alive, wait_for
 from tests.support.servers import own_server
 
 pytestmark = pytest.mark.slow

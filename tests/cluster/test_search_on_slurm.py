@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
-from devcluster import DevCluster
-from scenes import wait_for
 
 from orchestrator.base.errors import StalesweepError
 from orchestrator.data import frames
+from tests.cluster.devcluster import DevCluster
+from tests.cluster.scenes import wait_for
 from tests.end_to_end.sweeps import Workspace, workspace
 
 pytestmark = pytest.mark.slow

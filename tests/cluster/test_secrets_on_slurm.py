@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from devcluster import DevCluster
 
+from tests.cluster.devcluster import DevCluster
 from tests.end_to_end.secretive import GRID, files_show_nothing, keeping, processes_show_nothing
 from tests.support.passwords import shows_nothing
 from tests.support.servers import TOKEN, Server, own_server

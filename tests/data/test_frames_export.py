@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from stores import begin, eval_record, sync_record, write
 
 from grpo_worker.schema.records import FinishRecord, StartRecord
 from orchestrator.base.errors import SelectionError, UsageError
@@ -22,6 +21,7 @@ from orchestrator.data.export import export
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store import schema
 from orchestrator.store.store import Store
+from tests.support.stores import begin, eval_record, sync_record, write
 
 pytestmark = pytest.mark.services
 

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import func, select, update
-from stores import begin, eval_record, sync_record, write
 
 from grpo_worker.schema.config import CollapseConfig
 from grpo_worker.schema.records import FinishRecord, StartRecord
@@ -33,6 +32,7 @@ from orchestrator.laws.fit import fit_laws
 from orchestrator.store import schema
 from orchestrator.store.models import Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.store.store import Store
+from tests.support.stores import begin, eval_record, sync_record, write
 
 pytestmark = pytest.mark.services
 

@@ -13,13 +13,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bad_imports import BAD, BAD_JSON_LINES, GOOD, RUNS, SYNCS
 
 from orchestrator.base.errors import GridError
 from orchestrator.data.importing.mapping import Options
 from orchestrator.data.importing.read import Import, read_import
 from orchestrator.data.importing.values import SHOWN_MISTAKES
 from orchestrator.store.imports import ImportedRun
+from tests.data.bad_imports import BAD, BAD_JSON_LINES, GOOD, RUNS, SYNCS
 
 TRL = Path(__file__).parents[1] / "data" / "trl"
 CONSTANTS = {"model": "m", "k": "4", "eta": "1e-3", "seed": "0"}

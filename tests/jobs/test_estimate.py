@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from lives import launched, trained
 from sqlalchemy import update
 from typer.testing import CliRunner
 
@@ -17,6 +16,7 @@ from orchestrator.grid.sweep import Sweep, load_sweep
 from orchestrator.jobs.estimate import Pace, hours, stored_paces
 from orchestrator.store.models import Attempt
 from orchestrator.store.store import Store
+from tests.support.lives import launched, trained
 from tests.support.stand_in import StandIn
 
 pytestmark = pytest.mark.services

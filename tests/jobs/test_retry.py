@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from stores import begin
 from typer.testing import CliRunner, Result
 
 from orchestrator.cli.app import app
@@ -16,6 +15,7 @@ from orchestrator.store.endings import CANCELLED, Ending
 from orchestrator.store.store import Claim, Store
 from tests.support import children, fake_worker
 from tests.support.jobs import Jobs
+from tests.support.stores import begin
 
 pytestmark = pytest.mark.services
 

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lives import START, begun, ended, launched, recording_of
-from stores import eval_record, sync_record
 
 from orchestrator.grid.sweep import Sweep
 from orchestrator.jobs.slurm.survey import settle, survey
 from orchestrator.jobs.status import status_of
 from orchestrator.store.store import Store
+from tests.support.lives import START, begun, ended, launched, recording_of
 from tests.support.stand_in import StandIn
+from tests.support.stores import eval_record, sync_record
 
 pytestmark = pytest.mark.services
 

@@ -6,11 +6,11 @@ import json
 
 import pandas as pd
 import pytest
-from laws_data import frame, paper_shape, run, simulated, tiny_sweep
 
 from orchestrator.laws.advice import Advice, advise
 from orchestrator.laws.cells import cells, evidence
 from orchestrator.report.advising import as_json, as_text
+from tests.support.laws_data import frame, paper_shape, run, simulated, tiny_sweep
 
 
 def ask(runs: pd.DataFrame, k: int, horizon: int, risk: float = 0.05) -> Advice | str:

@@ -9,7 +9,6 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from laws_data import frame, run, tiny_sweep
 
 from grpo_worker.schema.collapse import Verdict, half, zero
 from grpo_worker.schema.config import CollapseConfig
@@ -20,6 +19,7 @@ from orchestrator.laws.estimates import Estimate
 from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.forms import Bracket, JointLaw
 from orchestrator.laws.result import Comparison, ModelLaws
+from tests.support.laws_data import frame, run, tiny_sweep
 
 EVERY = 8
 

@@ -13,8 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from laws_data import simulated, tiny_sweep
-from library_fits import END, FIT, all_susceptible, scaled_times, with_immune
 from lifelines import LogNormalAFTFitter, LogNormalFitter, MixtureCureFitter
 from scipy.stats import chi2
 from scipy.stats import f as f_distribution
@@ -30,6 +28,8 @@ from orchestrator.laws.likelihood import LATENCY
 from orchestrator.laws.logistic import PENALTY
 from orchestrator.laws.separation import holm, separation, variance
 from tests.benchmarks.simulated import GRIDS, World
+from tests.laws.library_fits import END, FIT, all_susceptible, scaled_times, with_immune
+from tests.support.laws_data import simulated, tiny_sweep
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from laws_data import tiny_sweep
-from library_fits import END
 from scipy.optimize import minimize
 from scipy.stats import chi2, norm
 from scipy.stats import t as t_distribution
@@ -19,6 +17,8 @@ from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.forms import LocalLaw
 from orchestrator.laws.logistic import PENALTY
 from tests.benchmarks.simulated import GRIDS, World
+from tests.laws.library_fits import END
+from tests.support.laws_data import tiny_sweep
 
 pytestmark = pytest.mark.slow  # statsmodels takes a second to import
 

@@ -9,7 +9,6 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from laws_data import frame, paper_shape, run, simulated, tiny_sweep
 from scipy.stats import chi2, norm
 from scipy.stats import f as f_distribution
 
@@ -19,6 +18,7 @@ from orchestrator.laws.likelihood import Outcomes, log_interval_probability, neg
 from orchestrator.laws.logistic import PENALTY
 from orchestrator.laws.profile import p_value, threshold
 from orchestrator.laws.result import ModelLaws
+from tests.support.laws_data import frame, paper_shape, run, simulated, tiny_sweep
 
 
 def fit(runs: pd.DataFrame) -> ModelLaws:

@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from laws_data import frame, run
 
 from orchestrator.laws.cells import evidence
 from orchestrator.laws.early import METRICS, SHARES, first_steps
 from orchestrator.laws.regimes import Regime, regime
 from orchestrator.laws.tracks import tracks
+from tests.support.laws_data import frame, run
 
 HORIZON = 320
 

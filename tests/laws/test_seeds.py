@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from laws_data import frame, run
 from scipy.stats import t as t_distribution
 
 from orchestrator.laws import survival
 from orchestrator.laws.fit import fit_laws
 from tests.benchmarks.simulated import GRIDS, World
+from tests.support.laws_data import frame, run
 
 BALLISTIC = {"b": 1.0, "q": 0.0}
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from laws_data import frame, run
 
 from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.result import ModelLaws
 from orchestrator.laws.settle import Gap, Next, Tried, merged
+from tests.support.laws_data import frame, run
 
 
 def fit(rows: list[dict[str, object]]) -> ModelLaws:

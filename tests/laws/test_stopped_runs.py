@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from laws_data import frame, run, simulated
 
 from grpo_worker.schema.collapse import last_alive
 from grpo_worker.schema.config import CollapseConfig
@@ -14,6 +13,7 @@ from orchestrator.laws.collapse import redetect
 from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.result import Laws, LeftOut, ModelLaws
 from orchestrator.report.verdicts import left_out_texts
+from tests.support.laws_data import frame, run, simulated
 
 STOPPED = {"state": "stopped", "collapse_detector": None, "failure": "97 of 100 such runs collapse"}
 C_HORIZON = 0.04

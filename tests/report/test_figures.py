@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from laws_data import frame, paper_shape, run, tiny_sweep
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
@@ -28,6 +27,7 @@ from orchestrator.report.figures.phase import phase_diagram
 from orchestrator.report.figures.rule import two_constraint
 from orchestrator.report.figures.steps import MOST, constant_by_k, steps_by_eta
 from orchestrator.report.selection import said
+from tests.support.laws_data import frame, paper_shape, run, tiny_sweep
 
 pytestmark = pytest.mark.slow
 

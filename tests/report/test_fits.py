@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from sqlalchemy import text
-from stores import begin, eval_record, sync_record, write
 from typer.testing import CliRunner, Result
 
 from grpo_worker.schema.records import FinishRecord
@@ -30,6 +29,7 @@ from orchestrator.search.early_stops import EarlyStop, stop_early
 from orchestrator.store import fits, schema
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
+from tests.support.stores import begin, eval_record, sync_record, write
 
 pytestmark = pytest.mark.services
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from laws_data import frame, run, tiny_sweep
 from typer.testing import CliRunner, Result
 
 from orchestrator.cli.app import app
@@ -21,6 +20,7 @@ from orchestrator.report.advising import ADVICE_COLUMNS, advice_table
 from orchestrator.report.numbers import short
 from orchestrator.report.page import page, write_page
 from orchestrator.store.store import Store
+from tests.support.laws_data import frame, run, tiny_sweep
 from tests.support.measured import write_syncs
 
 pytestmark = pytest.mark.slow

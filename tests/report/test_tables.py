@@ -9,7 +9,6 @@ import re
 from dataclasses import replace
 
 import pytest
-from laws_data import frame, paper_shape, run, simulated, tiny_sweep
 from rich.console import Console
 
 from orchestrator.base.errors import UsageError
@@ -18,6 +17,7 @@ from orchestrator.laws.forms import Prediction
 from orchestrator.report import predicted
 from orchestrator.report.numbers import scientific
 from orchestrator.report.tables import Format, render, terminal
+from tests.support.laws_data import frame, paper_shape, run, simulated, tiny_sweep
 
 FORMATS: tuple[Format, ...] = ("table", "markdown", "latex", "csv", "json")
 

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from lives import START, begun, launched, recording_of, select, trained
-from stores import sync_record
 from submitit.core.utils import DelayedSubmission
 
 from orchestrator.attempt.job import job_spec, run_share
@@ -21,6 +19,8 @@ from orchestrator.jobs.slurm.task import SHARES, write_shares
 from orchestrator.rundir import folder as rundirs
 from orchestrator.runs import cleaning, removal
 from orchestrator.store.store import Store
+from tests.support.lives import START, begun, launched, recording_of, select, trained
+from tests.support.stores import sync_record
 
 pytestmark = pytest.mark.services
 

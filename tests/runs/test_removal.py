@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lives import START, begun, launched, recording_of, select, trained
 from sqlalchemy import Engine, event, insert
 from sqlalchemy import select as query
-from stores import sync_record
 
 from orchestrator.attempt import job
 from orchestrator.attempt.claim import begin
@@ -36,6 +34,8 @@ from orchestrator.store.collect import collect
 from orchestrator.store.models import Attempt, Run, SyncMetric
 from orchestrator.store.store import Store
 from orchestrator.store.types import now
+from tests.support.lives import START, begun, launched, recording_of, select, trained
+from tests.support.stores import sync_record
 
 pytestmark = pytest.mark.services
 

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lives import START, begun, ended, launched, recording_of, trained
-from stores import eval_record, sync_record
 from typer.testing import CliRunner, Result
 
 from orchestrator.attempt.claim import begin
@@ -28,6 +26,8 @@ from orchestrator.report.run_page import run_page
 from orchestrator.rundir import folder as rundirs
 from orchestrator.runs.details import run_details
 from orchestrator.store.store import Store
+from tests.support.lives import START, begun, ended, launched, recording_of, trained
+from tests.support.stores import eval_record, sync_record
 
 pytestmark = pytest.mark.services
 

@@ -9,7 +9,6 @@ import optuna
 from optuna.storages._rdb.models import BaseModel
 from optuna.trial import FrozenTrial
 from sqlalchemy import text, update
-from stores import begin, eval_record, write
 
 from grpo_worker.schema.records import FinishRecord
 from orchestrator.grid.sweep import Run as GridRun
@@ -18,6 +17,7 @@ from orchestrator.search.study import Study
 from orchestrator.store.models import Run
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
+from tests.support.stores import begin, eval_record, write
 
 HORIZON = 40
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from stores import begin, eval_record, sync_record, write
 from typer.testing import CliRunner, Result
 
 from grpo_worker.schema.records import FinishRecord
@@ -30,6 +29,7 @@ from orchestrator.store.models import RUN_STATES
 from orchestrator.store.store import Claim, RunProgress, Store
 from tests.support import children, fake_worker
 from tests.support.jobs import QUICK, Jobs, killed_at
+from tests.support.stores import begin, eval_record, sync_record, write
 
 pytestmark = pytest.mark.services
 

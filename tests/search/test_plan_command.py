@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lives import launched, trained
 from sqlalchemy import select
 from typer.testing import CliRunner, Result
 
@@ -15,6 +14,7 @@ from orchestrator.cli.app import app
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store.models import Base
 from orchestrator.store.store import Store
+from tests.support.lives import launched, trained
 
 pytestmark = pytest.mark.services
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 
 import optuna
 import pytest
-from searches import HORIZON, Scene, lost_study, lost_tables, lost_trials, seen
 from sqlalchemy import update
-from stores import begin, eval_record, write
 
 from grpo_worker.schema.records import FinishRecord
 from orchestrator.grid.sweep import Sweep
 from orchestrator.search.sampling import BoundarySampler, CollapsePruner, params, space
 from orchestrator.store.models import Run
 from orchestrator.store.store import Store
+from tests.search.searches import HORIZON, Scene, lost_study, lost_tables, lost_trials, seen
+from tests.support.stores import begin, eval_record, write
 
 pytestmark = pytest.mark.services
 

@@ -19,13 +19,13 @@ from typing import Any
 
 import optuna
 import pytest
-from searches import HORIZON, Scene, alchemy, lost_study, lost_tables, seen, sql
 
 from orchestrator.data import frames
 from orchestrator.grid.sweep import Sweep
 from orchestrator.search import study_storage
 from orchestrator.store import schema
 from orchestrator.store.store import Store
+from tests.search.searches import HORIZON, Scene, alchemy, lost_study, lost_tables, seen, sql
 from tests.support import children
 from tests.support.jobs import killed_at
 from tests.support.passwords import shows_nothing

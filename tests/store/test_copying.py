@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from stores import begin, sync_record
 
 from orchestrator.attempt.recording import as_entry
 from orchestrator.base.errors import StoreError
@@ -17,6 +16,7 @@ from orchestrator.rundir.journal import Chunk
 from orchestrator.store.models import SyncMetric
 from orchestrator.store.prepared import upsert_all
 from orchestrator.store.store import Store
+from tests.support.stores import begin, sync_record
 
 pytestmark = pytest.mark.services
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, func, select
-from stores import ORIGIN, begin, sync_record
 
 from grpo_worker.schema.records import FinishRecord
 from orchestrator.attempt.recording import as_entry
@@ -27,6 +26,7 @@ from orchestrator.store.session import create_engine_for, driver_connection, tra
 from orchestrator.store.sqlite_lock import begin_writing
 from orchestrator.store.store import Claim, Store
 from tests.support.servers import PASSWORD, Server, own_server
+from tests.support.stores import ORIGIN, begin, sync_record
 
 pytestmark = pytest.mark.services
 

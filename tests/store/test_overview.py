@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from stores import begin, eval_record, sync_record, write
 
 from grpo_worker.schema.records import FinishRecord, StartRecord
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store import overview
 from orchestrator.store.store import Store
+from tests.support.stores import begin, eval_record, sync_record, write
 
 pytestmark = pytest.mark.services
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from lives import select
 
 from orchestrator.base.errors import SelectionError
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store.store import Store
+from tests.support.lives import select
 
 pytestmark = pytest.mark.services
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
-from stores import ORIGIN, begin, eval_record, next_claim, sync_record, write
 
 from grpo_worker.schema.records import FinishRecord, Outcome, StartRecord, SyncRecord
 from orchestrator.base.errors import Fenced, SelectionError, StoreError, SweepConflict, Unheard
@@ -23,6 +22,7 @@ from orchestrator.store.attempts import Claim
 from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
+from tests.support.stores import ORIGIN, begin, eval_record, next_claim, sync_record, write
 
 pytestmark = pytest.mark.services
 

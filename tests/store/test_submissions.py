@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lives import launched, trained
 from sqlalchemy import select, update
-from stores import ORIGIN, begin, next_claim, sync_record, write
 
 from orchestrator.base.errors import Fenced, StoreError
 from orchestrator.grid.sweep import Resources, Sweep
@@ -25,7 +23,9 @@ from orchestrator.store.store import Claim, Store
 from orchestrator.store.submissions import Place
 from tests.support import children
 from tests.support.jobs import killed_at
+from tests.support.lives import launched, trained
 from tests.support.stand_in import StandIn
+from tests.support.stores import ORIGIN, begin, next_claim, sync_record, write
 
 pytestmark = pytest.mark.services
 

@@ -6,11 +6,11 @@ import math
 
 import pandas as pd
 import pytest
-from laws_data import frame, run
 
 from grpo_worker.schema.collapse import half, stays_below, zero
 from grpo_worker.schema.config import CollapseConfig
 from orchestrator.laws.collapse import redetect
+from tests.support.laws_data import frame, run
 
 HALF = CollapseConfig(detector="half", fraction=0.5, min_evals=3)
 ZERO = CollapseConfig(detector="zero", min_evals=3)

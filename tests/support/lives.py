@@ -6,8 +6,6 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from stores import eval_record, sync_record
-
 from grpo_worker.schema.records import FinishRecord, Outcome, Record, StartRecord
 from orchestrator.attempt.claim import Begun, begin
 from orchestrator.attempt.recording import ORDINARY, Recording
@@ -15,6 +13,7 @@ from orchestrator.jobs.launch import place, prepare
 from orchestrator.rundir import folder as rundirs
 from orchestrator.store.selection import SelectedRun, select_runs
 from orchestrator.store.store import Store
+from tests.support.stores import eval_record, sync_record
 
 START = StartRecord(None, None, 21_536, "cpu", {"python": "3.11", "torch": "2.9"}, 1, 1.5)
 
