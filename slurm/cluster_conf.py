@@ -1,4 +1,4 @@
-"""What slurm/cluster writes before it starts a cluster: slurm.conf and the files that it refers to."""
+"""Write the configuration of a development cluster: slurm.conf and the files that it refers to."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PARTITIONS = {
     "signal": [f"{ORDINARY} GraceTime=20", URGENT],
     "silent": [ORDINARY, URGENT],
 }
-"""The partitions by kind of preemption. Jobs end sooner than the grace time when they heed the signal."""
+"""The partitions, by kind of preemption. A job that reacts to the signal ends before the grace time."""
 
 SLURMDBD_CONF = """\
 AuthType=auth/munge
@@ -42,11 +42,11 @@ StorageLoc=slurm_acct_db
 
 
 class ClusterError(Exception):
-    """What was asked cannot be done; the message says what to do."""
+    """A request cannot be fulfilled; the message says what to do."""
 
 
 def configure(folder: Path, name: str, options: argparse.Namespace) -> int:
-    """Write slurm.conf and what it refers to, for ports that are free now; return the controller's."""
+    """Write slurm.conf and the files that it refers to, with ports that are free; return the controller's port."""
     host, user = socket.gethostname().split(".")[0], getpass.getuser()
     nodes, gpus = options.nodes, options.gpus
     ports = free_ports(nodes + 2)
@@ -93,7 +93,7 @@ def write(folder: Path, name: str, text: str) -> None:
 
 
 def limit_lines(options: argparse.Namespace) -> list[str]:
-    """Return what of slurm.conf bounds jobs."""
+    """Return the lines of slurm.conf that limit jobs."""
     lines = [f"MaxArraySize={options.max_array_size}"] if options.max_array_size else []
     if options.max_submit:
         lines.append("AccountingStorageEnforce=limits")
@@ -106,7 +106,7 @@ def limit_lines(options: argparse.Namespace) -> list[str]:
 
 
 def preemption_lines(kind: str | None) -> list[str]:
-    """Return what of slurm.conf lets jobs give way to others."""
+    """Return the lines of slurm.conf that configure preemption."""
     if kind is None:
         return []
     lines = ["PreemptType=preempt/partition_prio", "PreemptMode=REQUEUE"]
@@ -119,7 +119,7 @@ def node_names(nodes: int) -> list[str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Find TCP ports that nobody uses, below the range from which outgoing connections take theirs."""
+    """Find free TCP ports, below the range of outgoing connections."""
     ports: list[int] = []
     taken = ports_of_clusters()
     for port in random.sample(range(20_000, 32_000), 12_000):
@@ -131,33 +131,33 @@ def free_ports(count: int) -> list[int]:
 
 
 def listening(port: int) -> bool:
-    """Tell whether somebody listens on a port of this machine."""
+    """Return whether a process listens on a port of this machine."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextlib.contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Keep the same user's other clusters from looking for ports meanwhile."""
+    """Hold a lock, so that the same user's other clusters do not choose ports meanwhile."""
     with (Path(tempfile.gettempdir()) / f"slurm-cluster-{os.getuid()}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def ports_of_clusters() -> set[int]:
-    """Return the ports of the user's clusters, also of daemons that were killed and may be started again."""
+    """Return the ports of the user's clusters, also of killed daemons, which may be started again."""
     ports: set[int] = set()
     for process in Path("/proc").glob("[0-9]*"):
         found = dict(variable.partition(b"=")[::2] for variable in variables(int(process.name)))
         if b"DEV_CLUSTER_DAEMON" in found:
-            with contextlib.suppress(OSError):  # a cluster that is down has no use for its ports
+            with contextlib.suppress(OSError):  # a cluster that is down does not need its ports
                 conf = Path(os.fsdecode(found[b"SLURM_CONF"])).read_text(encoding="utf-8")
                 ports.update(map(int, re.findall(r"Port=(\d+)", conf)))
     return ports
 
 
 def variables(pid: int) -> list[bytes]:
-    """Return a process's environment, [] where there is none or it is another user's."""
+    """Return a process's environment, or [] if it has none or belongs to another user."""
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
