@@ -55,3 +55,22 @@ def test_files_of_the_checkout_that_a_page_names_exist(page: Path) -> None:
     named = re.findall(r"(?:tests|sweeps|slurm|grpo_worker|orchestrator)/[\w/-]+\.(?:py|yaml|sh)\b", page.read_text())
     missing = [path for path in named if not (ROOT / path).exists()]
     assert not missing, f"{page.name} names {', '.join(missing)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_line_of_a_page_is_wider_than_100_columns(page: Path) -> None:
+    lines = enumerate(page.read_text(encoding="utf-8").splitlines(), 1)
+    wide = [
+        f"{number}: {line}"
+        for number, line in lines
+        if len(line) > 100 and not re.fullmatch(r"\s*<?https?://\S+", line)
+    ]
+    assert not wide, f"{page.name}: {len(wide)} lines are wider than 100 columns:\n" + "\n".join(wide)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_table_cell_holds_at_most_a_dozen_words(page: Path) -> None:
+    rows = re.findall(r"^\|(.+)\|$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    cells = [cell.strip() for row in rows for cell in re.split(r"(?<!\\)\|", row)]
+    long = [cell for cell in cells if len(re.findall(r"\S*\w\S*", cell)) > 12]
+    assert not long, f"{page.name}: cells of more than 12 words:\n" + "\n".join(long)
