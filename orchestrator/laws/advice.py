@@ -11,11 +11,11 @@ import pandas as pd
 from scipy.optimize import brentq
 
 from orchestrator.laws.estimates import Estimate, Side
-from orchestrator.laws.forms import Cell
+from orchestrator.laws.forms import MeasuredCell
 from orchestrator.laws.horizon import about_terms, held_for, identified_terms
 from orchestrator.laws.joint import ALL_LATE, joint_fit
 from orchestrator.laws.settle import Tried
-from orchestrator.laws.survival import Fit, fit
+from orchestrator.laws.survival import TimeFit, fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Advice:
     p_collapse: float
     risk: float
     eta_at_risk: float | None
-    nearest: Cell
+    nearest: MeasuredCell
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -56,7 +56,9 @@ class Advice:
         return asdict(self)
 
 
-def advise(rows: pd.DataFrame, cells: Sequence[Cell], k: float, horizon: int, risk: float = 0.05) -> Advice | str:
+def advise(
+    rows: pd.DataFrame, cells: Sequence[MeasuredCell], k: float, horizon: int, risk: float = 0.05
+) -> Advice | str:
     """Ask the laws for the largest safe η.
 
     Args:
@@ -81,8 +83,10 @@ def advise(rows: pd.DataFrame, cells: Sequence[Cell], k: float, horizon: int, ri
     return _advice(mixed, cells, k, horizon, risk, [])
 
 
-def _advice(found: Fit, cells: Sequence[Cell], k: float, horizon: int, risk: float, notes: list[str]) -> Advice:
-    immune = found.outcomes.immune
+def _advice(
+    found: TimeFit, cells: Sequence[MeasuredCell], k: float, horizon: int, risk: float, notes: list[str]
+) -> Advice:
+    immune = found.likelihood.immune
     local, late = found.boundary_at(k) if immune else Estimate(), found.eta_for(k, horizon)
     limits = {"local": local, "horizon": late}
     known = {name: limit.estimate for name, limit in limits.items() if limit.estimate is not None}
@@ -112,18 +116,18 @@ def _smaller(sides: Sequence[Side]) -> Side | None:
     return min(lows) if len(lows) == len(sides) else None, min(highs, default=None)
 
 
-def _paper(found: Fit, k: float, horizon: int) -> float | None:
+def _paper(found: TimeFit, k: float, horizon: int) -> float | None:
     law = found.ballistic
     if law is None:
         return None
     limits = [law.c_horizon_point / horizon]
-    local = found.inverse if found.outcomes.immune else None
+    local = found.inverse if found.likelihood.immune else None
     if local is not None and local.grows:
         limits.append(local.c_local_point / k)
     return min(limits)
 
 
-def _eta_at_risk(found: Fit, k: float, horizon: int, risk: float, limit: float) -> float | None:
+def _eta_at_risk(found: TimeFit, k: float, horizon: int, risk: float, limit: float) -> float | None:
     """Where the expected share crosses the risk, within a factor of 1,000 of the laws' limit."""
 
     def excess(log_eta: float) -> float:
@@ -135,12 +139,12 @@ def _eta_at_risk(found: Fit, k: float, horizon: int, risk: float, limit: float) 
     return math.exp(brentq(excess, low, high))
 
 
-def _nearest(cells: Sequence[Cell], k: float, eta: float) -> Cell:
+def _nearest(cells: Sequence[MeasuredCell], k: float, eta: float) -> MeasuredCell:
     measured = [cell for cell in cells if cell.n_runs]
     return min(measured, key=lambda cell: math.hypot(math.log(cell.k / k), math.log(cell.eta / eta)))
 
 
-def _reach(cells: Sequence[Cell], k: float, eta: float, horizon: int) -> list[str]:
+def _reach(cells: Sequence[MeasuredCell], k: float, eta: float, horizon: int) -> list[str]:
     """How far the advice lies outside what was measured."""
     measured = [cell for cell in cells if cell.n_runs]
     axes: dict[str, tuple[float, list[float]]] = {

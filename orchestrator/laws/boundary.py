@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.laws.estimates import Estimate
-from orchestrator.laws.forms import Bracket, Cell, LocalLaw
+from orchestrator.laws.forms import Bracket, LocalLaw, MeasuredCell
 from orchestrator.laws.identified import SLACK, Band
 from orchestrator.laws.regression import with_regression
 from orchestrator.laws.settle import Gap, Place, Tried
@@ -18,7 +18,7 @@ TOLERANCE = 1e-9
 """Brackets that touch, as on a geometric grid, still separate; this absorbs rounding in their logarithms."""
 
 
-def local_law(cells: Sequence[Cell], finished: pd.DataFrame, tried: Tried) -> tuple[LocalLaw, list[Gap]]:
+def local_law(cells: Sequence[MeasuredCell], finished: pd.DataFrame, tried: Tried) -> tuple[LocalLaw, list[Gap]]:
     """Fit η_max(k) = C·k^−a to the cells of one group.
 
     Args:
@@ -40,7 +40,7 @@ def local_law(cells: Sequence[Cell], finished: pd.DataFrame, tried: Tried) -> tu
     return with_regression(law, cells, finished), gaps + of_exponent + of_constant
 
 
-def _bracket(cells: Sequence[Cell], tried: Tried) -> tuple[Bracket, list[Gap]]:
+def _bracket(cells: Sequence[MeasuredCell], tried: Tried) -> tuple[Bracket, list[Gap]]:
     """Bracket η_max at one k; ``cells`` by rising η, each with a finished run.
 
     A cell with degraded runs is neither stable nor collapsing, so the bracket spans it.

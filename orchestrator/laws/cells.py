@@ -15,7 +15,7 @@ import pandas as pd
 
 from orchestrator.grid.sweep import group_name
 from orchestrator.laws.collapse import FINISHED, STOPPED
-from orchestrator.laws.forms import Cell, CollapseStep
+from orchestrator.laws.forms import CollapseStep, MeasuredCell
 from orchestrator.laws.result import LeftOut
 
 Record = dict[Any, Any]
@@ -71,20 +71,20 @@ def left_out(rows: pd.DataFrame) -> tuple[LeftOut, ...]:
     return tuple(LeftOut(int(run), str(why)) for run, why in zip(excluded["run"], excluded["why"], strict=True))
 
 
-def cells(rows: pd.DataFrame) -> tuple[Cell, ...]:
+def cells(rows: pd.DataFrame) -> tuple[MeasuredCell, ...]:
     """The cells of one group, by rising k, then η."""
     # plain records: a data frame per cell would take milliseconds each
     records = rows.sort_values(["k", "eta"], kind="stable").to_dict("records")
     return tuple(_cell(list(members)) for _, members in groupby(records, key=itemgetter("k", "eta")))
 
 
-def _cell(members: Sequence[Record]) -> Cell:
+def _cell(members: Sequence[Record]) -> MeasuredCell:
     k, eta = int(members[0]["k"]), float(members[0]["eta"])
     finished = [run for run in members if not run["why"]]
     collapsed = [run for run in finished if run["collapsed"]]
     step = _median_step(collapsed)
     syncs = [math.ceil(run["hi"] / k) if pd.isna(run["collapse_sync"]) else run["collapse_sync"] for run in collapsed]
-    return Cell(
+    return MeasuredCell(
         k=k,
         eta=eta,
         axes=json.loads(members[0]["group"]),

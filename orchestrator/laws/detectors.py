@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from orchestrator.laws.estimates import Estimate, contains
-from orchestrator.laws.forms import Bracket, Cell
+from orchestrator.laws.forms import Bracket, MeasuredCell
 from orchestrator.laws.result import Comparison, DetectorFit, ModelLaws
 
 STORED = "stored"
@@ -67,7 +67,7 @@ def _on_undecided(decided: int, finished: int) -> list[str]:
             "stored with under every definition of collapse."]  # fmt: skip
 
 
-def _fragile(fits: Sequence[DetectorFit], cells: Sequence[Cell]) -> list[str]:
+def _fragile(fits: Sequence[DetectorFit], cells: Sequence[MeasuredCell]) -> list[str]:
     sentences = []
     p_values = {fit.detector: fit.p_law for fit in fits if fit.p_law is not None}
     if len({p < 0.05 for p in p_values.values()}) > 1:

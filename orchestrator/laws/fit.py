@@ -9,7 +9,7 @@ import pandas as pd
 from orchestrator.laws.axes import compare_groups
 from orchestrator.laws.boundary import bracket_ends, local_law
 from orchestrator.laws.cells import cells, evidence, groups, left_out
-from orchestrator.laws.forms import Cell, GroupComparison, HorizonLaw, JointLaw, LocalLaw, TwoConstraint
+from orchestrator.laws.forms import GroupComparison, HorizonLaw, JointLaw, LocalLaw, MeasuredCell, TwoConstraint
 from orchestrator.laws.horizon import about_terms, horizon_law, identified_terms
 from orchestrator.laws.joint import joint_law
 from orchestrator.laws.result import Laws, ModelLaws
@@ -113,7 +113,7 @@ def _about_seeds(
     return [Gap(text, boundary)]
 
 
-def _about_runs(members: pd.DataFrame, of_group: Sequence[Cell], tried: Tried) -> list[Gap]:
+def _about_runs(members: pd.DataFrame, of_group: Sequence[MeasuredCell], tried: Tried) -> list[Gap]:
     """What to know about the runs before believing any fit of them."""
     finished = members[members["why"] == ""]
     gaps = []

@@ -27,7 +27,7 @@ class CollapseStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class MeasuredCell:
     """The runs of one (k, η).
 
     Attributes:

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.laws.estimates import Estimate
-from orchestrator.laws.forms import Alternative, Cell, HorizonFit, HorizonLaw
+from orchestrator.laws.forms import Alternative, HorizonFit, HorizonLaw, MeasuredCell
 from orchestrator.laws.identified import Band
 from orchestrator.laws.settle import Gap, Tried
-from orchestrator.laws.survival import Fit, fit
+from orchestrator.laws.survival import TimeFit, fit
 
 MIN_COLLAPSED = {1: 3, 2: 4, 3: 5}
 """Collapsed runs needed for so many coefficients: one more than parameters, σ included."""
@@ -33,9 +33,9 @@ READINGS: Mapping[str, Mapping[str, float]] = {
 
 
 def horizon_law(
-    rows: pd.DataFrame, cells: Sequence[Cell], terms: Sequence[str], tried: Tried, *, brief: bool = False
+    rows: pd.DataFrame, cells: Sequence[MeasuredCell], terms: Sequence[str], tried: Tried, *, brief: bool = False
 ) -> tuple[HorizonLaw, list[Gap]]:
-    """Fit the horizon law to one group.
+    """TimeFit the horizon law to one group.
 
     Args:
         rows: Evidence that bounds T*: ``k``, ``eta``, ``lo``, ``hi``, ``collapsed``.
@@ -114,7 +114,7 @@ def held_for(terms: Sequence[str]) -> dict[str, float]:
     return {} if "k" in terms else {"q": 0.0}
 
 
-def describe(free: Fit, terms: Sequence[str], *, brief: bool = False) -> HorizonFit:
+def describe(free: TimeFit, terms: Sequence[str], *, brief: bool = False) -> HorizonFit:
     """The horizon law's numbers from a fit in which nothing is held but what the data do not identify."""
     law = free.ballistic if terms else free
     constant = law.c_horizon if law else Estimate()
@@ -133,7 +133,7 @@ def describe(free: Fit, terms: Sequence[str], *, brief: bool = False) -> Horizon
     )
 
 
-def _alternatives(free: Fit, terms: Sequence[str]) -> tuple[Alternative, ...]:
+def _alternatives(free: TimeFit, terms: Sequence[str]) -> tuple[Alternative, ...]:
     readings = {name: held for name, held in READINGS.items() if held or "k" in terms}
     fits = {name: free.under(**held) if held else free for name, held in readings.items()}
     aic = {name: found.aic for name, found in fits.items() if found}

@@ -14,10 +14,8 @@ from orchestrator.laws.boundary import bracket_ends
 from orchestrator.laws.estimates import Estimate
 from orchestrator.laws.forms import Bracket, HorizonFit, JointLaw
 from orchestrator.laws.horizon import describe, held_for
-from orchestrator.laws.likelihood import LATENCY
-from orchestrator.laws.regression import width
 from orchestrator.laws.settle import Gap, Tried
-from orchestrator.laws.survival import Fit, fit
+from orchestrator.laws.survival import TimeFit, fit
 
 LEAST_SURVIVORS = 2
 """Fewest runs that did not collapse for a share of immune runs to be estimated."""
@@ -31,8 +29,8 @@ ALL_LATE = (
 
 def joint_law(
     rows: pd.DataFrame, terms: Sequence[str], tried: Tried, brackets: Sequence[Bracket], *, brief: bool = False
-) -> tuple[JointLaw, Fit | None, list[Gap]]:
-    """Fit the mixture of susceptible and immune runs to one group.
+) -> tuple[JointLaw, TimeFit | None, list[Gap]]:
+    """TimeFit the mixture of susceptible and immune runs to one group.
 
     Args:
         rows: Evidence that bounds T*.
@@ -64,9 +62,9 @@ def joint_law(
     local = free.inverse
     found = replace(
         found,
-        exponent=free.estimate("a"),
+        exponent=free.exponent(),
         constant=local.c_local if local and local.grows else Estimate(),
-        width=width(float(free.maximum.parameters[LATENCY + 1])),
+        width=free.width,
         p_exponent_is_1=free.p_of(local),
     )
     if found.exponent.ci95 and None not in found.exponent.ci95:
@@ -78,7 +76,7 @@ def joint_law(
     return found, free, [Gap(text, tried.again(bracket_ends(brackets)))]
 
 
-def _points(free: Fit) -> HorizonFit:
+def _points(free: TimeFit) -> HorizonFit:
     """The horizon law's numbers without their intervals."""
     law = free.ballistic
     return HorizonFit(
@@ -91,7 +89,7 @@ def _points(free: Fit) -> HorizonFit:
     )
 
 
-def joint_fit(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[Fit | None, str]:
+def joint_fit(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[TimeFit | None, str]:
     """The likelihood's maximum, or why there is none; both empty where T* itself is not identified."""
     survivors = int((~rows["collapsed"]).sum())
     if "k" not in terms:
@@ -104,11 +102,11 @@ def joint_fit(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[Fit | None, str
     return free, ""
 
 
-def _immune(free: Fit) -> float:
+def _immune(free: TimeFit) -> float:
     """Expected share of immune runs among those that did not collapse."""
-    outcomes, parameters = free.outcomes, free.maximum.parameters
+    outcomes, parameters = free.likelihood, free.maximum.parameters
     survived = np.isinf(outcomes.upper)
-    susceptible = expit(outcomes.odds_design @ parameters[LATENCY:])
+    susceptible = expit(outcomes.odds_design @ parameters[-3:])
     z = (outcomes.lower - outcomes.mean_design @ parameters[:3]) / math.exp(parameters[3])
     late = susceptible * np.exp(log_ndtr(-z))
     share = (1 - susceptible) / (1 - susceptible + late)

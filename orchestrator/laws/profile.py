@@ -1,92 +1,82 @@
 """Intervals and tests from the profile likelihood, with thresholds that suit small samples.
 
-A value is kept while twice the loss of log-likelihood, W, stays below a threshold. For normal regression of n values on
-p coefficients, W = n·log(1 + t²/(n − p)) exactly, with t Student's; that relation gives threshold and p-value here, n
-being the collapsed runs. It tends to χ² as n grows.
+An interval contains the values at which W, twice the loss of log-likelihood, stays below a threshold. For a normal
+regression of n values on p coefficients, W = n·log(1 + t²/(n − p)) exactly, with t Student's. Thresholds and p-values
+follow from that relation, with n the number of collapsed runs. Both tend to those of χ² as n grows.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Protocol, TypeVar
 
 from scipy.optimize import brentq
 from scipy.special import chdtrc, chdtri, fdtrc, stdtrit
 
 from orchestrator.laws.estimates import LARGEST_LOG, Side
+from orchestrator.laws.maximum import Maximum
 
-
-class HasLogLikelihood(Protocol):
-    """A fit."""
-
-    @property
-    def log_likelihood(self) -> float:
-        """At its maximum."""
-        ...
-
-
-Fitted = TypeVar("Fitted", bound=HasLogLikelihood)
-FitAt = Callable[[float, Fitted], Fitted | None]
+FitAt = Callable[[float, Maximum], Maximum | None]
+"""Fits with a coefficient held at a value, starting from another maximum."""
 
 CONFIDENCE = 0.95
 
 FIRST_STEP = 0.1
-"""From an estimate, towards an end of its interval; exponents and logarithms of constants are of order 1."""
+"""First distance from the estimate that is tried. Exponents and logarithms of constants are of order 1."""
 
 FARTHEST = 100.0
-"""An end that is farther from the estimate counts as none."""
+"""If no end is found within this distance of the estimate, the interval is open on that side."""
 
 PRECISION = 2e-3
-"""Of an end, relative to its distance from the estimate."""
+"""Precision of an end, relative to its distance from the estimate."""
 
 
 def quantile(freedom: float = math.inf) -> float:
-    """Standard errors that a 95 % interval reaches: Student's t with so many degrees of freedom."""
+    """Half-width of a 95 % interval in standard errors: the quantile of Student's t with ``freedom`` degrees."""
     return float(stdtrit(freedom, 0.5 + CONFIDENCE / 2))
 
 
 def threshold(n: int, p: int) -> float:
-    """The loss 2·Δ log L that a 95 % interval of one coefficient allows; n − p ≥ 1."""
+    """Largest loss 2·Δ log L inside the 95 % interval of one of p coefficients; needs n − p ≥ 1."""
     return n * math.log1p(quantile(n - p) ** 2 / (n - p))
 
 
 def p_value(loss: float, n: int, p: int, restrictions: int) -> float:
-    """Of a loss 2·Δ log L under so many linear restrictions of p coefficients."""
+    """p-value of a loss 2·Δ log L when ``restrictions`` linear restrictions are put on p coefficients."""
     freedom = n - p
     ratio = freedom / restrictions * math.expm1(min(max(loss, 0.0) / n, LARGEST_LOG))
     return float(fdtrc(restrictions, freedom, ratio))
 
 
 def chi2_threshold() -> float:
-    """The loss that a 95 % interval allows where no small-sample theory is known."""
+    """Largest loss inside a 95 % interval where no small-sample theory is known."""
     return float(chdtri(1, 1 - CONFIDENCE))
 
 
 def chi2_p_value(loss: float, restrictions: int) -> float:
-    """Of a loss 2·Δ log L under so many restrictions."""
+    """p-value of a loss 2·Δ log L where no small-sample theory is known."""
     return float(chdtrc(restrictions, max(loss, 0.0)))
 
 
-def interval(maximum: Fitted, fit_at: FitAt[Fitted], estimate: float, allowed: float) -> Side:
-    """Ends of the values next to the estimate that cost at most ``allowed``; None where there is no end.
+def interval(maximum: Maximum, fit_at: FitAt, estimate: float, allowed: float) -> Side:
+    """Find the values on both sides of the estimate that cost exactly ``allowed``; None where there is none.
 
     Args:
         maximum: The free fit.
-        fit_at: The fit with the coefficient held at a value, given a fit to start from.
+        fit_at: Fits with the coefficient held.
         estimate: The coefficient's value at the maximum.
-        allowed: From `threshold`.
+        allowed: The largest loss, from `threshold`.
     """
     return _end(maximum, fit_at, estimate, allowed, -1.0), _end(maximum, fit_at, estimate, allowed, 1.0)
 
 
-def _end(maximum: Fitted, fit_at: FitAt[Fitted], estimate: float, allowed: float, way: float) -> float | None:
+def _end(maximum: Maximum, fit_at: FitAt, estimate: float, allowed: float, way: float) -> float | None:
     last = maximum
-    # a search meets its ends again, where another start could give another value
+    # brentq asks again for the ends of its bracket, where a fit from another start could give another value
     known = {0.0: -math.sqrt(allowed)}
 
     def root(distance: float) -> float:
-        """√W, nearly linear in the distance from the estimate, less its largest allowed value."""
+        """√W, which is nearly linear in the distance from the estimate, minus its largest allowed value."""
         nonlocal last
         if distance not in known:
             last = fit_at(estimate + way * distance, last) or last

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.laws.estimates import Estimate
-from orchestrator.laws.forms import Bracket, Cell, GroupComparison, HorizonLaw, JointLaw, LocalLaw, TwoConstraint
+from orchestrator.laws.forms import (
+    Bracket,
+    GroupComparison,
+    HorizonLaw,
+    JointLaw,
+    LocalLaw,
+    MeasuredCell,
+    TwoConstraint,
+)
 from orchestrator.laws.regimes import Regime
 from orchestrator.laws.settle import Next
 
@@ -77,7 +85,7 @@ class ModelLaws:
     and ``detectors`` rewards: None where only runs were read.
     """
 
-    cells: tuple[Cell, ...]
+    cells: tuple[MeasuredCell, ...]
     local: LocalLaw
     horizon: HorizonLaw
     joint: JointLaw

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from orchestrator.laws.forms import Cell, Prediction, TwoConstraint
-from orchestrator.laws.survival import Fit
+from orchestrator.laws.forms import MeasuredCell, Prediction, TwoConstraint
+from orchestrator.laws.survival import TimeFit
 
 Constants = tuple[float, float]
 """C_local and C_horizon."""
@@ -14,7 +14,7 @@ TOLERANCE = 1e-9
 """Cells on the line itself are stable; this absorbs rounding."""
 
 
-def two_constraint(cells: Sequence[Cell], free: Fit) -> TwoConstraint:
+def two_constraint(cells: Sequence[MeasuredCell], free: TimeFit) -> TwoConstraint:
     """Score η ≤ min(C_local/k, C_horizon/T) on all cells, and on each with constants from the others.
 
     Args:
@@ -63,12 +63,12 @@ def limits(constants: Constants, k: float, horizon: float) -> tuple[float, float
     return c_local / k, c_horizon / horizon
 
 
-def _stable(cell: Cell, constants: Constants, limit: Callable[[Iterable[float]], float] = min) -> bool:
+def _stable(cell: MeasuredCell, constants: Constants, limit: Callable[[Iterable[float]], float] = min) -> bool:
     assert cell.horizon is not None
     return cell.eta <= limit(limits(constants, cell.k, cell.horizon)) * (1 + TOLERANCE)
 
 
-def _constants(local: Fit | None, horizon: Fit | None) -> Constants | None:
+def _constants(local: TimeFit | None, horizon: TimeFit | None) -> Constants | None:
     if local is None or horizon is None or not local.grows:
         return None
     return local.c_local_point, horizon.c_horizon_point

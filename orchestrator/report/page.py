@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from orchestrator.base.settings import code_version
 from orchestrator.laws.cells import evidence, groups
-from orchestrator.laws.forms import Cell
+from orchestrator.laws.forms import MeasuredCell
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report import figures, predicted
 from orchestrator.report.advising import ADVICE_COLUMNS, advice_table
@@ -128,7 +128,7 @@ def _model(name: str, model: ModelLaws) -> dict[str, Any]:
     }
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
+def _cell(cell: MeasuredCell) -> dict[str, Any]:
     return {"lines": cell_lines(cell), "share": f"{cell.p_collapse or 0.0:.3f}"}
 
 

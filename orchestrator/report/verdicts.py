@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator.laws.estimates import Estimate, Side, contains
-from orchestrator.laws.forms import Cell, GroupComparison, HorizonFit, LocalLaw
+from orchestrator.laws.forms import GroupComparison, HorizonFit, LocalLaw, MeasuredCell
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report.numbers import decimal, short
 from orchestrator.report.selection import labels
@@ -60,7 +60,7 @@ def summary(model: ModelLaws) -> str:
     return f"{_count(len(model.cells), 'cell')}, {_count(runs, 'finished run')}: {', '.join(ends)}{left_out}"
 
 
-def cell_lines(cell: Cell) -> list[str]:
+def cell_lines(cell: MeasuredCell) -> list[str]:
     """A cell of the phase diagram: collapsed/runs with the median T*, η·T*, then what else is to be known."""
     lines = []
     if cell.collapse_step and cell.eta_T is not None:

@@ -14,7 +14,7 @@ from scipy.stats import f as f_distribution
 
 from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.identified import Band
-from orchestrator.laws.likelihood import Outcomes, log_interval_probability, negative_log_likelihood
+from orchestrator.laws.likelihood import Outcomes, log_interval_probability
 from orchestrator.laws.logistic import PENALTY
 from orchestrator.laws.profile import p_value, threshold
 from orchestrator.laws.result import ModelLaws
@@ -62,16 +62,16 @@ def test_likelihood_agrees_with_a_naive_one(immune: bool) -> None:
         design = np.column_stack([np.ones(60), known.log_eta, known.log_k])
         p = 1 / (1 + np.exp(-design @ odds))
         naive -= PENALTY * np.log(np.linalg.det(design.T @ np.diag(known.runs * p * (1 - p)) @ design))
-    assert negative_log_likelihood(AT[immune], known)[0] == pytest.approx(naive, rel=1e-10)
+    assert -known.penalised(AT[immune])[0] == pytest.approx(naive, rel=1e-10)
 
 
 @pytest.mark.parametrize("immune", [False, True])
 def test_gradient_agrees_with_finite_differences(immune: bool) -> None:
     known = known_outcomes(2, immune=immune)
-    _, gradient = negative_log_likelihood(AT[immune], known)
+    _, gradient = known.penalised(AT[immune])
     for place, direction in enumerate(np.eye(len(AT[immune])) * 1e-6):
-        ahead, _ = negative_log_likelihood(AT[immune] + direction, known)
-        behind, _ = negative_log_likelihood(AT[immune] - direction, known)
+        ahead, _ = known.penalised(AT[immune] + direction)
+        behind, _ = known.penalised(AT[immune] - direction)
         assert gradient[place] == pytest.approx((ahead - behind) / 2e-6, rel=1e-6, abs=1e-5)
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.path import Path
 
-from orchestrator.laws.forms import Bracket, Cell, Prediction
+from orchestrator.laws.forms import Bracket, MeasuredCell, Prediction
 from orchestrator.laws.result import ModelLaws
 from orchestrator.report import curves
 from orchestrator.report.figures import style
@@ -80,7 +80,7 @@ def _bracket(axes: Axes, bracket: Bracket) -> None:
         )
 
 
-def draw_cells(axes: Axes, cells: Sequence[Cell], *, annotated: bool) -> None:
+def draw_cells(axes: Axes, cells: Sequence[MeasuredCell], *, annotated: bool) -> None:
     """Discs, filled as pies by the share that collapsed; a square around them where runs ended degraded."""
     finished = [cell for cell in cells if cell.n_runs]
     unfinished = [cell for cell in cells if not cell.n_runs]
@@ -105,13 +105,13 @@ def draw_cells(axes: Axes, cells: Sequence[Cell], *, annotated: bool) -> None:
         )
 
 
-def scatter(axes: Axes, cells: Sequence[Cell | Prediction], **looks: Any) -> None:
+def scatter(axes: Axes, cells: Sequence[MeasuredCell | Prediction], **looks: Any) -> None:
     """Mark cells alike; nothing where there are none."""
     if cells:
         axes.scatter([cell.k for cell in cells], [cell.eta for cell in cells], **looks)
 
 
-def cell_marks(cells: Sequence[Cell]) -> list[Artist]:
+def cell_marks(cells: Sequence[MeasuredCell]) -> list[Artist]:
     """What the legend says of `draw_cells`."""
 
     def mark(label: str, **looks: Any) -> Line2D:
