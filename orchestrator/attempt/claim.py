@@ -25,6 +25,7 @@ from orchestrator.base.settings import code_version
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile
 from orchestrator.rundir.journal import Journal
+from orchestrator.store import queries
 from orchestrator.store.collect import collect_run, refill
 from orchestrator.store.store import AttemptOrigin, Claim, RunFolder, Store
 
@@ -129,7 +130,7 @@ class _Asking:
 
     def database(self, store: Store) -> Begun | None:
         store.check()
-        folder = store.run_folder(self._run.run_id)
+        folder = queries.run_folder(store, self._run.run_id)
         if folder is None:
             self._give_up()
             return None

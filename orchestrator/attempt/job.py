@@ -33,6 +33,7 @@ from orchestrator.base.settings import cache_dir, jobs_write
 from orchestrator.base.urls import resolve
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
+from orchestrator.store import queries
 from orchestrator.store.collect import collect_run
 from orchestrator.store.filesystems import network_filesystem
 from orchestrator.store.store import Store
@@ -191,7 +192,7 @@ def attempt(
         return None
 
     def introduce() -> None:
-        folder = store.run_folder(run.run_id) if store else None
+        folder = queries.run_folder(store, run.run_id) if store else None
         notes: list[str] = []
         if store and folder:
             collect_run(store, folder, notes)

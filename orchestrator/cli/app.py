@@ -28,6 +28,7 @@ from orchestrator.cli import search as cli_search
 from orchestrator.cli.importing import import_file
 from orchestrator.cli.options import Database, SweepNames
 from orchestrator.cli.output import collect_all, one_of, show
+from orchestrator.store import queries
 
 if TYPE_CHECKING:
     from orchestrator.store.store import Store
@@ -114,7 +115,7 @@ def _watch(store: Store, names: list[str]) -> None:
 
     for name in names:
         with show_progress(name) as show:
-            watch(store, store.sweep_id(name), show)
+            watch(store, queries.sweep_id(store, name), show)
         tell_end(store, name)
 
 
@@ -146,7 +147,7 @@ def export(
     one_of("--format", format, ("parquet", "csv"))
     with cli_runs.open_store(db) as store:
         for name in sweeps or []:
-            store.sweep_id(name)
+            queries.sweep_id(store, name)
         for path in write(store, sweeps, out, format):  # type: ignore[arg-type]  # checked above
             typer.echo(str(path))
 

@@ -10,6 +10,7 @@ import typer
 from orchestrator.base.errors import UsageError
 from orchestrator.cli.options import Database
 from orchestrator.cli.output import one_of
+from orchestrator.store import imports
 
 if TYPE_CHECKING:
     from orchestrator.data.importing.mapping import Options
@@ -108,4 +109,4 @@ def _save(found: Import, name: str, options: Options, db: str | None) -> None:
     if done := upgrade(url):
         typer.echo(str(done), err=True)
     with Store(url) as store:
-        store.import_sweep(found.sweep(name, options))
+        imports.import_sweep(store, found.sweep(name, options))

@@ -13,6 +13,7 @@ from orchestrator.base.errors import NothingToDo, UsageError
 from orchestrator.cli import launch as cli_launch
 from orchestrator.cli.options import Database, Selection, States, Yes
 from orchestrator.cli.runs import ASK_ABOVE, bring_in, confirm, count, open_store, progress, selected
+from orchestrator.store import queries, submissions
 
 if TYPE_CHECKING:
     from orchestrator.store.selection import SelectedRun
@@ -162,11 +163,11 @@ def retry(
         if not again:
             raise NothingToDo("nothing to try again")
         confirm(f"Train {count(len(again), 'run')} again on {chosen}?", yes=yes or len(again) <= ASK_ABOVE)
-        store.set_pending(stopped)
+        submissions.set_pending(store, stopped)
         failed = False
         for sweep_id, name in _sweeps(again).items():
             run_ids = [run.run_id for run in again if run.sweep_id == sweep_id]
-            asked = store.run_resources(sweep_id)
+            asked = queries.run_resources(store, sweep_id)
             gpus = max(asked[run_id].gpus for run_id in run_ids)
             failed |= cli_launch.train(
                 store, sweep_id, name, run_ids, chosen, max_parallel=max_parallel, gpus=gpus, wait=wait, alone=True

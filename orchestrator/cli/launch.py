@@ -13,6 +13,7 @@ import typer
 
 from orchestrator.base.errors import NothingToDo, SlurmUnavailable
 from orchestrator.cli.options import Database, Yes
+from orchestrator.store import queries, registration
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
@@ -62,11 +63,11 @@ def launch(
     if done := upgrade(database_url(db)):
         typer.echo(str(done), err=True)
     with Store(database_url(db)) as store:
-        sweep_id = store.register(sweep, extend=extend)
+        sweep_id = registration.register(store, sweep, extend=extend)
         try:
             run_ids = launching.pending_runs(store, sweep_id, catch_up(store, sweep_id, sweep.name))
         except NothingToDo as nothing:
-            if not (wait and chosen == "slurm" and store.unfinished_runs(sweep_id)):
+            if not (wait and chosen == "slurm" and queries.unfinished_runs(store, sweep_id)):
                 raise
             _say(f"{nothing}: watching them")
             run_ids = []
@@ -157,7 +158,7 @@ def _further(
     from orchestrator.jobs import launch as launching
 
     if refill(progress):
-        progress = store.progress(sweep_id)
+        progress = queries.progress(store, sweep_id)
     new = [run.run_id for run in progress if run.state == "pending" and run.run_id not in given]
     if not new:
         return {}
@@ -201,7 +202,7 @@ class _Tender:
         from orchestrator.jobs import launch as launching
         from orchestrator.jobs.slurm import dispatch
 
-        if self._refill is None or not self._refill(self._store.progress(self._sweep_id)):
+        if self._refill is None or not self._refill(queries.progress(self._store, self._sweep_id)):
             return False
         launching.place(self._store, self._sweep_id)
         self._submit(dispatch.settle_and_choose(self._store, self._sweep_id, found))
@@ -240,7 +241,7 @@ def _finish(store: Store, name: str, sweep_id: int, only: set[int] | None, *, en
     from orchestrator.jobs.status import sweep_status, with_standings
     from orchestrator.report.progress import progress_view
 
-    status = sweep_status(name, with_standings(store.progress(sweep_id), survey(store, sweep_id)))
+    status = sweep_status(name, with_standings(queries.progress(store, sweep_id), survey(store, sweep_id)))
     if ends:
         show(progress_view(status))
         tell_end(store, name)

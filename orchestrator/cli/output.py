@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from orchestrator.base.errors import UsageError
+from orchestrator.store import queries
 
 if TYPE_CHECKING:
     from orchestrator.store.store import Store
@@ -18,7 +19,7 @@ def collect(store: Store, sweep: str) -> None:
     from orchestrator.attempt.notifying import tell_end
     from orchestrator.store.collect import collect as bring
 
-    found = bring(store, store.sweep_id(sweep))
+    found = bring(store, queries.sweep_id(store, sweep))
     if found.records:
         runs = f"{found.runs} run{'s' if found.runs > 1 else ''}"
         typer.echo(f"brought {found.records:,} records of {runs} from journals into the database", err=True)
@@ -29,7 +30,7 @@ def collect(store: Store, sweep: str) -> None:
 
 def collect_all(store: Store, sweeps: list[str] | None) -> list[str]:
     """Do so for sweeps, all where none is named, and return their names."""
-    names = sweeps or store.sweep_names()
+    names = sweeps or queries.sweep_names(store)
     for name in names:
         collect(store, name)
     return names

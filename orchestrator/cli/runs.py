@@ -12,6 +12,7 @@ import typer
 
 from orchestrator.base.errors import NothingToDo, UsageError
 from orchestrator.cli.options import Database, Selection, States, Yes
+from orchestrator.store import queries
 
 if TYPE_CHECKING:
     from orchestrator.runs.cleaning import Waste
@@ -139,7 +140,7 @@ def bring_in(store: Store, runs: Iterable[SelectedRun]) -> None:
 
     wanted = {run.run_id for run in runs if not run.finished}
     sweeps = {run.sweep_id for run in runs if not run.finished}
-    folders = [folder for sweep_id in sorted(sweeps) for folder in store.run_folders(sweep_id)]
+    folders = [folder for sweep_id in sorted(sweeps) for folder in queries.run_folders(store, sweep_id)]
     found = collect_runs(store, [folder for folder in folders if folder.run_id in wanted])
     if found.records:
         typer.echo(f"brought {found.records:,} records of {count(found.runs, 'run')} from journals", err=True)

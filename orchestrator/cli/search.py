@@ -13,6 +13,7 @@ from orchestrator.base.errors import NothingToDo
 from orchestrator.cli.launch import Refill, catch_up, train
 from orchestrator.cli.options import Database
 from orchestrator.cli.output import one_blas_thread, one_of, show
+from orchestrator.store import queries, registration
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
@@ -57,9 +58,9 @@ def search(
         if done := upgrade(database_url(db)):
             typer.echo(str(done), err=True)
         with Store(database_url(db)) as store:
-            sweep_id = store.begin(sweep)
+            sweep_id = registration.begin(store, sweep)
             looking, ending, failed = _search(store, sweep_id, sweep, wanted, chosen)
-            spent = sum(run.learner_steps for run in store.progress(sweep_id))
+            spent = sum(run.learner_steps for run in queries.progress(store, sweep_id))
             tell_end(store, sweep.name, searched=True)
     answers = looking.answers()
     if format == "json":
@@ -81,12 +82,12 @@ def _search(
     with Searching(store, sweep_id, sweep, wanted, places) as searching:
         while True:
             failed = _train_rest(store, sweep_id, sweep, executor, places, searching.look)
-            further = searching.look(store.progress(sweep_id))
+            further = searching.look(queries.progress(store, sweep_id))
             if failed:
                 how = f"`stalesweep status {sweep.name}` tells why; the same command tries again."
                 return searching.search, f"Runs have failed: {how}", True
             if not further:
-                return searching.search, searching.ending(store.progress(sweep_id)), False
+                return searching.search, searching.ending(queries.progress(store, sweep_id)), False
 
 
 def _train_rest(store: Store, sweep_id: int, sweep: Sweep, executor: Executor, places: int, refill: Refill) -> bool:
@@ -95,10 +96,10 @@ def _train_rest(store: Store, sweep_id: int, sweep: Sweep, executor: Executor, p
 
     try:
         run_ids = launching.pending_runs(store, sweep_id, catch_up(store, sweep_id, sweep.name))
-        cancelled = {run.run_id for run in store.progress(sweep_id) if run.state == "cancelled"}
+        cancelled = {run.run_id for run in queries.progress(store, sweep_id) if run.state == "cancelled"}
         run_ids = [run_id for run_id in run_ids if run_id not in cancelled]
     except NothingToDo:
-        if not store.unfinished_runs(sweep_id):
+        if not queries.unfinished_runs(store, sweep_id):
             return False
         run_ids = []
     return train(

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from orchestrator.base.errors import UsageError
 from orchestrator.data import frames
+from orchestrator.store import queries
 from orchestrator.store.store import Store
 
 
@@ -34,7 +35,7 @@ def export(store: Store, sweeps: Sequence[str] | None, out: Path, format: Litera
         UsageError: The folder cannot be written to.
     """
     for name in sweeps or ():
-        store.sweep_id(name)
+        queries.sweep_id(store, name)
     write = {"csv": _write_csv, "parquet": _write_parquet}[format]
     paths = []
     try:

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
 
+from orchestrator.store import queries
 from orchestrator.store.models import Attempt, Cell, Evaluation, Fit, Run, Sweep, SyncMetric
 from orchestrator.store.store import Store
 from orchestrator.store.types import NanFloat, UtcDateTime, seconds_between
@@ -111,7 +112,7 @@ def batches(connection: Connection, table: str, sweeps: Sequence[str] | None = N
 
 def _frame(store: Store, table: str, sweeps: Sequence[str] | None) -> pd.DataFrame:
     for name in sweeps or ():
-        store.sweep_id(name)
+        queries.sweep_id(store, name)
     with store.read() as connection:
         loaded = pa.Table.from_batches(batches(connection, table, sweeps), schema=schema(table))
     return pd.DataFrame({field.name: _series(field, loaded[field.name]) for field in loaded.schema})

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.base.errors import StoreError
 from orchestrator.grid.sweep import Run
+from orchestrator.store import queries
 from orchestrator.store.store import Store
 
 
@@ -33,7 +34,7 @@ def stored_paces(url: str, models: Iterable[str]) -> dict[str, Pace]:
     """
     try:
         with Store(url) as store:
-            found = store.step_times(models)
+            found = queries.step_times(store, models)
     except StoreError:
         return {}
     return {model: Pace(statistics.median(times), len(times)) for model, times in found.items()}

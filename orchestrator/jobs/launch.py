@@ -25,6 +25,7 @@ from orchestrator.jobs.status import with_standings
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, name_of
 from orchestrator.rundir.folder import prepare as write_run_file
+from orchestrator.store import queries, registration, submissions
 from orchestrator.store.collect import collect, collect_run
 from orchestrator.store.store import Claim, RunFolder, RunProgress, Store
 
@@ -64,9 +65,9 @@ def choose_executor(wanted: str) -> Executor:
 def place(store: Store, sweep_id: int) -> None:
     """Give the unfinished runs that have no directory one; one that is gone is looked for where it would be now."""
     here = runs_dir().absolute()
-    gone = [run for run in store.run_folders(sweep_id) if not (run.directory and Path(run.directory).is_dir())]
+    gone = [run for run in queries.run_folders(store, sweep_id) if not (run.directory and Path(run.directory).is_dir())]
     names = {run.run_id: Path(run.directory).name if run.directory else name_of(run.run_id) for run in gone}
-    store.set_directories({run_id: str(here / name) for run_id, name in names.items()})
+    registration.set_directories(store, {run_id: str(here / name) for run_id, name in names.items()})
 
 
 def prepare(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Path]:
@@ -78,8 +79,8 @@ def prepare(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Pa
     Raises:
         UsageError: A directory holds a run of another database, or cannot be written.
     """
-    configs = store.run_configs(run_ids)
-    folders = {run.run_id: run for run in store.run_folders(sweep_id)}
+    configs = queries.run_configs(store, run_ids)
+    folders = {run.run_id: run for run in queries.run_folders(store, sweep_id)}
     directories = {}
     for run_id in run_ids:
         run = folders[run_id]
@@ -90,16 +91,16 @@ def prepare(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Pa
         fence = max([run.fence, *empty])
         write_run_file(directory, RunFile(run_id, run.sweep, run.config_digest, configs[run_id], fence))
         directories[run_id] = directory
-    store.set_pending(run_ids)
+    submissions.set_pending(store, run_ids)
     return directories
 
 
 def recover(store: Store, sweep_id: int) -> None:
     """Mark the runs of this host whose process is gone as lost, so that they can be launched again."""
-    for running in store.running_attempts(sweep_id):
+    for running in queries.running_attempts(store, sweep_id):
         gone = running.host == this_host() and not is_alive(running.pid, running.process_started_at)
         if gone and running.executor != "slurm":
-            folder = store.run_folder(running.run_id)
+            folder = queries.run_folder(store, running.run_id)
             if folder is not None:
                 _hear_out(store, folder)
             reason = f"process {running.pid} on {running.host} ended without a word"
@@ -129,10 +130,10 @@ def pending_runs(store: Store, sweep_id: int, found: Survey) -> list[int]:
     Raises:
         NothingToDo: Every run has its result or is in the hands of a job, as far as is known.
     """
-    unfinished = store.unfinished_runs(sweep_id)
+    unfinished = queries.unfinished_runs(store, sweep_id)
     if not unfinished:
         raise NothingToDo("every run of this sweep is done")
-    taken = {running.run_id for running in store.running_attempts(sweep_id)}
+    taken = {running.run_id for running in queries.running_attempts(store, sweep_id)}
     taken |= {run_id for run_id, one in found.standings.items() if one.held is not False}
     pending = [run_id for run_id in unfinished if run_id not in taken]
     if not pending:
@@ -184,7 +185,7 @@ def watch(
     while True:
         try:
             collect_aloud(store, sweep_id, noted)
-            progress = store.progress(sweep_id)
+            progress = queries.progress(store, sweep_id)
             if time.monotonic() - surveyed_at > _SURVEY_S:
                 surveyed_at, found = time.monotonic(), survey(store, sweep_id)
                 more = tend(found)

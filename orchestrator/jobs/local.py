@@ -27,6 +27,7 @@ from orchestrator.base.settings import runs_dir
 from orchestrator.base.urls import handed_over
 from orchestrator.jobs.gpus import dealt, visible
 from orchestrator.jobs.launch import collect_aloud, recover, wait_for_database
+from orchestrator.store import queries, submissions
 from orchestrator.store.store import RunProgress, Store
 
 Refill = Callable[[list[RunProgress], Set[int]], Mapping[int, Path]]
@@ -118,7 +119,7 @@ def _run_local(
     gpus = visible() if gpus_each else []
     max_parallel = max_parallel or min(cores(), max(1, len(gpus) // gpus_each) if gpus else cores())
     fruitless, waiting_before = 0, len(ours)
-    store.set_queued(ours)
+    submissions.set_queued(store, ours)
     journals = journals_only(store.url, spec.writes, spec.launched_from) is not None
     behind, noted = journals, set[str]()
     try:
@@ -128,7 +129,7 @@ def _run_local(
                 if behind:
                     collect_aloud(store, sweep_id, noted)
                 recover(store, sweep_id)
-                progress = store.progress(sweep_id)
+                progress = queries.progress(store, sweep_id)
                 behind = journals
                 added = _add(store, more, progress, ours) if more else 0
             except StoreUnavailable as error:
@@ -157,8 +158,12 @@ def _run_local(
         _end(list(jobs.values()))
         with contextlib.suppress(StoreUnavailable):  # then the next launch finds out
             recover(store, sweep_id)
-            left = [p.run_id for p in store.progress(sweep_id) if p.run_id in ours and p.state in ("queued", "lost")]
-            store.set_pending(left)  # a failed run keeps its state and its reason
+            left = [
+                p.run_id
+                for p in queries.progress(store, sweep_id)
+                if p.run_id in ours and p.state in ("queued", "lost")
+            ]
+            submissions.set_pending(store, left)  # a failed run keeps its state and its reason
         raise
 
 
@@ -166,7 +171,7 @@ def _add(store: Store, more: tuple[Refill, Share], progress: list[RunProgress], 
     """Give further runs to the jobs; how many."""
     refill, share = more
     added = refill(progress, ours)
-    store.set_queued(added)
+    submissions.set_queued(store, added)
     share.add(added.values())
     ours |= added.keys()
     return len(added)

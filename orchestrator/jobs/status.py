@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator.jobs.slurm.standing import SILENT_AFTER_S, Standing
 from orchestrator.jobs.slurm.survey import Survey, survey
+from orchestrator.store import queries, submissions
 from orchestrator.store.models import DECIDED_STATES
 from orchestrator.store.store import RunProgress, Store
 
@@ -149,10 +150,10 @@ def status_of(store: Store, name: str) -> SweepStatus:
         store: The results database, with journals brought in; those of runs whose job is gone are looked at again.
         name: The sweep.
     """
-    sweep_id = store.sweep_id(name)
+    sweep_id = queries.sweep_id(store, name)
     found = survey(store, sweep_id)
-    runs = with_standings(store.progress(sweep_id), found)
-    interruptions = store.attempts_by_class(run.run_id for run in runs if run.attempts)
+    runs = with_standings(queries.progress(store, sweep_id), found)
+    interruptions = submissions.attempts_by_class(store, [run.run_id for run in runs if run.attempts])
     return replace(sweep_status(name, runs), interruptions=interruptions, silence=found.silence)
 
 

@@ -23,6 +23,7 @@ from orchestrator.laws.early import METRICS, first_steps
 from orchestrator.laws.fit import fit_evidence
 from orchestrator.laws.regimes import Regime, regime
 from orchestrator.laws.result import Comparison, Laws, ModelLaws
+from orchestrator.store import fits
 from orchestrator.store.store import Store
 
 DETECTORS = (STORED, "half", "zero")
@@ -119,7 +120,8 @@ def save(store: Store, fitted: Fitted) -> int | None:
     runs = fitted.runs[~fitted.runs["run"].isin([left.run for left in fitted.laws.left_out])]
     if runs.empty:
         return None
-    return store.save_fit(
+    return fits.save(
+        store,
         sweeps=list(fitted.sweeps),
         run_ids=sorted(runs["run"].tolist()),
         detector=", ".join(sorted(runs["collapse_detector"].dropna().unique())),
@@ -135,7 +137,7 @@ def _detectors(store: Store, sweeps: Sequence[str], definition: Definition) -> d
         raise UsageError("--fraction belongs to --detector half: name that too")
     if definition.detector == STORED and definition.min_evals is not None:
         raise UsageError("--min-evals belongs to --detector half or zero: name one of them too")
-    trained_with = store.detector_settings(sweeps)
+    trained_with = fits.detector_settings(store, sweeps)
     # Runs that were trained with several settings, or elsewhere, are compared by the default ones.
     usual = CollapseConfig(**trained_with[0]) if len(trained_with) == 1 else CollapseConfig()
     found = {}

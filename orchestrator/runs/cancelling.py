@@ -17,8 +17,9 @@ from orchestrator.base.errors import JournalError, SlurmUnavailable, UsageError
 from orchestrator.jobs.slurm import client
 from orchestrator.jobs.slurm.client import TaskId
 from orchestrator.rundir.journal import Journal
+from orchestrator.store import queries, submissions
 from orchestrator.store.collect import collect_runs, has_news
-from orchestrator.store.endings import CANCELLED, Ending
+from orchestrator.store.endings import CANCELLED, Ending, end_runs
 from orchestrator.store.models import GOING_STATES
 from orchestrator.store.queries import RunFolder
 from orchestrator.store.selection import SelectedRun
@@ -92,12 +93,12 @@ def end(
     """
     done = Done()
     sweeps = sorted(sweep_ids)
-    submissions = {one.submission_id: one for sweep_id in sweeps for one in store.submissions(sweep_id)}
+    arrays = {one.submission_id: one for sweep_id in sweeps for one in submissions.of_sweep(store, sweep_id)}
     before = _unfinished(store, sweeps)
     left = set(endings)
     for _ in range(_ROUNDS):  # an attempt that begins meanwhile may have taken a later number
         _say_so(store, sweeps, {run_id: endings[run_id] for run_id in left}, done.notes, advance)
-        states = store.run_states(sweeps)
+        states = queries.run_states(store, sweeps)
         done.runs += sorted(run_id for run_id in left if states.get(run_id) == endings[run_id].state)
         left = {run_id for run_id in left if states.get(run_id) in GOING}
         if not left:
@@ -105,14 +106,14 @@ def end(
     going = [place for place in _unfinished(store, sweeps).values() if place.state in GOING]
     freed = {(before[run_id].submission_id, before[run_id].task) for run_id in done.runs if run_id in before}
     freed -= {(place.submission_id, place.task) for place in going}
-    jobs = [(submissions[number], task) for number, task in freed if number in submissions and task is not None]
+    jobs = [(arrays[number], task) for number, task in freed if number in arrays and task is not None]
     _end(jobs, done)
     done.left = sorted(left)
     return done
 
 
 def _unfinished(store: Store, sweeps: Iterable[int]) -> dict[int, Place]:
-    return {place.run_id: place for sweep_id in sweeps for place in store.places(sweep_id)}
+    return {place.run_id: place for sweep_id in sweeps for place in submissions.places(store, sweep_id)}
 
 
 def _say_so(
@@ -123,7 +124,9 @@ def _say_so(
     advance: Callable[[int], None],
 ) -> None:
     """Write it into the run directories, then into the database, once what attempts wrote before it is there."""
-    folders = [folder for sweep_id in sweeps for folder in store.run_folders(sweep_id) if folder.run_id in endings]
+    folders = [
+        folder for sweep_id in sweeps for folder in queries.run_folders(store, sweep_id) if folder.run_id in endings
+    ]
     fences = {}
     with ThreadPoolExecutor(_WRITERS) as pool:
         written = pool.map(lambda folder: _write(folder, endings[folder.run_id], notes), folders)
@@ -132,7 +135,7 @@ def _say_so(
             advance(1)
     news = [folder for folder in folders if has_news(folder, besides=fences[folder.run_id])]
     notes += collect_runs(store, news).notes
-    store.end_runs(fences, endings)
+    end_runs(store, fences, endings)
 
 
 def _write(folder: RunFolder, ending: Ending, notes: list[str]) -> int:

@@ -14,7 +14,7 @@ from orchestrator.base.settings import runs_dir
 from orchestrator.jobs.slurm.survey import log_paths, survey
 from orchestrator.jobs.status import with_standings
 from orchestrator.rundir.folder import name_of
-from orchestrator.store import details
+from orchestrator.store import details, queries, submissions
 from orchestrator.store.collect import collect_runs
 from orchestrator.store.selection import SelectedRun
 from orchestrator.store.store import RunProgress, Store
@@ -22,7 +22,7 @@ from orchestrator.store.store import RunProgress, Store
 LOG = "log.txt"
 """The run's own log, of all its attempts, in its directory."""
 
-_BEGIN = re.compile(r"\S+ \S+ INFO orchestrator\.job: run \d+, attempt (\d+) on ")
+_BEGIN = re.compile(r"\S+ \S+ INFO orchestrator(?:\.attempt)?\.job: run \d+, attempt (\d+) on ")
 _BLOCK = 1 << 16
 _POLL_S = 0.5
 _LOOK_S = 3.0
@@ -63,13 +63,13 @@ def job_logs(store: Store, run: SelectedRun, attempt: int | None) -> list[Path]:
         found = details.run(connection, run.run_id)
         attempts = details.attempts(connection, run.run_id)
     if attempt is None and found["submission_id"] is not None:
-        submitted = store.submission(run.sweep_id, submission_id=found["submission_id"])
+        submitted = submissions.find(store, run.sweep_id, submission_id=found["submission_id"])
         return list(log_paths(submitted, found["task"])) if submitted and submitted.job_id else []
     if attempt is None and not attempts:
         return []
     of = attempts[-1] if attempt is None else _attempt(store, run, attempt)
     if of["executor"] == "slurm" and of["task_id"] is not None:
-        submitted = store.submission(run.sweep_id, job_id=of["job_id"])
+        submitted = submissions.find(store, run.sweep_id, job_id=of["job_id"])
         return list(log_paths(submitted, int(of["task_id"]))) if submitted else []
     if of["executor"] == "local" and of["job_id"] is not None:
         homes = [Path(run.directory).parent] if run.directory else []
@@ -87,10 +87,10 @@ def has_begun(store: Store, run: SelectedRun) -> bool:
 
 def progress_of(store: Store, run: SelectedRun) -> RunProgress:
     """How far a run is, with what Slurm says of it and what its journals hold."""
-    folders = [one for one in [store.run_folder(run.run_id)] if one is not None]
+    folders = [one for one in [queries.run_folder(store, run.run_id)] if one is not None]
     collect_runs(store, folders)
     seen = survey(store, run.sweep_id)
-    return next(one for one in with_standings(store.progress(run.sweep_id), seen) if one.run_id == run.run_id)
+    return next(one for one in with_standings(queries.progress(store, run.sweep_id), seen) if one.run_id == run.run_id)
 
 
 def read(path: Path, attempt: int | None = None) -> Iterator[str]:

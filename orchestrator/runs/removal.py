@@ -116,13 +116,13 @@ def carry_out(store: Store, plan: Plan, on_batch: Callable[[int], None]) -> list
     running: list[int] = []
     stuck: list[str] = []
     for batch in removal.batches(plan.runs):
-        held = store.remove_runs([_leaving(run, plan.directories.get(run.run_id, [])) for run in batch])
+        held = removal.remove_runs(store, [_leaving(run, plan.directories.get(run.run_id, [])) for run in batch])
         running += held
         for run in batch:
             if run.run_id not in held:
                 stuck += _discard(plan.directories.get(run.run_id, []))
         on_batch(len(batch))
-    gone = store.remove_imports({run.sweep_id for run in plan.runs if run.source == "import"})
+    gone = removal.remove_imports(store, {run.sweep_id for run in plan.runs if run.source == "import"})
     if stuck:
         raise UsageError(
             f"{len(stuck)} run directories are still there, {stuck[0]}; the database is done with them: "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestrator.runs import cancelling
+from orchestrator.store import queries, submissions
 from orchestrator.store.collect import collect_runs
 from orchestrator.store.endings import Ending
 from orchestrator.store.store import Store
@@ -48,10 +49,10 @@ def stop_early(store: Store, sweep_id: int, stops: Mapping[int, EarlyStop]) -> l
     """
     if not stops:
         return []
-    notes = collect_runs(store, [run for run in store.run_folders(sweep_id) if run.run_id in stops]).notes
+    notes = collect_runs(store, [run for run in queries.run_folders(store, sweep_id) if run.run_id in stops]).notes
     going = {
         place.run_id
-        for place in store.places(sweep_id)
+        for place in submissions.places(store, sweep_id)
         if place.state in cancelling.GOING
         and place.run_id in stops
         and (place.attempt is not None or stops[place.run_id].why == "decided")

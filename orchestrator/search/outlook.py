@@ -11,6 +11,7 @@ from orchestrator.base.errors import StoreError
 from orchestrator.grid.sweep import Run, group_name
 from orchestrator.laws.settle import Place
 from orchestrator.search.design import Beliefs, Seen
+from orchestrator.store import outcomes
 from orchestrator.store.store import Outcome, Store
 
 LEAST_SPREAD = 2.0
@@ -32,7 +33,7 @@ def stored_outcomes(url: str, models: Iterable[str]) -> list[Outcome]:
     """
     try:
         with Store(url) as store:
-            return store.outcomes(models)
+            return outcomes.outcomes(store, models)
     except StoreError:
         return []
 

@@ -20,6 +20,7 @@ from orchestrator.search.early_stops import EarlyStop, stop_early
 from orchestrator.search.search import Key, Search, group_of, key_of
 from orchestrator.search.searchfile import SearchConfig
 from orchestrator.search.study import Study
+from orchestrator.store import outcomes, queries, registration
 from orchestrator.store.models import GOING_STATES
 from orchestrator.store.store import RunProgress, Store
 
@@ -109,14 +110,16 @@ class Searching:
         return f"No run of the file is left that would teach more: {spent}."
 
     def _learn(self) -> None:
-        outcomes = self._store.outcomes(self._models)
-        self.search.learn(outcomes, self._alarms.learn)
+        found = outcomes.outcomes(self._store, self._models)
+        self.search.learn(found, self._alarms.learn)
         if self._wanted.gpu_hours is not None:
             self._price()
 
     def _price(self) -> None:
         """Tell how many GPU-seconds a learner step takes, where finished runs of every model say so."""
-        paces = {name: statistics.median(times) for name, times in self._store.step_times(self._models).items()}
+        paces = {
+            name: statistics.median(times) for name, times in queries.step_times(self._store, self._models).items()
+        }
         gpus = {group_of(run): run.resources.gpus for run in self._sweep.runs}
         prices = {group: paces.get(group[0], 0.0) * gpus[group] for group in gpus}
         if all(prices.values()):
@@ -139,7 +142,7 @@ class Searching:
             return False
         under_way = [self._keys[run.run_id] for run in going]
         free = self._places - len(under_way)
-        self._chosen = deque(self.search.choose(self._store.seeds(self._sweep_id), under_way, number=free))
+        self._chosen = deque(self.search.choose(queries.seeds(self._store, self._sweep_id), under_way, number=free))
         expected = sum(map(self.search.expected_steps, under_way))
         spent, hours = self._used(progress)
         asked: list[Run] = []
@@ -147,7 +150,7 @@ class Searching:
             asked.append(run)
             expected += self.search.expected_steps(key_of(run))
         if asked:
-            self._store.grow(self._sweep_id, self._sweep, asked)
+            registration.grow(self._store, self._sweep_id, self._sweep, asked)
             self._study.mirror(self._store, self._sweep_id)
         return bool(asked)
 

@@ -39,7 +39,7 @@ from optuna.trial import FrozenTrial, TrialState
 from orchestrator.grid import sweep as grid
 from orchestrator.search.sampling import STOP_ABOVE, WARNING, BoundarySampler, CollapsePruner, params, space
 from orchestrator.search.study_storage import TROUBLE, Opened, reason
-from orchestrator.store import overview
+from orchestrator.store import overview, queries
 from orchestrator.store.models import GOING_STATES
 from orchestrator.store.store import RunProgress, Store
 
@@ -132,7 +132,7 @@ class Study:
         Raises:
             StoreError: The run store cannot be read.
         """
-        runs = {_point(run): _told(run, (alarms or {}).get(run.run_id)) for run in store.progress(sweep_id)}
+        runs = {_point(run): _told(run, (alarms or {}).get(run.run_id)) for run in queries.progress(store, sweep_id)}
         trials: Trials | None = None
         with self._or_without():
             trials = self._trials(runs)

@@ -18,6 +18,7 @@ from orchestrator.base.errors import Fenced, OutOfStep, SchemaError, StalesweepE
 from orchestrator.base.processes import this_host
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
+from orchestrator.store import endings, queries
 from orchestrator.store.endings import Ending
 from orchestrator.store.store import AttemptOrigin, Claim, RunFolder, Store
 
@@ -49,7 +50,7 @@ def collect(store: Store, sweep_id: int | None = None) -> Collected:
     Raises:
         StoreError: The database cannot be read.
     """
-    return collect_runs(store, store.run_folders(sweep_id))
+    return collect_runs(store, queries.run_folders(store, sweep_id))
 
 
 def collect_runs(store: Store, runs: Iterable[RunFolder]) -> Collected:
@@ -169,7 +170,7 @@ def _bring(store: Store, run: RunFolder, claim: Claim, path: Path, starts: list[
     while (chunk := journal.read(path, at, limit)).entries:
         if chunk.entries[0]["record"] in journal.WORDS:  # no attempt's, see `orchestrator.runs.cancelling`
             ending = Ending.of_entry(chunk.entries[0])
-            store.end_runs({run.run_id: claim.attempt}, {run.run_id: ending})
+            endings.end_runs(store, {run.run_id: claim.attempt}, {run.run_id: ending})
             return len(chunk.entries)
         if claim.attempt > run.fence and at == 0 and chunk.entries[0]["record"] != "begin":
             begin = _begin_of(chunk.entries)

@@ -15,6 +15,7 @@ from grpo_worker.schema.collapse import last_alive
 from grpo_worker.schema.config import CollapseConfig
 from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.store.queries import UNFINISHED
+from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
 
 CANCELLED = "cancelled"
@@ -54,8 +55,15 @@ class Ending:
         return cls(entry.get("why", CANCELLED), entry["reason"])
 
 
+@writes
 def end_runs(connection: Connection, fences: Mapping[int, int], endings: Mapping[int, Ending]) -> None:
-    """End runs that have no result, see `orchestrator.store.store.Store.end_runs`."""
+    """End runs that have no result from outside, and refuse from now on what attempts of theirs write.
+
+    Args:
+        connection: The database, or a transaction of it.
+        fences: By run, a number that no later attempt will have, and no earlier one had.
+        endings: How and why, by run.
+    """
     rows = [
         {"run": run_id, "least": fence, "new_state": one.state, "why": one.why, "reason": one.reason,
          "ended_as": one.outcome}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,13 +10,30 @@ from sqlalchemy import Connection, insert, select, text
 
 from orchestrator.base.settings import code_version
 from orchestrator.store.models import Cell, Fit, Run, Sweep
+from orchestrator.store.transactions import reads, writes
 from orchestrator.store.types import now
 
 
+@writes
 def save(
     connection: Connection, *, sweeps: list[str], run_ids: list[int], detector: str, result: Mapping[str, Any]
 ) -> int:
-    """Store a fit, see `orchestrator.store.store.Store.save_fit`."""
+    """Store a fit with its inputs; one of the same sweeps and runs with equal ``result["inputs"]`` is kept once.
+
+    Args:
+        connection: The database, or a transaction of it.
+        sweeps: Names of the sweeps it was asked for.
+        run_ids: The runs that entered it.
+        detector: Which collapse detector it used.
+        result: The JSON of `fit-laws`; what is not identified is None, never NaN.
+
+    Returns:
+        The fit's id.
+
+    Raises:
+        ValueError: The result holds NaN or an infinity, which is not JSON.
+    """
+    json.dumps(result, allow_nan=False)  # Postgres refuses it, SQLite does not
     values = {"sweeps": sweeps, "run_ids": run_ids, "detector": detector, "code_version": code_version()}
     inputs = result.get("inputs")
     if inputs is not None:
@@ -30,6 +48,7 @@ def save(
     return int(connection.execute(new).scalar_one())
 
 
+@reads
 def detector_settings(connection: Connection, sweeps: Sequence[str]) -> list[dict[str, Any]]:
     """List the different settings of the collapse detector that runs of sweeps were trained with."""
     collapse = Run.config["collapse"]

@@ -17,6 +17,7 @@ from grpo_worker.schema.config import content_digest
 from orchestrator.base.errors import NothingToDo, SweepConflict, UsageError
 from orchestrator.base.settings import code_version
 from orchestrator.store.models import OUTCOMES, Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
 
 if TYPE_CHECKING:
@@ -151,8 +152,21 @@ def refuse_taken(connection: Connection, name: str, digest: str, text: str) -> N
     )
 
 
+@writes
 def import_sweep(connection: Connection, sweep: ImportedSweep) -> int:
-    """Store an import, see `orchestrator.store.store.Store.import_sweep`."""
+    """Store runs made elsewhere, with what they measured: all or nothing.
+
+    Args:
+        connection: The database, or a transaction of it.
+        sweep: The runs, checked.
+
+    Returns:
+        The sweep's id.
+
+    Raises:
+        NothingToDo: The same was imported under this name before.
+        SweepConflict: The name stands for something else.
+    """
     refuse_taken(connection, sweep.name, sweep.digest, sweep.text)
     values = {"name": sweep.name, "digest": sweep.digest, "grid_text": sweep.text, "source": SOURCE}
     sweep_id = connection.execute(insert(Sweep).values(**values, created_at=now()).returning(Sweep.id)).scalar_one()

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, false, func, select
 
 from orchestrator.store.models import DECIDED_STATES, Cell, Run
+from orchestrator.store.transactions import reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,9 @@ class Outcome:
         return False if self.collapse_step is not None or self.learner_steps >= horizon else None
 
 
+@reads
 def outcomes(connection: Connection, models: Iterable[str]) -> list[Outcome]:
-    """List how finished and stopped runs of models ended, see `Store.outcomes`."""
+    """List how each finished or stopped run of models ended, in any sweep."""
     rows = connection.execute(
         select(
             *(Cell.model, Cell.axes, Cell.k, Cell.eta, Run.seed, Run.learner_steps, Run.collapse_step, Run.config),

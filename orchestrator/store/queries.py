@@ -14,7 +14,9 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from orchestrator.base.errors import SelectionError
 from orchestrator.grid.sweep import Cell as GridCell
+from orchestrator.grid.sweep import Resources
 from orchestrator.store.models import DECIDED_STATES, RESULT_STATES, Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.transactions import reads
 from orchestrator.store.types import now, seconds_between
 
 DIVERGED = "diverged"
@@ -139,13 +141,19 @@ class RunProgress:
         return GridCell(self.model, self.k, self.eta, tuple(self.axes.items()))
 
 
+@reads
 def sweep_names(connection: Connection) -> list[str]:
     """List the sweeps, oldest first."""
     return list(connection.scalars(select(Sweep.name).order_by(Sweep.id)))
 
 
+@reads
 def sweep_id(connection: Connection, name: str) -> int:
-    """Find a sweep by name, see `orchestrator.store.store.Store.sweep_id`."""
+    """Find a sweep by name.
+
+    Raises:
+        SelectionError: There is none; the message offers the nearest name, or all.
+    """
     found = connection.scalar(select(Sweep.id).where(Sweep.name == name))
     if found is not None:
         return found
@@ -158,18 +166,44 @@ def sweep_id(connection: Connection, name: str) -> int:
     raise SelectionError(f"no sweep named {name!r}; {hint}")
 
 
+@reads
 def run_states(connection: Connection, sweep_ids: Iterable[int]) -> dict[int, str]:
     """Say in which state each run of some sweeps is."""
     rows = connection.execute(select(Run.id, Run.state).join(Cell).where(Cell.sweep_id.in_(list(sweep_ids))))
     return {row.id: row.state for row in rows}
 
 
+@reads
+def run_configs(connection: Connection, run_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """Read the configs of runs as they are stored, as JSON, by run number."""
+    wanted = set(run_ids)
+    rows = connection.execute(select(Run.id, Run.config).where(Run.id.between(min(wanted), max(wanted))))
+    return {run_id: config for run_id, config in rows if run_id in wanted}
+
+
+@reads
+def run_resources(connection: Connection, sweep_id: int) -> dict[int, Resources]:
+    """Read what each run of a sweep asks of a cluster, by run number."""
+    rows = connection.execute(select(Run.id, Run.resources).join(Cell).where(Cell.sweep_id == sweep_id))
+    return {run_id: Resources.model_validate(resources) for run_id, resources in rows}
+
+
+@reads
+def seeds(connection: Connection, sweep_id: int) -> set[tuple[tuple[str, str], tuple[int, float], int]]:
+    """List the runs of a sweep by (model, axes as JSON), (k, η) and seed."""
+    columns = (Cell.model, Cell.axes, Cell.k, Cell.eta, Run.seed)
+    rows = connection.execute(select(*columns).join(Run, Run.cell_id == Cell.id).where(Cell.sweep_id == sweep_id))
+    return {((model, axes), (k, eta), seed) for model, axes, k, eta, seed in rows}
+
+
+@reads
 def unfinished_runs(connection: Connection, sweep_id: int) -> list[int]:
-    """List the runs that still have something to do, in grid order."""
+    """List the runs that have something to do, in grid order; not one that diverged, or was ended early."""
     runs = select(Run.id).join(Cell).where(Cell.sweep_id == sweep_id, UNFINISHED)
     return list(connection.scalars(runs.order_by(Cell.position, Run.id)))
 
 
+@reads
 def running_attempts(connection: Connection, sweep_id: int) -> list[RunningAttempt]:
     """List the newest attempt of every run in state ``running``, in grid order."""
     rows = connection.execute(
@@ -192,13 +226,24 @@ def running_attempts(connection: Connection, sweep_id: int) -> list[RunningAttem
     return [RunningAttempt(*row) for row in rows]
 
 
-def run_folders(connection: Connection, sweep_id: int | None) -> list[RunFolder]:
-    """List the unfinished runs, see `orchestrator.store.store.Store.run_folders`."""
+@reads
+def run_folders(connection: Connection, sweep_id: int | None = None) -> list[RunFolder]:
+    """List the runs that are not finished, in order, and how much of their journals is stored.
+
+    Args:
+        connection: The database, or a transaction of it.
+        sweep_id: Of one sweep; None = of all.
+    """
     return _run_folders(connection, *([] if sweep_id is None else [Cell.sweep_id == sweep_id]))
 
 
+@reads
 def run_folder(connection: Connection, run_id: int) -> RunFolder | None:
-    """Find one unfinished run, see `orchestrator.store.store.Store.run_folder`."""
+    """As `run_folders`, of one run; None when it is finished.
+
+    Raises:
+        SelectionError: There is no such run.
+    """
     if connection.scalar(select(Run.id).where(Run.id == run_id)) is None:
         raise SelectionError(f"no run {run_id}")
     return next(iter(_run_folders(connection, Run.id == run_id)), None)
@@ -224,8 +269,9 @@ def _run_folders(connection: Connection, *conditions: ColumnElement[bool]) -> li
     return list(found.values())
 
 
+@reads
 def progress(connection: Connection, sweep_id: int) -> list[RunProgress]:
-    """Say how far every run is, in grid order: one query, three index look-ups a run."""
+    """Say how far every run is, in grid order."""
     rows: Any = connection.execute(  # in the order of the fields of `RunProgress`
         select(
             Run.id,
@@ -255,8 +301,9 @@ def _latest(
     return select(column).where(run == Run.id).order_by(order.desc()).limit(1).scalar_subquery()
 
 
+@reads
 def step_times(connection: Connection, models: Iterable[str]) -> dict[str, list[float]]:
-    """List the seconds of a learner step of each finished run of models, see `Store.step_times`."""
+    """List, by model, how many seconds a learner step took in each finished run of any sweep, set-up left out."""
     found: dict[str, list[float]] = {}
     rows = connection.execute(
         select(Cell.model, cast(1.0 / _RATE, Double))

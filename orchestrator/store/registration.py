@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,15 +15,30 @@ from orchestrator.base.errors import SweepConflict
 from orchestrator.base.provenance import checkout
 from orchestrator.base.settings import code_version
 from orchestrator.grid.sweep import Cell as GridCell
+from orchestrator.grid.sweep import Run as GridRun
 from orchestrator.grid.sweep import Sweep as GridSweep
 from orchestrator.store.models import DECIDED_STATES, Cell, Run, Sweep
+from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
 
 CellKey = tuple[str, int, float, str]
 
 
-def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
-    """Store a sweep, see `orchestrator.store.store.Store.register`."""
+@writes
+def register(connection: Connection, sweep: GridSweep, *, extend: bool = False) -> int:
+    """Store a sweep's cells and runs; what is stored already stays as it is.
+
+    Args:
+        connection: The database, or a transaction of it.
+        sweep: The expanded grid.
+        extend: Whether a grid with other content may add cells and runs to the sweep of its name.
+
+    Returns:
+        The sweep's id.
+
+    Raises:
+        SweepConflict: The name is taken by another grid, or the new one removes or changes stored runs.
+    """
     new = _insert_sweep(connection, sweep, "grid")
     stored = _stored_sweep(connection, sweep)
     if stored.digest != sweep.digest:
@@ -44,8 +59,20 @@ def register(connection: Connection, sweep: GridSweep, *, extend: bool) -> int:
     return int(stored.id)
 
 
+@writes
 def begin(connection: Connection, sweep: GridSweep) -> int:
-    """Store a sweep without runs, see `orchestrator.store.store.Store.begin`."""
+    """Store a sweep whose runs are chosen one after the other, without any; a stored one keeps its runs.
+
+    Args:
+        connection: The database, or a transaction of it.
+        sweep: With all runs that may be chosen.
+
+    Returns:
+        The sweep's id.
+
+    Raises:
+        SweepConflict: The name is taken by runs that are not among these, or are of another config.
+    """
     _insert_sweep(connection, sweep, "search")
     stored = _stored_sweep(connection, sweep)
     if stored.digest != sweep.digest:
@@ -54,19 +81,44 @@ def begin(connection: Connection, sweep: GridSweep) -> int:
     return int(stored.id)
 
 
-def grow(connection: Connection, sweep_id: int, sweep: GridSweep, chosen: Collection[tuple[CellKey, int]]) -> list[int]:
-    """Add runs to a sweep, see `orchestrator.store.store.Store.grow`."""
+@writes
+def grow(connection: Connection, sweep_id: int, sweep: GridSweep, chosen: Collection[GridRun]) -> list[int]:
+    """Add runs to a sweep, those that it has apart.
+
+    Args:
+        connection: The database, or a transaction of it.
+        sweep_id: From `begin`.
+        sweep: As given there.
+        chosen: Some of its runs.
+
+    Returns:
+        The numbers of the chosen runs.
+    """
     in_sweep = (
         select(Cell.model, Cell.k, Cell.eta, Cell.axes, Run.seed, Run.id).join(Run).where(Cell.sweep_id == sweep_id)
     )
     stored = {((model, k, eta, axes), seed) for model, k, eta, axes, seed, _ in connection.execute(in_sweep)}
-    wanted = stored | set(chosen)
+    keys = {(cell_key(run.cell), run.seed) for run in chosen}
+    wanted = stored | keys
     members = tuple(run for run in sweep.runs if (cell_key(run.cell), run.seed) in wanted)
     part = replace(sweep, runs=members)
     cells = _insert_cells(connection, sweep_id, part)
     _insert_runs(connection, sweep_id, cells, part)
     rows = connection.execute(in_sweep)
-    return [run_id for model, k, eta, axes, seed, run_id in rows if ((model, k, eta, axes), seed) in chosen]
+    return [run_id for model, k, eta, axes, seed, run_id in rows if ((model, k, eta, axes), seed) in keys]
+
+
+@writes
+def set_directories(connection: Connection, directories: Mapping[int, str]) -> None:
+    """Store where runs keep their files.
+
+    Args:
+        connection: The database.
+        directories: Absolute paths by run number.
+    """
+    rows = [{"run": run_id, "path": path} for run_id, path in directories.items()]
+    if rows:
+        connection.execute(update(Run).where(Run.id == bindparam("run")).values(directory=bindparam("path")), rows)
 
 
 def _insert_sweep(connection: Connection, sweep: GridSweep, source: str) -> int | None:

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exist
 
 from orchestrator.rundir.folder import name_of
 from orchestrator.store.models import Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
 
 T = TypeVar("T")
@@ -67,8 +68,13 @@ def count(connection: Connection, run_ids: Sequence[int]) -> Rows:
     return Rows(*totals)
 
 
-def remove(connection: Connection, leaving: Iterable[Leaving]) -> list[int]:
-    """Remove runs, see `orchestrator.store.store.Store.remove_runs`."""
+@writes
+def remove_runs(connection: Connection, leaving: Iterable[Leaving]) -> list[int]:
+    """Delete what runs have measured, and their attempts; they stay, ``cancelled``, to be trained anew.
+
+    Returns:
+        The runs that are running: they stay as they are.
+    """
     by_id = {run.run_id: run for run in leaving}
     rows = connection.execute(
         select(Run.id, Run.state, Run.fence, _IS_REMOVED.label("is_removed"))
@@ -100,8 +106,9 @@ def remove(connection: Connection, leaving: Iterable[Leaving]) -> list[int]:
     return [row.id for row in rows if row.state == "running"]
 
 
+@writes
 def remove_imports(connection: Connection, sweep_ids: Iterable[int]) -> list[str]:
-    """Remove emptied imports, see `orchestrator.store.store.Store.remove_imports`."""
+    """Delete those of some sweeps that are imports and whose runs were all removed; returns their names."""
     names = []
     for sweep_id in sweep_ids:
         cells = select(Cell.id).where(Cell.sweep_id == sweep_id)

@@ -12,8 +12,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, insert, or_, select, update
 
+from orchestrator.store import notices
 from orchestrator.store.models import Attempt, Cell, Run, Submission
 from orchestrator.store.queries import UNFINISHED
+from orchestrator.store.transactions import reads, writes
 from orchestrator.store.types import now, seconds_between
 
 RESETTABLE = or_(*(Run.state == state for state in ("pending", "queued", "lost", "failed", "cancelled", "stopped")))
@@ -86,6 +88,7 @@ class Place:
     heartbeat_age_s: float | None
 
 
+@writes
 def open_submission(
     connection: Connection,
     sweep_id: int,
@@ -96,7 +99,17 @@ def open_submission(
     resources: Mapping[str, Any],
     shares: Sequence[Sequence[int]],
 ) -> None:
-    """Write down a job array that is about to be submitted, and queue its runs, see `Store.open_submission`."""
+    """Write down a job array before it is submitted, and queue its runs.
+
+    Args:
+        connection: The database, or a transaction of it.
+        sweep_id: The sweep.
+        token: The submission's own, by which the cluster can be asked for it.
+        job_name: Of its jobs; holds the token.
+        folder: Where its jobs find their shares and write their logs, absolute.
+        resources: What its jobs ask for, as JSON.
+        shares: The runs of each task, by their numbers.
+    """
     submission_id = connection.execute(
         insert(Submission)
         .values(
@@ -126,11 +139,13 @@ def open_submission(
     )
 
 
+@writes
 def answer(connection: Connection, token: str, job_id: str) -> None:
     """Store under which id the cluster has taken a submission."""
     connection.execute(update(Submission).where(Submission.token == token).values(job_id=job_id))
 
 
+@writes
 def withdraw(connection: Connection, token: str) -> None:
     """Take back a submission that the cluster has not taken: its queued runs are pending."""
     submission_id = connection.scalar(select(Submission.id).where(Submission.token == token))
@@ -140,16 +155,18 @@ def withdraw(connection: Connection, token: str) -> None:
     connection.execute(delete(Submission).where(Submission.id == submission_id))
 
 
+@reads
 def of_sweep(connection: Connection, sweep_id: int) -> list[Submitted]:
     """List the job arrays that unfinished runs of a sweep were submitted in last, oldest first."""
     of_unfinished = select(Run.submission_id).where(Run.submission_id.is_not(None), UNFINISHED)
     return _submitted(connection, Submission.sweep_id == sweep_id, Submission.id.in_(of_unfinished))
 
 
+@reads
 def find(
     connection: Connection, sweep_id: int, *, submission_id: int | None = None, job_id: str | None = None
 ) -> Submitted | None:
-    """Find a job array of a sweep by its number here, or by the cluster's: the newest, which may give numbers again."""
+    """Find a job array of a sweep by its number here, or the newest that the cluster has given a job id."""
     wanted = Submission.job_id == job_id if submission_id is None else Submission.id == submission_id
     return next(reversed(_submitted(connection, Submission.sweep_id == sweep_id, wanted)), None)
 
@@ -166,8 +183,9 @@ def _submitted(connection: Connection, *conditions: ColumnElement[bool]) -> list
     return [Submitted(*row) for row in rows]
 
 
+@reads
 def places(connection: Connection, sweep_id: int) -> list[Place]:
-    """Say of the unfinished runs of a sweep, in grid order, who has them."""
+    """Say of the unfinished runs of a sweep, in grid order, who has them as far as the database knows."""
     rows: Any = connection.execute(  # in the order of the fields of `Place`
         select(
             *(Run.id, Run.state, Run.failure, Run.failure_class, Run.submission_id, Run.task),
@@ -183,8 +201,9 @@ def places(connection: Connection, sweep_id: int) -> list[Place]:
     return [Place(*row) for row in rows]
 
 
+@writes
 def settle(connection: Connection, place: Place, state: str, failure: str, failure_class: str) -> bool:
-    """Store what has become of a queued run whose job is gone, if nothing has changed since it was looked at."""
+    """Store what has become of a queued run whose job is gone; returns whether it was still as it was seen."""
     changed = connection.execute(
         update(Run)
         .where(Run.id == place.run_id, Run.state == place.state, Run.submission_id == place.submission_id)
@@ -193,8 +212,9 @@ def settle(connection: Connection, place: Place, state: str, failure: str, failu
     return changed.rowcount > 0
 
 
+@reads
 def failed_hosts(connection: Connection, run_ids: Iterable[int]) -> dict[int, set[str]]:
-    """List the nodes that failed under attempts of runs, by run."""
+    """List the nodes that failed under attempts of runs, as Slurm names them, by run."""
     wanted = set(run_ids)
     found: dict[int, set[str]] = {}
     rows = connection.execute(select(Attempt.run_id, Attempt.node).where(Attempt.failure_class == "node_failure"))
@@ -204,6 +224,7 @@ def failed_hosts(connection: Connection, run_ids: Iterable[int]) -> dict[int, se
     return found
 
 
+@reads
 def attempts_by_class(connection: Connection, run_ids: Iterable[int]) -> dict[int, dict[str, int]]:
     """Count the attempts of runs that ended early, by run and failure class."""
     wanted = set(run_ids)
@@ -220,3 +241,30 @@ def attempts_by_class(connection: Connection, run_ids: Iterable[int]) -> dict[in
             classes = found.setdefault(run_id, {})
             classes[failure_class] = classes.get(failure_class, 0) + 1
     return found
+
+
+@writes
+def set_queued(connection: Connection, run_ids: Iterable[int]) -> None:
+    """Mark runs of a sweep as submitted; those that are running or have a result stay as they are."""
+    _reset(connection, run_ids, "queued")
+
+
+@writes
+def set_pending(connection: Connection, run_ids: Iterable[int]) -> None:
+    """Mark runs of a sweep as to be submitted; those that are running or have a result stay as they are."""
+    _reset(connection, run_ids, "pending")
+
+
+def _reset(connection: Connection, run_ids: Iterable[int], state: str) -> None:
+    rows = [{"run": run_id} for run_id in run_ids]
+    if not rows:
+        return
+    cleared: dict[str, Any] = dict.fromkeys(("failure", "failure_class", "collapse_step_lo"))
+    notices.expect(connection, rows[0]["run"])
+    # One by one, by primary key: a statement cannot hold 100,000 ids everywhere.
+    connection.execute(
+        update(Run)
+        .where(Run.id == bindparam("run"), RESETTABLE)
+        .values(state=state, submission_id=None, task=None, updated_at=now(), **cleared),
+        rows,
+    )

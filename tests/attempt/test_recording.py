@@ -22,7 +22,7 @@ from orchestrator.base.errors import Fenced, StoreUnavailable
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
-from orchestrator.store import schema, session, sqlite_files, sqlite_lock
+from orchestrator.store import queries, registration, schema, session, sqlite_files, sqlite_lock
 from orchestrator.store.store import Claim, Store
 from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, QUICK, Jobs
@@ -126,16 +126,16 @@ def test_a_requeued_job_takes_over_from_one_that_was_only_frozen(
 
 
 def test_an_older_attempt_on_another_disk_is_refused_by_the_database(store: Store, grid: Any, tmp_path: Path) -> None:
-    run_id = store.unfinished_runs(store.register(grid()))[0]
+    run_id = queries.unfinished_runs(store, registration.register(store, grid()))[0]
     old = begin(store, run_id)
     with pytest.raises(Fenced, match="a newer one took over"), recording(store, old, tmp_path / "other") as mine:
         mine.emit(sync_record(0))
-        wait_for(lambda: store.progress(1)[0].sync == 0)
+        wait_for(lambda: queries.progress(store, 1)[0].sync == 0)
         new = begin(store, run_id, take_over=True)
         for sync in range(1, 1000):
             mine.emit(sync_record(sync))
             time.sleep(0.01)
-    assert store.progress(1)[0].sync is None
+    assert queries.progress(store, 1)[0].sync is None
     assert sync < 500
     store.heartbeat(new)
 
@@ -338,7 +338,7 @@ def test_another_database_in_its_place_is_left_alone(
     grid = tmp_path / "other.yaml"
     grid.write_text("name: other\ngrid: {model: [tiny], k: [4], eta: [1e-3], seed: [0]}\nfixed: {horizon: 80}\n")
     with Store(f"sqlite:///{other}") as theirs:
-        theirs.register(load_sweep(grid))
+        registration.register(theirs, load_sweep(grid))
         begin(theirs, 1)
     for path in (file, other):  # a log of writes would be taken for the other file's
         with contextlib.closing(sqlite3.connect(path)) as connection:
@@ -352,7 +352,7 @@ def test_another_database_in_its_place_is_left_alone(
     other.rename(file)
     assert children.end(child) == 0, "training went on"
     with Store(sqlite) as theirs:
-        assert (theirs.progress(1)[0].sync, theirs.progress(1)[0].state) == (None, "running")
+        assert (queries.progress(theirs, 1)[0].sync, queries.progress(theirs, 1)[0].state) == (None, "running")
     ours.rename(file)
     assert jobs.collect().notes == []
     jobs.check(1)
@@ -552,7 +552,7 @@ def test_a_server_that_is_silent_without_being_gone_holds_up_nothing(tmp_path: P
 
 
 def test_a_busy_writer_gives_its_connection_back_now_and_then(store: Store, grid: Any, tmp_path: Path) -> None:
-    run_id = store.unfinished_runs(store.register(grid(horizon=4000)))[0]
+    run_id = queries.unfinished_runs(store, registration.register(store, grid(horizon=4000)))[0]
     closed: list[None] = []
 
     class Counting(Store):
@@ -571,7 +571,7 @@ def test_a_busy_writer_gives_its_connection_back_now_and_then(store: Store, grid
             sync += 1
             time.sleep(0.002)
     assert len(closed) >= 3
-    assert store.progress(1)[0].sync == sync - 1
+    assert queries.progress(store, 1)[0].sync == sync - 1
 
 
 def test_a_heartbeat_that_finds_no_space_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

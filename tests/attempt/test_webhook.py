@@ -15,6 +15,7 @@ from orchestrator.base import webhook
 from orchestrator.base.errors import StoreUnavailable, UsageError
 from orchestrator.base.urls import handed_over
 from orchestrator.cli.app import app
+from orchestrator.store import registration, submissions
 from orchestrator.store.models import Base
 from orchestrator.store.store import Store
 from tests.support import children
@@ -75,7 +76,7 @@ def test_who_brings_the_last_journal_tells(jobs: MakeJobs, hook: Receiver, comma
     assert hook.contacts == 0, "a job without a database does not know"
     if command == "cancel":
         with Store(made.url) as store:
-            store.set_pending([2])  # nothing to do with its journal, which ends it first
+            submissions.set_pending(store, [2])  # nothing to do with its journal, which ends it first
         assert CliRunner().invoke(app, ["cancel", "demo"]).exit_code == 3
         command = "status"
     assert CliRunner().invoke(app, [command]).exit_code == 0
@@ -99,7 +100,7 @@ def test_a_sweep_that_is_launched_again_ends_again(jobs: MakeJobs, hook: Receive
 def test_a_search_ends_when_it_says_so(jobs: MakeJobs, hook: Receiver) -> None:
     made = jobs(2)
     with Store(made.url) as store:
-        store.begin(made.sweep)
+        registration.begin(store, made.sweep)
         train(made, 1, 2)  # all runs that it has chosen so far
         assert CliRunner().invoke(app, ["status"]).exit_code == 0
         assert hook.contacts == 0
@@ -110,8 +111,8 @@ def test_a_search_ends_when_it_says_so(jobs: MakeJobs, hook: Receiver) -> None:
 def test_a_search_that_was_launched_as_a_grid_ends_with_its_runs(jobs: MakeJobs, hook: Receiver) -> None:
     made = jobs(2)
     with Store(made.url) as store:
-        store.begin(replace(made.sweep, text="search: {}\n" + made.sweep.text))
-        store.register(made.sweep)
+        registration.begin(store, replace(made.sweep, text="search: {}\n" + made.sweep.text))
+        registration.register(store, made.sweep)
     train(made, 1, 2)
     assert hook.messages == [told()]
 

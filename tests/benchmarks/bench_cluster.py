@@ -28,6 +28,7 @@ from sqlalchemy import select
 from grpo_worker.schema.config import WorkerConfig
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.jobs.slurm.survey import survey
+from orchestrator.store import queries
 from orchestrator.store.models import Attempt
 from orchestrator.store.store import Store
 from tests.cluster.devcluster import DevCluster
@@ -137,14 +138,14 @@ def status_and_death(ws: Workspace) -> None:
     done = ws.run("launch", ws.grid(GRID.format(runs=2, horizon=100_000, per_job=1)), "--executor", "slurm", "--yes")
     assert done.returncode == 0, done.stderr
     with ws.store() as store:
-        sweep_id = store.sweep_id("small")
-        wait_for(lambda: len(store.running_attempts(sweep_id)) == 2, 300)
-        wait_for(lambda: all(run.learner_steps for run in store.progress(sweep_id)), 300)
+        sweep_id = queries.sweep_id(store, "small")
+        wait_for(lambda: len(queries.running_attempts(store, sweep_id)) == 2, 300)
+        wait_for(lambda: all(run.learner_steps for run in queries.progress(store, sweep_id)), 300)
         whole = [timed(lambda: ws.run("status")) for _ in range(5)]
         surveys = [timed(lambda: survey(store, sweep_id)) for _ in range(20)]
         print(f"{'status, the whole command':32} {statistics.median(whole):6.2f} s")
         print(f"{'  of which asking Slurm':32} {statistics.median(surveys):6.2f} s", flush=True)
-        victim = store.running_attempts(sweep_id)[0]
+        victim = queries.running_attempts(store, sweep_id)[0]
         os.kill(victim.pid, signal.SIGKILL)
         took_s = timed(lambda: wait_for(lambda: state_of(store, sweep_id, victim.run_id) != "running", 300))
         said = survey(store, sweep_id).standings[victim.run_id]

@@ -27,6 +27,7 @@ from orchestrator.laws.tracks import tracks
 from orchestrator.search.alarm import Alarm, alarm
 from orchestrator.search.search import Key, Search, key_of
 from orchestrator.search.searchfile import SearchConfig, load_search
+from orchestrator.store import outcomes
 from orchestrator.store.store import Outcome, Store
 from tests.benchmarks.bench_search import SEARCH
 from tests.benchmarks.make_dense import GRID
@@ -126,7 +127,7 @@ def main() -> None:
     with Store(options.db) as store:
         runs = evidence(frames.runs(store, ["dense"])).sort_values("run", ignore_index=True)
         syncs = series.syncs(store, ["dense"], METRICS, until=first_steps(int(runs["horizon"].min()))[-1])
-        ended = {(one.k, one.eta, one.seed): one for one in store.outcomes(["tiny"])}
+        ended = {(one.k, one.eta, one.seed): one for one in outcomes.outcomes(store, ["tiny"])}
     runs["learner_steps"] = runs["learner_steps"].astype(float)
     factor = runs["eta"] / runs["k"].map(NEAR)
     for name, chosen in {"all cells": runs, "within a factor of 2": runs[factor.between(0.5, 2.0)]}.items():

@@ -26,6 +26,7 @@ from orchestrator.attempt.recording import ORDINARY, Recording, as_entry
 from orchestrator.jobs import launch
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
+from orchestrator.store import queries
 from orchestrator.store.collect import collect
 from orchestrator.store.store import AttemptOrigin, Claim, Store
 from tests.benchmarks.bench_store import databases, prepare_ours
@@ -49,11 +50,11 @@ def unsynchronised() -> Iterator[None]:
 
 def write_journals(store: Store, records: int) -> list[Path]:
     """Write journals of whole attempts that the database has not heard of; returns their paths."""
-    sweep_id = store.sweep_id("bench")
-    launch.prepare(store, sweep_id, store.unfinished_runs(sweep_id))
+    sweep_id = queries.sweep_id(store, "bench")
+    launch.prepare(store, sweep_id, queries.unfinished_runs(store, sweep_id))
     launch.place(store, sweep_id)
     paths = []
-    for run in store.run_folders(sweep_id):
+    for run in queries.run_folders(store, sweep_id):
         attempt = Journal.reserve(Path(str(run.directory)), 0)
         run_fields = {"run": run.run_id, "sweep": run.sweep, "config_digest": run.config_digest, "attempt": 1}
         resumed = {"resumed_from_sync": None, "resumed_from_step": None}
@@ -108,7 +109,7 @@ def emit(url: str | None, folder: Path, records: int, every_ms: float) -> list[f
     home = url or "postgresql://nobody@127.0.0.1:9/away"
     times_ms = []
     with Store(home, check_schema=False) as store:
-        fence = getattr(store.run_folder(1), "fence", 0) if url else 0
+        fence = getattr(queries.run_folder(store, 1), "fence", 0) if url else 0
         attempt = Journal.reserve(folder / f"emit-{time.time_ns()}", fence)
         claim = Claim(1, attempt.number, 2)
         if url:

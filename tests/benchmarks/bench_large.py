@@ -25,7 +25,7 @@ from pathlib import Path
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.jobs import launch
 from orchestrator.rundir import journal
-from orchestrator.store import prepared, schema
+from orchestrator.store import prepared, queries, registration, schema
 from orchestrator.store.models import SyncMetric
 from orchestrator.store.store import Store
 from tests.benchmarks.rows import sync_records
@@ -54,8 +54,8 @@ def make(folder: Path, syncs: int) -> None:
     schema.upgrade(f"sqlite:///{path}")
     os.environ["STALESWEEP_RUNS"] = str(folder / "runs")
     with Store(f"sqlite:///{path}") as store:
-        sweep_id = store.register(load_sweep(folder / "large.yaml"))
-        run_ids = store.unfinished_runs(sweep_id)
+        sweep_id = registration.register(store, load_sweep(folder / "large.yaml"))
+        run_ids = queries.unfinished_runs(store, sweep_id)
         unfinished = run_ids[::10]
         launch.prepare(store, sweep_id, unfinished)
         launch.place(store, sweep_id)

@@ -32,7 +32,7 @@ from sqlalchemy import func, select
 from orchestrator.attempt.recording import as_entry
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.rundir.journal import Journal
-from orchestrator.store import schema
+from orchestrator.store import queries, registration, schema
 from orchestrator.store.models import SyncMetric
 from orchestrator.store.store import AttemptOrigin, Claim, Store
 from tests.benchmarks.rows import sync_records
@@ -66,7 +66,7 @@ def ours(url: str, folder: Path, number: int) -> Iterator[Callable[[], None]]:
     records = sync_records()
     with Store(url) as store:
         run_id = number + 1
-        journal = Journal.reserve(folder / f"run-{run_id}-{time.time_ns()}", store.run_folder(run_id).fence)  # type: ignore[union-attr]
+        journal = Journal.reserve(folder / f"run-{run_id}-{time.time_ns()}", queries.run_folder(store, run_id).fence)  # type: ignore[union-attr]
         claim = Claim(run_id, journal.number, 2)
         origin = AttemptOrigin("local", None, None, 1, "here", os.getpid(), 0.0, "0")
         store.begin_attempt(claim, origin, resumed_from_sync=None, resumed_from_step=None, take_over=True)
@@ -99,7 +99,7 @@ def prepare_ours(url: str, folder: Path, writers: int) -> None:
     )
     schema.upgrade(url)
     with Store(url) as store:
-        store.register(load_sweep(grid))
+        registration.register(store, load_sweep(grid))
 
 
 def prepare_optunas(url: str, folder: Path, writers: int) -> None:

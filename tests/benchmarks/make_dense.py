@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from orchestrator.store import outcomes
 from orchestrator.store.store import Store
 
 FILE = Path(__file__).parents[1] / "data" / "dense-tiny.csv"
@@ -48,7 +49,8 @@ def main() -> None:
         sys.exit(ended.returncode)
     with Store(url) as store:
         rows = sorted(
-            [one.k, one.eta, one.seed, one.learner_steps, one.collapse_step] for one in store.outcomes(["tiny"])
+            [one.k, one.eta, one.seed, one.learner_steps, one.collapse_step]
+            for one in outcomes.outcomes(store, ["tiny"])
         )
     with FILE.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from orchestrator.grid.sweep import load_sweep
-from orchestrator.store import schema
+from orchestrator.store import registration, schema
 from orchestrator.store.store import Store
 
 HEAVY = ["torch", "transformers", "pandas", "optuna", "sqlalchemy", "submitit", "scipy", "matplotlib", "jinja2"]
@@ -32,7 +32,7 @@ def test_status_imports_only_what_it_needs(tmp_path: Path) -> None:
     with Store(url) as store:
         grid = tmp_path / "grid.yaml"
         grid.write_text("name: demo\ngrid: {model: [tiny], k: [2], eta: [1.0e-3], seed: [0]}\n")
-        store.register(load_sweep(grid))
+        registration.register(store, load_sweep(grid))
     loaded = modules_after(
         f"from orchestrator.cli.app import app; app(['status', '--db', '{url}'], standalone_mode=False)"
     )

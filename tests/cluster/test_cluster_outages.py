@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.store import queries
 from orchestrator.store.models import RESULT_STATES
 from tests.cluster.devcluster import SCRIPT, ClusterMaker
 from tests.cluster.scenes import HOLD, Results, SceneMaker, kill, sbatch_that, wait_for
@@ -57,7 +58,7 @@ def controller_away(folder: Path, make_cluster: ClusterMaker, make_scene: SceneM
             assert "Slurm does not answer" in told.stderr
             assert [run["state"] for run in watched.status()] == ["running", "running", "unknown"]
             with watched.ws.store() as store:
-                states = [run.state for run in store.progress(store.sweep_id("scenes"))]
+                states = [run.state for run in queries.progress(store, queries.sweep_id(store, "scenes"))]
             assert states == ["running", "running", "queued"], "what is stored is left as it is"
             for executor in ("slurm", "auto"):  # nor does it train here what is meant for the cluster
                 again = watched.ws.run("launch", "grid.yaml", "--executor", executor, timeout_s=60)

@@ -19,7 +19,7 @@ from orchestrator.base.errors import SelectionError, UsageError
 from orchestrator.data import frames
 from orchestrator.data.export import export
 from orchestrator.grid.sweep import Sweep
-from orchestrator.store import schema
+from orchestrator.store import fits, queries, registration, schema
 from orchestrator.store.store import Store
 from tests.support.stores import begin, eval_record, sync_record, write
 
@@ -49,7 +49,7 @@ VAL_REWARDS = (None, math.nan, math.inf, -math.inf, 5e-324, 1 / 3)
 
 def fill(store: Store, grid: Grid) -> None:
     """Two sweeps with a run in each kind of state."""
-    runs = store.unfinished_runs(store.register(grid(clip_eps=[0.2])))
+    runs = queries.unfinished_runs(store, registration.register(store, grid(clip_eps=[0.2])))
     claim = begin(store, runs[0])
     write(store, claim, StartRecord(None, None, 1, "cpu", {}, 1, 0.1))
     for sync, val_reward in enumerate(VAL_REWARDS):
@@ -60,9 +60,9 @@ def fill(store: Store, grid: Grid) -> None:
     write(store, claim, FinishRecord("collapsed", 40, "half", 16, 8, 8))
     store.fail(begin(store, runs[1]), 'OSError: no space, "really"\nleft')
     begin(store, runs[2])
-    store.register(grid("other"))
-    store.save_fit(sweeps=["demo"], run_ids=runs, detector="half", result={"exponent": None})
-    store.save_fit(sweeps=["other"], run_ids=[], detector="zero", result={})
+    registration.register(store, grid("other"))
+    fits.save(store, sweeps=["demo"], run_ids=runs, detector="half", result={"exponent": None})
+    fits.save(store, sweeps=["other"], run_ids=[], detector="zero", result={})
 
 
 LOADERS = (frames.sweeps, frames.runs, frames.attempts, frames.syncs, frames.evals, frames.fits)
@@ -133,7 +133,7 @@ def test_gpu_seconds(store: Store, grid: Grid, tmp_path: Path) -> None:
 
     path = tmp_path / "gpu.yaml"
     path.write_text("name: gpu\ngrid: {model: [tiny], k: [1], eta: [1], seed: [0]}\nresources: {gpus: 2}\n")
-    store.register(load_sweep(path))
+    registration.register(store, load_sweep(path))
     store.fail(begin(store, 1), "error")
     (run,) = frames.runs(store).itertuples()
     assert run.wall_s > 0

@@ -29,7 +29,7 @@ from orchestrator.grid.sweep import Sweep as Grid
 from orchestrator.jobs.status import sweep_status
 from orchestrator.laws.collapse import redetect
 from orchestrator.laws.fit import fit_laws
-from orchestrator.store import schema
+from orchestrator.store import imports, queries, registration, schema, submissions
 from orchestrator.store.models import Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.store.store import Store
 from tests.support.stores import begin, eval_record, sync_record, write
@@ -43,14 +43,16 @@ TRL = Path(__file__).parents[1] / "data" / "trl"
 
 def bring(store: Store, source: Path, name: str, options: Options | None = None) -> int:
     options = options or Options()
-    return store.import_sweep(read_import(source, options).sweep(name, options))
+    return imports.import_sweep(store, read_import(source, options).sweep(name, options))
 
 
 def fill(store: Store, grid: MakeGrid) -> None:
     """A sweep with runs in four states, one of them with two attempts and every kind of float."""
-    store.register(grid(clip_eps=[0.2]))
+    registration.register(store, grid(clip_eps=[0.2]))
     # Cells and runs that come later lie between the first: run numbers do not follow the grid's order.
-    runs = store.unfinished_runs(store.register(grid(clip_eps=[0.2], k=[2, 4, 8], seed=[0, 1, 2]), extend=True))
+    runs = queries.unfinished_runs(
+        store, registration.register(store, grid(clip_eps=[0.2], k=[2, 4, 8], seed=[0, 1, 2]), extend=True)
+    )
     claim = begin(store, runs[0])
     write(store, claim, StartRecord(None, None, 1, "cpu", {}, 1, 0.1))
     for sync, value in enumerate(VALUES):
@@ -124,9 +126,9 @@ def redone(store: Store, sweep: str) -> str:
 
 
 def test_what_ran_when_it_was_exported_does_not_run_here(store: Store, grid: MakeGrid, tmp_path: Path) -> None:
-    runs = store.unfinished_runs(store.register(grid()))
+    runs = queries.unfinished_runs(store, registration.register(store, grid()))
     begin(store, runs[0])
-    store.set_queued(runs[1:2])
+    submissions.set_queued(store, runs[1:2])
     spend_time(store)
     export(store, None, tmp_path / "first", "csv")
     bring(store, tmp_path / "first", "again")
@@ -138,8 +140,8 @@ def test_what_ran_when_it_was_exported_does_not_run_here(store: Store, grid: Mak
     assert again["failure_class"].tolist()[0] == "lost"
     assert again["wall_s"].tolist() == first["wall_s"].tolist()
     assert again["wall_s"][0] > 1
-    assert store.running_attempts(store.sweep_id("again")) == []
-    assert not sweep_status("again", store.progress(store.sweep_id("again"))).silent
+    assert queries.running_attempts(store, queries.sweep_id(store, "again")) == []
+    assert not sweep_status("again", queries.progress(store, queries.sweep_id(store, "again"))).silent
 
 
 def test_an_export_moves_between_databases(new_database: Callable[[str], str], grid: MakeGrid, tmp_path: Path) -> None:
@@ -207,11 +209,11 @@ def test_a_table_of_runs_is_fitted_and_shown(store: Store, runs_file: Path) -> N
     assert (first.k, first.n_runs, first.n_collapsed, first.collapse_sync) == (2, 2, 1, 48)
     assert first.collapse_step is not None
     assert (first.collapse_step.lo, first.collapse_step.hi) == (94, 96)
-    status = sweep_status("mine", store.progress(store.sweep_id("mine")))
+    status = sweep_status("mine", queries.progress(store, queries.sweep_id(store, "mine")))
     assert status.states == {"collapsed": 2, "stable": 2}
     assert not status.failures
     assert not status.silent
-    assert store.unfinished_runs(store.sweep_id("mine")) == []
+    assert queries.unfinished_runs(store, queries.sweep_id(store, "mine")) == []
 
 
 def test_what_a_run_cost_is_kept(store: Store, runs_file: Path) -> None:
@@ -238,7 +240,7 @@ def test_a_name_stands_for_one_import(store: Store, runs_file: Path, grid: MakeG
         bring(store, other, "mine")
     with pytest.raises(SweepConflict, match="holds another import"):
         bring(store, runs_file, "mine", Options(values={"axes.lr_decay": "true"}))
-    store.register(grid())
+    registration.register(store, grid())
     with pytest.raises(SweepConflict, match="is a grid's"):
         bring(store, runs_file, "demo")
     assert [after - stored for after, stored in zip(counts(store), before, strict=True)] == [1, 2, 4, 0, 0, 0]
@@ -248,7 +250,7 @@ def test_imported_runs_are_not_trained(store: Store, runs_file: Path, grid: Make
     bring(store, runs_file, "mine")
     for extend in (False, True):
         with pytest.raises(SweepConflict, match="'mine' holds imported runs, which cannot be trained"):
-            store.register(grid("mine"), extend=extend)
+            registration.register(store, grid("mine"), extend=extend)
     with pytest.raises(UsageError, match="run 1 was imported, so there is no config"):
         store.run_config(1)
 
@@ -267,9 +269,9 @@ def test_nothing_of_a_refused_import_is_stored(store: Store, tmp_path: Path) -> 
 
     broken = type(sweep)(sweep.name, sweep.digest, sweep.text, sweep.runs, sweep.order, dies, sweep.evals)
     with pytest.raises(OSError, match="the disk is gone"):
-        store.import_sweep(broken)
+        imports.import_sweep(store, broken)
     assert counts(store) == [0] * 6
-    store.import_sweep(sweep)
+    imports.import_sweep(store, sweep)
     assert counts(store) == [1, 1, 1, 1, 2, 0]
 
 

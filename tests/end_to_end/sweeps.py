@@ -15,6 +15,7 @@ import pandas as pd
 
 from orchestrator.base.errors import StalesweepError
 from orchestrator.data import frames
+from orchestrator.store import queries
 from orchestrator.store.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -84,7 +85,7 @@ class Workspace:
         """The processes that train runs of a sweep; none where there is no database, or no sweep, yet."""
         try:
             with self.store() as store:
-                return [running.pid for running in store.running_attempts(store.sweep_id(sweep))]
+                return [running.pid for running in queries.running_attempts(store, queries.sweep_id(store, sweep))]
         except StalesweepError:
             return []
 

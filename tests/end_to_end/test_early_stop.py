@@ -10,6 +10,7 @@ import pytest
 from orchestrator.base.errors import StalesweepError
 from orchestrator.data import frames
 from orchestrator.search.early_stops import EarlyStop, stop_early
+from orchestrator.store import queries
 from orchestrator.store.store import RunProgress
 from tests.end_to_end.sweeps import Workspace
 
@@ -27,7 +28,7 @@ def begun(ws: Workspace) -> list[RunProgress]:
     """The runs that have trained a few rollout cycles."""
     try:
         with ws.store() as store:
-            return [run for run in store.progress(store.sweep_id("two")) if (run.sync or 0) >= 4]
+            return [run for run in queries.progress(store, queries.sweep_id(store, "two")) if (run.sync or 0) >= 4]
     except StalesweepError:  # no database, or no sweep, yet
         return []
 
@@ -40,7 +41,7 @@ def test_a_run_that_trains_is_stopped_and_the_next_one_is_trained(ws: Workspace)
             assert launching.poll() is None
             time.sleep(0.05)
         with ws.store() as store:
-            assert stop_early(store, store.sweep_id("two"), {1: WHY, 2: WHY}) == [1]
+            assert stop_early(store, queries.sweep_id(store, "two"), {1: WHY, 2: WHY}) == [1]
         _, said = launching.communicate(timeout=180)
     assert launching.returncode == 0, said
     assert "stopped: p = 0.97 that it collapses after" in said

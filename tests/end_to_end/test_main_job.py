@@ -16,6 +16,7 @@ import pytest
 
 from orchestrator.base.processes import is_alive
 from orchestrator.base.settings import shipped
+from orchestrator.store import queries
 from tests.end_to_end.sweeps import Workspace, assert_same, results, workspace
 
 pytestmark = pytest.mark.slow
@@ -96,7 +97,7 @@ def test_a_killed_job_leaves_after_a_relaunch_the_rows_of_an_uninterrupted_run(
     with ws.start("launch", ws.grid(grid), "--executor", "local") as launch:
         wait_for(lambda: syncs_stored(ws) >= 25, "25 weight syncs")
         with ws.store() as store:
-            [running] = store.running_attempts(store.sweep_id("one"))
+            [running] = queries.running_attempts(store, queries.sweep_id(store, "one"))
             os.kill(running.pid, signal.SIGKILL)
         launch.communicate(timeout=60)
     assert launch.returncode == 1
@@ -143,7 +144,7 @@ def test_interrupting_ends_the_children_and_leaves_the_runs_resumable(ws: Worksp
     with ws.start("launch", grid, "--executor", "local", "--max-parallel", "2") as launch:
         wait_for(lambda: syncs_stored(ws) >= 8, "8 weight syncs")
         with ws.store() as store:
-            attempts = store.running_attempts(store.sweep_id("two"))
+            attempts = queries.running_attempts(store, queries.sweep_id(store, "two"))
         assert attempts
         launch.send_signal(number)
         _, stderr = launch.communicate(timeout=60)
@@ -168,7 +169,7 @@ def test_at_most_max_parallel_jobs_run_each_on_one_thread(ws: Workspace) -> None
         while launch.poll() is None:
             if (ws.folder / "stalesweep.db").exists() and syncs_stored(ws):
                 with ws.store() as store:
-                    running = store.running_attempts(store.sweep_id("two"))
+                    running = queries.running_attempts(store, queries.sweep_id(store, "two"))
                 at_once.append(len(running))
                 for attempt in running:
                     environment = environment_of(attempt.pid)

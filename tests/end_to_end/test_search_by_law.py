@@ -16,6 +16,7 @@ import pytest
 from orchestrator.data import frames
 from orchestrator.search.search import Search
 from orchestrator.search.searchfile import load_search
+from orchestrator.store import registration
 from tests.end_to_end.sweeps import Workspace, workspace
 from tests.support.lawful_worker import edge
 from tests.support.webhooks import receiver
@@ -130,7 +131,7 @@ def test_a_cancelled_run_is_not_taken_up_again(ws: Workspace) -> None:
     sweep, wanted = load_search(ws.folder / file)
     assert ws.run("db", "upgrade").returncode == 0
     with ws.store() as store:
-        store.grow(store.begin(sweep), sweep, Search(sweep, wanted).choose((), number=2))
+        registration.grow(store, registration.begin(store, sweep), sweep, Search(sweep, wanted).choose((), number=2))
     assert ws.run("cancel", "1", "-y").returncode == 0
     searched = ws.run("search", file, "--executor", "debug")
     assert searched.returncode == 0, searched.stderr

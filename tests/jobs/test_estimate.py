@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from orchestrator.cli.app import app
 from orchestrator.grid.sweep import Sweep, load_sweep
 from orchestrator.jobs.estimate import Pace, hours, stored_paces
+from orchestrator.store import registration
 from orchestrator.store.models import Attempt
 from orchestrator.store.store import Store
 from tests.support.lives import launched, trained
@@ -38,7 +39,7 @@ def test_the_pace_is_the_median_of_finished_runs(
     store: Store, grid: Callable[..., Sweep], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STALESWEEP_RUNS", str(tmp_path / "runs"))
-    directories = launched(store, store.register(grid()))
+    directories = launched(store, registration.register(store, grid()))
     for run_id in (1, 2, 3):
         trained(store, directories[run_id])
     ready = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from orchestrator.cli.app import app
 from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import dispatch
+from orchestrator.store import endings, queries, submissions
 from orchestrator.store.endings import CANCELLED, Ending
 from orchestrator.store.store import Claim, Store
 from tests.support import children, fake_worker
@@ -33,7 +34,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def states(made: Jobs) -> list[str]:
     with Store(made.url) as store:
-        return [run.state for run in store.progress(made.sweep_id)]
+        return [run.state for run in queries.progress(store, made.sweep_id)]
 
 
 def ended_in_every_way(made: Jobs) -> None:
@@ -45,8 +46,8 @@ def ended_in_every_way(made: Jobs) -> None:
             begin(store, run_id)
         store.fail(Claim(2, 1), "ValueError: no", "exception")
         store.lose(Claim(3, 1), "gone")
-        store.end_runs({4: 1}, {4: Ending(CANCELLED, "by me")})
-        store.set_pending([5])
+        endings.end_runs(store, {4: 1}, {4: Ending(CANCELLED, "by me")})
+        submissions.set_pending(store, [5])
     assert states(made) == ["collapsed", "failed", "lost", "cancelled", "pending", "running"]
 
 
@@ -85,7 +86,7 @@ def test_it_asks_above_ten(jobs: MakeJobs) -> None:
     made = jobs(11)
     made.submit(*range(1, 12))
     with Store(made.url) as store:
-        store.set_pending(range(1, 12))
+        submissions.set_pending(store, range(1, 12))
     asked = retry("demo")
     assert asked.exit_code == 2
     assert "Train 11 runs again on debug? This is not a terminal" in asked.stderr
@@ -98,7 +99,7 @@ def test_a_run_that_fails_again_is_told_by_the_exit_code(jobs: MakeJobs, monkeyp
     made = jobs(1)
     made.submit(1)
     with Store(made.url) as store:
-        store.set_pending([1])
+        submissions.set_pending(store, [1])
 
     def fails(*_: object, **__: object) -> None:
         raise ValueError("again")

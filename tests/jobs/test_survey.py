@@ -12,6 +12,7 @@ import pytest
 from orchestrator.grid.sweep import Sweep
 from orchestrator.jobs.slurm.survey import settle, survey
 from orchestrator.jobs.status import status_of
+from orchestrator.store import registration, submissions
 from orchestrator.store.store import Store
 from tests.support.lives import START, begun, ended, launched, recording_of
 from tests.support.stand_in import StandIn
@@ -32,11 +33,13 @@ def test_a_run_that_ends_before_squeue_is_asked_has_its_true_end(
     monkeypatch.setenv("STALESWEEP_RUNS", str(tmp_path / "runs"))
     stand_in = StandIn.make(tmp_path / "bin")
     monkeypatch.setenv("PATH", f"{stand_in.folder}:{os.environ['PATH']}")
-    sweep_id = store.register(grid())
+    sweep_id = registration.register(store, grid())
     directories = launched(store, sweep_id)
     name = "stalesweep-demo-ab12"
-    store.open_submission(sweep_id, token="ab12", job_name=name, folder=str(tmp_path), resources={}, shares=[[1]])
-    store.answer_submission("ab12", "1001")
+    submissions.open_submission(
+        store, sweep_id, token="ab12", job_name=name, folder=str(tmp_path), resources={}, shares=[[1]]
+    )
+    submissions.answer(store, "ab12", "1001")
     attempt = begun(store, directories[1])
     journal, whole = attempt.journal.path, tmp_path / "whole"
     first_line = journal.read_bytes()

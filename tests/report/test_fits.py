@@ -26,7 +26,7 @@ from orchestrator.grid.sweep import Sweep
 from orchestrator.laws.cells import evidence
 from orchestrator.report import fitting
 from orchestrator.search.early_stops import EarlyStop, stop_early
-from orchestrator.store import fits, schema
+from orchestrator.store import fits, queries, registration, schema
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
 from tests.support.stores import begin, eval_record, sync_record, write
@@ -43,7 +43,9 @@ def train(store: Store, grid: Grid, name: str = "demo", **axes: Any) -> list[int
 
     The training reward stays above 0, so that no run collapses under ``zero``.
     """
-    runs = store.unfinished_runs(store.register(grid(name, eta=[1e-3, 4e-3], horizon=HORIZON, **axes)))
+    runs = queries.unfinished_runs(
+        store, registration.register(store, grid(name, eta=[1e-3, 4e-3], horizon=HORIZON, **axes))
+    )
     etas = frames.runs(store, [name]).set_index("run")["eta"]
     for run_id in runs:
         falls = etas[run_id] > 2e-3
@@ -76,13 +78,15 @@ def stored_fits(url: str) -> list[int]:
 
 def test_series_are_columns_of_the_frames(store: Store, grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(series, "BATCH_ROWS", 3)
-    unusual = store.unfinished_runs(store.register(grid("unusual", k=[2], seed=[0], horizon=8)))[0]
+    unusual = queries.unfinished_runs(store, registration.register(store, grid("unusual", k=[2], seed=[0], horizon=8)))[
+        0
+    ]
     claim = begin(store, unusual)
     for sync, value in enumerate((math.nan, None, math.inf, 0.1)):
         write(store, claim, sync_record(sync, val_reward=value, ratio_max=5e-324))
     write(store, claim, FinishRecord("stable", 8, "half"))
     train(store, grid)
-    running = store.unfinished_runs(store.register(grid("other")))[0]
+    running = queries.unfinished_runs(store, registration.register(store, grid("other")))[0]
     write(store, begin(store, running), sync_record(0))
 
     metrics = ("val_reward", "ratio_max", "entropy")
@@ -105,12 +109,12 @@ def test_series_are_columns_of_the_frames(store: Store, grid: Grid, monkeypatch:
 
 
 def test_the_detector_is_set_as_the_runs_were_trained(store: Store, grid: Grid, tmp_path: Path) -> None:
-    store.register(grid("usual"))
-    store.register(grid("strict", **{"collapse.fraction": [0.2], "collapse.min_evals": [5]}))
-    assert store.detector_settings(["usual"]) == [{"fraction": 0.5, "min_evals": 3}]
-    assert store.detector_settings(["strict"]) == [{"fraction": 0.2, "min_evals": 5}]
-    assert len(store.detector_settings(["usual", "strict"])) == 2
-    assert store.detector_settings([]) == []
+    registration.register(store, grid("usual"))
+    registration.register(store, grid("strict", **{"collapse.fraction": [0.2], "collapse.min_evals": [5]}))
+    assert fits.detector_settings(store, ["usual"]) == [{"fraction": 0.5, "min_evals": 3}]
+    assert fits.detector_settings(store, ["strict"]) == [{"fraction": 0.2, "min_evals": 5}]
+    assert len(fits.detector_settings(store, ["usual", "strict"])) == 2
+    assert fits.detector_settings(store, []) == []
 
 
 # --- under another definition of collapse
@@ -163,7 +167,7 @@ def test_a_definition_that_cannot_be(store: Store, definition: dict[str, Any], m
 def test_a_fit_is_kept_once_for_what_was_fitted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def save(digest: str | None = "d", **changed: Any) -> int:
         result = {"models": {}} | ({"inputs": {"digest": digest, "code": {}}} if digest else {})
-        return store.save_fit(**{"sweeps": ["a"], "run_ids": [1, 2], "detector": "half", "result": result, **changed})
+        return fits.save(store, **{"sweeps": ["a"], "run_ids": [1, 2], "detector": "half", "result": result, **changed})
 
     first = save()
     assert save() == first
@@ -181,7 +185,7 @@ def test_of_two_who_save_the_same_fit_at_once_one_is_kept(url: str) -> None:
     with Store(url) as store, Store(url) as other, ThreadPoolExecutor(1) as pool:
         with store.write() as connection:
             first = fits.save(connection, **fit)
-            second = pool.submit(other.save_fit, **fit)
+            second = pool.submit(fits.save, other, **fit)
             time.sleep(0.5)
             assert not second.done()
         assert second.result() == first
@@ -189,7 +193,7 @@ def test_of_two_who_save_the_same_fit_at_once_one_is_kept(url: str) -> None:
 
 
 def test_fitting_again_stores_nothing_before_there_are_more_runs(url: str, store: Store, grid: Grid) -> None:
-    store.register(grid())
+    registration.register(store, grid())
     assert run(url, "fit-laws").exit_code == 0
     assert stored_fits(url) == []  # nothing has finished
     train(store, grid, "trained")
@@ -268,8 +272,8 @@ def test_a_fit_that_cannot_be_stored_is_printed(url: str, grid: Grid, monkeypatc
 
 def test_a_stopped_run_is_censored_where_each_definition_saw_it_alive(store: Store, grid: Grid) -> None:
     train(store, grid)
-    sweep_id = store.register(grid("more", eta=[4e-3], seed=[9]))
-    [stopped, *_] = store.unfinished_runs(sweep_id)
+    sweep_id = registration.register(store, grid("more", eta=[4e-3], seed=[9]))
+    [stopped, *_] = queries.unfinished_runs(store, sweep_id)
     before = fitting.fit(store, ["demo", "more"]).laws.inputs
     claim = begin(store, stopped)
     write(store, claim, *(eval_record(step, 0.5 if step < 16 else 0.2) for step in range(0, 25, 8)))

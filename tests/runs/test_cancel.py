@@ -18,6 +18,7 @@ from orchestrator.cli.app import app
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
 from orchestrator.runs import cancelling
+from orchestrator.store import endings, queries, registration, submissions
 from orchestrator.store.endings import CANCELLED, Ending
 from orchestrator.store.models import Attempt, SyncMetric
 from orchestrator.store.selection import select_runs
@@ -43,7 +44,7 @@ def cancel(made: Jobs, *run_ids: int) -> cancelling.Done:
 
 def states(made: Jobs) -> list[str]:
     with Store(made.url) as store:
-        return [run.state for run in store.progress(made.sweep_id)]
+        return [run.state for run in queries.progress(store, made.sweep_id)]
 
 
 def training(made: Jobs, *directories: Path) -> int:
@@ -127,7 +128,7 @@ def test_what_an_attempt_wrote_last_is_brought_after_it(jobs: MakeJobs) -> None:
     os.kill(child, 9)
     children.end(child)
     with Store(made.url) as store:
-        store.end_runs({1: 2}, {1: Ending(CANCELLED, REASON)})
+        endings.end_runs(store, {1: 2}, {1: Ending(CANCELLED, REASON)})
         with store.write() as connection:  # as where the database had been away
             connection.execute(delete(SyncMetric))
             connection.execute(update(Attempt).values(journal_bytes=0))
@@ -159,7 +160,7 @@ def test_killed_in_between_who_collects_finishes_it(jobs: MakeJobs) -> None:
     made = jobs(2, horizon=60)
     made.submit(1, 2)
     with Store(made.url) as store:
-        for folder in store.run_folders(made.sweep_id):
+        for folder in queries.run_folders(store, made.sweep_id):
             cancelling._write(folder, Ending(CANCELLED, REASON), [])
     assert states(made) == ["queued", "queued"]
     assert made.collect().records == 2
@@ -188,12 +189,12 @@ def test_killed_at_every_operation(jobs: MakeJobs) -> None:
 def test_runs_without_a_directory(jobs: MakeJobs) -> None:
     made = jobs(2)
     with Store(made.url) as store:
-        store.set_directories({1: str(made.folder / "gone")})
+        registration.set_directories(store, {1: str(made.folder / "gone")})
     assert cancel(made, 1, 2).runs == [1, 2]
     assert states(made) == ["cancelled", "cancelled"]
     assert not (made.folder / "gone").exists()
     with Store(made.url) as store:
-        store.set_directories({1: str(made.directory(1))})
+        registration.set_directories(store, {1: str(made.directory(1))})
     goes_on(made, 1, 2)
 
 
@@ -258,7 +259,7 @@ def test_the_command(jobs: MakeJobs) -> None:
     made = jobs(12)
     made.submit(*range(1, 13))
     with Store(made.url) as store:
-        store.set_pending([3])
+        submissions.set_pending(store, [3])
     asked = stalesweep("cancel", "demo")
     assert asked.exit_code == 2
     assert "Cancel 12 runs? This is not a terminal, so nobody can be asked: say --yes" in asked.stderr

@@ -18,6 +18,7 @@ from orchestrator.grid.sweep import Sweep
 from orchestrator.jobs.slurm.task import SHARES, write_shares
 from orchestrator.rundir import folder as rundirs
 from orchestrator.runs import cleaning, removal
+from orchestrator.store import registration
 from orchestrator.store.store import Store
 from tests.support.lives import START, begun, launched, recording_of, select, trained
 from tests.support.stores import sync_record
@@ -36,7 +37,7 @@ def runs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def directories(store: Store, grid: Grid) -> dict[int, Path]:
     """Of four runs: stable, diverged, failed with a checkpoint, and one that waits."""
-    found = launched(store, store.register(grid()))
+    found = launched(store, registration.register(store, grid()))
     trained(store, found[1])
     trained(store, found[2], "diverged", "loss is nan")
     attempt = begun(store, found[3])

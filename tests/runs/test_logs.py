@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli.app import app
 from orchestrator.runs import logs
+from orchestrator.store import submissions
 from orchestrator.store.store import Store
 from tests.support import children, fake_worker
 from tests.support.jobs import Jobs
@@ -91,10 +92,10 @@ def test_a_run_that_never_began_shows_its_jobs_log(made: Jobs, tmp_path: Path) -
     folder.mkdir()
     with Store(made.url) as store:
         resources = made.sweep.runs[0].resources.model_dump(mode="json")
-        store.open_submission(
-            made.sweep_id, token="t", job_name="n", folder=str(folder), resources=resources, shares=[[1], [2]]
+        submissions.open_submission(
+            store, made.sweep_id, token="t", job_name="n", folder=str(folder), resources=resources, shares=[[1], [2]]
         )
-        store.answer_submission("t", "77")
+        submissions.answer(store, "t", "77")
     (folder / "77_1_0_log.err").write_text("srun: error: no python here\n")
     (folder / "77_1_0_log.out").write_text("prologue\n")
     shown = stalesweep("logs", "2")

@@ -29,6 +29,7 @@ from orchestrator.grid.sweep import Sweep as GridSweep
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir.journal import Chunk, Journal
 from orchestrator.runs import removal
+from orchestrator.store import imports, queries, registration
 from orchestrator.store import removal as rows_of_runs
 from orchestrator.store.collect import collect
 from orchestrator.store.models import Attempt, Run, SyncMetric
@@ -51,7 +52,7 @@ def runs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def sweep(store: Store, grid: Grid) -> int:
     """A sweep of four runs: collapsed, stable, diverged, and one that waits."""
-    sweep_id = store.register(grid())
+    sweep_id = registration.register(store, grid())
     directories = launched(store, sweep_id)
     trained(store, directories[1], "collapsed")
     trained(store, directories[2])
@@ -95,7 +96,7 @@ def test_rows_and_files_go_and_the_config_stays(store: Store, sweep: int, runs_f
 
 
 def test_a_run_without_attempts_or_directory(store: Store, grid: Grid, runs_folder: Path) -> None:
-    store.register(grid())
+    registration.register(store, grid())
     remove(store, "demo")
     assert {run.state for run in select(store, "demo")} == {"cancelled"}
     assert not runs_folder.exists()
@@ -264,7 +265,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 def import_file(store: Store, folder: Path) -> int:
     path = folder / "paper.csv"
     path.write_text("model,k,eta,seed,horizon,collapse_step\nllama,2,1e-5,0,400,\nllama,8,1e-5,0,400,160\n")
-    return store.import_sweep(read_import(path, Options()).sweep("paper", Options()))
+    return imports.import_sweep(store, read_import(path, Options()).sweep("paper", Options()))
 
 
 def test_an_import_goes_run_by_run_and_then_altogether(store: Store, sweep: int, tmp_path: Path) -> None:
@@ -275,7 +276,7 @@ def test_an_import_goes_run_by_run_and_then_altogether(store: Store, sweep: int,
     with pytest.raises(NothingToDo):
         remove(store, second)
     assert remove(store, first, "demo") == ["paper"]
-    assert store.sweep_names() == ["demo"], "a grid's sweep stays"
+    assert queries.sweep_names(store) == ["demo"], "a grid's sweep stays"
     import_file(store, tmp_path)
     assert [run.state for run in select(store, "paper")] == ["stable", "collapsed"]
 
@@ -289,8 +290,8 @@ def test_killed_between_any_two_operations(
     """A second `rm` finishes what a killed one began; in between nothing is half removed, and nothing comes back."""
     monkeypatch.setattr(rows_of_runs, "BATCH", 1)  # two transactions, with files in between
     for point in itertools.count(1):
-        sweep_id = store.register(grid(f"point{point}", k=[2]))
-        name, ids = f"point{point}", store.unfinished_runs(sweep_id)
+        sweep_id = registration.register(store, grid(f"point{point}", k=[2]))
+        name, ids = f"point{point}", queries.unfinished_runs(store, sweep_id)
         directories = launched(store, sweep_id)
         trained(store, directories[ids[0]])
         _fail_with_a_tail(store, directories[ids[1]])
@@ -369,8 +370,8 @@ def _dies_at(point: int, act: Callable[[str], object], store: Store) -> bool:
 
 def test_thousands_of_runs_go_in_seconds(store: Store, grid: Grid, runs_folder: Path) -> None:
     many = grid(k=list(range(1, 101)), eta=[1e-4, 1e-3], seed=list(range(10)))
-    ids = store.unfinished_runs(store.register(many))
-    launched(store, store.sweep_id("demo"))
+    ids = queries.unfinished_runs(store, registration.register(store, many))
+    launched(store, queries.sweep_id(store, "demo"))
     with store.write() as connection:
         origin = {"executor": "local", "restart_count": 0, "host": "h", "pid": 1, "process_started_at": 0.0}
         times = {"started_at": now(), "heartbeat_at": now()}

@@ -25,6 +25,7 @@ from orchestrator.grid.sweep import Sweep
 from orchestrator.report.run_page import run_page
 from orchestrator.rundir import folder as rundirs
 from orchestrator.runs.details import run_details
+from orchestrator.store import imports, queries, registration
 from orchestrator.store.store import Store
 from tests.support.lives import START, begun, ended, launched, recording_of, trained
 from tests.support.stores import eval_record, sync_record
@@ -48,7 +49,7 @@ def runs_folder(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def directories(store: Store, grid: Grid) -> dict[int, Path]:
-    return launched(store, store.register(grid(clip_eps=[0.2])))
+    return launched(store, registration.register(store, grid(clip_eps=[0.2])))
 
 
 def stalesweep(*arguments: str, answer: str | None = None) -> Result:
@@ -168,7 +169,7 @@ def test_what_only_the_journal_has(store: Store, directories: dict[int, Path]) -
 
 
 def test_runs_that_have_little(store: Store, grid: Grid, directories: dict[int, Path]) -> None:
-    store.register(grid("later", k=[2]))
+    registration.register(store, grid("later", k=[2]))
     page = flat(stalesweep("show", "5").stdout)
     assert "state pending" in page
     assert "directory none before its first launch no attempt yet" in page
@@ -183,7 +184,7 @@ def test_runs_that_have_little(store: Store, grid: Grid, directories: dict[int, 
 def test_an_imported_run(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "paper.csv"
     path.write_text("model,k,eta,seed,horizon,collapse_step\nllama,8,1e-5,0,400,160\n")
-    store.import_sweep(read_import(path, Options()).sweep("paper", Options()))
+    imports.import_sweep(store, read_import(path, Options()).sweep("paper", Options()))
     result = stalesweep("show", "paper")
     page = flat(result.stdout)
     assert " · sweep paper · llama, k = 8, η = 1e-05, seed 0 state collapsed at learner step T* = 160" in page
@@ -213,7 +214,7 @@ def test_several_runs_and_mistakes(store: Store, directories: dict[int, Path]) -
 
 
 def states(store: Store) -> list[str]:
-    return [run.state for run in store.progress(store.sweep_id("demo"))]
+    return [run.state for run in queries.progress(store, queries.sweep_id(store, "demo"))]
 
 
 def on_a_terminal(monkeypatch: pytest.MonkeyPatch, answer: bool) -> list[str]:

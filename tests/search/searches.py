@@ -14,6 +14,7 @@ from grpo_worker.schema.records import FinishRecord
 from orchestrator.grid.sweep import Run as GridRun
 from orchestrator.grid.sweep import Sweep
 from orchestrator.search.study import Study
+from orchestrator.store import registration
 from orchestrator.store.models import Run
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
@@ -29,7 +30,7 @@ class Scene:
 
     def __init__(self, url: str, store: Store, sweep: Sweep) -> None:
         self.url, self.store, self.sweep = url, store, sweep
-        self.sweep_id = store.begin(sweep)
+        self.sweep_id = registration.begin(store, sweep)
         self.left = list(sweep.runs)
 
     def choose(self) -> GridRun | None:
@@ -39,7 +40,7 @@ class Scene:
         return Study(self.url, self.sweep, self.choose)
 
     def grow(self, *runs: GridRun | None) -> list[int]:
-        return self.store.grow(self.sweep_id, self.sweep, [run for run in runs if run])
+        return registration.grow(self.store, self.sweep_id, self.sweep, [run for run in runs if run])
 
     def add(self, number: int) -> list[int]:
         """Add the next runs."""

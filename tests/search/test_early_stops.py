@@ -24,6 +24,7 @@ from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
 from orchestrator.runs import cancelling
 from orchestrator.search.early_stops import EarlyStop, stop_early
+from orchestrator.store import queries, registration, submissions
 from orchestrator.store.endings import Ending
 from orchestrator.store.models import RUN_STATES
 from orchestrator.store.store import Claim, RunProgress, Store
@@ -46,7 +47,7 @@ def stop(made: Jobs, *run_ids: int) -> list[int]:
 
 def runs_of(made: Jobs) -> list[RunProgress]:
     with Store(made.url) as store:
-        return store.progress(made.sweep_id)
+        return queries.progress(store, made.sweep_id)
 
 
 def states(made: Jobs) -> list[str]:
@@ -193,7 +194,7 @@ def test_killed_in_between_who_collects_finishes_it(jobs: MakeJobs) -> None:
     made = jobs()
     begun(made)
     with Store(made.url) as store:
-        for folder in store.run_folders(made.sweep_id):
+        for folder in queries.run_folders(store, made.sweep_id):
             cancelling._write(folder, Ending(FORESEEN.why, FORESEEN.sentence), [])
     assert states(made) == ["running"]
     assert made.collect().records == 1
@@ -209,7 +210,7 @@ def test_killed_at_every_operation(jobs: MakeJobs) -> None:
     while killed:
         kill_at += 1
         with Store(made.url) as store:
-            store.set_pending([1])
+            submissions.set_pending(store, [1])
         begun(made)
         killed, what = killed_at(kill_at, lambda: stop(made, 1))
         before.add(what.split(" ")[0])
@@ -275,7 +276,7 @@ def test_an_export_is_imported_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("STALESWEEP_DB", url)
-    sweep_id = store.register(grid())
+    sweep_id = registration.register(store, grid())
     for run_id in (1, 2):
         write(store, begin(store, run_id), eval_record(0), eval_record(8), eval_record(16, 0.1))
     decided = EarlyStop("decided", "every answer stays as it is")

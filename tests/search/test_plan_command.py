@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from orchestrator.cli.app import app
 from orchestrator.grid.sweep import Sweep
+from orchestrator.store import registration
 from orchestrator.store.models import Base
 from orchestrator.store.store import Store
 from tests.support.lives import launched, trained
@@ -49,7 +50,7 @@ def test_stored_runs_narrow_the_truths_and_are_not_paid_again(
     monkeypatch.setenv("STALESWEEP_DB", store.url)
     monkeypatch.setenv("STALESWEEP_RUNS", str(folder / "runs"))
     pilot = grid(eta=[5e-4, 2e-3])
-    directories = launched(store, store.register(pilot))
+    directories = launched(store, registration.register(store, pilot))
     for run, directory in zip(pilot.runs, directories.values(), strict=True):
         trained(store, directory, "collapsed" if run.cell.eta > 1e-3 else "stable")
     before = stored(store)

@@ -12,6 +12,7 @@ from sqlalchemy import update
 from grpo_worker.schema.records import FinishRecord
 from orchestrator.grid.sweep import Sweep
 from orchestrator.search.sampling import BoundarySampler, CollapsePruner, params, space
+from orchestrator.store import registration, submissions
 from orchestrator.store.models import Run
 from orchestrator.store.store import Store
 from tests.search.searches import HORIZON, Scene, lost_study, lost_tables, lost_trials, seen
@@ -138,7 +139,7 @@ def test_a_run_that_is_tried_again_has_a_further_trial(scene: Scene) -> None:
     with scene.study() as study:
         scene.train(run_id, "failed", 0.5, 0.25)
         study.mirror(scene.store, scene.sweep_id)
-        scene.store.set_pending([run_id])
+        submissions.set_pending(scene.store, [run_id])
         study.mirror(scene.store, scene.sweep_id)
         scene.train(run_id, "stable", 0.5, 0.625)
         study.mirror(scene.store, scene.sweep_id)
@@ -187,7 +188,7 @@ def test_a_study_that_another_process_has_made_anew(scene: Scene) -> None:
     scene.train(first, "failed", 0.5)
     with scene.study() as study:
         study.mirror(scene.store, scene.sweep_id)
-        scene.store.set_pending([first])
+        submissions.set_pending(scene.store, [first])
         study.mirror(scene.store, scene.sweep_id)
         lost_study(scene.url)
         scene.mirror()
@@ -213,7 +214,7 @@ def test_axes_that_got_further_values(scene: Scene, grid: Callable[..., Sweep]) 
     scene.train(*scene.add(1), "stable", 0.5)
     scene.mirror()
     wider = grid(k=[1, 2, 8], eta=[1e-3, 2e-3, 4e-3], seed=[0, 1, 2], clip_eps=[0.1, 0.2, 0.3], horizon=HORIZON)
-    scene.store.begin(wider)
+    registration.begin(scene.store, wider)
     scene.sweep, scene.left = wider, list(wider.runs)
     with scene.study() as study:
         scene.grow(study.ask())

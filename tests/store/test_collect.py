@@ -19,6 +19,7 @@ from orchestrator.base.processes import this_host
 from orchestrator.jobs import launch
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, prepare
+from orchestrator.store import queries
 from orchestrator.store.collect import collect, collect_run
 from orchestrator.store.store import Store
 from tests.support import children, fake_worker
@@ -81,7 +82,7 @@ def test_who_comes_second_goes_on_where_the_first_one_stopped(jobs: MakeJobs) ->
     made = jobs()
     path, lines = lines_of(made)
     with Store(made.url) as store:
-        seen_before = store.run_folder(1)
+        seen_before = queries.run_folder(store, 1)
         assert seen_before is not None
         path.write_bytes(b"".join(lines[:5]))
         assert made.collect().records == 5
@@ -111,9 +112,9 @@ def test_a_damaged_last_line_is_named_until_the_run_goes_on(jobs: MakeJobs) -> N
     for _ in range(2):
         assert made.collect().notes == [f"{path}, line {len(lines)}: damaged, left out"]
     with Store(made.url) as store:
-        assert store.progress(1)[0].state == "running"
+        assert queries.progress(store, 1)[0].state == "running"
         launch.recover(store, 1)
-        assert store.progress(1)[0].state == "lost"
+        assert queries.progress(store, 1)[0].state == "lost"
 
 
 def test_a_damaged_first_line_costs_nothing_but_whose_process_it_was(jobs: MakeJobs) -> None:
@@ -135,7 +136,7 @@ def test_a_journal_without_a_record_stands_in_nobodys_way(jobs: MakeJobs, left: 
         checkpoint.unlink()
     with Store(made.url) as store:
         collect(store)
-        assert store.progress(1)[0].state == "queued"
+        assert queries.progress(store, 1)[0].state == "queued"
         ready = launch.prepare(store, 1, [1])
     children.run(lambda: made.train(*ready.values()))
     made.collect()
@@ -157,7 +158,7 @@ def test_what_an_older_attempt_has_left_does_not_hold_up_the_run(jobs: MakeJobs)
         checkpoint.unlink()
     with Store(made.url) as store:
         launch.recover(store, 1)
-        assert store.progress(1)[0].state == "lost"
+        assert queries.progress(store, 1)[0].state == "lost"
         directories = launch.prepare(store, 1, [1])
     children.run(lambda: made.train(*directories.values()))
     made.collect()
@@ -246,7 +247,7 @@ def test_clocks_an_hour_apart_change_no_state(
         with Store(url) as store:
             collect(store)
             launch.recover(store, 1)
-            (run,) = store.progress(1)
+            (run,) = queries.progress(store, 1)
             assert run.state in ("running", "collapsed")
             assert run.heartbeat_age_s is not None
             assert run.started_age_s is not None

@@ -13,6 +13,7 @@ from orchestrator.attempt.recording import as_entry
 from orchestrator.base.errors import StoreError
 from orchestrator.grid.sweep import Sweep
 from orchestrator.rundir.journal import Chunk
+from orchestrator.store import queries, registration
 from orchestrator.store.models import SyncMetric
 from orchestrator.store.prepared import upsert_all
 from orchestrator.store.store import Store
@@ -26,7 +27,7 @@ SPECIAL = {"reward": math.nan, "reward_std": math.inf, "ratio_max": -math.inf, "
 
 @pytest.fixture
 def run_id(store: Store, grid: Callable[..., Sweep]) -> int:
-    return store.unfinished_runs(store.register(grid(k=[2], seed=[0])))[0]
+    return queries.unfinished_runs(store, registration.register(store, grid(k=[2], seed=[0])))[0]
 
 
 def entries(first: int, last: int, **values: Any) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from orchestrator.attempt.recording import as_entry
 from orchestrator.base.errors import OutOfStep, StoreError, StoreUnavailable
 from orchestrator.grid.sweep import Sweep
 from orchestrator.rundir.journal import Chunk, Journal
-from orchestrator.store import schema
+from orchestrator.store import fits, queries, registration, schema
 from orchestrator.store.models import Attempt, Fit, Run, SyncMetric
 from orchestrator.store.session import create_engine_for, driver_connection, transaction
 from orchestrator.store.sqlite_lock import begin_writing
@@ -41,7 +41,7 @@ SPECIAL = {
 
 @pytest.fixture
 def run_id(store: Store, grid: Callable[..., Sweep]) -> int:
-    return store.unfinished_runs(store.register(grid(k=[2], seed=[0])))[0]
+    return queries.unfinished_runs(store, registration.register(store, grid(k=[2], seed=[0])))[0]
 
 
 def entry(sync: int, **values: Any) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def test_a_body_that_fails_leaves_neither_a_transaction_nor_a_mode_behind(url: s
         driver.execute("BEGIN" if engine.dialect.name == "postgresql" else "BEGIN IMMEDIATE")
         _ = 1 / 0
     with Store(url) as other:  # would wait for a lock that was left behind
-        other.save_fit(sweeps=[], run_ids=[], detector="none", result={})
+        fits.save(other, sweeps=[], run_ids=[], detector="none", result={})
     with pytest.raises(ZeroDivisionError), transaction(engine, write=True) as connection:
         connection.execute(delete(Fit))
         _ = 1 / 0
@@ -214,7 +214,7 @@ def test_a_server_that_crashes_loses_nothing(server: Server, grid: Callable[...,
     url = server.url(password=PASSWORD)
     schema.upgrade(url)
     with Store(url) as store:
-        run_id = store.unfinished_runs(store.register(grid(k=[2], seed=[0])))[0]
+        run_id = queries.unfinished_runs(store, registration.register(store, grid(k=[2], seed=[0])))[0]
         claim = begin(store, run_id)
         journal = Journal.reserve(tmp_path, 0)
         stored = 0

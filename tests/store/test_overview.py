@@ -8,7 +8,7 @@ import pytest
 
 from grpo_worker.schema.records import FinishRecord, StartRecord
 from orchestrator.grid.sweep import Sweep
-from orchestrator.store import overview
+from orchestrator.store import overview, queries, registration
 from orchestrator.store.store import Store
 from tests.support.stores import begin, eval_record, sync_record, write
 
@@ -18,7 +18,7 @@ Grid = Callable[..., Sweep]
 
 
 def test_only_some_metrics_of_some_runs_are_read(store: Store, grid: Grid) -> None:
-    first, second, third, *_ = store.unfinished_runs(store.register(grid()))
+    first, second, third, *_ = queries.unfinished_runs(store, registration.register(store, grid()))
     for run, syncs in ((first, 7), (second, 3), (third, 2)):
         claim = begin(store, run)
         records = [sync_record(sync, k=4, reward=float(sync), ratio_max=float("nan")) for sync in range(syncs)]
@@ -36,8 +36,8 @@ def test_only_some_metrics_of_some_runs_are_read(store: Store, grid: Grid) -> No
 
 
 def test_attempts_and_where_they_ran(store: Store, grid: Grid) -> None:
-    done, failed, running, *_ = store.unfinished_runs(store.register(grid()))
-    other, *_ = store.unfinished_runs(store.register(grid("other")))
+    done, failed, running, *_ = queries.unfinished_runs(store, registration.register(store, grid()))
+    other, *_ = queries.unfinished_runs(store, registration.register(store, grid("other")))
     claim = begin(store, done)
     write(store, claim, StartRecord(None, None, 1, "cpu", {"torch": "2.13"}, 1, 0.1), sync_record(0))
     write(store, claim, FinishRecord("stable", 40, "half", None, None, None))

@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.base.errors import SelectionError
 from orchestrator.grid.sweep import Sweep
+from orchestrator.store import registration, submissions
 from orchestrator.store.store import Store
 from tests.support.lives import select
 
@@ -18,8 +19,8 @@ Grid = Callable[..., Sweep]
 
 @pytest.fixture
 def stored(store: Store, grid: Grid) -> Store:
-    store.register(grid("first"))  # runs 1 to 4
-    store.register(grid("second", k=[2]))  # runs 5 and 6
+    registration.register(store, grid("first"))  # runs 1 to 4
+    registration.register(store, grid("second", k=[2]))  # runs 5 and 6
     return store
 
 
@@ -35,14 +36,14 @@ def test_names_and_numbers(stored: Store) -> None:
 
 
 def test_states(stored: Store) -> None:
-    stored.set_queued([2, 5])
+    submissions.set_queued(stored, [2, 5])
     assert numbers(stored, states=("queued",)) == [2, 5]
     assert numbers(stored, "first", states=("queued", "running")) == [2]
     assert numbers(stored, "second", states=("stable",)) == []
 
 
 def test_a_run_is_selected_with_what_commands_need(stored: Store) -> None:
-    stored.set_directories({5: "/runs/run-000005"})
+    registration.set_directories(stored, {5: "/runs/run-000005"})
     (run,) = select(stored, "5")
     assert (run.sweep, run.source, run.state, run.finished) == ("second", "grid", "pending", False)
     assert run.directory == "/runs/run-000005"
@@ -85,8 +86,8 @@ def test_an_empty_database(store: Store) -> None:
 
 
 def test_a_sweep_may_be_called_like_a_run(stored: Store, grid: Grid) -> None:
-    stored.register(grid("'2'", k=[2]))
-    stored.register(grid("'77'", k=[2]))
+    registration.register(stored, grid("'2'", k=[2]))
+    registration.register(stored, grid("'77'", k=[2]))
     with pytest.raises(SelectionError, match="'2' is a run and the name of a sweep: write run:2 or sweep:2"):
         numbers(stored, "2")
     assert numbers(stored, "run:2") == [2]

@@ -18,6 +18,7 @@ from sqlalchemy import select, text, update
 from grpo_worker.schema.records import FinishRecord, Outcome, StartRecord, SyncRecord
 from orchestrator.base.errors import Fenced, SelectionError, StoreError, SweepConflict, Unheard
 from orchestrator.grid.sweep import Sweep, load_sweep
+from orchestrator.store import fits, queries, registration, submissions
 from orchestrator.store.attempts import Claim
 from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.store.session import create_engine_for, transaction
@@ -54,20 +55,20 @@ def same(left: object, right: object) -> bool:
 
 def test_registering_twice_changes_nothing(store: Store, grid: Grid) -> None:
     sweep = grid(eta=[1e-4, 1e-3])
-    sweep_id = store.register(sweep)
+    sweep_id = registration.register(store, sweep)
     before = rows(store, Run, "id", "cell_id", "seed", "config_digest", "updated_at")
-    assert store.register(sweep) == sweep_id == store.sweep_id("demo")
+    assert registration.register(store, sweep) == sweep_id == queries.sweep_id(store, "demo")
     assert rows(store, Run, "id", "cell_id", "seed", "config_digest", "updated_at") == before
-    assert store.unfinished_runs(sweep_id) == [row[0] for row in before]
+    assert queries.unfinished_runs(store, sweep_id) == [row[0] for row in before]
 
 
 def test_a_run_is_stored_whole(store: Store, grid: Grid) -> None:
     sweep = grid(eta=[1e-4], clip_eps=[0.2, 1.0])
-    runs = store.unfinished_runs(store.register(sweep))
+    runs = queries.unfinished_runs(store, registration.register(store, sweep))
     assert [store.run_config(run) for run in runs] == [run.config for run in sweep.runs]
     digests = dict(rows(store, Run, "id", "config_digest"))
     assert [digests[run] for run in runs] == [run.config.digest for run in sweep.runs]
-    progress = store.progress(1)
+    progress = queries.progress(store, 1)
     assert [(p.model, p.k, p.eta, p.seed) for p in progress] == [
         (run.cell.model, run.cell.k, run.cell.eta, run.seed) for run in sweep.runs
     ]
@@ -76,24 +77,24 @@ def test_a_run_is_stored_whole(store: Store, grid: Grid) -> None:
 
 
 def test_an_edited_grid_is_refused_with_its_difference(store: Store, grid: Grid) -> None:
-    store.register(grid())
+    registration.register(store, grid())
     with pytest.raises(SweepConflict, match="stored with another grid") as caught:
-        store.register(grid(eta=[2e-3]))
+        registration.register(store, grid(eta=[2e-3]))
     assert "-  eta: [0.001]\n+  eta: [0.002]" in str(caught.value)
     assert len(rows(store, Run, "id")) == 4
 
 
 def test_extending_adds_runs_in_grid_order_and_keeps_the_others(store: Store, grid: Grid) -> None:
-    sweep_id = store.register(grid(k=[2, 32]))
+    sweep_id = registration.register(store, grid(k=[2, 32]))
     begin(store, 1)
     wider = grid(k=[2, 8, 32], seed=[0, 1, 2])
-    assert store.register(wider, extend=True) == sweep_id
-    progress = store.progress(sweep_id)
+    assert registration.register(store, wider, extend=True) == sweep_id
+    progress = queries.progress(store, sweep_id)
     assert sorted((p.k, p.seed) for p in progress) == sorted((run.cell.k, run.seed) for run in wider.runs)
     assert [p.k for p in progress] == [2, 2, 2, 8, 8, 8, 32, 32, 32]
     assert [p.run_id for p in progress if p.run_id <= 4] == [1, 2, 3, 4]
     assert state(store, 1) == ("running", None)
-    assert store.register(wider) == sweep_id, "the wider grid is now the sweep's"
+    assert registration.register(store, wider) == sweep_id, "the wider grid is now the sweep's"
 
 
 @pytest.mark.parametrize(
@@ -106,32 +107,32 @@ def test_extending_adds_runs_in_grid_order_and_keeps_the_others(store: Store, gr
     ],
 )
 def test_extending_may_not_remove_or_change(store: Store, grid: Grid, axes: dict[str, Any], message: str) -> None:
-    store.register(grid())
+    registration.register(store, grid())
     with pytest.raises(SweepConflict, match=message):
-        store.register(grid(**{"eta": [1e-3, 2e-3], **axes}), extend=True)
+        registration.register(store, grid(**{"eta": [1e-3, 2e-3], **axes}), extend=True)
     assert len(rows(store, Run, "id")) == 4
 
 
 def test_ten_thousand_runs_register_in_seconds(store: Store, grid: Grid) -> None:
     sweep = grid(k=list(range(1, 101)), eta=[1e-4 * i for i in range(1, 11)], seed=list(range(10)))
     start = time.perf_counter()
-    sweep_id = store.register(sweep)
+    sweep_id = registration.register(store, sweep)
     assert time.perf_counter() - start < 20, "a few seconds on an idle machine"
-    assert len(store.unfinished_runs(sweep_id)) == 10_000
-    store.set_queued(store.unfinished_runs(sweep_id))
-    assert {p.state for p in store.progress(sweep_id)} == {"queued"}
+    assert len(queries.unfinished_runs(store, sweep_id)) == 10_000
+    submissions.set_queued(store, queries.unfinished_runs(store, sweep_id))
+    assert {p.state for p in queries.progress(store, sweep_id)} == {"queued"}
 
 
 def test_names_that_are_not_there(store: Store, grid: Grid) -> None:
     with pytest.raises(SelectionError, match="no sweep named 'demo'; the database holds none yet"):
-        store.sweep_id("demo")
+        queries.sweep_id(store, "demo")
     for name in ("quickstart", "replicates"):
-        store.register(grid(name))
-    assert store.sweep_names() == ["quickstart", "replicates"]
+        registration.register(store, grid(name))
+    assert queries.sweep_names(store) == ["quickstart", "replicates"]
     with pytest.raises(SelectionError, match=r"no sweep named 'quickstrat'; did you mean 'quickstart'\?"):
-        store.sweep_id("quickstrat")
+        queries.sweep_id(store, "quickstrat")
     with pytest.raises(SelectionError, match="stored sweeps: quickstart, replicates"):
-        store.sweep_id("xyz")
+        queries.sweep_id(store, "xyz")
     with pytest.raises(SelectionError, match="no run 99"):
         store.run_config(99)
     with pytest.raises(SelectionError, match="no run 99"):
@@ -143,7 +144,7 @@ def test_names_that_are_not_there(store: Store, grid: Grid) -> None:
 
 @pytest.fixture
 def run_id(store: Store, grid: Grid) -> int:
-    return store.unfinished_runs(store.register(grid()))[0]
+    return queries.unfinished_runs(store, registration.register(store, grid()))[0]
 
 
 def finish_record(outcome: Outcome, **values: Any) -> FinishRecord:
@@ -179,8 +180,8 @@ def test_outcomes(
     write(store, begin(store, run_id), record)
     assert state(store, run_id) == state_after
     assert rows(store, Attempt, "outcome", "failure") == [(record.outcome, state_after[1])]
-    assert (run_id not in store.unfinished_runs(1)) == finished
-    assert store.progress(1)[0].collapse_step == record.collapse_step
+    assert (run_id not in queries.unfinished_runs(store, 1)) == finished
+    assert queries.progress(store, 1)[0].collapse_step == record.collapse_step
     result = rows(store, Run, "collapse_step", "collapse_step_lo", "collapse_sync", "learner_steps", "id")
     expected = (record.collapse_step, record.collapse_step_lo, record.collapse_sync, 40, run_id)
     assert expected in result
@@ -200,12 +201,12 @@ def test_who_asks_twice_has_begun_once(store: Store, run_id: int) -> None:
 def test_failed_lost_and_retried(store: Store, run_id: int) -> None:
     store.fail(begin(store, run_id), "CheckpointError: damaged")
     assert state(store, run_id) == ("failed", "CheckpointError: damaged")
-    assert run_id in store.unfinished_runs(1)
+    assert run_id in queries.unfinished_runs(store, 1)
 
     again = next_claim(store, run_id)
     requeued = store.begin_attempt(again, OTHER, resumed_from_sync=None, resumed_from_step=None, take_over=True)
     assert not requeued, "what failed is not tried again before somebody launches it"
-    store.set_queued([run_id])
+    submissions.set_queued(store, [run_id])
     assert state(store, run_id) == ("queued", None)
     claim = begin(store, run_id)
     store.lose(claim, "process 4242 is gone")
@@ -213,7 +214,7 @@ def test_failed_lost_and_retried(store: Store, run_id: int) -> None:
     store.lose(claim, "seen again")
     assert state(store, run_id) == ("lost", "process 4242 is gone")
 
-    store.set_pending([run_id])
+    submissions.set_pending(store, [run_id])
     assert state(store, run_id) == ("pending", None)
     attempts = rows(store, Attempt, "number", "outcome", "failure")
     assert attempts == [(1, "failed", "CheckpointError: damaged"), (2, "lost", "process 4242 is gone")]
@@ -231,10 +232,10 @@ def test_losing_does_not_touch_what_has_ended_or_goes_on(store: Store, run_id: i
 
 def test_running_and_finished_runs_are_not_reset(store: Store, run_id: int) -> None:
     claim = begin(store, run_id)
-    store.set_queued([run_id])
+    submissions.set_queued(store, [run_id])
     assert state(store, run_id) == ("running", None)
     write(store, claim, finish_record("stable"))
-    store.set_pending([run_id])
+    submissions.set_pending(store, [run_id])
     assert state(store, run_id) == ("stable", None)
 
 
@@ -272,7 +273,7 @@ def test_resuming_drops_what_lies_past_the_checkpoint(store: Store, run_id: int)
         (run_id + 1, 9),
     ]
     assert rows(store, Evaluation, "learner_step") == [(0,), (2,), (4,), (6,), (8,)]
-    assert store.progress(1)[0].learner_steps == 8
+    assert queries.progress(store, 1)[0].learner_steps == 8
     write(store, second, sync_record(4))
     assert rows(store, SyncMetric, "sync", "attempt")[3:5] == [(3, 1), (4, 2)]
 
@@ -319,7 +320,7 @@ def test_every_float_comes_back_as_it_was(store: Store, run_id: int, value: floa
 
 def test_progress(store: Store, run_id: int) -> None:
     claim = begin(store, run_id)
-    waiting = store.progress(1)[0]
+    waiting = queries.progress(store, 1)[0]
     assert (waiting.state, waiting.learner_steps, waiting.sync, waiting.steps_per_s) == ("running", 0, None, None)
     write(store, claim, StartRecord(None, None, 1, "cpu", {}, 1, 0.1))
     write(store, claim, eval_record(0, 0.9))
@@ -328,24 +329,24 @@ def test_progress(store: Store, run_id: int) -> None:
     write(store, claim, sync_record(1, reward=0.4))
     write(store, claim, eval_record(4, 0.8))
     write(store, claim, sync_record(0, reward=0.3))
-    seen = store.progress(1)[0]
+    seen = queries.progress(store, 1)[0]
     assert (seen.sync, seen.reward, seen.val_reward, seen.learner_steps) == (1, 0.4, 0.8, 4)
     assert isinstance(seen.steps_per_s, float)
     assert 4 / 5 < seen.steps_per_s <= 4 / 0.05
     assert seen.started_age_s is not None
     assert seen.heartbeat_age_s is not None
     assert 0 <= seen.heartbeat_age_s <= seen.started_age_s < 60
-    assert store.progress(1)[1].started_age_s is None
-    (running,) = store.running_attempts(1)
+    assert queries.progress(store, 1)[1].started_age_s is None
+    (running,) = queries.running_attempts(store, 1)
     assert (running.run_id, running.attempt, running.host, running.pid) == (run_id, 1, "node1", 4242)
     assert running.process_started_at == ORIGIN.process_started_at
 
 
 def test_the_last_cycle_ends_at_the_horizon(store: Store, grid: Grid) -> None:
-    run = store.unfinished_runs(store.register(grid(k=[32])))[0]
+    run = queries.unfinished_runs(store, registration.register(store, grid(k=[32])))[0]
     claim = begin(store, run)
     write(store, claim, sync_record(1, k=32))
-    assert store.progress(1)[0].learner_steps == 40
+    assert queries.progress(store, 1)[0].learner_steps == 40
 
 
 def test_what_cannot_be_is_refused(store: Store, run_id: int) -> None:
@@ -377,7 +378,7 @@ def write_syncs(url: str, run_id: int, count: int) -> None:
 
 
 def test_writers_at_once(url: str, store: Store, grid: Grid) -> None:
-    runs = store.unfinished_runs(store.register(grid(horizon=1000)))
+    runs = queries.unfinished_runs(store, registration.register(store, grid(horizon=1000)))
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=write_syncs, args=(url, run, 100)) for run in runs]
     for writer in writers:
@@ -398,7 +399,7 @@ def begin_once(url: str, run_id: int) -> bool:
 
 def register(url: str, sweep: Sweep) -> int:
     with Store(url) as store:
-        return store.register(sweep)
+        return registration.register(store, sweep)
 
 
 def test_of_many_that_come_together_one_registers_and_one_begins(url: str, store: Store, grid: Grid) -> None:
@@ -410,23 +411,23 @@ def test_of_many_that_come_together_one_registers_and_one_begins(url: str, store
 
 
 def test_fits(store: Store) -> None:
-    assert store.save_fit(sweeps=["demo"], run_ids=[1, 2], detector="half", result={"a": None}) == 1
+    assert fits.save(store, sweeps=["demo"], run_ids=[1, 2], detector="half", result={"a": None}) == 1
     with pytest.raises(ValueError, match="not JSON compliant"):
-        store.save_fit(sweeps=["demo"], run_ids=[], detector="half", result={"a": math.nan})
+        fits.save(store, sweeps=["demo"], run_ids=[], detector="half", result={"a": math.nan})
 
 
 def test_resources_may_change_between_launches(store: Store, grid: Grid, tmp_path: Path) -> None:
-    sweep_id = store.register(grid())
+    sweep_id = registration.register(store, grid())
     path = tmp_path / "demo.yaml"
     path.write_text(path.read_text() + "resources: {gpus: 2, time_min: 600}\n")
-    assert store.register(load_sweep(path)) == sweep_id
-    needs = store.run_resources(sweep_id)
+    assert registration.register(store, load_sweep(path)) == sweep_id
+    needs = queries.run_resources(store, sweep_id)
     assert list(needs) == [run_id for (run_id,) in rows(store, Run, "id")]
     assert {(need.gpus, need.time_min) for need in needs.values()} == {(2, 600)}
 
 
 def test_setting_no_runs_at_all_is_fine(store: Store, grid: Grid) -> None:
-    store.register(grid())
-    store.set_queued([])
-    store.set_pending(iter(()))
+    registration.register(store, grid())
+    submissions.set_queued(store, [])
+    submissions.set_pending(store, iter(()))
     assert {state for (state,) in rows(store, Run, "state")} == {"pending"}

@@ -17,6 +17,7 @@ from orchestrator.grid.sweep import Resources, Sweep
 from orchestrator.jobs.slurm import arrays, client, dispatch
 from orchestrator.jobs.slurm.standing import Standing
 from orchestrator.jobs.slurm.survey import Survey, survey
+from orchestrator.store import endings, registration, submissions
 from orchestrator.store.endings import CANCELLED, Ending
 from orchestrator.store.models import Attempt, Run, Submission
 from orchestrator.store.store import Claim, Store
@@ -41,36 +42,36 @@ def runs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def sweep_id(store: Store, grid: Grid) -> int:
     """Four runs, 1 to 4."""
-    return store.register(grid())
+    return registration.register(store, grid())
 
 
 def opened(store: Store, sweep_id: int, *shares: list[int], token: str = "ab12") -> None:
-    store.open_submission(
+    submissions.open_submission(store,
         sweep_id, token=token, job_name=f"stalesweep-demo-{token}", folder=f"/runs/jobs/{token}", resources={"cpus": 2},
         shares=shares,
     )  # fmt: skip
 
 
 def placed(store: Store, sweep_id: int) -> dict[int, Place]:
-    return {place.run_id: place for place in store.places(sweep_id)}
+    return {place.run_id: place for place in submissions.places(store, sweep_id)}
 
 
 def where(store: Store, sweep_id: int) -> list[tuple[int, str, int | None, int | None]]:
-    return [(one.run_id, one.state, one.submission_id, one.task) for one in store.places(sweep_id)]
+    return [(one.run_id, one.state, one.submission_id, one.task) for one in submissions.places(store, sweep_id)]
 
 
 def test_a_submission_is_opened_and_answered(store: Store, sweep_id: int) -> None:
     opened(store, sweep_id, [1, 3], [2])
     assert where(store, sweep_id) == [(1, "queued", 1, 0), (2, "queued", 1, 1), (3, "queued", 1, 0),
                                       (4, "pending", None, None)]  # fmt: skip
-    (found,) = store.submissions(sweep_id)
+    (found,) = submissions.of_sweep(store, sweep_id)
     assert (found.token, found.job_name, found.folder) == ("ab12", "stalesweep-demo-ab12", "/runs/jobs/ab12")
     assert (found.resources, found.tasks, found.job_id) == ({"cpus": 2}, 2, None)
     assert -0.01 <= found.age_s < 60
-    store.answer_submission("ab12", "1234")
-    assert store.submissions(sweep_id)[0].job_id == "1234"
+    submissions.answer(store, "ab12", "1234")
+    assert submissions.of_sweep(store, sweep_id)[0].job_id == "1234"
     opened(store, sweep_id, [4], token="cd34")
-    assert [one.token for one in store.submissions(sweep_id)] == ["ab12", "cd34"], "oldest first"
+    assert [one.token for one in submissions.of_sweep(store, sweep_id)] == ["ab12", "cd34"], "oldest first"
     with pytest.raises(StoreError, match="token"):
         opened(store, sweep_id, [4], token="cd34")
     assert where(store, sweep_id)[3] == (4, "queued", 2, 0)
@@ -81,12 +82,14 @@ def test_only_submissions_of_unfinished_runs_are_listed(store: Store, sweep_id: 
     opened(store, sweep_id, [1, 2], token="old")
     opened(store, sweep_id, [2, 3], token="new")
     trained(store, directories[1])
-    assert [one.token for one in store.submissions(sweep_id)] == ["new"], "2 was submitted again, and 1 is done"
+    assert [one.token for one in submissions.of_sweep(store, sweep_id)] == ["new"], (
+        "2 was submitted again, and 1 is done"
+    )
     trained(store, directories[2])
-    assert [one.token for one in store.submissions(sweep_id)] == ["new"]
+    assert [one.token for one in submissions.of_sweep(store, sweep_id)] == ["new"]
     trained(store, directories[3])
-    assert store.submissions(sweep_id) == []
-    assert [place.run_id for place in store.places(sweep_id)] == [4]
+    assert submissions.of_sweep(store, sweep_id) == []
+    assert [place.run_id for place in submissions.places(store, sweep_id)] == [4]
 
 
 def test_runs_that_run_or_are_done_are_not_queued(store: Store, sweep_id: int) -> None:
@@ -101,11 +104,11 @@ def test_a_submission_is_withdrawn(store: Store, sweep_id: int) -> None:
     opened(store, sweep_id, [1], [2], token="other")
     opened(store, sweep_id, [2], [3])
     begin(store, 3)
-    store.withdraw_submission("ab12")
+    submissions.withdraw(store, "ab12")
     assert where(store, sweep_id) == [(1, "queued", 1, 0), (2, "pending", None, None), (3, "running", None, None),
                                       (4, "pending", None, None)]  # fmt: skip
-    store.withdraw_submission("nobody's")
-    assert [one.token for one in store.submissions(sweep_id)] == ["other"]
+    submissions.withdraw(store, "nobody's")
+    assert [one.token for one in submissions.of_sweep(store, sweep_id)] == ["other"]
 
 
 def test_a_place_says_who_has_the_run(store: Store, sweep_id: int) -> None:
@@ -129,13 +132,15 @@ def test_a_run_is_settled_only_as_it_was_seen(store: Store, sweep_id: int) -> No
     seen = placed(store, sweep_id)
     begin(store, 2)
     opened(store, sweep_id, [3], token="again")
-    assert store.settle(seen[1], "failed", "its job ended", "never_began")
-    assert not store.settle(seen[2], "failed", "its job ended", "never_began"), "it has begun since"
-    assert not store.settle(seen[3], "failed", "its job ended", "never_began"), "it was submitted again since"
+    assert submissions.settle(store, seen[1], "failed", "its job ended", "never_began")
+    assert not submissions.settle(store, seen[2], "failed", "its job ended", "never_began"), "it has begun since"
+    assert not submissions.settle(store, seen[3], "failed", "its job ended", "never_began"), (
+        "it was submitted again since"
+    )
     after = placed(store, sweep_id)
     assert [after[run_id].state for run_id in (1, 2, 3)] == ["failed", "running", "queued"]
     assert (after[1].failure, after[1].failure_class) == ("its job ended", "never_began")
-    assert not store.settle(seen[1], "lost", "again", "lost")
+    assert not submissions.settle(store, seen[1], "lost", "again", "lost")
 
 
 def test_cancelling_fences_a_writer_off(store: Store, sweep_id: int) -> None:
@@ -143,7 +148,7 @@ def test_cancelling_fences_a_writer_off(store: Store, sweep_id: int) -> None:
     opened(store, sweep_id, [1], [2], [3])
     claim = begin(store, 1)
     trained(store, directories[3])
-    store.end_runs({1: 2, 2: 1, 3: 2}, dict.fromkeys([1, 2, 3], Ending(CANCELLED, "cancelled by you")))
+    endings.end_runs(store, {1: 2, 2: 1, 3: 2}, dict.fromkeys([1, 2, 3], Ending(CANCELLED, "cancelled by you")))
     assert [(run_id, state) for run_id, state, *_ in where(store, sweep_id)] == [
         (1, "cancelled"), (2, "cancelled"), (4, "pending"),
     ]  # fmt: skip
@@ -160,16 +165,16 @@ def test_cancelling_fences_a_writer_off(store: Store, sweep_id: int) -> None:
             next_claim(store, run_id), ORIGIN, resumed_from_sync=None, resumed_from_step=None
         )
     begin(store, 4)
-    store.end_runs({4: 0}, {4: Ending(CANCELLED, "with a fence that is too low")})
+    endings.end_runs(store, {4: 0}, {4: Ending(CANCELLED, "with a fence that is too low")})
     assert (placed(store, sweep_id)[4].state, placed(store, sweep_id)[4].ended) == ("running", False)
-    store.set_pending([1])
+    submissions.set_pending(store, [1])
     begin(store, 1)
 
 
 def failed_once(store: Store, run_id: int, failure_class: str, node: str | None = None) -> None:
     claim = next_claim(store, run_id)
     origin = type(ORIGIN)(**{**{name: getattr(ORIGIN, name) for name in ORIGIN.__slots__}, "node": node})
-    store.set_pending([run_id])
+    submissions.set_pending(store, [run_id])
     assert store.begin_attempt(claim, origin, resumed_from_sync=None, resumed_from_step=None)
     store.lose(Claim(run_id, claim.attempt), "its job ended", failure_class)
 
@@ -179,11 +184,14 @@ def test_failures_are_counted_by_class_and_nodes_are_named(store: Store, sweep_i
         failed_once(store, 1, failure_class, node)
     failed_once(store, 3, "node_failure")
     begin(store, 4)
-    assert store.attempts_by_class([1, 2, 3, 4]) == {1: {"node_failure": 2, "killed": 1}, 3: {"node_failure": 1}}
-    assert store.attempts_by_class([3]) == {3: {"node_failure": 1}}
-    assert store.failed_hosts([1, 2, 3]) == {1: {"node1", "node2"}}
-    assert store.failed_hosts([3]) == {}
-    assert store.attempts_by_class([]) == {}
+    assert submissions.attempts_by_class(store, [1, 2, 3, 4]) == {
+        1: {"node_failure": 2, "killed": 1},
+        3: {"node_failure": 1},
+    }
+    assert submissions.attempts_by_class(store, [3]) == {3: {"node_failure": 1}}
+    assert submissions.failed_hosts(store, [1, 2, 3]) == {1: {"node1", "node2"}}
+    assert submissions.failed_hosts(store, [3]) == {}
+    assert submissions.attempts_by_class(store, []) == {}
 
 
 def with_resources(store: Store, run_id: int, **resources: Any) -> None:
@@ -231,7 +239,7 @@ def test_a_run_is_tried_again_as_often_as_its_class_allows(
 def test_what_is_held_done_or_cancelled_is_not_tried_again(store: Store, sweep_id: int) -> None:
     directories = launched(store, sweep_id)
     trained(store, directories[1])
-    store.end_runs({2: 1}, {2: Ending(CANCELLED, "cancelled by you")})
+    endings.end_runs(store, {2: 1}, {2: Ending(CANCELLED, "cancelled by you")})
     for run_id in (3, 4):
         failed_once(store, run_id, "node_failure")
     held = Standing("unknown", held=None)
@@ -271,7 +279,7 @@ def test_a_launcher_killed_between_any_two_operations_submits_each_run_once(
     while killed:
         kill_at += 1
         name = f"killed-{kill_at}"
-        sweep_id = store.register(grid(name, horizon=8))
+        sweep_id = registration.register(store, grid(name, horizon=8))
         directories = launched(store, sweep_id)
         store.close()
         array = arrays.Array(Resources(), [[run_id] for run_id in directories])
@@ -291,10 +299,10 @@ def test_a_launcher_killed_between_any_two_operations_submits_each_run_once(
         submitted = [one for one in stand_in.submitted if f"-{name}-" in one[1]]
         assert len(submitted) == (not pending)
         if pending:
-            assert {one.state for one in store.places(sweep_id)} == {"pending"}
+            assert {one.state for one in submissions.places(store, sweep_id)} == {"pending"}
             arrays.submit(store, sweep_id, name, directories, array)
         (job_id, job_name, tasks) = next(one for one in stand_in.submitted if f"-{name}-" in one[1])
-        (kept,) = store.submissions(sweep_id)
+        (kept,) = submissions.of_sweep(store, sweep_id)
         assert (kept.job_id, kept.job_name, tasks) == (job_id, job_name, len(directories))
     with store.read() as connection:
         assert connection.execute(select(Submission.id).where(Submission.job_id.is_(None))).all() == []

@@ -24,7 +24,7 @@ from orchestrator.grid.sweep import load_sweep
 from orchestrator.jobs import launch
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
-from orchestrator.store import schema
+from orchestrator.store import queries, registration, schema, submissions
 from orchestrator.store.collect import Collected, collect
 from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.store.store import Store
@@ -65,7 +65,7 @@ class Jobs:
         schema.upgrade(self.url)
         self._store = Store(self.url)
         with self._store as store:
-            self.sweep_id = store.register(self.sweep)
+            self.sweep_id = registration.register(store, self.sweep)
             launch.place(store, self.sweep_id)
 
     def submit(self, *run_ids: int) -> list[Path]:
@@ -74,12 +74,12 @@ class Jobs:
             found = collect(store, self.sweep_id)
             assert found.notes == [], found.notes
             launch.recover(store, self.sweep_id)
-            unfinished = store.unfinished_runs(self.sweep_id)
+            unfinished = queries.unfinished_runs(store, self.sweep_id)
             wanted = [run_id for run_id in run_ids if run_id in unfinished]
             if not wanted:
                 return []
             directories = launch.prepare(store, self.sweep_id, wanted)
-            store.set_queued(wanted)
+            submissions.set_queued(store, wanted)
             return list(directories.values())
 
     def spec(self, directories: list[Path], url: str | None = None) -> JobSpec:

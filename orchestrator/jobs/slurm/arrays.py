@@ -21,6 +21,7 @@ from orchestrator.base.urls import handed_over
 from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import client, limits, task
 from orchestrator.jobs.slurm.limits import Limits
+from orchestrator.store import submissions
 from orchestrator.store.store import Store
 
 _MARGIN_S = 90
@@ -140,17 +141,17 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
             margin_s=asked["signal_delay_s"], requeues=array.resources.retries_of("time_limit"),
         )  # fmt: skip
         resources = array.resources.model_dump(mode="json")
-        store.open_submission(
-            sweep_id, token=token, job_name=name, folder=str(folder), resources=resources, shares=array.shares
+        submissions.open_submission(
+            store, sweep_id, token=token, job_name=name, folder=str(folder), resources=resources, shares=array.shares
         )
         try:
             job_id = executor.submit_tasks(len(shares))
         except SlurmUnavailable:
             raise
         except UsageError:
-            store.withdraw_submission(token)
+            submissions.withdraw(store, token)
             raise
-    store.answer_submission(token, job_id)
+    submissions.answer(store, token, job_id)
     return job_id
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import arrays, client
 from orchestrator.jobs.slurm.survey import Survey, settle, survey
+from orchestrator.store import queries, submissions
 from orchestrator.store.store import Store
 
 _MEMORY_FACTOR = 1.5
@@ -53,7 +54,7 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
         SlurmUnavailable: Slurm does not answer.
     """
     wanted = needs(store, sweep_id, list(directories))
-    _say_more_memory(wanted, store.run_resources(sweep_id), say)
+    _say_more_memory(wanted, queries.run_resources(store, sweep_id), say)
     plan = arrays.plan(wanted, arrays.limits_of)
     for note in plan.notes:
         say(note)
@@ -80,10 +81,10 @@ def settle_and_choose(store: Store, sweep_id: int, found: Survey) -> list[int]:
     held = {run_id for run_id, one in found.standings.items() if one.held is not False}
     loose = {
         place.run_id: place
-        for place in store.places(sweep_id)
+        for place in submissions.places(store, sweep_id)
         if place.run_id not in held and place.state in ("pending", "lost", "failed")
     }
-    failures, asked = store.attempts_by_class(loose), store.run_resources(sweep_id)
+    failures, asked = submissions.attempts_by_class(store, loose), queries.run_resources(store, sweep_id)
     chosen = []
     for run_id, place in loose.items():
         newest = place.failure_class or place.last_class
@@ -95,9 +96,9 @@ def settle_and_choose(store: Store, sweep_id: int, found: Survey) -> list[int]:
 
 def needs(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Resources]:
     """Say what runs are to ask for: more memory where it was too little, other nodes where nodes have failed."""
-    asked = store.run_resources(sweep_id)
-    failures = store.attempts_by_class(run_ids)
-    failed_nodes = store.failed_hosts(run_ids)
+    asked = queries.run_resources(store, sweep_id)
+    failures = submissions.attempts_by_class(store, run_ids)
+    failed_nodes = submissions.failed_hosts(store, run_ids)
     found = {}
     for run_id in run_ids:
         resources = asked[run_id]
@@ -126,7 +127,7 @@ def find_lost_answers(store: Store, sweep_id: int, say: Say) -> None:
     Raises:
         SlurmUnavailable: Slurm does not answer.
     """
-    for submitted in store.submissions(sweep_id):
+    for submitted in submissions.of_sweep(store, sweep_id):
         if submitted.job_id is not None:
             continue
         asked_at = time.monotonic()
@@ -140,7 +141,7 @@ def find_lost_answers(store: Store, sweep_id: int, say: Say) -> None:
                 told = True
             time.sleep(min(_POLL_S, left_s))
         if found:
-            store.answer_submission(submitted.token, max(found, key=int))
+            submissions.answer(store, submitted.token, max(found, key=int))
             say(f"found array {max(found, key=int)}, whose submission was interrupted")
         else:
-            store.withdraw_submission(submitted.token)
+            submissions.withdraw(store, submitted.token)

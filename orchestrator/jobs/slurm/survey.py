@@ -9,6 +9,7 @@ from pathlib import Path
 from orchestrator.base.errors import NoAccounting, SlurmUnavailable
 from orchestrator.jobs.slurm import client
 from orchestrator.jobs.slurm.standing import ENDED, Answers, Standing, standing
+from orchestrator.store import queries, submissions
 from orchestrator.store.collect import collect_runs
 from orchestrator.store.store import Claim, Store
 from orchestrator.store.submissions import Place, Submitted
@@ -46,23 +47,23 @@ def survey(store: Store, sweep_id: int) -> Survey:
     Raises:
         StoreError: The database cannot be read.
     """
-    submissions = {one.submission_id: one for one in store.submissions(sweep_id)}
+    submitted = {one.submission_id: one for one in submissions.of_sweep(store, sweep_id)}
     places = _places(store, sweep_id)
-    answers = _ask(submissions.values(), places.values()) if places else Answers({}, {})
-    standings = _judge(places, submissions, answers)
+    answers = _ask(submitted.values(), places.values()) if places else Answers({}, {})
+    standings = _judge(places, submitted, answers)
     if over := {run_id for run_id, one in standings.items() if one.over}:
         # Their jobs may have ended in good order since the database was read: what they wrote is asked for once more.
-        collect_runs(store, [folder for folder in store.run_folders(sweep_id) if folder.run_id in over])
+        collect_runs(store, [folder for folder in queries.run_folders(store, sweep_id) if folder.run_id in over])
         now = _places(store, sweep_id)
         places = {run_id: now[run_id] for run_id in places if run_id in now}  # others have their result by now
-        standings = _judge(places, submissions, answers)
-    return Survey(standings, places, submissions, answers.silence)
+        standings = _judge(places, submitted, answers)
+    return Survey(standings, places, submitted, answers.silence)
 
 
 def _places(store: Store, sweep_id: int) -> dict[int, Place]:
     return {
         place.run_id: place
-        for place in store.places(sweep_id)
+        for place in submissions.places(store, sweep_id)
         if place.submission_id is not None or (place.executor == "slurm" and place.state == "running")
     }
 
@@ -87,7 +88,7 @@ def settle(store: Store, found: Survey) -> None:
         if place.state == "running" and place.attempt is not None:
             store.lose(Claim(run_id, place.attempt), one.detail, one.failure_class, one.state)
         else:
-            store.settle(place, one.state, one.detail, one.failure_class)
+            submissions.settle(store, place, one.state, one.detail, one.failure_class)
 
 
 def _ask(submissions: Iterable[Submitted], places: Iterable[Place]) -> Answers:
