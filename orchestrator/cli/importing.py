@@ -82,14 +82,16 @@ def _pairs(option: str, written: list[str]) -> dict[str, str]:
 
 
 def _check_name(name: str) -> None:
-    import re
+    from pydantic import TypeAdapter, ValidationError
 
-    from orchestrator.grid.fields import Names
+    from orchestrator.grid.checking import allowed_values
+    from orchestrator.grid.fields import SweepName
 
-    info = Names.model_fields["sweep"]
-    pattern = next(one.pattern for one in info.metadata if hasattr(one, "pattern"))
-    if not re.fullmatch(pattern, name):
-        raise UsageError(f"--sweep: cannot be used (found {name!r}; allowed: {info.description})")
+    try:
+        TypeAdapter(SweepName).validate_python(name)
+    except ValidationError as error:
+        allowed = allowed_values(SweepName)
+        raise UsageError(f"--sweep: cannot be used (found {name!r}; allowed: {allowed})") from error
 
 
 def _summary(found: Import) -> str:

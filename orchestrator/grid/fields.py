@@ -1,25 +1,40 @@
-"""What a grid file may set: worker fields by dotted path, resources, names, forms of an axis; checked."""
+"""What a grid file may set, as pydantic models: its sections, resources, forms of an axis, and the worker's fields."""
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, StrictInt, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, StrictInt, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from grpo_worker.schema.config import Count, ModelConfig, PositiveFloat, PositiveInt, Section, WorkerConfig
-from orchestrator.grid.sbatch_options import LISTS, OPTIONS, refusal, with_dashes
-from orchestrator.grid.yaml_file import GridFile, KeyPath, show, suggest
+from orchestrator.grid.checking import refuse, unknown
+from orchestrator.grid.sbatch_options import checked_options
+from orchestrator.grid.yaml_file import show
 
 RETRIES = {
     "time_limit": 50, "preempted": 100, "node_failure": 5, "out_of_memory": 2, "killed": 1, "lost": 3, "forgotten": 3,
     "stopped": 3, "exception": 0, "gpu_out_of_memory": 0, "never_began": 0,
 }  # fmt: skip
 """How often a run is tried again by itself, by failure class, where the grid file does not say."""
+
+SweepName = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,63}$",
+        description="up to 64 of a-z, 0-9 and '-', the first no '-'; the file's own name if absent",
+    ),
+]
+ModelName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="a short name of letters, digits, '.', '_', '-'; its path or hub id goes under 'models:'",
+    ),
+]
+"""Names become folders and columns, so they hold nothing that a path or a shell would read."""
 
 
 class Resources(Section):
@@ -46,9 +61,57 @@ class Resources(Section):
         default={}, description="how often a run is tried again by itself, by failure class, e.g. {node_failure: 5}"
     )
 
+    @field_validator("slurm", mode="before")
+    @classmethod
+    def _with_dashes(cls, options: Any) -> Any:
+        return checked_options(options) if isinstance(options, dict) else options
+
+    @field_validator("retries", mode="before")
+    @classmethod
+    def _of_known_classes(cls, retries: Any) -> Any:
+        if isinstance(retries, dict) and (strange := [name for name in retries if name not in RETRIES]):
+            refuse({name: unknown("no such failure class", name, RETRIES) for name in strange})
+        return retries
+
     def retries_of(self, failure_class: str) -> int:
         """How often a run is tried again by itself after a failure of a class."""
         return {**RETRIES, **self.retries}.get(failure_class, 0)
+
+    def over(self, wider: Resources) -> Resources:
+        """Lay what is set here over the resources of a wider scope; ``slurm`` and ``retries`` are merged by key."""
+        merged = {name: {**getattr(wider, name), **getattr(self, name)} for name in ("slurm", "retries")}
+        given = [resources.model_dump(exclude_unset=True) for resources in (wider, self)]
+        return Resources.model_validate({**given[0], **given[1], **merged})
+
+
+class ModelEntry(Section):
+    """The settings of an entry of ``models:``; its key is the model's name."""
+
+    path: Annotated[str, ModelConfig.model_fields["path"]]
+    dtype: Annotated[Literal["float32", "bfloat16", "float16"], ModelConfig.model_fields["dtype"]]
+    resources: Resources = Field(default=Resources(), description="as under resources:")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _or_empty(cls, entry: Any) -> Any:
+        return {} if entry is None else entry
+
+
+class Profile(Section):
+    """A site's profile: resources that hold where a grid file says nothing."""
+
+    resources: Resources = Resources()
+
+
+class GridContent(Section):
+    """The sections of a grid file. What ``grid:`` and ``fixed:`` hold depends on the trainer, and is checked apart."""
+
+    name: SweepName
+    grid: dict[str, Any] = Field(default={})
+    fixed: dict[str, Any] = Field(default={})
+    models: dict[str, ModelEntry] = Field(default={})
+    exclude: list[dict[str, Any]] = Field(default=[])
+    resources: Resources = Resources()
 
 
 class LogSpace(Section):
@@ -58,6 +121,18 @@ class LogSpace(Section):
     stop: PositiveFloat = Field(description="the last value")
     num: Annotated[StrictInt, Field(ge=2)] = Field(description="how many values")
 
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        return self.num
+
+    @property
+    def values(self) -> Iterable[float]:
+        """The values, rounded to 12 significant digits: they are readable and the same on every machine."""
+        log_ratio = math.log(self.stop) - math.log(self.start)
+        exact = (self.start * math.exp(log_ratio * i / (self.num - 1)) for i in range(self.num))
+        return (float(f"{value:.12g}") for value in exact)
+
 
 class Range(Section):
     """Whole numbers from ``start`` up to, not including, ``stop``."""
@@ -66,218 +141,48 @@ class Range(Section):
     stop: StrictInt = Field(description="the end, not included")
     step: PositiveInt = Field(default=1, description="distance of neighbours")
 
+    @model_validator(mode="after")
+    def _holds_a_value(self) -> Range:
+        if self.size < 1:
+            raise ValueError(f"holds no value (found start {self.start}, stop {self.stop}; stop is not included)")
+        return self
 
-class Names(Section):
-    """Names become folders and columns, so they hold nothing that a path or a shell would read."""
+    @property
+    def size(self) -> int:
+        """How many values there are; `len` of `values` fails beyond 63 bits."""
+        return -(-(self.stop - self.start) // self.step)
 
-    sweep: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9-]{0,63}$",
-        description="up to 64 of a-z, 0-9 and '-', the first no '-'; the file's own name if absent",
-    )
-    model: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-        description="a short name of letters, digits, '.', '_', '-'; its path or hub id goes under 'models:'",
-    )
+    @property
+    def values(self) -> range:
+        """The values, in order."""
+        return range(self.start, self.stop, self.step)
 
 
-def leaf_fields(section: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
+def _leaves(section: type[BaseModel], prefix: str = "") -> dict[str, FieldInfo]:
     """List a schema's fields by dotted path, sections unfolded."""
     leaves: dict[str, FieldInfo] = {}
     for name, info in section.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            leaves |= leaf_fields(info.annotation, f"{prefix}{name}.")
+            leaves |= _leaves(info.annotation, f"{prefix}{name}.")
         else:
             leaves[prefix + name] = info
     return leaves
 
 
-WORKER_FIELDS = {path: info for path, info in leaf_fields(WorkerConfig).items() if not path.startswith("model.")}
+WORKER_FIELDS = {path: info for path, info in _leaves(WorkerConfig).items() if not path.startswith("model.")}
 """Every worker field but the model's own, by dotted path. The model is set by name, see ``models:``."""
 
-SECTIONS = {path.partition(".")[0] for path in WORKER_FIELDS if "." in path}
+WORKER_SECTIONS = {path.partition(".")[0] for path in WORKER_FIELDS if "." in path}
 
 
-MODEL_FIELDS = {name: info for name, info in ModelConfig.model_fields.items() if name != "name"} | {
-    "resources": FieldInfo(annotation=dict[str, Any], default=None, description="as under resources:")
-}
-"""The settings of an entry of ``models:``; its key is the model's name."""
-
-
-def field_of(file: GridFile, place: KeyPath, name: str) -> FieldInfo | None:
-    """Find an axis or worker field by dotted path; an unknown one is a mistake."""
-    if name == "model":
-        return Names.model_fields["model"]
-    if name in WORKER_FIELDS:
-        return WORKER_FIELDS[name]
+def not_a_worker_field(name: str) -> str:
+    """Say why a name is no worker field, and which one may be meant."""
     if name.startswith("model."):
-        file.mistake(place, f"belongs under 'models:', in the entry of each model (found {show(name)})")
-    elif name in SECTIONS:
+        return f"belongs under 'models:', in the entry of each model (found {show(name)})"
+    if name in WORKER_SECTIONS:
         fields = ", ".join(path for path in WORKER_FIELDS if path.startswith(f"{name}."))
-        file.mistake(place, f"is a group of fields; name one of them (allowed: {fields})")
-    else:
-        named_last = {path.rpartition(".")[2]: path for path in reversed(WORKER_FIELDS)}
-        hint = f"did you mean '{named_last[name]}'?; " if name in named_last else suggest(name, WORKER_FIELDS)
-        allowed = "" if hint else f"allowed: {', '.join(WORKER_FIELDS)}"
-        file.mistake(place, f"no such worker field ({(hint + allowed).removesuffix('; ')})")
-    return None
-
-
-def check(file: GridFile, place: KeyPath, info: FieldInfo, value: Any) -> Any:
-    """Give a value back as its field takes it (1 becomes 1.0); note a wrong one and give it back as it is."""
-    if place in file.wrong:
-        return value
-    try:
-        return _adapter(info).validate_python(value, strict=True)
-    except ValidationError:
-        hint = ""
-        if isinstance(value, str):
-            schema = _schema(info)
-            hint = suggest(value, [word for one in schema.get("anyOf", [schema]) for word in one.get("enum", [])])
-        file.mistake(place, f"cannot be used (found {show(value)}; {hint}allowed: {allowed_values(info)})")
-        return value
-
-
-def check_section(
-    file: GridFile,
-    place: KeyPath,
-    fields: Mapping[str, FieldInfo],
-    content: Mapping[str, Any],
-    *,
-    required: Iterable[str] = (),
-) -> dict[str, Any]:
-    """Check each setting of a section; unknown ones, and absent ones without a default, are mistakes.
-
-    Args:
-        file: Takes the mistakes.
-        place: Where the section stands.
-        fields: The section's fields.
-        content: The section as written.
-        required: Fields that must be given although they have a default.
-    """
-    file.refuse_unknown(place, content, fields)
-    for name, info in fields.items():
-        if name not in content and (name in required or info.is_required()):
-            file.mistake((*place, name), f"is missing ({info.description}; allowed: {allowed_values(info)})")
-    given = content.keys() & fields.keys()
-    return {name: check(file, (*place, name), fields[name], content[name]) for name in given}
-
-
-def check_resources(file: GridFile, place: KeyPath, content: Any) -> dict[str, Any]:
-    """Check a ``resources:`` block; its options of sbatch are given back with dashes.
-
-    Args:
-        file: Takes the mistakes.
-        place: Where the block stands.
-        content: The block as written.
-    """
-    checked = check_section(file, place, Resources.model_fields, file.mapping(place, content))
-    if "retries" in checked and (at := (*place, "retries")) not in file.wrong:
-        for name in checked["retries"].keys() - RETRIES.keys():
-            hint = f"{suggest(name, RETRIES)}allowed: {', '.join(RETRIES)}"
-            file.mistake((*at, name), f"no such failure class ({hint})")
-    if "slurm" in checked and (at := (*place, "slurm")) not in file.wrong:
-        checked["slurm"] = _check_options(file, at, checked["slurm"])
-    return checked
-
-
-def _check_options(file: GridFile, place: KeyPath, options: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in options.items():
-        name = with_dashes(key)
-        if why := refusal(name):
-            file.mistake((*place, key), why)
-        elif name not in OPTIONS:
-            hint = suggest(name, OPTIONS) or f"allowed: {', '.join(OPTIONS)}"
-            file.mistake((*place, key), f"no such option of sbatch or submitit ({hint.removesuffix('; ')})")
-        elif name in found:
-            file.mistake((*place, key), "given twice, with dashes and with underscores; keep one of the two")
-        elif isinstance(value, list) != (name in LISTS):
-            allowed = "a list of text" if name in LISTS else "one value"
-            file.mistake((*place, key), f"cannot be used (found {show(value)}; allowed: {allowed})")
-        else:
-            found[name] = value
-    return found
-
-
-def allowed_values(info: FieldInfo) -> str:
-    """Say in words which values a field takes, e.g. ``a whole number, at least 1``."""
-    return _in_words(_schema(info))
-
-
-def _in_words(schema: Mapping[str, Any]) -> str:
-    if "anyOf" in schema:
-        return " or ".join(_in_words(option) for option in schema["anyOf"])
-    if "const" in schema or "enum" in schema:
-        return ", ".join(schema.get("enum", [schema.get("const")]))
-    if "pattern" in schema:
-        return str(schema["description"])
-    kinds = {
-        "integer": "a whole number", "number": "a finite number", "boolean": "true or false",
-        "string": "text", "null": "null", "object": "a mapping",
-    }  # fmt: skip
-    if schema["type"] == "array":
-        return f"a list of {_in_words(schema['items'])}"
-    if isinstance(options := schema.get("additionalProperties"), dict):
-        return f"a mapping of words to {_in_words(options)}"
-    bounds = {
-        "minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below",
-    }  # fmt: skip
-    limits = (f"{words} {schema[key]:g}" for key, words in bounds.items() if key in schema)
-    return ", ".join([kinds[schema["type"]], *limits])
-
-
-def _schema(info: FieldInfo) -> dict[str, Any]:
-    return _adapter(info).json_schema()
-
-
-@functools.lru_cache(maxsize=256)
-def _adapter(info: FieldInfo) -> TypeAdapter[Any]:
-    field_type: Any = Annotated[info.annotation, info]
-    return TypeAdapter(field_type)
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """An axis as written: its values are made only once their number is known to be allowed."""
-
-    size: int
-    values: Iterable[Any]
-    has_lines: bool = False
-
-
-def read_spread(file: GridFile, place: KeyPath, spec: Any) -> Spread:
-    """Read how an axis gives its values; what is no such form is a mistake, and an empty spread."""
-    if isinstance(spec, list):
-        if not spec:
-            file.mistake(place, "an axis needs at least one value (found an empty list)")
-        return Spread(len(spec), spec, has_lines=True)
-    if isinstance(spec, dict) and spec.keys() == {"logspace"}:
-        return _logspace(file, (*place, "logspace"), spec["logspace"])
-    if isinstance(spec, dict) and spec.keys() == {"range"}:
-        return _range(file, (*place, "range"), spec["range"])
-    forms = "a list as in [1, 2], {logspace: {start, stop, num}} or {range: {start, stop}}"
-    file.mistake(place, f"not the values of an axis (found {show(spec)}; allowed: {forms})")
-    return Spread(0, ())
-
-
-def _logspace(file: GridFile, place: KeyPath, content: Any) -> Spread:
-    """Round to 12 significant digits, so that values are readable and the same on every machine."""
-    try:
-        points = LogSpace(**check_section(file, place, LogSpace.model_fields, file.mapping(place, content)))
-    except ValidationError:  # noted by check_section, with its line
-        return Spread(0, ())
-    log_ratio = math.log(points.stop) - math.log(points.start)
-    exact = (points.start * math.exp(log_ratio * i / (points.num - 1)) for i in range(points.num))
-    return Spread(points.num, (float(f"{value:.12g}") for value in exact))
-
-
-def _range(file: GridFile, place: KeyPath, content: Any) -> Spread:
-    try:
-        ends = Range(**check_section(file, place, Range.model_fields, file.mapping(place, content)))
-    except ValidationError:  # noted by check_section, with its line
-        return Spread(0, ())
-    size = max(0, -(-(ends.stop - ends.start) // ends.step))
-    if not size:
-        found = f"found start {ends.start}, stop {ends.stop}"
-        file.mistake(place, f"holds no value ({found}; stop is not included)")
-    return Spread(size, range(ends.start, ends.stop, ends.step))
+        return f"is a group of fields; name one of them (allowed: {fields})"
+    named_last = {path.rpartition(".")[2]: path for path in reversed(WORKER_FIELDS)}
+    if name in named_last:
+        return f"no such worker field (did you mean '{named_last[name]}'?)"
+    return unknown("no such worker field", name, WORKER_FIELDS, all_known=False)

@@ -5,6 +5,12 @@ The options are those of Slurm 22.05 to 26.05 (`src/common/slurm_opt.c`); a clus
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.grid.checking import refuse, unknown
+from orchestrator.grid.yaml_file import show
+
 LISTS = ("setup", "srun-args", "teardown")
 """submitit's: lines before the run, arguments of srun, lines after the run."""
 
@@ -45,23 +51,46 @@ _REASONS = {
         ("help", "usage", "version", "test-only", "parsable", "quiet", "verbose", "wait", "wrap"), _ANSWERS,
     ),
     "clusters": "stalesweep asks one cluster, that of SLURM_CONF, what has become of its jobs",
-    "use-srun": "a job's process hears of its end from srun",
+    "use-srun": "srun passes on to a job's process the signal that its time is nearly over",
     "additional-parameters": "options of sbatch stand side by side under 'slurm:'",
 }  # fmt: skip
 
 
-def with_dashes(key: str) -> str:
-    """Spell a key as sbatch does; submitit's spelling has underscores."""
-    return key.replace("_", "-")
-
-
-def refusal(key: str) -> str | None:
-    """Say why a key that sbatch or submitit knows cannot be used, None where it is no such key.
+def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Spell options as sbatch does, with dashes; submitit's spelling has underscores.
 
     Args:
-        key: With dashes.
+        options: As written under ``slurm:``.
+
+    Raises:
+        ValidationError: Some cannot be used; for pydantic, within a validator.
     """
-    if field := _FIELDS.get(key):
+    mistakes: dict[str, str] = {}
+    checked: dict[str, Any] = {}
+    for key, value in options.items():
+        name = key.replace("_", "-")
+        allowed = "a list of text" if name in LISTS else "one value"
+        if why := refusal(name):
+            mistakes[key] = why
+        elif name not in OPTIONS:
+            mistakes[key] = unknown("no such option of sbatch or submitit", name, OPTIONS, all_known=False)
+        elif name in checked:
+            mistakes[key] = "given twice, with dashes and with underscores; keep one of the two"
+        elif isinstance(value, list) != (name in LISTS):
+            mistakes[key] = f"cannot be used (found {show(value)}; allowed: {allowed})"
+        checked[name] = value
+    if mistakes:
+        refuse(mistakes)
+    return checked
+
+
+def refusal(name: str) -> str | None:
+    """Say why an option that sbatch or submitit knows cannot be used; None where it can, or is no such option.
+
+    Args:
+        name: With dashes.
+    """
+    if field := _FIELDS.get(name):
         return f"is set by the field {field} of 'resources:', so write it there"
-    reason = _REASONS.get(key)
+    reason = _REASONS.get(name)
     return reason and f"cannot be set: {reason}"

@@ -1,7 +1,7 @@
-"""The grid: a YAML file → a `Sweep` of ordered cells and runs, or all of its mistakes. Otherwise pure.
+"""A grid file → a `Sweep` of ordered cells and runs, or all of its mistakes.
 
-Each value is checked on its own against the field it is for, so a wrong value is one mistake however many
-cells hold it. Only a file without mistakes is expanded.
+The file is read once, then each value is checked against the field that it is for, so a wrong value is one mistake
+however many cells hold it. Only a file without mistakes is expanded.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,23 +17,27 @@ from typing import Any
 from pydantic import ValidationError
 
 from grpo_worker.schema.config import ModelConfig, WorkerConfig, content_digest
+from orchestrator.grid.checking import as_type, checked, unknown
 from orchestrator.grid.fields import (
-    MODEL_FIELDS,
-    SECTIONS,
-    Names,
+    WORKER_FIELDS,
+    WORKER_SECTIONS,
+    GridContent,
+    LogSpace,
+    ModelEntry,
+    ModelName,
+    Profile,
+    Range,
     Resources,
-    Spread,
-    check,
-    check_resources,
-    check_section,
-    field_of,
-    read_spread,
+    not_a_worker_field,
 )
 from orchestrator.grid.yaml_file import GridFile, KeyPath, dotted, read_grid_file, show, suggest
 
 MAX_RUNS = 1_000_000
 REQUIRED_AXES = {"model": "[tiny]", "k": "[2, 8, 32]", "eta": "[5e-4, 1e-3]", "seed": "[0]"}
 """The axes that every grid has, each with an example."""
+
+AXES = {"model": ModelName, **WORKER_FIELDS}
+"""What the values of an axis are, by its name."""
 
 __all__ = ["MAX_RUNS", "Cell", "Resources", "Run", "Sweep", "load_sweep"]
 
@@ -129,29 +133,43 @@ def load_sweep(path: Path, *, allow_huge: bool = False, profile: Path | None = N
 
 def expand(file: GridFile, *, allow_huge: bool = False, profile: Path | None = None) -> Sweep:
     """Check a file that was read, and expand it, see `load_sweep`."""
-    site = _profile(profile) if profile else {}
-    file.refuse_unknown((), file.content, ("name", "grid", "fixed", "models", "exclude", "resources"))
-    name = check(file, ("name",), Names.model_fields["sweep"], file.content.get("name", file.path.stem))
-    axes = _axes(file, allow_huge=allow_huge)
-    fixed = _fixed(file)
-    models = _models(file, axes.get("model", []), site)
-    excluded = _excluded(file, axes)
+    site = _site_resources(profile) if profile else Resources()
+    written = {"name": file.path.stem, **file.sections()}
+    content = checked(file, (), GridContent, written)
+    grid, fixed, models = (_mapping(written.get(name)) for name in ("grid", "fixed", "models"))
+    axes = _axes(file, grid, allow_huge=allow_huge)
+    settings = _fixed(file, fixed, grid)
+    _check_models(file, models, axes.get("model", []))
+    _check_excluded(file, written.get("exclude"), axes)
     file.raise_mistakes()
-    runs = tuple(_runs(file, axes, fixed, models, excluded))
+    runs = tuple(_runs(file, axes, settings, content, content.resources.over(site)))
     if not runs and not file.wrong:
         file.mistake(("exclude",), "leaves no run at all")
     file.raise_mistakes()
-    return Sweep(name, file.text, _digest(name, file.content), runs)
+    return Sweep(content.name, file.text, _digest(content.name, file.content), runs)
 
 
-def _digest(name: str, content: dict[str, Any]) -> str:
+def _site_resources(profile: Path) -> Resources:
+    file = read_grid_file(profile)
+    content = checked(file, (), Profile, file.sections())
+    file.raise_mistakes()
+    resources: Resources = content.resources
+    return resources
+
+
+def _digest(name: str, content: Mapping[str, Any]) -> str:
     # A time limit may be raised between two launches without making another experiment of the sweep.
     models = {model: {**entry, "resources": None} for model, entry in (content.get("models") or {}).items()}
     return content_digest({**content, "name": name, "models": models, "resources": None})
 
 
-def _axes(file: GridFile, *, allow_huge: bool) -> dict[str, list[Any]]:
-    grid = file.mapping(("grid",), file.content.get("grid"))
+def _mapping(value: Any) -> dict[str, Any]:
+    """A part of the file as a mapping, and an empty one where it is none, which is noted elsewhere."""
+    return value if isinstance(value, dict) else {}
+
+
+def _axes(file: GridFile, grid: dict[str, Any], *, allow_huge: bool) -> dict[str, list[Any]]:
+    """Read the values of every axis; wrong ones are kept, so that ``exclude:`` can be checked against them."""
     if not grid:
         if ("grid",) not in file.wrong:
             axes = ", ".join(REQUIRED_AXES)
@@ -160,164 +178,137 @@ def _axes(file: GridFile, *, allow_huge: bool) -> dict[str, list[Any]]:
     for name, example in REQUIRED_AXES.items():
         if name not in grid:
             file.mistake(("grid", name), f"this axis is missing; give it a list, e.g. {name}: {example}")
-    spreads = {name: read_spread(file, ("grid", name), spec) for name, spec in grid.items()}
-    size = math.prod(spread.size for spread in spreads.values())
+    spreads = {name: _spread(file, ("grid", name), spec) for name, spec in grid.items()}
+    size = math.prod(size for size, _ in spreads.values())
     if size > MAX_RUNS and not allow_huge:
         allowed = f"up to {MAX_RUNS:,}, or more with --allow-huge"
         file.mistake(("grid",), f"too many runs (found {size:,}; allowed: {allowed})")
     return {
-        name: _axis(file, name, spread if allow_huge or spread.size <= MAX_RUNS else Spread(0, ()))
-        for name, spread in spreads.items()
+        name: _axis(file, name, list(values) if allow_huge or size <= MAX_RUNS else [])
+        for name, (size, values) in spreads.items()
     }
 
 
-def _axis(file: GridFile, name: str, spread: Spread) -> list[Any]:
-    """Check the values of one axis, each against its field and against those before it."""
+def _spread(file: GridFile, place: KeyPath, spec: Any) -> tuple[int, Iterable[Any]]:
+    """Read how an axis gives its values: their number, and the values, which are made when they are iterated over."""
+    if isinstance(spec, list):
+        if not spec:
+            file.mistake(place, "an axis needs at least one value (found an empty list)")
+        return len(spec), spec
+    for form, kind in (("logspace", LogSpace), ("range", Range)):
+        if isinstance(spec, dict) and spec.keys() == {form}:
+            found = checked(file, (*place, form), kind, spec[form])
+            return (found.size, found.values) if found else (0, ())
+    forms = "a list as in [1, 2], {logspace: {start, stop, num}} or {range: {start, stop}}"
+    file.mistake(place, f"not the values of an axis (found {show(spec)}; allowed: {forms})")
+    return 0, ()
+
+
+def _axis(file: GridFile, name: str, written: list[Any]) -> list[Any]:
+    """Check the values of one axis against its field and against each other."""
     place: KeyPath = ("grid", name)
-    field = field_of(file, place, name)
-    if field is None:
+    if name not in AXES:
+        file.mistake(place, not_a_worker_field(name))
         return []
+    values = checked(file, place, list[as_type(AXES[name])], written) or written  # type: ignore[misc]
     first: dict[tuple[bool, Any], int] = {}
-    values: list[Any] = []
-    for index, written in enumerate(spread.values):
-        at = (*place, index) if spread.has_lines else place
-        value = check(file, at, field, written)
-        values.append(value)
-        if isinstance(value, list | dict):
-            if at not in file.wrong:
-                file.mistake(at, f"a mapping has no place in tables; write it under 'fixed:' (found {show(value)})")
+    for index, value in enumerate(values):
+        at = (*place, index) if (*place, index) in file.lines else place  # those of a logspace or range share a line
+        if at in file.wrong:
             continue
-        earlier = first.setdefault((isinstance(value, bool), value), index)
-        if earlier != index:
+        if isinstance(value, dict):
+            file.mistake(at, f"a mapping has no place in tables; write it under 'fixed:' (found {show(value)})")
+        elif (earlier := first.setdefault((isinstance(value, bool), value), index)) != index:
             again = dotted((*place, earlier))
-            file.mistake(at, f"stands in the axis twice (found {show(written)}, first as {again})")
-        if at == place and place in file.wrong:
-            break  # values of a logspace or range share a line and, mostly, what is wrong with them
-    return values
+            file.mistake(at, f"stands in the axis twice (found {show(value)}, first as {again})")
+    return list(values)
 
 
-def _fixed(file: GridFile) -> dict[str, Any]:
+def _fixed(file: GridFile, fixed: dict[str, Any], grid: dict[str, Any]) -> dict[str, Any]:
     """Read the fixed worker fields by dotted path; nested and dotted spellings may be mixed."""
-    grid = file.mapping(("grid",), file.content.get("grid"))
-    fixed: dict[str, Any] = {}
-    places: dict[str, KeyPath] = {}
-    for name, place, value in _flat(("fixed",), file.mapping(("fixed",), file.content.get("fixed"))):
+    settings: dict[str, Any] = {}
+    lines: dict[str, int] = {}
+    for name, place, value in _flat(("fixed",), fixed):
         if name in REQUIRED_AXES:
             file.mistake(place, f"is an axis; write it under 'grid:', e.g. {name}: [{show(value)}]")
         elif name in grid:
             file.mistake(place, f"is an axis too, in line {file.lines['grid', name]}; keep one of the two")
-        elif name in places:
-            file.mistake(place, f"is fixed already, in line {file.lines[places[name]]}; keep one of the two")
+        elif name in lines:
+            file.mistake(place, f"is fixed already, in line {lines[name]}; keep one of the two")
         elif isinstance(value, list):
             file.mistake(place, f"has one value; write an axis under 'grid:' (found {show(value)})")
-        elif field := field_of(file, place, name):
-            fixed[name] = check(file, place, field, value)
-            places[name] = place
-    return fixed
+        elif name not in WORKER_FIELDS:
+            file.mistake(place, not_a_worker_field(name))
+        else:
+            settings[name] = checked(file, place, WORKER_FIELDS[name], value)
+            lines[name] = file.line(place)
+    return settings
 
 
 def _flat(place: KeyPath, content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, KeyPath, Any]]:
     for key, value in content.items():
-        if not prefix and key in {*SECTIONS, "model"} and isinstance(value, dict):
+        if not prefix and key in {*WORKER_SECTIONS, "model"} and isinstance(value, dict):
             yield from _flat((*place, key), value, f"{key}.")
         else:
             yield prefix + key, (*place, key), value
 
 
-@dataclass(frozen=True, slots=True)
-class _Model:
-    """The checked settings of a ``models:`` entry, its resources over the common ones."""
-
-    config: dict[str, Any]
-    resources: dict[str, Any]
-
-
-def _profile(path: Path) -> dict[str, Any]:
-    """Read the resources of a site's profile."""
-    file = read_grid_file(path)
-    file.refuse_unknown((), file.content, ("resources",))
-    found = check_resources(file, ("resources",), file.content.get("resources"))
-    file.raise_mistakes()
-    return found
-
-
-def _models(file: GridFile, used: list[Any], site: dict[str, Any]) -> dict[str, _Model]:
-    common = _over(site, check_resources(file, ("resources",), file.content.get("resources")))
-    entries = {"tiny": None, **file.mapping(("models",), file.content.get("models"))}
+def _check_models(file: GridFile, models: dict[str, Any], used: list[Any]) -> None:
+    """Check that each model of the grid has an entry, and each entry a path; the builtin one needs neither."""
+    known = ["tiny", *models]
     for index, name in enumerate(used):
-        if isinstance(name, str) and name not in entries and ("grid", "model", index) not in file.wrong:
-            hint = f"{suggest(name, entries)}add '{name}: {{path: FOLDER_OR_HUB_ID}}' there"
+        if isinstance(name, str) and name not in known and ("grid", "model", index) not in file.wrong:
+            hint = f"{suggest(name, known)}add '{name}: {{path: FOLDER_OR_HUB_ID}}' there"
             what = f"has no entry under 'models:' (found {show(name)}; {hint})"
             file.mistake(("grid", "model", index), what)
-    models: dict[str, _Model] = {}
-    for name, written in entries.items():
-        place: KeyPath = ("models", name)
-        check(file, place, Names.model_fields["model"], name)
-        required = () if name == "tiny" else ("path",)
-        settings = check_section(file, place, MODEL_FIELDS, file.mapping(place, written), required=required)
-        place = (*place, "resources")
-        own = check_resources(file, place, settings.pop("resources", None))
-        models[name] = _Model({**settings, "name": name}, _over(common, own))
-    return models
+    for name, entry in models.items():
+        checked(file, ("models", name), ModelName, name)
+        if name != "tiny" and "path" not in _mapping(entry):
+            file.mistake(("models", name, "path"), "is missing; give a folder or a hub id")
 
 
-def _over(common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Lay resources over those of a wider scope; what they say under ``slurm`` and ``retries`` is added to theirs."""
-    found = common | own
-    for name in ("slurm", "retries"):
-        options = [resources[name] for resources in (common, own) if isinstance(resources.get(name), dict)]
-        found[name] = {key: value for some in options for key, value in some.items()}
-    return found
-
-
-def _excluded(file: GridFile, axes: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    """Read the partial points to leave out. Each value must stand in its axis, so every point matches."""
-    points = file.content.get("exclude")
-    if points is not None and not isinstance(points, list):
-        file.mistake(("exclude",), f"must be a list, as in [{{k: 32, eta: 2e-3}}] (found {show(points)})")
-        return []
-    excluded = []
-    for index, written in enumerate(points or []):
+def _check_excluded(file: GridFile, points: Any, axes: dict[str, list[Any]]) -> None:
+    """Check the partial points to leave out. Each value must stand in its axis, so every point matches."""
+    for index, point in enumerate(points if isinstance(points, list) else []):
         place: KeyPath = ("exclude", index)
-        point = file.mapping(place, written)
-        if not point:
-            file.mistake(place, f"names no axis, so it would exclude every run (found {show(written)})")
-        file.refuse_unknown(place, point, axes)
-        for name in point.keys() & axes.keys():
-            if axes[name] and point[name] not in axes[name]:
+        if not point and place not in file.wrong:
+            file.mistake(place, f"names no axis, so it would exclude every run (found {show(point)})")
+        for name, value in _mapping(point).items():
+            if name not in axes:
+                file.mistake((*place, name), unknown("unknown key", name, axes))
+            elif axes[name] and value not in axes[name]:
                 few = ", ".join(show(value) for value in axes[name][:20])
-                file.mistake((*place, name), f"matches nothing (found {show(point[name])}; allowed: {few})")
-        excluded.append(point)
-    return excluded
+                file.mistake((*place, name), f"matches nothing (found {show(value)}; allowed: {few})")
 
 
 def _runs(
     file: GridFile,
     axes: dict[str, list[Any]],
-    fixed: dict[str, Any],
-    models: dict[str, _Model],
-    excluded: list[dict[str, Any]],
+    settings: dict[str, Any],
+    content: GridContent,
+    resources: Resources,
 ) -> Iterator[Run]:
     """Expand the checked file. A mistake that only a combination of fields can make is noted once."""
     further = [name for name in axes if name not in REQUIRED_AXES]
     names = ["model", "k", "eta", *further, "seed"]
-    configs = {name: ModelConfig(**models[name].config) for name in axes["model"]}
-    resources = {name: Resources(**models[name].resources) for name in axes["model"]}
+    entries = {name: content.models.get(name) or ModelEntry.model_validate({}) for name in axes["model"]}
+    configs = {name: ModelConfig(name=name, path=entry.path, dtype=entry.dtype) for name, entry in entries.items()}
+    asked = {name: entry.resources.over(resources) for name, entry in entries.items()}
     noted: set[str] = set()
     for values in itertools.product(*(axes[name] for name in names)):
         point = dict(zip(names, values, strict=True))
-        if any(all(point[name] == value for name, value in partial.items()) for partial in excluded):
+        if any(all(point[name] == value for name, value in partial.items()) for partial in content.exclude):
             continue
         cell = Cell(point["model"], point["k"], point["eta"], tuple((name, point[name]) for name in further))
-        content = _nested(fixed | point) | {"model": configs[cell.model]}
+        fields = _nested(settings | point) | {"model": configs[cell.model]}
         try:
-            config = WorkerConfig.model_validate(content, strict=True)
+            config = WorkerConfig.model_validate(fields, strict=True)
         except ValidationError as error:
             for what in {problem["msg"] for problem in error.errors()} - noted:
                 noted.add(what)
                 file.mistake(("grid",), f"{what} (found first in {_describe(cell)})")
             continue
-        yield Run(cell, point["seed"], config, resources[cell.model])
+        yield Run(cell, point["seed"], config, asked[cell.model])
 
 
 def _nested(fields: dict[str, Any]) -> dict[str, Any]:

@@ -50,32 +50,24 @@ class GridFile:
     wrong: set[KeyPath] = field(default_factory=set)
     _mistakes: dict[str, int] = field(default_factory=dict)
 
+    def sections(self) -> dict[str, Any]:
+        """The content without the keys that stand there with nothing."""
+        return {key: value for key, value in self.content.items() if value is not None}
+
+    def line(self, place: KeyPath) -> int:
+        """Return the line of a key path, or of the innermost one around it that exists."""
+        while place not in self.lines:
+            place = place[:-1]
+        return self.lines[place]
+
     def mistake(self, place: KeyPath, what: str) -> None:
-        """Note what is wrong at a key path; where the path does not exist, its parent's line is named."""
-        known = place
-        while known not in self.lines:
-            known = known[:-1]
-        self.mistake_at(self.lines[known], place, what)
+        """Note what is wrong at a key path."""
+        self.mistake_at(self.line(place), place, what)
 
     def mistake_at(self, line: int, place: KeyPath, what: str) -> None:
         """Note what is wrong at a key path that stands in another line than the one on record."""
         self.wrong.add(place)
         self._mistakes.setdefault(f"{self.path}:{line}: {dotted(place)}: {what}", line)
-
-    def mapping(self, place: KeyPath, value: Any) -> dict[str, Any]:
-        """Give a mapping back as it is and an absent one as empty; anything else is a mistake."""
-        if isinstance(value, dict):
-            return value
-        if value is not None and place not in self.wrong:
-            self.mistake(place, f"must be a mapping, as in 'key: value' (found {show(value)})")
-        return {}
-
-    def refuse_unknown(self, place: KeyPath, keys: Iterable[str], known: Iterable[str]) -> None:
-        """Note every key that is not among the known ones, which are listed."""
-        known = list(known)
-        for key in keys:
-            if key not in known:
-                self.mistake((*place, key), f"unknown key ({suggest(key, known)}allowed: {', '.join(known)})")
 
     def raise_mistakes(self) -> None:
         """Raise what was noted, sorted by line.

@@ -9,9 +9,9 @@ from typing import Annotated
 from pydantic import Field, StrictBool
 
 from grpo_worker.schema.config import Count, PositiveFloat, PositiveInt, Section
-from orchestrator.grid.fields import check_section
+from orchestrator.grid.checking import checked
 from orchestrator.grid.sweep import Sweep, expand
-from orchestrator.grid.yaml_file import GridFile, KeyPath, read_grid_file
+from orchestrator.grid.yaml_file import GridFile, read_grid_file
 from orchestrator.search.design import Goal
 
 Factor = Annotated[float, Field(ge=1.1, allow_inf_nan=False)]
@@ -60,9 +60,6 @@ class SearchConfig(Section):
     early_stops: EarlyStops = EarlyStops()
 
 
-SECTIONS: dict[str, type[Section]] = {"target": Target, "early_stops": EarlyStops}
-
-
 def load_search(path: Path, *, profile: Path | None = None) -> tuple[Sweep, SearchConfig]:
     """Read a search file.
 
@@ -86,8 +83,7 @@ def load_either(path: Path, *, profile: Path | None = None) -> tuple[Sweep, Sear
 
 
 def _search_of(file: GridFile, profile: Path | None) -> tuple[Sweep, SearchConfig]:
-    written = file.mapping(("search",), file.content.pop("search", None))
-    wanted = _wanted(file, written)
+    wanted = _wanted(file, file.content.pop("search", None))
     _confirm(file, wanted)
     sweep = expand(file, profile=profile)
     if wanted.learner_steps is None and not any(run.resources.gpus for run in sweep.runs):
@@ -96,25 +92,13 @@ def _search_of(file: GridFile, profile: Path | None) -> tuple[Sweep, SearchConfi
     return sweep, wanted
 
 
-def _wanted(file: GridFile, written: dict[str, object]) -> SearchConfig:
-    """Check the section; what is wrong in it is left as it would be by itself, for the file is refused anyway."""
-    place: KeyPath = ("search",)
-    plain = {name: info for name, info in SearchConfig.model_fields.items() if name not in SECTIONS}
-    file.refuse_unknown(place, written, SearchConfig.model_fields)
-    settings = check_section(file, place, plain, {name: written[name] for name in plain.keys() & written.keys()})
-    nested = {}
-    for name, section in SECTIONS.items():
-        content = file.mapping((*place, name), written.get(name))
-        nested[name] = section(
-            **_right(file, (*place, name), check_section(file, (*place, name), section.model_fields, content))
-        )
-    if not {"learner_steps", "gpu_hours"} & written.keys():
-        file.mistake((*place, "learner_steps"), "is missing; give a budget as learner_steps, as gpu_hours, or as both")
-    return SearchConfig(**_right(file, place, settings), **nested)
-
-
-def _right(file: GridFile, place: KeyPath, settings: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in settings.items() if (*place, name) not in file.wrong}
+def _wanted(file: GridFile, written: object) -> SearchConfig:
+    """Check the section; a wrong one is noted, and left as it would be by itself."""
+    wanted: SearchConfig | None = checked(file, ("search",), SearchConfig, written or {})
+    if isinstance(written, dict | None) and not {"learner_steps", "gpu_hours"} & (written or {}).keys():
+        place = ("search", "learner_steps")
+        file.mistake(place, "is missing; give a budget as learner_steps, as gpu_hours, or as both")
+    return wanted or SearchConfig()
 
 
 def _confirm(file: GridFile, wanted: SearchConfig) -> None:

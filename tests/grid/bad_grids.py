@@ -116,6 +116,10 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
     "model as range": (axis("model: {range: {start: 0, stop: 2}}"), 7, "found 0; allowed: a short name"),
     "model as number": (axis("model: [7]"), 7, "found 7; allowed: a short name"),
     "entry without path": (GOOD + "models:\n  llama: {dtype: float32}\n", 8, "models.llama.path: is missing"),
+    "entry with a slash": (
+        GOOD + "models:\n  a/b: {path: x}\n", 8,
+        "models.a/b: cannot be used (found 'a/b'; allowed: a short name",
+    ),
     "entry misspelt": (GOOD + "models:\n  llama: {path: x, dtyp: float32}\n", 8, "did you mean 'dtype'?"),
     "entry with a name": (
         GOOD + "models:\n  llama: {path: x, name: y}\n", 8,
@@ -123,7 +127,7 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
     ),
     "entry's resources a number": (
         GOOD + "models:\n  tiny:\n    resources: 3\n", 9,
-        "models.tiny.resources: cannot be used (found 3; allowed: a mapping)",
+        "models.tiny.resources: must be a mapping, as in 'key: value' (found 3)",
     ),
     "entry's resources": (
         GOOD + "models:\n  tiny:\n    resources: {gpu: 1}\n", 9,
@@ -180,7 +184,7 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
     ),
     "slurm option a list": (
         GOOD + "resources:\n  slurm: {nice: [1]}\n", 8,
-        "found {nice: [1]}; allowed: a mapping of words to text",
+        "resources.slurm.nice: cannot be used (found [1]; allowed: one value)",
     ),
     "slurm option a list of text": (
         GOOD + "resources:\n  slurm: {mail_user: [me]}\n", 8,
@@ -189,6 +193,10 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
     "slurm setup without a list": (
         GOOD + "resources:\n  slurm:\n    setup: module load cuda\n", 9,
         "resources.slurm.setup: cannot be used (found 'module load cuda'; allowed: a list of text)",
+    ),
+    "slurm option a mapping": (
+        GOOD + "resources:\n  slurm: {nice: {a: 1}}\n", 8,
+        "resources.slurm.nice: cannot be used (found {a: 1}; allowed: text or a whole number",
     ),
     "slurm option misspelt": (
         GOOD + "resources:\n  slurm:\n    mail_typ: END\n", 9,
@@ -220,7 +228,7 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
     ),
     "retries below 0": (
         GOOD + "resources:\n  retries: {node_failure: -3}\n", 8,
-        "allowed: a mapping of words to a whole number, at least 0",
+        "resources.retries.node_failure: cannot be used (found -3; allowed: a whole number, at least 0)",
     ),
     "newline for sbatch": (GOOD + 'resources:\n  account: "a\\nb"\n', 8, "characters that cannot be printed"),
     # YAML and what is not YAML

@@ -12,7 +12,8 @@ from pydantic import model_validator
 import orchestrator.grid.sweep as grid_module
 from grpo_worker.schema.config import WorkerConfig
 from orchestrator.base.errors import GridError
-from orchestrator.grid.sbatch_options import OPTIONS, refusal, with_dashes
+from orchestrator.grid.checking import REMOVED_KEYS
+from orchestrator.grid.sbatch_options import OPTIONS, refusal
 from orchestrator.grid.sweep import Cell, Resources, Sweep, load_sweep
 from orchestrator.search.searchfile import load_search
 from tests.grid.bad_grids import BAD, GOOD, GRID, axis
@@ -57,6 +58,21 @@ def test_all_mistakes_are_reported_by_line(tmp_path: Path) -> None:
         "exclude: [{k: 7}]\n",
     )
     assert [mistake[:3] for mistake in found] == [f":{n}:" for n in (1, 2, 3, 4, 5, 5, 6, 7, 7, 8)]
+
+
+def test_all_mistakes_of_a_section_are_reported(tmp_path: Path) -> None:
+    slurm = "{nice: 1, mem: 4, mail-typ: END}"
+    found = mistakes(tmp_path, GOOD + f"resources: {{cpus: 0, slurm: {slurm}, retries: {{lots: 1, kiled: 1}}}}\n")
+    assert [mistake.split(" ")[1] for mistake in found] == [
+        f"resources.{key}:" for key in ("cpus", "slurm.mem", "slurm.mail-typ", "retries.lots", "retries.kiled")
+    ]
+
+
+def test_a_removed_key_is_refused_with_why_and_since_when(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    why = "was removed in 9.9.0, because runs ended no sooner by it"
+    monkeypatch.setitem(REMOVED_KEYS, "resources.eagerness", why)
+    (mistake,) = mistakes(tmp_path, GOOD + "resources:\n  eagerness: 3\n")
+    assert mistake == f":8: resources.eagerness: {why}"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +177,7 @@ def test_options_of_sbatch_are_taken_with_dashes_or_as_submitit_spells_them(tmp_
 
 def test_every_parameter_of_submitit_is_taken_or_refused_with_a_reason() -> None:
     for parameter in submitit.SlurmExecutor._valid_parameters():
-        name = with_dashes(parameter)
+        name = parameter.replace("_", "-")
         assert (name in OPTIONS) != (refusal(name) is not None), name
 
 

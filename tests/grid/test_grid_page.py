@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from orchestrator.grid.fields import MODEL_FIELDS, WORKER_FIELDS, allowed_values
+from orchestrator.grid.checking import allowed_values
+from orchestrator.grid.fields import WORKER_FIELDS, ModelEntry
 from orchestrator.grid.sweep import Resources, load_sweep
 
 PAGE = Path(__file__).parents[2] / "docs" / "grid-file.md"
@@ -22,7 +24,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "grid-file.md"
 
 LISTS: dict[str, Mapping[str, FieldInfo]] = {
     "worker": {name: info for name, info in WORKER_FIELDS.items() if name not in ("k", "eta", "seed")},
-    "models": MODEL_FIELDS,
+    "models": ModelEntry.model_fields,
     "resources": Resources.model_fields,
 }
 
@@ -35,7 +37,8 @@ def field_list(name: str) -> str:
 
 def entry(field: str, info: FieldInfo) -> str:
     """One item of a list, no wider than the page."""
-    default = "Required" if info.is_required() else f"Default `{json.dumps(info.default)}`"
+    content = info.default.model_dump(exclude_unset=True) if isinstance(info.default, BaseModel) else info.default
+    default = "Required" if info.is_required() else f"Default `{json.dumps(content)}`"
     allowed = allowed_values(info)
     # A field whose values are given by a pattern says them in its description.
     values = "" if allowed == info.description else f"; allowed: {allowed}"
