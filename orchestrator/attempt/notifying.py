@@ -1,12 +1,23 @@
-"""Telling a webhook once that a sweep has ended: whoever ends its last run claims that in the database, and tells."""
+"""Tell a webhook once that a sweep has ended. The process that ends the last run claims that in the database first."""
 
 from __future__ import annotations
 
+import http.client
+import json
 import logging
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
 
 from orchestrator.base import webhook
 from orchestrator.base.errors import StoreError, UsageError
 from orchestrator.store.attempt_store import AttemptStore
+
+TIMEOUT_S = 10.0
+_TRIES = 3
+_PAUSE_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +36,41 @@ def tell_end(store: AttemptStore, sweep: str, *, searched: bool = False) -> None
             return
         ended = ", ".join(f"{count} {state}" for state, count in states.items())
         text = f"stalesweep: sweep {sweep} has ended: {ended}"
-        if why := webhook.post(url, {"text": text, "sweep": sweep, "states": states}):
+        if why := _post(url, {"text": text, "sweep": sweep, "states": states}):
             store.unclaim_end(sweep)
             log.warning("the webhook is not told that sweep %s has ended: %s; `status` tries again", sweep, why)
     except StoreError as error:
         log.warning("the webhook is not told of sweep %s: %s", sweep, error)
     except UsageError as error:
         log.warning("%s", error)
+
+
+def _post(url: str, message: Mapping[str, Any]) -> str | None:
+    """Post a JSON object, in up to three tries.
+
+    Returns:
+        None when it was taken; else why not, without the URL.
+    """
+    data = json.dumps(message).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", "User-Agent": "stalesweep"})
+    opener = urllib.request.build_opener(_NoRedirects)
+    why = ""
+    for number in range(_TRIES):
+        time.sleep(number * _PAUSE_S)
+        try:
+            with opener.open(request, timeout=TIMEOUT_S):
+                return None
+        except urllib.error.HTTPError as error:
+            why = f"it answers {error.code}"
+            error.close()
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            why = getattr(reason, "strerror", None) or type(reason).__name__
+    return why
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would arrive as a GET, without its message."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Refuse."""

@@ -1,9 +1,11 @@
-"""Is the process that wrote this still alive? Told apart from a later process of the same number."""
+"""Processes: whether one is still alive, told apart from a later one of its number; and the environment of new ones."""
 
 from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -30,6 +32,29 @@ def started_at(pid: int) -> float | None:
 def is_alive(pid: int, began: float) -> bool:
     """Whether the process that began then still runs."""
     return started_at(pid) == began
+
+
+@contextmanager
+def environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Change variables of this process, and of those that it starts meanwhile.
+
+    Args:
+        changes: The values by name; None removes a variable.
+    """
+    before = {name: os.environ.get(name) for name in changes}
+    _change(changes)
+    try:
+        yield
+    finally:
+        _change(before)
+
+
+def _change(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _answers(pid: int) -> bool:

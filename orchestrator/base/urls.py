@@ -1,7 +1,7 @@
 """Database URLs and the secrets in them: read a URL, tell its secret apart, hand a database to other processes.
 
 A password is never in a process's arguments, a job's script or pickle, a message or a log. A URL that holds one goes
-to jobs as the path of a file that only its owner can read (`orchestrator.base.private_files`).
+to jobs as the path of a file that only its owner can read (`orchestrator.base.files`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from orchestrator.base import private_files, webhook
+from orchestrator.base import files, webhook
 from orchestrator.base.errors import StoreError, StoreUnavailable, UsageError
+from orchestrator.base.processes import environment
 
 log = logging.getLogger(__name__)
 
@@ -94,17 +95,9 @@ def handed_over(url: str) -> Iterator[str]:
     """
     plain, secrets = split(parse(url))
     path = _file_of(url, plain) if secrets else None
-    before = {name: os.environ.pop(name, None) for name in ("STALESWEEP_DB", "STALESWEEP_DB_FILE")}
-    reference = f"{_FILE}{path}" if path else absolute(url)
-    os.environ["STALESWEEP_DB_FILE" if path else "STALESWEEP_DB"] = reference.removeprefix(_FILE)
-    try:
-        with webhook.handed_over():
-            yield reference
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+    named = {"STALESWEEP_DB": None if path else absolute(url), "STALESWEEP_DB_FILE": str(path) if path else None}
+    with environment(named), webhook.handed_over():
+        yield f"{_FILE}{path}" if path else absolute(url)
 
 
 def resolve(reference: str) -> str:
@@ -127,12 +120,12 @@ def read(path: Path) -> str:
     Raises:
         UsageError: It cannot be read, or holds something else than one line.
     """
-    return private_files.read_line(path, "the database's URL")
+    return files.read_line(path, "the database's URL")
 
 
 def warn_of_readers(path: Path, url: str) -> None:
     """Warn where others may read a file that holds a password."""
-    if split(parse(url))[1] and private_files.has_other_readers(path):
+    if split(parse(url))[1] and files.has_other_readers(path):
         log.warning("others can read the password in %s: chmod 600 %s", path, path)
 
 
@@ -151,7 +144,7 @@ def _file_of(url: str, plain: URL) -> Path:
     # Named without the secret: a launch with a new password renews what queued jobs will read.
     name = f"{hashlib.sha256(str(plain).encode()).hexdigest()[:16]}.url"
     try:
-        return private_files.write_line("databases", name, absolute(url))
+        return files.write_private_line("databases", name, absolute(url))
     except OSError as error:
         raise UsageError(
             f"cannot hand the database's password to jobs in {error.filename}: {error.strerror}; write the URL into a "

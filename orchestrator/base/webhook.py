@@ -1,4 +1,4 @@
-"""A URL of the user's that is told when a sweep has ended. It is a secret: whoever knows it can write to his channel.
+"""The URL of the user's webhook. It is a secret, because everybody who knows it can write to the user's channel.
 
 So it is in no argument, script, message or log, and goes to jobs as the path of a file that only its owner can read.
 """
@@ -6,25 +6,16 @@ So it is in no argument, script, message or log, and goes to jobs as the path of
 from __future__ import annotations
 
 import hashlib
-import http.client
-import json
 import logging
 import os
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from orchestrator.base import private_files
+from orchestrator.base import files
 from orchestrator.base.errors import UsageError
-
-TIMEOUT_S = 10.0
-_TRIES = 3
-_PAUSE_S = 1.0
+from orchestrator.base.processes import environment
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +29,8 @@ def chosen() -> str | None:
     url = os.environ.get("STALESWEEP_WEBHOOK", "").strip()
     if not url and (named := os.environ.get("STALESWEEP_WEBHOOK_FILE")):
         path = Path(named).expanduser()
-        url = private_files.read_line(path, "the webhook's URL")
-        if private_files.has_other_readers(path):
+        url = files.read_line(path, "the webhook's URL")
+        if files.has_other_readers(path):
             log.warning("others can read the webhook's URL in %s: chmod 600 %s", path, path)
     if not url:
         return None
@@ -56,52 +47,18 @@ def chosen() -> str | None:
 @contextmanager
 def handed_over() -> Iterator[None]:
     """Let the environment of processes and jobs that are started meanwhile name a file instead of the URL itself."""
-    names = ("STALESWEEP_WEBHOOK", "STALESWEEP_WEBHOOK_FILE")
-    before = {name: os.environ.pop(name, None) for name in names}
-    url, named = before.values()
+    with environment({"STALESWEEP_WEBHOOK": None, "STALESWEEP_WEBHOOK_FILE": _file()}):
+        yield
+
+
+def _file() -> str | None:
+    """The file that holds the URL: ours where the URL itself is set, else the user's."""
+    url, named = (os.environ.get(name) for name in ("STALESWEEP_WEBHOOK", "STALESWEEP_WEBHOOK_FILE"))
+    if not url:
+        return str(Path(named).expanduser().absolute()) if named else None
+    name = f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.url"
     try:
-        if url:
-            name = f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.url"
-            os.environ[names[1]] = str(private_files.write_line("webhooks", name, url.strip()))
-        elif named:
-            os.environ[names[1]] = str(Path(named).expanduser().absolute())
+        return str(files.write_private_line("webhooks", name, url.strip()))
     except OSError as error:
         log.warning("jobs cannot tell the webhook of the sweep's end: %s: %s", error.filename, error.strerror)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-
-
-def post(url: str, message: Mapping[str, Any]) -> str | None:
-    """Post a JSON object, in up to three tries.
-
-    Returns:
-        None when it was taken; else why not, without the URL.
-    """
-    data = json.dumps(message).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json", "User-Agent": "stalesweep"})
-    opener = urllib.request.build_opener(_NoRedirects)
-    why = ""
-    for number in range(_TRIES):
-        time.sleep(number * _PAUSE_S)
-        try:
-            with opener.open(request, timeout=TIMEOUT_S):
-                return None
-        except urllib.error.HTTPError as error:
-            why = f"it answers {error.code}"
-            error.close()
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            why = getattr(reason, "strerror", None) or type(reason).__name__
-    return why
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would arrive as a GET, without its message."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """Refuse."""
+        return None

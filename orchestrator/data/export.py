@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestrator.base.errors import UsageError
+from orchestrator.base.files import whole
 from orchestrator.data import frames
 from orchestrator.store import queries
 from orchestrator.store.store import Store
@@ -43,8 +44,8 @@ def export(store: Store, sweeps: Sequence[str] | None, out: Path, format: Litera
         with store.read() as connection:
             for table in frames.TABLES:
                 path = out / f"{table}.{format}"
-                with closing(frames.batches(connection, table, sweeps)) as batches:
-                    _write_aside(path, write, frames.schema(table), batches)
+                with closing(frames.batches(connection, table, sweeps)) as batches, whole(path) as aside:
+                    write(aside, frames.schema(table), batches)
                 paths.append(path)
     except OSError as error:
         raise UsageError(f"cannot export to {out}: {error.strerror or error}") from error
@@ -52,17 +53,6 @@ def export(store: Store, sweeps: Sequence[str] | None, out: Path, format: Litera
 
 
 Batches = Iterable[pa.RecordBatch]
-
-
-def _write_aside(
-    path: Path, write: Callable[[Path, pa.Schema, Batches], None], schema: pa.Schema, batches: Batches
-) -> None:
-    aside = path.with_name(f".{path.name}.part")
-    try:
-        write(aside, schema, batches)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _write_parquet(path: Path, schema: pa.Schema, batches: Batches) -> None:

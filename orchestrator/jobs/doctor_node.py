@@ -19,6 +19,7 @@ from pathlib import Path
 
 from orchestrator.attempt.job import journals_only
 from orchestrator.base.errors import UsageError
+from orchestrator.base.files import write_whole
 from orchestrator.base.settings import cache_dir
 from orchestrator.base.urls import resolve
 from orchestrator.jobs import doctor
@@ -149,9 +150,7 @@ def _vllm() -> Finding:
 def _write(folder: Path, findings: list[Finding], *, done: bool) -> None:
     node = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
     answer = dataclasses.asdict(Answer(node, time.time(), tuple(findings), done))
-    aside = folder / f"{ANSWER}.partial"
-    aside.write_text(json.dumps(answer), encoding="utf-8")
-    aside.replace(folder / ANSWER)
+    write_whole(folder / ANSWER, json.dumps(answer))
 
 
 if __name__ == "__main__":

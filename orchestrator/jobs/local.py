@@ -23,6 +23,7 @@ import submitit
 from orchestrator.attempt.job import JobSpec, job_spec, journals_only, run_share
 from orchestrator.attempt.share import Share
 from orchestrator.base.errors import StoreUnavailable, UsageError
+from orchestrator.base.processes import environment
 from orchestrator.base.settings import runs_dir
 from orchestrator.base.urls import handed_over
 from orchestrator.jobs.gpus import dealt, visible
@@ -180,7 +181,7 @@ def _add(store: Store, more: tuple[Refill, Share], progress: list[RunProgress], 
 def _submit_local(spec: JobSpec, gpus: Sequence[str] | None) -> submitit.Job[Any]:
     executor = submitit.LocalExecutor(folder=runs_dir().absolute() / "jobs" / "local", python=_python(gpus))
     executor.update_parameters(timeout_min=60 * 24 * 365)
-    with _children_ignore_interrupts(), _environment(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1"):
+    with _children_ignore_interrupts(), environment({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}):
         return executor.submit(run_share, spec)
 
 
@@ -199,20 +200,6 @@ def _children_ignore_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
-
-@contextlib.contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _end(jobs: Sequence[submitit.Job[Any]]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from orchestrator.base.files import write_whole
 from orchestrator.base.settings import code_version
 from orchestrator.laws.cells import evidence, groups
 from orchestrator.laws.forms import MeasuredCell
@@ -30,7 +31,6 @@ from orchestrator.report.verdicts import (
     summary,
 )
 from orchestrator.report.verdicts import verdicts as what_it_says
-from orchestrator.report.whole import write_whole
 from orchestrator.store import overview
 from orchestrator.store.store import Store
 

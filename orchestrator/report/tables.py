@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.base.errors import UsageError
+from orchestrator.base.files import write_whole
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report import predicted
 from orchestrator.report.columns import GAP, blocks
@@ -29,7 +30,6 @@ from orchestrator.report.verdicts import (
     summary,
     verdicts,
 )
-from orchestrator.report.whole import write_whole
 
 Format = Literal["table", "markdown", "latex", "csv", "json"]
 

@@ -26,6 +26,7 @@ from pydantic import ValidationError
 
 from grpo_worker.schema.config import WorkerConfig
 from orchestrator.base.errors import UsageError
+from orchestrator.base.files import write_whole
 
 _DIRECTORY = re.compile(r"run-(\d{6,})(?:-after-(\d+))?(\.removed)?")
 REMOVED = ".removed"
@@ -145,13 +146,11 @@ def prepare(directory: Path, run: RunFile) -> None:
         "run": run.run_id, "sweep": run.sweep, "config_digest": run.config_digest, "fence": run.fence,
         "config": run.config,
     }  # fmt: skip
-    aside = directory / f"run.json.{os.getpid()}"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         # A line a key; json's own indentation takes ten times as long.
         lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
-        aside.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
-        aside.rename(path)
+        write_whole(path, f"{{\n{lines}\n}}\n")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
 

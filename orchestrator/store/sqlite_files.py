@@ -16,6 +16,7 @@ from typing import NoReturn
 from urllib.parse import quote
 
 from orchestrator.base.errors import StoreUnavailable
+from orchestrator.base.files import whole
 from orchestrator.store.failures import BUSY_TIMEOUT_S
 
 
@@ -69,23 +70,21 @@ def backup(path: Path, revision: str) -> Path:
     if free < 3 * size:
         _refuse(path, f"an upgrade needs {3 * size / 1e6:,.1f} MB of free space in {path.parent}, for a backup and for "
                 f"tables written anew; there are {free / 1e6:,.1f} MB: make room there")  # fmt: skip
-    aside = path.with_name(f"{path.name}.schema-{revision}.partial")
+    target = _unused(path.with_name(f"{path.name}.schema-{revision}.backup"))
+    for left in path.parent.glob(f".{path.name}.schema-*.partial"):
+        left.unlink()  # of an upgrade that was killed
     try:
-        _copy(path, aside)
-        shutil.copymode(path, aside)
-        target = _unused(path.with_name(f"{path.name}.schema-{revision}.backup"))
-        aside.rename(target)
+        with whole(target, private=True) as aside:
+            _copy(path, aside)
+            shutil.copymode(path, aside)
         _synchronise(path.parent)
     except (OSError, sqlite3.Error) as error:
-        aside.unlink(missing_ok=True)
         raise StoreUnavailable(f"SQLite file {path}: no backup can be written before the upgrade, so there was none: "
                                f"{error}") from error  # fmt: skip
     return target
 
 
 def _copy(path: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)  # of an upgrade that was killed
-    target.touch(mode=0o600)
     with contextlib.closing(connect(path, create=False)) as source, contextlib.closing(sqlite3.connect(target)) as copy:
         source.backup(copy)
     _synchronise(target)

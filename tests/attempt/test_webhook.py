@@ -29,8 +29,8 @@ pytestmark = pytest.mark.services
 def hook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Receiver]:
     monkeypatch.delenv("STALESWEEP_WEBHOOK_FILE", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(webhook, "_PAUSE_S", 0.01)
-    monkeypatch.setattr(webhook, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(notifying, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(notifying, "TIMEOUT_S", 1.0)
     with receiver() as found:
         monkeypatch.setenv("STALESWEEP_WEBHOOK", found.url)
         yield found

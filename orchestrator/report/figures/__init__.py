@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from orchestrator.base.files import write_whole
 from orchestrator.laws.cells import evidence, groups
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report import curves, predicted, trajectories
@@ -20,7 +21,6 @@ from orchestrator.report.figures.rule import two_constraint
 from orchestrator.report.figures.steps import MOST, constant_by_k, steps_by_eta
 from orchestrator.report.selection import said
 from orchestrator.report.trajectories import COSINES, Trajectories
-from orchestrator.report.whole import write_whole
 from orchestrator.store.store import Store
 
 NOT_MEASURED = "No {what} is stored of the runs that are drawn: runs imported as one row each have none."

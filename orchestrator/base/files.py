@@ -1,0 +1,86 @@
+"""Files that appear whole or not at all; and private ones, which only their owner can read.
+
+Private files hold what no command line, environment, script or log may show. They lie in the user's home, as
+``~/.pgpass`` does, and not in the run folder, which people copy and publish.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.base.errors import UsageError
+
+
+@contextmanager
+def whole(path: Path, *, private: bool = False) -> Iterator[Path]:
+    """Let a file be written beside its place, and put it there at the end; where that fails, nothing is left of it.
+
+    Args:
+        path: Where the file is to be. A file that is there is replaced.
+        private: Only the owner may read it, from its first byte on.
+
+    Yields:
+        The path to write to.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        if private:
+            aside.unlink(missing_ok=True)  # of a killed process that had our number
+            aside.touch(mode=0o600, exist_ok=False)
+        yield aside
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: Path, content: bytes | str, *, private: bool = False) -> Path:
+    """Write a file, text as UTF-8, see `whole`; return its path."""
+    with whole(path, private=private) as aside:
+        aside.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def read_line(path: Path, what: str) -> str:
+    """Read a file that holds one line.
+
+    Args:
+        path: The file.
+        what: What the line is, for people, e.g. ``the database's URL``.
+
+    Raises:
+        UsageError: It cannot be read, or holds something else than one line.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise UsageError(f"{what} cannot be read from {path}: {reason}") from None
+    if len(lines) != 1:
+        raise UsageError(f"{path} must hold {what} on one line and nothing else; it has {len(lines)} lines")
+    return lines[0]
+
+
+def write_private_line(folder: str, name: str, line: str) -> Path:
+    """Write one line into a private file of the user's configuration.
+
+    Args:
+        folder: A folder there.
+        name: The file's name.
+        line: What it is to hold.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "stalesweep" / folder
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return write_whole(home / name, f"{line}\n", private=True)
+
+
+def has_other_readers(path: Path) -> bool:
+    """Whether others than its owner may read a file."""
+    return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
