@@ -20,7 +20,7 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
         aside.write_text("hal")
         raise ValueError("half")
     assert path.read_text() == "two"
-    assert os.listdir(tmp_path) == ["file"], "nothing is left of the attempt"
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"], "nothing is left of the attempt"
 
 
 def test_a_private_file_is_never_readable_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +33,7 @@ def test_a_private_file_is_never_readable_by_others(tmp_path: Path, monkeypatch:
         assert (aside, aside.stat().st_mode & 0o777) == (left, 0o600)
     path = write_private_line("urls", "it", "https://secret")
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("https://secret\n", 0o600)
-    assert os.listdir(path.parent) == ["it"]
+    assert list(path.parent.iterdir()) == [path.parent / "it"]
 
 
 def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
