@@ -220,8 +220,8 @@ def _verdict(config: WorkerConfig, learner_steps: int, history: History) -> Fini
 
 def _detect(config: WorkerConfig, history: History) -> collapse.Verdict:
     if config.collapse.detector == "half":
-        return collapse.half(history.eval_steps, history.val_rewards, config.collapse)
-    return collapse.zero(history.sync_steps, history.rewards, config.collapse)
+        return collapse.detect(history.eval_steps, history.val_rewards, config.collapse)
+    return collapse.detect(history.sync_steps, history.rewards, config.collapse)
 
 
 def _confirmed(config: WorkerConfig, history: History) -> bool:

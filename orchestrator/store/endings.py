@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, bindparam, exists, select, update
 
-from grpo_worker.schema.collapse import last_alive
+from grpo_worker.schema.collapse import detect
 from grpo_worker.schema.config import CollapseConfig
 from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.store.queries import UNFINISHED
@@ -109,5 +109,5 @@ def _keep_last_alive(connection: Connection, run_ids: Iterable[int]) -> None:
         of, column = (Evaluation, "val_reward") if detector.detector == "half" else (SyncMetric, "reward")
         seen = select(of.learner_step, getattr(of, column)).where(of.run_id == run_id, getattr(of, column).is_not(None))
         observed = [tuple(row) for row in connection.execute(seen.order_by(of.learner_step))]
-        alive = last_alive([step for step, _ in observed], [reward for _, reward in observed], detector)
+        alive = detect([step for step, _ in observed], [reward for _, reward in observed], detector).last_alive
         connection.execute(update(Run).where(Run.id == run_id).values(collapse_step_lo=alive))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grpo_worker.schema.collapse import Verdict, half, zero
+from grpo_worker.schema.collapse import Verdict, detect
 from grpo_worker.schema.config import CollapseConfig
 from orchestrator.laws.cells import evidence
 from orchestrator.laws.collapse import ends_between, never_alive, redetect
@@ -44,10 +44,7 @@ def test_runs_are_decided_as_the_worker_would_each(detector: str) -> None:
     seen = {"evals": nothing, "syncs": nothing} | {"evals" if detector == "half" else "syncs": metrics}
     for config in (CollapseConfig(detector=detector), CollapseConfig(detector=detector, fraction=0.3, min_evals=1)):
         found = redetect(config, runs, **seen)
-        verdicts = [
-            {"half": half, "zero": zero}[detector]([EVERY * i for i in range(len(values))], values, config)
-            for values in series
-        ]
+        verdicts = [detect([EVERY * i for i in range(len(values))], values, config) for values in series]
         assert found["state"].tolist() == [verdict.state for verdict in verdicts]
         assert {verdict.state for verdict in verdicts} == {"collapsed", "degraded", "stable"}
         ends = found[["collapse_step_lo", "collapse_step"]].astype(object).to_numpy()
@@ -86,14 +83,14 @@ def test_runs_that_end_between_alive_and_dead() -> None:
     ends = [0.09, 0.1, 0.2, 0.34, 0.35, 0.5, math.nan]
     rows = [(n, step, value) for n, end in enumerate(ends, 1) for step, value in ((0, 0.5), (8, end))]
     rows += [(8, 0, 0.0), (8, 8, 0.0)]
-    assert ends_between(pd.DataFrame(rows, columns=["run", "learner_step", "val_reward"])).tolist() == [2, 3, 4]
+    assert ends_between(pd.DataFrame(rows, columns=["run", "learner_step", "val_reward"])) == [2, 3, 4]
 
 
 def test_runs_that_never_had_a_reward() -> None:
     starts = [0.0, 0.1, math.nan]
     rows = [(n, step, value) for n, start in enumerate(starts, 1) for step, value in ((0, start), (8, 0.5))]
     found = never_alive(pd.DataFrame(rows, columns=["run", "learner_step", "val_reward"]))
-    assert found.tolist() == [1, 3]
+    assert found == [1, 3]
     (note,) = compare({"stored": sweep()}, {"stored": 69}, None, 2).notes
     assert note.startswith("2 of 69 finished runs started with a validation reward of 0")
 

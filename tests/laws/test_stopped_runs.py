@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grpo_worker.schema.collapse import last_alive
 from grpo_worker.schema.config import CollapseConfig
 from orchestrator.laws.cells import evidence
 from orchestrator.laws.collapse import redetect
@@ -67,14 +66,6 @@ def test_another_definition_of_collapse_finds_another_end(detector: str, alive: 
     assert evidence(found)["lo"].tolist() == [alive]
     unseen = redetect(CollapseConfig(detector=detector), runs, evals[:0], syncs[:0])  # type: ignore[arg-type]
     assert evidence(unseen)["lo"].tolist() == [8]
-
-
-def test_last_alive_is_what_the_worker_would_say() -> None:
-    steps, half, zero = [0, 8, 16, 24], CollapseConfig(), CollapseConfig(detector="zero")
-    assert last_alive(steps, [0.6, 0.2, 0.3, 0.2], half) == 16
-    assert last_alive(steps, [0.6, 0.2, 0.3, float("nan")], zero) == 16
-    assert last_alive(steps, [0.0, 0.2, 0.3, 0.2], half) is None
-    assert last_alive([], [], half) is None
 
 
 def stopped_at_random(runs: pd.DataFrame, seed: int, *, as_collapsed: bool) -> pd.DataFrame:

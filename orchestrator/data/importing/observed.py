@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from grpo_worker.schema.collapse import Verdict, half, zero
+from grpo_worker.schema.collapse import detect
 from grpo_worker.schema.config import CollapseConfig
 from orchestrator.data.importing.runs import Runs, axis_values
 from orchestrator.data.importing.values import Mistakes, whole
@@ -145,11 +145,9 @@ def _is_decidable(run: Observed, detector: str, mistakes: Mistakes) -> bool:
 
 
 def _result(run: Observed, detector: str) -> Mapping[str, Any]:
-    verdict: Verdict
-    if detector == "half":
-        verdict = half(run.eval_steps, run.val_rewards, CONFIG)
-    else:
-        verdict = zero(run.reward_steps, run.rewards, CONFIG)
+    config = CollapseConfig.model_validate({"detector": detector})
+    seen = (run.eval_steps, run.val_rewards) if detector == "half" else (run.reward_steps, run.rewards)
+    verdict = detect(*seen, config)
     result: dict[str, Any] = {"state": verdict.state, "collapse_detector": detector}
     if verdict.collapse is not None:
         step = verdict.collapse.hi

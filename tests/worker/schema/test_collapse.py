@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from grpo_worker.schema.collapse import half, stays_below, zero
+from grpo_worker.schema.collapse import detect
 from grpo_worker.schema.config import CollapseConfig
 from orchestrator.laws.collapse import redetect
 from tests.support.laws_data import frame, run
@@ -18,44 +18,52 @@ STEPS = [0, 8, 16, 24, 32, 40]
 
 
 def test_half_places_collapse_between_the_last_good_and_the_first_bad_evaluation() -> None:
-    verdict = half(STEPS, [0.5, 0.6, 0.4, 0.2, 0.1, 0.0], HALF)
+    verdict = detect(STEPS, [0.5, 0.6, 0.4, 0.2, 0.1, 0.0], HALF)
     assert verdict.state == "collapsed"
     assert (verdict.collapse.lo, verdict.collapse.hi, verdict.collapse.observations) == (16, 24, 3)
 
 
 def test_a_run_that_recovers_has_not_collapsed() -> None:
-    assert half(STEPS, [0.5, 0.1, 0.1, 0.1, 0.1, 0.4], HALF).state == "stable"
-    later = half([*STEPS, 48], [0.5, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1], HALF)
+    assert detect(STEPS, [0.5, 0.1, 0.1, 0.1, 0.1, 0.4], HALF).state == "stable"
+    later = detect([*STEPS, 48], [0.5, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1], HALF)
     assert later.collapse is not None and later.collapse.hi == 32
 
 
 def test_too_few_low_evaluations_at_the_end_are_degraded_only() -> None:
-    assert half(STEPS, [0.5, 0.5, 0.5, 0.5, 0.1, 0.1], HALF).state == "degraded"
-    assert half(STEPS, [0.5, 0.5, 0.5, 0.5, 0.5, 0.3], HALF).state == "degraded"
-    assert half(STEPS, [0.5, 0.5, 0.5, 0.5, 0.5, 0.36], HALF).state == "stable"
+    assert detect(STEPS, [0.5, 0.5, 0.5, 0.5, 0.1, 0.1], HALF).state == "degraded"
+    assert detect(STEPS, [0.5, 0.5, 0.5, 0.5, 0.5, 0.3], HALF).state == "degraded"
+    assert detect(STEPS, [0.5, 0.5, 0.5, 0.5, 0.5, 0.36], HALF).state == "stable"
 
 
 def test_exactly_half_is_not_below_and_nan_is() -> None:
-    assert half(STEPS, [0.5, 0.5, 0.25, 0.25, 0.25, 0.25], HALF).state == "degraded"
-    assert half(STEPS, [0.5, 0.5, 0.5, 0.5, 0.5, math.nan], HALF).state == "degraded"
-    verdict = half(STEPS, [0.5, 0.5, 0.5, math.nan, math.nan, math.nan], HALF)
+    assert detect(STEPS, [0.5, 0.5, 0.25, 0.25, 0.25, 0.25], HALF).state == "degraded"
+    assert detect(STEPS, [0.5, 0.5, 0.5, 0.5, 0.5, math.nan], HALF).state == "degraded"
+    verdict = detect(STEPS, [0.5, 0.5, 0.5, math.nan, math.nan, math.nan], HALF)
     assert verdict.state == "collapsed" and verdict.collapse.hi == 24
 
 
 @pytest.mark.parametrize("rewards", [[], [0.0, 0.0, 0.0, 0.0], [math.nan, 0.0, 0.0, 0.0]])
 def test_a_run_that_starts_with_nothing_cannot_collapse(rewards: list[float]) -> None:
-    assert half(STEPS[: len(rewards)], rewards, HALF).state == "stable"
+    assert detect(STEPS[: len(rewards)], rewards, HALF).state == "stable"
 
 
 def test_zero_needs_the_reward_to_stay_at_zero() -> None:
-    assert zero([0, 32, 64, 96], [0.5, 0.0, 0.0, 0.0], ZERO).collapse.hi == 32
-    assert zero([0, 32, 64, 96], [0.5, 0.01, 0.01, 0.01], ZERO).state == "degraded"
-    assert zero([0, 32, 64, 96], [0.5, 0.0, 0.0, 0.4], ZERO).state == "stable"
+    assert detect([0, 32, 64, 96], [0.5, 0.0, 0.0, 0.0], ZERO).collapse.hi == 32
+    assert detect([0, 32, 64, 96], [0.5, 0.01, 0.01, 0.01], ZERO).state == "degraded"
+    assert detect([0, 32, 64, 96], [0.5, 0.0, 0.0, 0.4], ZERO).state == "stable"
 
 
 def test_the_initial_policy_never_counts_as_collapsed() -> None:
-    found = stays_below([0, 8, 16], [True, True, True], 1)
+    found = detect([0, 8, 16], [0.5, 0.0, 0.0], CollapseConfig(min_evals=1)).collapse
     assert found is not None and (found.lo, found.hi, found.observations) == (0, 8, 2)
+
+
+@pytest.mark.parametrize(("config", "alive"), [(HALF, 16), (ZERO, 24)])
+def test_last_alive_is_the_last_observation_above_the_threshold(config: CollapseConfig, alive: int) -> None:
+    assert detect(STEPS[:5], [0.6, 0.2, 0.3, 0.2, math.nan], config).last_alive == alive
+    assert detect(STEPS[:5], [0.6, 0.0, 0.0, 0.0, 0.0], config).last_alive == 0
+    assert detect(STEPS[:2], [0.0, 0.2], config).last_alive is None
+    assert detect([], [], config).last_alive is None
 
 
 # --- again, on stored metrics
