@@ -105,7 +105,7 @@ class Ended:
 
     Attributes:
         run_id: The run.
-        outcome: One of `orchestrator.store.models.OUTCOMES`, or ``fenced``.
+        outcome: One of `orchestrator.base.states.AttemptOutcome`, or ``fenced``.
         learner_steps: Learner steps that this attempt itself has applied; None where it did not say.
         sweep: Name of the run's sweep.
     """

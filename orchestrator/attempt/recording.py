@@ -139,7 +139,7 @@ class Recording:
 
         Args:
             failure: One line for people: the error's class and message.
-            failure_class: One of `orchestrator.store.models.FAILURE_CLASSES`.
+            failure_class: One of `orchestrator.base.states.FailureClass`.
         """
         try:
             self._journal.append("fail", {"failure": failure, "failure_class": failure_class})

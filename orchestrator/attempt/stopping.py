@@ -17,7 +17,7 @@ class Stop:
     (`threading.Event` has: a second signal in the midst of the first one's ``set`` would wait for itself for ever.)
 
     Attributes:
-        why: The failure class of the attempt that is interrupted, see `orchestrator.store.models.FAILURE_CLASSES`.
+        why: The failure class of the attempt that is interrupted, see `orchestrator.base.states.FailureClass`.
     """
 
     def __init__(self) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.base.errors import NothingToDo, UsageError
+from orchestrator.base.states import CANCELLABLE, EARLY_STOPS, UNKNOWN, RunState
 from orchestrator.cli import launch as cli_launch
 from orchestrator.cli.options import Database, Selection, States, Yes
 from orchestrator.cli.runs import ASK_ABOVE, bring_in, confirm, count, open_store, progress, selected
@@ -97,11 +98,11 @@ class _IsOver:
             state = progress_of(self._store, self._run).state
         except StoreUnavailable:
             return False
-        if self._waits and state == "pending" and not self._told:
+        if self._waits and state == RunState.PENDING and not self._told:
             typer.echo(f"run {self._run.run_id} is pending: waiting for a job to take it", err=True)
             self._told = True
-        self._waits &= state == "pending"
-        return state not in ("queued", "running", "unknown") and not self._waits
+        self._waits &= state == RunState.PENDING
+        return state not in (RunState.QUEUED, RunState.RUNNING, UNKNOWN) and not self._waits
 
 
 def _explain(store: Store, run: SelectedRun, path: Path) -> None:
@@ -123,7 +124,7 @@ def cancel(sel: Selection, state: States = None, yes: Yes = False, db: Database 
     with open_store(db) as store:
         chosen = selected(store, sel, state)
         bring_in(store, chosen)
-        going = [run for run in selected(store, sel, state) if run.state in cancelling.GOING]
+        going = [run for run in selected(store, sel, state) if run.state in CANCELLABLE]
         if not going:
             raise NothingToDo("nothing to cancel: these runs have ended")
         confirm(f"Cancel {count(len(going), 'run')}?", yes=yes or len(going) <= ASK_ABOVE)
@@ -146,7 +147,7 @@ def retry(
     wait: Annotated[bool, typer.Option("--wait", help="Slurm: stay and watch.")] = False,
     db: Database = None,
 ) -> None:
-    """Train runs again that failed, were lost, cancelled or left over, or with -s stopped were stopped: no others."""
+    """Train runs again that failed, were lost, cancelled or left over; those a search stopped, with -s cancelled."""
     from orchestrator.jobs.launch import choose_executor
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as in `launch`
@@ -157,7 +158,9 @@ def retry(
         for sweep_id, name in _sweeps(wanted).items():
             free |= _free(store, sweep_id, name)
         runs = [run for run in selected(store, sel, state) if run.source != "import"]
-        stopped = {run.run_id for run in runs if run.state == "stopped"} if "stopped" in (state or ()) else set[int]()
+        stopped = {
+            run.run_id for run in runs if run.failure_class in EARLY_STOPS and RunState.CANCELLED in (state or ())
+        }
         again = [run for run in runs if run.run_id in free | stopped]
         _print_left_out([run for run in runs if run not in again], free)
         if not again:
@@ -191,9 +194,9 @@ def _free(store: Store, sweep_id: int, name: str) -> set[int]:
 
 
 def _print_left_out(runs: Sequence[SelectedRun], free: set[int]) -> None:
-    if stopped := sum(run.state == "stopped" for run in runs):
-        typer.echo(f"{count(stopped, 'run')} stopped early on purpose: left alone; -s stopped trains on", err=True)
-    finished = sum(run.finished and run.state != "stopped" for run in runs)
+    if stopped := sum(run.failure_class in EARLY_STOPS for run in runs):
+        typer.echo(f"{count(stopped, 'run')} stopped early by a search: left alone; -s cancelled trains on", err=True)
+    finished = sum(run.finished and run.failure_class not in EARLY_STOPS for run in runs)
     if finished:
         typer.echo(f"{count(finished, 'run')} finished: nothing to try again", err=True)
     if taken := sum(not run.finished and run.run_id not in free for run in runs):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.base.errors import NothingToDo
+from orchestrator.base.states import RunState
 from orchestrator.cli.launch import Refill, catch_up, train
 from orchestrator.cli.options import Database
 from orchestrator.cli.output import one_blas_thread, one_of, show
@@ -96,7 +97,7 @@ def _train_rest(store: Store, sweep_id: int, sweep: Sweep, executor: Executor, p
 
     try:
         run_ids = launching.pending_runs(store, sweep_id, catch_up(store, sweep_id, sweep.name))
-        cancelled = {run.run_id for run in queries.progress(store, sweep_id) if run.state == "cancelled"}
+        cancelled = {run.run_id for run in queries.progress(store, sweep_id) if run.state == RunState.CANCELLED}
         run_ids = [run_id for run_id in run_ids if run_id not in cancelled]
     except NothingToDo:
         if not queries.unfinished_runs(store, sweep_id):

@@ -18,7 +18,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy import Double, Select, case, select, type_coerce
 
-from orchestrator.store.models import DECIDED_STATES, Base, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.models import Base, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.queries import DECIDED
 from orchestrator.store.store import Store
 
 REWARDS = ("reward", "val_reward")
@@ -71,7 +72,7 @@ def _read(
     model: str | None = None,
     until: int | None = None,
 ) -> pd.DataFrame:
-    runs = select(Run.id).join(Cell).join(Sweep).where(Sweep.name.in_(list(sweeps)), Run.state.in_(DECIDED_STATES))
+    runs = select(Run.id).join(Cell).join(Sweep).where(Sweep.name.in_(list(sweeps)), DECIDED)
     if model is not None:
         runs = runs.where(Cell.model == model)
     return _columns(store, source, runs, metrics, until)

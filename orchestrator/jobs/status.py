@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
+from orchestrator.base.states import EARLY_STOPS, GOING, RESULTS, UNKNOWN, RunState
 from orchestrator.jobs.slurm.standing import SILENT_AFTER_S, Standing
 from orchestrator.jobs.slurm.survey import Survey, survey
 from orchestrator.store import queries, submissions
-from orchestrator.store.models import DECIDED_STATES
 from orchestrator.store.store import RunProgress, Store
 
 
@@ -48,7 +48,7 @@ class CellStatus:
     @property
     def leader(self) -> RunProgress | None:
         """The running run that is furthest."""
-        running = [run for run in self.runs if run.state == "running"]
+        running = [run for run in self.runs if run.state == RunState.RUNNING]
         return max(running, key=lambda run: run.learner_steps, default=None)
 
     @property
@@ -96,15 +96,15 @@ class SweepStatus:
     @property
     def eta_s(self) -> float | None:
         """Seconds until all is done at the present pace of the running runs; None when there is no pace yet."""
-        going = ("running", "queued", "pending", "unknown")
-        left = sum(run.horizon - run.learner_steps for run in self.runs if run.state in going)
-        pace = sum(run.steps_per_s or 0.0 for run in self.runs if run.state == "running")
+        left = sum(run.horizon - run.learner_steps for run in self.runs if run.state in (*GOING, UNKNOWN))
+        pace = sum(run.steps_per_s or 0.0 for run in self.runs if run.state == RunState.RUNNING)
         return left / pace if pace > 0 else None
 
     @property
     def silent(self) -> list[RunProgress]:
         """Running runs that have not been heard of for long."""
-        return [run for run in self.runs if run.state == "running" and (run.heartbeat_age_s or 0.0) > SILENT_AFTER_S]
+        running = (run for run in self.runs if run.state == RunState.RUNNING)
+        return [run for run in running if (run.heartbeat_age_s or 0.0) > SILENT_AFTER_S]
 
     @property
     def stuck(self) -> list[RunProgress]:
@@ -114,12 +114,12 @@ class SweepStatus:
     @property
     def failures(self) -> list[RunProgress]:
         """Failed and lost runs."""
-        return [run for run in self.runs if run.state in ("failed", "lost")]
+        return [run for run in self.runs if run.state in (RunState.FAILED, RunState.LOST)]
 
     @property
     def stopped(self) -> list[RunProgress]:
-        """Runs that were ended early on purpose."""
-        return [run for run in self.runs if run.state == "stopped"]
+        """Runs that a search stopped early."""
+        return [run for run in self.runs if run.failure_class in EARLY_STOPS]
 
     def to_json(self) -> dict[str, Any]:
         """What ``status --format json`` prints."""
@@ -186,13 +186,13 @@ def sweep_status(name: str, progress: Iterable[RunProgress]) -> SweepStatus:
 
 
 def _eta_s(run: RunProgress) -> float | None:
-    if run.state != "running" or not run.steps_per_s:
+    if run.state != RunState.RUNNING or not run.steps_per_s:
         return None
     return (run.horizon - run.learner_steps) / run.steps_per_s
 
 
 def _is_over(run: RunProgress) -> bool:
-    return run.state in (*DECIDED_STATES, "failed", "cancelled")
+    return run.state in (*RESULTS, RunState.FAILED, RunState.CANCELLED)
 
 
 def _run_json(run: RunProgress) -> dict[str, Any]:

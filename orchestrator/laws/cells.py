@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from orchestrator.base.states import GOING, RESULTS, WITHOUT_RESULT, FailureClass, RunState
 from orchestrator.grid.sweep import group_name
-from orchestrator.laws.collapse import FINISHED, STOPPED
+from orchestrator.laws.collapse import of_class
 from orchestrator.laws.forms import CollapseStep, MeasuredCell
 from orchestrator.laws.result import LeftOut
 
@@ -33,17 +34,16 @@ def evidence(runs: pd.DataFrame) -> pd.DataFrame:
         ``runs``, sorted, with columns ``collapsed`` (bool); ``lo``, ``hi`` (learner steps: T* lies in
         (lo, hi]; hi is infinite when the run did not collapse); ``why`` (why no cell counts the run, else
         empty); ``bounds`` (bool: it bounds T*, also when it died of its job or is still running); ``group``
-        (the further axes, as canonical JSON). A stopped run bounds T* from where it was seen alive last: who foresees
-        a collapse may stop a run amid it.
+        (the further axes, as canonical JSON). T* of a run that a search stopped early is past the step at which it was
+        last seen alive, since it may have been collapsing already.
     """
     rows = runs.copy()
     k, horizon = _numbers(rows, "k"), _numbers(rows, "horizon")
     step, step_lo, steps = (_numbers(rows, name) for name in ("collapse_step", "collapse_step_lo", "learner_steps"))
     rows["k"], rows["eta"] = k.astype(int), _numbers(rows, "eta")
-    rows["collapsed"] = (rows["state"] == "collapsed").to_numpy(dtype=bool)
+    rows["collapsed"] = (rows["state"] == RunState.COLLAPSED).to_numpy(dtype=bool)
     survived = np.where(np.isnan(steps), horizon, steps)
-    stopped = (rows["state"] == STOPPED).to_numpy(dtype=bool)
-    survived = np.where(stopped & ~np.isnan(step_lo), step_lo, survived)
+    survived = np.where(np.isnan(step) & ~np.isnan(step_lo), step_lo, survived)  # it was stopped early
     if "last_alive" in rows:
         seen_alive = _numbers(rows, "last_alive")
         survived = np.where(np.isnan(seen_alive), survived, seen_alive)
@@ -90,7 +90,7 @@ def _cell(members: Sequence[Record]) -> MeasuredCell:
         axes=json.loads(members[0]["group"]),
         n_runs=len(finished),
         n_collapsed=len(collapsed),
-        n_degraded=sum(run["state"] == "degraded" for run in finished),
+        n_degraded=sum(run["state"] == RunState.DEGRADED for run in finished),
         n_left_out=len(members) - len(finished),
         horizon=max((int(run["horizon"]) for run in finished), default=None),
         collapse_step=step,
@@ -108,21 +108,28 @@ def _median_step(collapsed: Sequence[Record]) -> CollapseStep | None:
     return CollapseStep(lo=lo, hi=hi, median=hi)
 
 
+_STOPPED: dict[Any, str] = {
+    FailureClass.DECIDED: "stopped early by a search: nothing was left to decide",
+    FailureClass.PREDICTED_COLLAPSE: "stopped early by a search: a collapse was predicted",
+}
+
+
 def _why_left_out(row: Record) -> str:
     state = str(row["state"])
-    if state == "collapsed" and not row["hi"] > row["lo"]:
+    if state == RunState.COLLAPSED and not row["hi"] > row["lo"]:
         return f"collapsed, but its collapse interval ({row['lo']:g}, {row['hi']:g}] is empty or missing"
-    if state in FINISHED:
+    if state in RESULTS:
         return ""
+    if reason := _STOPPED.get(row.get("failure_class")):
+        return reason
     failure = row["failure"]
     return f"{state}: {failure}" if isinstance(failure, str) and failure else state
 
 
 def _outlived(rows: pd.DataFrame, survived: np.ndarray[Any, np.dtype[np.float64]]) -> pd.Series:
     """Runs that ended, or have come so far, without a result of their own: T* is past where they were alive last."""
-    unrelated = rows["state"].isin([STOPPED, "failed", "lost", "cancelled", "running", "queued", "pending"])
-    diverged = rows["failure"].fillna("").str.startswith("diverged")
-    return unrelated & ~diverged & rows["learner_steps"].notna() & (survived > 0)
+    unrelated = rows["state"].isin([*WITHOUT_RESULT, *GOING]) & ~of_class(rows, [FailureClass.DIVERGED])
+    return unrelated & rows["learner_steps"].notna() & (survived > 0)
 
 
 def _axes(value: object) -> dict[str, Any]:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from grpo_worker.schema.collapse import Verdict, detect
 from grpo_worker.schema.config import CollapseConfig
-
-FINISHED = ("collapsed", "degraded", "stable")
-"""States that say how training went. All others but `STOPPED` say how the job went."""
-
-STOPPED = "stopped"
-"""State of a run that was stopped early on purpose: whether it would have collapsed is not known."""
+from orchestrator.base.states import EARLY_STOPS, RESULTS
 
 BETWEEN = (0.2, 0.7)
 """If a run ends between these fractions of its initial validation reward, it is not clear whether it collapsed."""
@@ -43,8 +39,8 @@ def redetect(detector: CollapseConfig, runs: pd.DataFrame, evals: pd.DataFrame, 
     """
     seen = _observations(*((evals, "val_reward") if detector.detector == "half" else (syncs, "reward")))
     known = runs["run"].isin(list(seen)).to_numpy(dtype=bool)
-    finished = runs["state"].isin(FINISHED).to_numpy(dtype=bool) & known
-    stopped = (runs["state"] == STOPPED).to_numpy(dtype=bool) & known
+    finished = runs["state"].isin(RESULTS).to_numpy(dtype=bool) & known
+    stopped = of_class(runs, EARLY_STOPS) & known
     verdicts = {int(run): detect(*seen[int(run)], detector) for run in runs.loc[finished | stopped, "run"]}
     alive = {run: seen[run][0][-1] if one.last_alive is None else one.last_alive for run, one in verdicts.items()}
     found = runs.copy()
@@ -56,6 +52,11 @@ def redetect(detector: CollapseConfig, runs: pd.DataFrame, evals: pd.DataFrame, 
     found.loc[finished, "collapse_detector"] = detector.detector
     found.loc[stopped, "last_alive"] = [alive[int(run)] for run in runs.loc[stopped, "run"]]
     return found
+
+
+def of_class(runs: pd.DataFrame, classes: Iterable[str]) -> NDArray[np.bool_]:
+    """Say which rows of the export's ``runs`` are of one of some failure classes."""
+    return runs["failure_class"].isin(list(classes)).to_numpy(dtype=bool)
 
 
 def ends_between(evals: pd.DataFrame) -> list[int]:

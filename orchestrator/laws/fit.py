@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
+from orchestrator.base.states import GOING, FailureClass, RunState
 from orchestrator.laws.axes import compare_groups
 from orchestrator.laws.boundary import bracket_ends, local_law
 from orchestrator.laws.cells import cells, evidence, groups, left_out
+from orchestrator.laws.collapse import of_class
 from orchestrator.laws.forms import GroupComparison, HorizonLaw, JointLaw, LocalLaw, MeasuredCell, TwoConstraint
 from orchestrator.laws.horizon import about_terms, horizon_law, identified_terms
 from orchestrator.laws.joint import joint_law
@@ -127,13 +129,13 @@ def _about_runs(members: pd.DataFrame, of_group: Sequence[MeasuredCell], tried: 
     if len(detectors) > 1:
         counts = ", ".join(f"{name}: {count}" for name, count in sorted(detectors.items()))
         gaps.append(f"Collapse was called by different definitions ({counts} runs); choose one detector for all runs.")
-    diverged = int(members["why"].str.startswith("failed: diverged").sum())
+    diverged = int(of_class(members, [FailureClass.DIVERGED]).sum())
     if diverged:
         gaps.append(
             f"{diverged} runs diverged (a loss or weight was not finite) and are left out, though that is no "
             "infrastructure failure; lower eta there or look at their logs before reading the boundary."
         )
-    waiting = int(members["state"].isin(["pending", "queued", "running", "lost"]).sum())
+    waiting = int(members["state"].isin([*GOING, RunState.LOST]).sum())
     if waiting and not finished.empty:
         gaps.append(f"{waiting} runs have not finished; launch the sweep again, then fit again.")
     degraded = [

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from orchestrator.base.states import RunState
 from orchestrator.laws.early import Predictor, Window, early_warnings
 from orchestrator.laws.tracks import Array, tracks
 
@@ -99,7 +100,7 @@ def regime(runs: pd.DataFrame, drifts: pd.DataFrame, early: pd.DataFrame) -> Reg
     if not len(whole.run):
         return Regime(sentences=("No weight syncs are stored for these runs, so nothing can be told of their drift and "
                                  "of early warnings; import them too, one row per weight sync.",))  # fmt: skip
-    collapsed, stable = runs["collapsed"].to_numpy(dtype=bool), (runs["state"] == "stable").to_numpy(dtype=bool)
+    collapsed, stable = runs["collapsed"].to_numpy(dtype=bool), (runs["state"] == RunState.STABLE).to_numpy(dtype=bool)
     exponents = whole.up_to(np.where(collapsed, runs["hi"].to_numpy(dtype=float), np.inf)).drift_exponents()
     windows, predictors = early_warnings(runs, tracks(early, runs, whole=False))
     seeds = runs["seed"].to_numpy()

@@ -1,19 +1,17 @@
-"""What runs that were stopped early may hide from the local law: left out of their cells, they were not any runs."""
+"""How runs that a search stopped early may move the local law: they are excluded from the cells, by choice."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
+from orchestrator.base.states import FailureClass, RunState
 from orchestrator.laws.boundary import local_law
 from orchestrator.laws.cells import cells
-from orchestrator.laws.collapse import STOPPED
+from orchestrator.laws.collapse import of_class
 from orchestrator.laws.estimates import Estimate
 from orchestrator.laws.forms import Bracket, LocalLaw
 from orchestrator.laws.settle import Gap, Tried
-
-DECIDED = "decided"
-"""The failure class of runs whose continuation could not change what is decided; any other one foresaw a collapse."""
 
 
 def about_stopped(members: pd.DataFrame, tried: Tried) -> list[Gap]:
@@ -24,9 +22,10 @@ def about_stopped(members: pd.DataFrame, tried: Tried) -> list[Gap]:
         tried: What was run.
     """
     has_begun = members["learner_steps"].fillna(members["horizon"]) > 0
-    stopped = (members["state"] == STOPPED) & has_begun.astype(bool)
-    classes = members.get("failure_class", pd.Series("", index=members.index)).fillna("")
-    foreseen, decided = (stopped & is_of for is_of in (classes != DECIDED, classes == DECIDED))
+    foreseen, decided = (
+        has_begun.astype(bool) & of_class(members, [why])
+        for why in (FailureClass.PREDICTED_COLLAPSE, FailureClass.DECIDED)
+    )
     gaps = []
     if foreseen.any():
         collapsed, alive = (_supposing(members, foreseen, collapsed=one, tried=tried) for one in (True, False))
@@ -46,7 +45,7 @@ def about_stopped(members: pd.DataFrame, tried: Tried) -> list[Gap]:
 def _supposing(members: pd.DataFrame, chosen: pd.Series[bool], *, collapsed: bool, tried: Tried) -> LocalLaw:
     """The local law if the chosen runs had all ended in one way."""
     rows = members.copy()
-    rows.loc[chosen, ["why", "state"]] = "", "collapsed" if collapsed else "stable"
+    rows.loc[chosen, ["why", "state"]] = "", RunState.COLLAPSED if collapsed else RunState.STABLE
     rows.loc[chosen, "collapsed"] = collapsed
     rows.loc[chosen, "hi"] = rows.loc[chosen, "horizon"].astype(float) if collapsed else np.inf
     law, _ = local_law(cells(rows), rows[rows["why"] == ""], tried)

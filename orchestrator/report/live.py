@@ -9,12 +9,10 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.live import Live
 
+from orchestrator.base.states import GOING, UNKNOWN
 from orchestrator.jobs.status import SweepStatus, sweep_status
 from orchestrator.report.progress import progress_view, run_line, summary_line
-from orchestrator.store.models import DECIDED_STATES
 from orchestrator.store.store import RunProgress
-
-_ENDED = (*DECIDED_STATES, "failed", "lost", "cancelled")
 
 Show = Callable[[list[RunProgress]], None]
 
@@ -38,7 +36,7 @@ class _Lines:
 
     def __call__(self, progress: list[RunProgress]) -> None:
         status = sweep_status(self._name, progress)
-        over = {run.run_id: run for run in status.runs if run.state in _ENDED}
+        over = {run.run_id: run for run in status.runs if run.state not in (*GOING, UNKNOWN)}
         new = over.keys() - (self._ended or set())
         if self._ended is not None:
             for run_id in sorted(new):

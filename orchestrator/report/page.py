@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from orchestrator.base.files import write_whole
 from orchestrator.base.settings import code_version
+from orchestrator.base.states import GOING, RESULTS, WITHOUT_RESULT
 from orchestrator.laws.cells import evidence, groups
 from orchestrator.laws.forms import MeasuredCell
 from orchestrator.laws.result import Laws, ModelLaws
@@ -90,7 +91,7 @@ def write_page(text: str, path: Path) -> None:
     write_whole(path, text.encode())
 
 
-_STATES = ("collapsed", "degraded", "stable", "stopped", "failed", "lost", "cancelled", "running", "queued", "pending")
+_STATES = (*RESULTS, *WITHOUT_RESULT, *reversed(GOING))
 
 
 def _models(store: Store, laws: Laws, runs: pd.DataFrame) -> list[dict[str, Any]]:

@@ -12,18 +12,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.base.states import RESULTS, UNKNOWN, RunState
 from orchestrator.grid.sweep import Cell, Run, Sweep
 from orchestrator.jobs.status import CellStatus, SweepStatus
 from orchestrator.report.columns import GAP, blocks
-from orchestrator.store.models import RESULT_STATES
 from orchestrator.store.store import RunProgress
 
 _LISTED = 20
 """So many failed runs, and silent ones, are named."""
 
-STYLES = {
-    "collapsed": "red", "degraded": "yellow", "stable": "green", "failed": "magenta", "lost": "magenta",
-    "stopped": "blue",
+STYLES: dict[str, str] = {
+    RunState.COLLAPSED: "red", RunState.DEGRADED: "yellow", RunState.STABLE: "green",
+    RunState.FAILED: "magenta", RunState.LOST: "magenta", RunState.CANCELLED: "blue",
 }  # fmt: skip
 """The colour of each state that has one."""
 
@@ -72,8 +72,8 @@ def _spaced(name: str) -> str:
 
 def _waiting(status: SweepStatus) -> list[str]:
     """What runs wait for in Slurm's queue, and which of them wait in vain."""
-    waits = [run for run in status.runs if run.state == "queued" and not run.needs_help]
-    unknown = [run for run in status.runs if run.state == "unknown"]
+    waits = [run for run in status.runs if run.state == RunState.QUEUED and not run.needs_help]
+    unknown = [run for run in status.runs if run.state == UNKNOWN]
     lines = []
     for one, many, runs in (
         ("waits until somebody helps", "wait until somebody helps", status.stuck),
@@ -103,7 +103,7 @@ def run_label(run: RunProgress) -> str:
 def run_line(run: RunProgress) -> str:
     """How one run ended, as a line of a log."""
     result = run.state
-    if run.state == "collapsed":
+    if run.state == RunState.COLLAPSED:
         result = f"collapsed at T* = {run.collapse_step}"
     elif run.failure:
         result = f"{run.state}: {run.failure}"
@@ -114,7 +114,7 @@ def run_line(run: RunProgress) -> str:
 def summary_line(status: SweepStatus) -> str:
     """Counts, share of the learner steps, ETA."""
     states = status.states
-    done = sum(states[state] for state in RESULT_STATES)
+    done = sum(states[state] for state in RESULTS)
     counts = [f"{done} of {len(status.runs)} runs done"]
     counts += [f"{states[state]} {word}" for state, word in _OTHER_STATES.items() if states[state]]
     share = 100 * status.steps_done / status.steps_total
@@ -122,9 +122,9 @@ def summary_line(status: SweepStatus) -> str:
     return f"{', '.join(counts)} · {share:.0f} % of {status.steps_total:,} learner steps{eta}"
 
 
-_OTHER_STATES = {
-    "running": "running", "queued": "waiting", "pending": "not submitted", "failed": "failed", "lost": "lost",
-    "stopped": "stopped early", "cancelled": "cancelled", "unknown": "not known",
+_OTHER_STATES: dict[str, str] = {
+    RunState.RUNNING: "running", RunState.QUEUED: "waiting", RunState.PENDING: "not submitted",
+    RunState.FAILED: "failed", RunState.LOST: "lost", RunState.CANCELLED: "cancelled", UNKNOWN: "not known",
 }  # fmt: skip
 
 
@@ -191,9 +191,9 @@ def _cell_text(cell: CellStatus) -> Text:
     text = Text()
     for state, count in sorted(cell.states.items()):
         detail = ""
-        if state == "collapsed":
+        if state == RunState.COLLAPSED:
             detail = f", T* {cell.collapse_step:g}"
-        elif state == "running" and cell.leader:
+        elif state == RunState.RUNNING and cell.leader:
             detail = f", sync {_sync(cell.leader)}{_left(cell.eta_s)}"
         text.append(f"{count} {_word(state)}{detail}\n", style=STYLES.get(state, ""))
     text.rstrip()
@@ -202,14 +202,14 @@ def _cell_text(cell: CellStatus) -> Text:
 
 def _run_text(run: RunProgress, eta_s: float | None) -> Text:
     style = STYLES.get(run.state, "")
-    if run.state == "running":
+    if run.state == RunState.RUNNING:
         reward = run.val_reward if run.val_reward is not None else run.reward
         measured = "" if reward is None else f" · reward {reward:.2f}"
         far = f"sync {_sync(run)}{measured}{_left(eta_s)}"
         return Text(far if run.sync is not None else "starting", style="cyan")
-    if run.state == "collapsed":
+    if run.state == RunState.COLLAPSED:
         return Text(f"T* {run.collapse_step}", style=style)
-    if run.state in RESULT_STATES and run.val_reward is not None:
+    if run.state in RESULTS and run.val_reward is not None:
         return Text(f"{run.state} · {run.val_reward:.2f}", style=style)
     return Text(_word(run.state), style=style or "dim")
 
@@ -223,7 +223,7 @@ def _sync(run: RunProgress) -> str:
 
 
 def _word(state: str) -> str:
-    return "waiting" if state in ("pending", "queued") else state
+    return "waiting" if state in (RunState.PENDING, RunState.QUEUED) else state
 
 
 def _bar(status: SweepStatus) -> RenderableType:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from rich.text import Text
 
+from orchestrator.base.states import EARLY_STOPS, RunState
 from orchestrator.report.progress import STYLES
 
 _LABEL = 13
@@ -100,14 +101,14 @@ def _summary(run: dict[str, Any]) -> Lines:
 def _state(run: dict[str, Any]) -> str:
     detector = f" (detector {run['collapse_detector']})" if run["collapse_detector"] else ""
     match run["state"]:
-        case "collapsed":
+        case RunState.COLLAPSED:
             sync = "" if run["collapse_sync"] is None else f", weight sync {run['collapse_sync']}"
             return f"collapsed at learner step T* = {run['collapse_step']}{_alive(run)}{sync}{detector}"
-        case "stable" | "degraded":
+        case RunState.STABLE | RunState.DEGRADED:
             return f"{run['state']}: no collapse within {run['horizon']:,} learner steps{detector}"
-        case "stopped":
-            why = f" ({run['failure_class'].replace('_', ' ')})" if run["failure_class"] else ""
-            return f"stopped early{why}: {run['failure'] or 'nobody said why'}{_alive(run)}"
+        case RunState.CANCELLED if run["failure_class"] in EARLY_STOPS:
+            why = run["failure_class"].replace("_", " ")
+            return f"cancelled, stopped early by a search ({why}): {run['failure']}{_alive(run)}"
         case state:
             return f"{state}: {run['failure']}" if run["failure"] else str(state)
 

@@ -148,19 +148,11 @@ def comparison_texts(comparison: GroupComparison) -> list[str]:
     return sentences
 
 
-_FEW_REASONS = 3
-"""Why runs were stopped is told run by run for so many reasons at most."""
-
-
 def left_out_texts(laws: Laws) -> list[str]:
     """One line per reason with the runs it concerns."""
     by_reason: dict[str, list[int]] = defaultdict(list)
     for item in laws.left_out:
         by_reason[item.why].append(item.run)
-    stopped = [why for why in by_reason if why.startswith("stopped: ")]
-    if len(stopped) > _FEW_REASONS:  # each run by a number of its own
-        runs = sorted(run for why in stopped for run in by_reason.pop(why))
-        by_reason["stopped early, `stalesweep status` tells why"] = runs
     return [f"{why} ({_runs(runs)})" for why, runs in sorted(by_reason.items())]
 
 

@@ -14,20 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.base.errors import JournalError, SlurmUnavailable, UsageError
+from orchestrator.base.states import CANCELLABLE, FailureClass, RunState
 from orchestrator.jobs.slurm import client
 from orchestrator.jobs.slurm.client import TaskId
 from orchestrator.rundir.journal import Journal
 from orchestrator.store import queries, submissions
 from orchestrator.store.collect import collect_runs, has_news
-from orchestrator.store.endings import CANCELLED, Ending, end_runs
-from orchestrator.store.models import GOING_STATES
+from orchestrator.store.endings import Ending, end_runs
 from orchestrator.store.queries import RunFolder
 from orchestrator.store.selection import SelectedRun
 from orchestrator.store.store import Store
 from orchestrator.store.submissions import Place, Submitted
-
-GOING = (*GOING_STATES, "lost")
-"""The states of runs that can be ended: of a lost one the process may yet live."""
 
 _ROUNDS = 3
 _WRITERS = 16
@@ -58,7 +55,7 @@ def cancel(
 
     Args:
         store: The results database, with the journals of the runs brought in.
-        runs: Runs in one of the states `GOING`.
+        runs: Runs in one of the states `orchestrator.base.states.CANCELLABLE`.
         reason: Why, for people.
         advance: Told of so many runs more that they are in hand.
 
@@ -66,7 +63,7 @@ def cancel(
         StoreError: The database cannot be used; where its word is in the run directories, who collects finishes it.
         UsageError: Some of the runs began anew faster than they could be cancelled.
     """
-    ending = Ending(CANCELLED, reason)
+    ending = Ending(FailureClass.CANCELLED, reason)
     sweep_ids = {run.sweep_id for run in runs}
     done = end(store, sweep_ids, {run.run_id: ending for run in runs}, advance)
     if done.left:
@@ -99,11 +96,11 @@ def end(
     for _ in range(_ROUNDS):  # an attempt that begins meanwhile may have taken a later number
         _say_so(store, sweeps, {run_id: endings[run_id] for run_id in left}, done.notes, advance)
         states = queries.run_states(store, sweeps)
-        done.runs += sorted(run_id for run_id in left if states.get(run_id) == endings[run_id].state)
-        left = {run_id for run_id in left if states.get(run_id) in GOING}
+        done.runs += sorted(run_id for run_id in left if states.get(run_id) == RunState.CANCELLED)
+        left = {run_id for run_id in left if states.get(run_id) in CANCELLABLE}
         if not left:
             break
-    going = [place for place in _unfinished(store, sweeps).values() if place.state in GOING]
+    going = [place for place in _unfinished(store, sweeps).values() if place.state in CANCELLABLE]
     freed = {(before[run_id].submission_id, before[run_id].task) for run_id in done.runs if run_id in before}
     freed -= {(place.submission_id, place.task) for place in going}
     jobs = [(arrays[number], task) for number, task in freed if number in arrays and task is not None]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from orchestrator.base.errors import NothingToDo, UsageError
 from orchestrator.base.settings import runs_dir
+from orchestrator.base.states import FailureClass, RunState
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
 from orchestrator.store import removal
@@ -47,7 +48,7 @@ class Plan:
 
 def is_removed(run: SelectedRun) -> bool:
     """Whether a run was removed, and not launched since."""
-    return run.state == "cancelled" and run.failure == removal.REMOVED
+    return run.failure_class == FailureClass.REMOVED
 
 
 def home(run: SelectedRun) -> Path | None:
@@ -87,7 +88,7 @@ def plan(store: Store, runs: Sequence[SelectedRun]) -> Plan:
         UsageError: Some of them are running.
         NothingToDo: All were removed before.
     """
-    _refuse_running(run.run_id for run in runs if run.state == "running")
+    _refuse_running(run.run_id for run in runs if run.state == RunState.RUNNING)
     notes: list[str] = []
     directories = directories_of(runs, notes)
     with store.read() as connection:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from orchestrator.base.states import CANCELLABLE
 from orchestrator.runs import cancelling
 from orchestrator.store import queries, submissions
 from orchestrator.store.collect import collect_runs
@@ -53,7 +54,7 @@ def stop_early(store: Store, sweep_id: int, stops: Mapping[int, EarlyStop]) -> l
     going = {
         place.run_id
         for place in submissions.places(store, sweep_id)
-        if place.state in cancelling.GOING
+        if place.state in CANCELLABLE
         and place.run_id in stops
         and (place.attempt is not None or stops[place.run_id].why == "decided")
     }

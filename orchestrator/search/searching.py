@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Self
 
+from orchestrator.base.states import GOING, RunState
 from orchestrator.data import frames
 from orchestrator.grid.sweep import Run, Sweep
 from orchestrator.search.alarms import Alarms, Sounded
@@ -21,7 +22,6 @@ from orchestrator.search.search import Key, Search, group_of, key_of
 from orchestrator.search.searchfile import SearchConfig
 from orchestrator.search.study import Study
 from orchestrator.store import outcomes, queries, registration
-from orchestrator.store.models import GOING_STATES
 from orchestrator.store.store import RunProgress, Store
 
 DECIDED = EarlyStop("decided", "all that the search asks for is known, and stays so however this run ends")
@@ -78,11 +78,11 @@ class Searching:
             StoreError: The database cannot be used.
         """
         self._keys |= {run.run_id: _key(run) for run in progress if run.run_id not in self._keys}
-        over = {run.run_id: run.state for run in progress if run.state not in GOING_STATES}
+        over = {run.run_id: run.state for run in progress if run.state not in GOING}
         news = over != self._over
         if news:
             self._learn()
-        going = [run for run in progress if run.state in GOING_STATES]
+        going = [run for run in progress if run.state in GOING]
         sounded = self._alarms.sounded([(self._keys[run.run_id][0], run) for run in going])
         self._sounded |= sounded
         if news or sounded:
@@ -138,7 +138,7 @@ class Searching:
 
     def _fill(self, progress: Sequence[RunProgress], going: Sequence[RunProgress]) -> bool:
         """Store a run for each free place, as far as the budget reaches."""
-        if any(run.state in ("failed", "lost") for run in progress):
+        if any(run.state in (RunState.FAILED, RunState.LOST) for run in progress):
             return False
         under_way = [self._keys[run.run_id] for run in going]
         free = self._places - len(under_way)
@@ -157,7 +157,7 @@ class Searching:
     def _used(self, progress: Sequence[RunProgress]) -> tuple[int, float]:
         """Learner steps of the runs that have ended, and GPU-hours of all, where they are asked for."""
         hours = 0.0 if self._wanted.gpu_hours is None else self._gpu_hours()
-        return _steps(run for run in progress if run.state not in GOING_STATES), hours
+        return _steps(run for run in progress if run.state not in GOING), hours
 
     def _is_spent(self, steps: int, hours: float, expected: float = 0.0) -> bool:
         """Whether the budget is spent, or will be after so many steps more, as are expected of runs under way."""

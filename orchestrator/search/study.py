@@ -6,8 +6,8 @@ The run store is the truth. The study mirrors it, one trial a run, and can be ma
     pending, queued, running            RUNNING        (never WAITING: Optuna's `ask` would hand those out)
     collapsed                           COMPLETE       T* / horizon, the share of its horizon that it survived
     degraded, stable                    COMPLETE       1
-    stopped                             PRUNED
-    failed, lost, cancelled             FAIL
+    cancelled, stopped by a search      PRUNED
+    failed, lost, otherwise cancelled   FAIL
 
 What has ended stays as it is in Optuna. Where a run is tried again, a new trial stands for it, and the newest counts;
 where a trial tells another result than the store, or the axes have got further names, the study is made anew.
@@ -36,22 +36,21 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from orchestrator.base.states import EARLY_STOPS, GOING, RESULTS, WITHOUT_RESULT, RunState
 from orchestrator.grid import sweep as grid
 from orchestrator.search.sampling import STOP_ABOVE, WARNING, BoundarySampler, CollapsePruner, params, space
 from orchestrator.search.study_storage import TROUBLE, Opened, reason
 from orchestrator.store import overview, queries
-from orchestrator.store.models import GOING_STATES
 from orchestrator.store.store import RunProgress, Store
 
 log = logging.getLogger(__name__)
 
-STATES = {
-    **dict.fromkeys(GOING_STATES, TrialState.RUNNING),
-    **dict.fromkeys(("collapsed", "degraded", "stable"), TrialState.COMPLETE),
-    **dict.fromkeys(("failed", "lost", "cancelled"), TrialState.FAIL),
-    "stopped": TrialState.PRUNED,
+STATES: dict[str, TrialState] = {
+    **dict.fromkeys(GOING, TrialState.RUNNING),
+    **dict.fromkeys(RESULTS, TrialState.COMPLETE),
+    **dict.fromkeys(WITHOUT_RESULT, TrialState.FAIL),
 }
-"""The state of a run's trial."""
+"""The state of a run's trial; a run that a search stopped early is PRUNED."""
 
 Point = frozenset[tuple[str, Any]]
 """Parameters of a trial; those of one run are those of no other."""
@@ -153,7 +152,7 @@ class Study:
             with self._or_without():
                 study = self._opened.study
                 trials = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-                running = [trial for trial in trials if trial.user_attrs.get("state") == "running"]
+                running = [trial for trial in trials if trial.user_attrs.get("state") == RunState.RUNNING]
                 found = [trial.user_attrs["run"] for trial in running if study.pruner.prune(study, trial)]
         return found
 
@@ -261,13 +260,13 @@ class Study:
 
 
 def _told(run: RunProgress, alarm: tuple[float, float] | None) -> _Told:
-    state = STATES[run.state]
+    state = TrialState.PRUNED if run.failure_class in EARLY_STOPS else STATES[run.state]
     attributes: dict[str, Any] = {"run": run.run_id, "state": run.state, "learner_steps": run.learner_steps}
     if run.collapse_step is not None:
         attributes["collapse_step"] = run.collapse_step
     if state in (TrialState.FAIL, TrialState.PRUNED) and run.failure:
         attributes["why"] = run.failure
-    if run.state == "running" and alarm is not None and all(map(math.isfinite, alarm)):
+    if run.state == RunState.RUNNING and alarm is not None and all(map(math.isfinite, alarm)):
         attributes |= dict(zip((WARNING, STOP_ABOVE), alarm, strict=True))
     value = (run.collapse_step or run.horizon) / run.horizon if state is TrialState.COMPLETE else None
     return _Told(run, state, value, attributes, {})
@@ -287,7 +286,9 @@ def _has_told(told: _Told, trials: Sequence[FrozenTrial] | None) -> bool:
 
 def _read_rewards(store: Store, behind: Collection[_Told]) -> None:
     # What a former attempt of a waiting run has measured may be dropped when the next one begins.
-    by_run = {told.run.run_id: told.rewards for told in behind if told.run.state not in ("pending", "queued")}
+    by_run = {
+        told.run.run_id: told.rewards for told in behind if told.run.state not in (RunState.PENDING, RunState.QUEUED)
+    }
     with store.read() as connection:
         for run_id, step, reward in overview.validations(connection, by_run):
             if math.isfinite(reward):

@@ -146,7 +146,7 @@ class AttemptStore(Database):
         Args:
             claim: The attempt's claim.
             failure: One line for people: the error's class and message.
-            failure_class: One of `orchestrator.store.models.FAILURE_CLASSES`.
+            failure_class: One of `orchestrator.base.states.FailureClass`.
 
         Raises:
             Fenced: A newer attempt has taken over; nothing is stored.
@@ -162,7 +162,7 @@ class AttemptStore(Database):
         Args:
             claim: The attempt's claim.
             failure: Why, one line for people.
-            failure_class: One of `orchestrator.store.models.FAILURE_CLASSES`.
+            failure_class: One of `orchestrator.base.states.FailureClass`.
             state: What the run is then: ``lost``, ``failed`` or ``cancelled``.
         """
         with self.write() as connection:

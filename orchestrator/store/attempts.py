@@ -15,8 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, case, delete, insert, select, update
 
 from orchestrator.base.errors import Fenced, SelectionError, StoreUnavailable, Unheard
+from orchestrator.base.states import AttemptOutcome, FailureClass, RunState
 from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
-from orchestrator.store.queries import DIVERGED, UNFINISHED
+from orchestrator.store.queries import UNFINISHED
 from orchestrator.store.types import now, seconds_ago
 
 
@@ -87,7 +88,11 @@ def begin(
     if claim.attempt <= run.fence:
         return _begun_by(connection, claim, origin)
     # One that failed or was cancelled waits for the launch that makes it pending; a job that is there may not take it.
-    if not run.unfinished or run.state in ("failed", "cancelled") or (run.state == "running" and not take_over):
+    if (
+        not run.unfinished
+        or run.state in (RunState.FAILED, RunState.CANCELLED)
+        or (run.state == RunState.RUNNING and not take_over)
+    ):
         return False
     start(
         connection,
@@ -112,15 +117,15 @@ def start(connection: Connection, claim: Claim, values: Mapping[str, Any], *, ag
         .where(Attempt.run_id == claim.run_id, Attempt.ended_at.is_(None))
         .values(
             ended_at=Attempt.heartbeat_at,
-            outcome="lost",
+            outcome=AttemptOutcome.LOST,
             failure=f"attempt {claim.attempt} took over",
-            failure_class="lost",
+            failure_class=FailureClass.LOST,
         )
     )
     _drop_rows(connection, claim.run_id, values["resumed_from_sync"], values["resumed_from_step"])
     times = {"started_at": seconds_ago(ago_s), "heartbeat_at": seconds_ago(ago_s)}
     connection.execute(insert(Attempt).values(run_id=claim.run_id, number=claim.attempt, **times, **values))
-    run_values: dict[str, Any] = {"state": "running", "learner_steps": values["resumed_from_step"] or 0}
+    run_values: dict[str, Any] = {"state": RunState.RUNNING, "learner_steps": values["resumed_from_step"] or 0}
     run_values |= {"failure": None, "failure_class": None}
     connection.execute(
         update(Run).where(Run.id == claim.run_id).values(fence=claim.attempt, updated_at=now(), **run_values)
@@ -205,13 +210,13 @@ def finish(connection: Connection, claim: Claim, result: Mapping[str, Any], *, a
     run: dict[str, Any] = {"learner_steps": result["learner_steps"]}
     failure_class = None
     match result["outcome"]:
-        case "interrupted":
-            run["state"] = _from_running("pending")
-            failure_class = result.get("why", "stopped")
-        case "diverged":
-            run["state"] = "failed"
-            run["failure"] = f"{DIVERGED}: {result['detail']}" if result["detail"] else DIVERGED
-            run["failure_class"] = failure_class = "diverged"
+        case AttemptOutcome.INTERRUPTED:
+            run["state"] = _from_running(RunState.PENDING)
+            failure_class = result.get("why", FailureClass.STOPPED)
+        case AttemptOutcome.DIVERGED:
+            run["state"] = RunState.FAILED
+            run["failure"] = f"diverged: {result['detail']}" if result["detail"] else "diverged"
+            run["failure_class"] = failure_class = FailureClass.DIVERGED
         case state:
             run["state"] = state
             run["collapse_detector"] = result["detector"]
@@ -221,21 +226,32 @@ def finish(connection: Connection, claim: Claim, result: Mapping[str, Any], *, a
 
 
 def fail(
-    connection: Connection, claim: Claim, failure: str, failure_class: str = "exception", *, ago_s: float = 0.0
+    connection: Connection,
+    claim: Claim,
+    failure: str,
+    failure_class: str = FailureClass.EXCEPTION,
+    *,
+    ago_s: float = 0.0,
 ) -> None:
     """End the newest attempt with an exception's last word."""
-    run = {"state": _from_running("failed"), "failure": failure, "failure_class": failure_class}
-    _end(connection, claim, "failed", run, failure_class, ago_s)
+    run = {"state": _from_running(RunState.FAILED), "failure": failure, "failure_class": failure_class}
+    _end(connection, claim, AttemptOutcome.FAILED, run, failure_class, ago_s)
 
 
-def lose(connection: Connection, claim: Claim, failure: str, failure_class: str = "lost", state: str = "lost") -> None:
+def lose(
+    connection: Connection,
+    claim: Claim,
+    failure: str,
+    failure_class: str = FailureClass.LOST,
+    state: str = RunState.LOST,
+) -> None:
     """Store that the attempt's process is gone, see `orchestrator.store.attempt_store.AttemptStore.lose`."""
     found = connection.scalar(
         select(Run.state).where(Run.id == claim.run_id, Run.fence == claim.attempt).with_for_update()
     )
-    if found == "running":
+    if found == RunState.RUNNING:
         run = {"state": state, "failure": failure, "failure_class": failure_class}
-        _end(connection, claim, "lost", run, failure_class, 0.0)
+        _end(connection, claim, AttemptOutcome.LOST, run, failure_class, 0.0)
 
 
 def _end(
@@ -252,7 +268,7 @@ def _end(
 
 def _from_running(state: str) -> Any:
     # A run that has been submitted anew or cancelled since then stays so.
-    return case((Run.state.in_(("running", "lost")), state), else_=Run.state)
+    return case((Run.state.in_((RunState.RUNNING, RunState.LOST)), state), else_=Run.state)
 
 
 def _begun_by(connection: Connection, claim: Claim, origin: AttemptOrigin) -> bool:

@@ -1,6 +1,7 @@
-"""Ending runs from outside: taken back, or stopped early. Part of a transaction; who says so first writes it down.
+"""Cancelling runs in the database, as part of a transaction. `orchestrator.runs.cancelling` calls it.
 
-The run's fence rises to a number that no attempt has: whoever still writes for one of them is refused.
+A run's fence rises to a number that no attempt has, so that the database refuses what any attempt of the run still
+writes.
 """
 
 from __future__ import annotations
@@ -13,96 +14,86 @@ from sqlalchemy import Connection, bindparam, exists, select, update
 
 from grpo_worker.schema.collapse import detect
 from grpo_worker.schema.config import CollapseConfig
+from orchestrator.base.states import EARLY_STOPS, AttemptOutcome, FailureClass, RunState
 from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.store.queries import UNFINISHED
 from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
 
-CANCELLED = "cancelled"
-
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run is ended from outside.
+    """Why a run is cancelled.
 
     Attributes:
-        why: The failure class; ``cancelled`` takes the run back, any other one stops it early.
-        reason: Why, a sentence for people.
+        why: The run's failure class: ``cancelled`` where a user takes the run back, one of
+            `orchestrator.base.states.EARLY_STOPS` where a search stops it.
+        reason: The same as a sentence for people.
     """
 
     why: str
     reason: str
 
     @property
-    def state(self) -> str:
-        """The state that the run is then in."""
-        return "cancelled" if self.why == CANCELLED else "stopped"
-
-    @property
-    def outcome(self) -> str:
-        """How its attempt has ended."""
-        return "lost" if self.why == CANCELLED else "interrupted"
+    def outcome(self) -> AttemptOutcome:
+        """The outcome of the run's attempt."""
+        return AttemptOutcome.INTERRUPTED if self.why in EARLY_STOPS else AttemptOutcome.LOST
 
     def as_entry(self) -> tuple[str, dict[str, Any]]:
-        """What the word in the run directory is to hold: its record and its fields."""
-        if self.why == CANCELLED:
-            return "cancel", {"reason": self.reason}
-        return "stop", {"why": self.why, "reason": self.reason}
+        """Give the journal entry that ends the run: its record and its fields."""
+        return "cancel", {"why": self.why, "reason": self.reason}
 
     @classmethod
     def of_entry(cls, entry: Mapping[str, Any]) -> Self:
-        """What a word in a run directory says."""
-        return cls(entry.get("why", CANCELLED), entry["reason"])
+        """Read such a journal entry; older versions wrote ``cancel`` without ``why``, and early stops as ``stop``."""
+        return cls(entry.get("why", FailureClass.CANCELLED), entry["reason"])
 
 
 @writes
 def end_runs(connection: Connection, fences: Mapping[int, int], endings: Mapping[int, Ending]) -> None:
-    """End runs that have no result from outside, and refuse from now on what attempts of theirs write.
+    """Cancel runs that have no result, and refuse from now on what their attempts write.
 
     Args:
         connection: The database, or a transaction of it.
-        fences: By run, a number that no later attempt will have, and no earlier one had.
-        endings: How and why, by run.
+        fences: By run, a number that no earlier attempt had and no later one will have.
+        endings: Why, by run.
     """
     rows = [
-        {"run": run_id, "least": fence, "new_state": one.state, "why": one.why, "reason": one.reason,
-         "ended_as": one.outcome}
+        {"run": run_id, "least": fence, "why": one.why, "reason": one.reason, "ended_as": one.outcome}
         for run_id, fence in fences.items() for one in [endings[run_id]]
     ]  # fmt: skip
     if not rows:
         return
-    values: dict[str, Any] = {
-        "state": bindparam("new_state"),
-        "failure": bindparam("reason"),
-        "failure_class": bindparam("why"),
-        "fence": bindparam("least"),
-    }
-    values |= {"submission_id": None, "task": None, "updated_at": now()}
+    values: dict[str, Any] = {"failure": bindparam("reason"), "failure_class": bindparam("why")}
     connection.execute(
-        update(Run).where(Run.id == bindparam("run"), UNFINISHED, Run.fence <= bindparam("least")).values(**values),
+        update(Run)
+        .where(Run.id == bindparam("run"), UNFINISHED, Run.fence <= bindparam("least"))
+        .values(
+            state=RunState.CANCELLED,
+            fence=bindparam("least"),
+            submission_id=None,
+            task=None,
+            updated_at=now(),
+            **values,
+        ),
         rows,
     )
     is_ended = exists().where(
-        Run.id == Attempt.run_id, Run.state == bindparam("new_state"), Run.fence == bindparam("least")
+        Run.id == Attempt.run_id, Run.state == RunState.CANCELLED, Run.fence == bindparam("least")
     )
     connection.execute(
         update(Attempt)
         .where(Attempt.run_id == bindparam("run"), Attempt.ended_at.is_(None), is_ended)
-        .values(
-            outcome=bindparam("ended_as"),
-            ended_at=Attempt.heartbeat_at,
-            failure=bindparam("reason"),
-            failure_class=bindparam("why"),
-        ),
+        .values(outcome=bindparam("ended_as"), ended_at=Attempt.heartbeat_at, **values),
         rows,
     )
-    _keep_last_alive(connection, [run_id for run_id in fences if endings[run_id].state == "stopped"])
+    _keep_last_alive(connection, [run_id for run_id in fences if endings[run_id].why in EARLY_STOPS])
 
 
 def _keep_last_alive(connection: Connection, run_ids: Iterable[int]) -> None:
-    """Write down where stopped runs were seen alive last: who foresees a collapse may stop a run amid it."""
+    """Store the learner step at which each stopped run was last seen alive: it may have been collapsing already."""
     for run_id in run_ids:
-        config = connection.scalar(select(Run.config).where(Run.id == run_id, Run.state == "stopped"))
+        config = connection.scalar(select(Run.config).where(Run.id == run_id, Run.failure_class.in_(EARLY_STOPS)))
         if config is None:
             continue
         detector = CollapseConfig.model_validate(config["collapse"])

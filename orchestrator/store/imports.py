@@ -16,7 +16,8 @@ from sqlalchemy import Connection, bindparam, insert, select
 from grpo_worker.schema.config import content_digest
 from orchestrator.base.errors import NothingToDo, SweepConflict, UsageError
 from orchestrator.base.settings import code_version
-from orchestrator.store.models import OUTCOMES, Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.base.states import AttemptOutcome, FailureClass
+from orchestrator.store.models import Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
 
@@ -227,15 +228,15 @@ def _insert_attempts(connection: Connection, runs: Sequence[ImportedRun], run_id
         for attempt in run.attempts or ():
             values = {name: getattr(attempt, name) for name in ImportedAttempt.__slots__ if name != "attempt"}
             last_seen = _last_seen(run, attempt)
-            end = {"ended_at": last_seen, "outcome": attempt.outcome or "lost", "heartbeat_at": last_seen}
-            end["failure_class"] = attempt.failure_class if attempt.outcome else "lost"
+            end = {"ended_at": last_seen, "outcome": attempt.outcome or AttemptOutcome.LOST, "heartbeat_at": last_seen}
+            end["failure_class"] = attempt.failure_class if attempt.outcome else FailureClass.LOST
             rows.append({**common, **values, **end, "number": attempt.attempt, "pid": 0})
     if rows:
         connection.execute(insert(Attempt), rows)
 
 
 def _made_up(run: ImportedRun, imported_at: datetime) -> dict[str, Any]:
-    outcome = run.state if run.state in OUTCOMES else "interrupted"
+    outcome = run.state if run.state in list(AttemptOutcome) else AttemptOutcome.INTERRUPTED
     return {
         "number": 1, "executor": "import", "job_id": None, "task_id": None, "restart_count": 0,
         "host": socket.gethostname(), "pid": os.getpid(), "started_at": imported_at - timedelta(seconds=run.wall_s),

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from orchestrator.base.errors import Fenced, OutOfStep, Unheard
+from orchestrator.base.states import FailureClass
 from orchestrator.rundir.journal import Chunk
 from orchestrator.store import attempts, prepared
 from orchestrator.store.attempts import Claim
@@ -81,7 +82,7 @@ def ingest(connection: Connection, claim: Claim, chunk: Chunk, *, age_s: float, 
         for entry in by_record.get("finish", []):
             attempts.finish(connection, claim, entry, ago_s=ago_s(entry))
         for entry in by_record.get("fail", []):
-            of_class = entry.get("failure_class", "exception")
+            of_class = entry.get("failure_class", FailureClass.EXCEPTION)
             attempts.fail(connection, claim, entry["failure"], of_class, ago_s=ago_s(entry))
 
 

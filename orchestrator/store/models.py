@@ -8,6 +8,7 @@ A change here needs a new revision in migrations/; a test compares the two, CHEC
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -25,36 +26,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from orchestrator.base.states import AttemptOutcome, FailureClass, RunState
 from orchestrator.store.types import NanFloat, UtcDateTime
-
-GOING_STATES = ("pending", "queued", "running")
-"""The states of a run before its end."""
-
-RESULT_STATES = ("collapsed", "degraded", "stable")
-"""The states of a run that has answered its question."""
-
-RUN_STATES = (*GOING_STATES, *RESULT_STATES, "failed", "lost", "cancelled", "stopped")
-"""A run's states: before the end, results, and four ends without a result."""
-
-DECIDED_STATES = (*RESULT_STATES, "stopped")
-"""The states of a run that is not to be trained on: it has its result, or was ended early on purpose, before it."""
-
-OUTCOMES = (*RESULT_STATES, "diverged", "interrupted", "failed", "lost")
-"""How an attempt ended."""
-
-FAILURE_CLASSES = (
-    "exception", "diverged", "gpu_out_of_memory", "out_of_memory", "time_limit", "preempted", "node_failure", "killed",
-    "cancelled", "never_began", "forgotten", "stopped", "lost", "predicted_collapse", "decided",
-)  # fmt: skip
-"""Why an attempt ended before its run's end; docs/slurm.md says what each means, and whether it is tried again."""
-
 
 SOURCES = ("grid", "search", "import")
 """Where a sweep's runs come from: all those of a grid file, those that a search chose, or a file of results."""
 
 
-def _one_of(column: str, values: tuple[str, ...]) -> str:
-    return f"{column} IN ({', '.join(map(repr, values))})"
+def _one_of(column: str, values: Iterable[str]) -> str:
+    quoted = ", ".join(f"'{value}'" for value in values)
+    return f"{column} IN ({quoted})"
 
 
 class Base(DeclarativeBase):
@@ -124,7 +105,7 @@ class Run(Base):
     __tablename__ = "run"
     __table_args__ = (
         UniqueConstraint("cell_id", "seed"),
-        CheckConstraint(_one_of("state", RUN_STATES), name="state"),
+        CheckConstraint(_one_of("state", RunState), name="state"),
         CheckConstraint("horizon >= 1", name="horizon"),
         CheckConstraint("learner_steps BETWEEN 0 AND horizon", name="learner_steps"),
         CheckConstraint("fence >= 0", name="fence"),
@@ -132,7 +113,7 @@ class Run(Base):
         CheckConstraint("collapse_step BETWEEN 1 AND horizon", name="collapse_step"),
         CheckConstraint("collapse_step_lo >= 0 AND collapse_step_lo < collapse_step", name="collapse_step_lo"),
         CheckConstraint("collapse_sync >= 0", name="collapse_sync"),
-        CheckConstraint(_one_of("failure_class", FAILURE_CLASSES), name="failure_class"),
+        CheckConstraint(_one_of("failure_class", FailureClass), name="failure_class"),
         CheckConstraint("(submission_id IS NULL) = (task IS NULL)", name="placed"),
     )
 
@@ -183,9 +164,9 @@ class Attempt(Base):
     __tablename__ = "attempt"
     __table_args__ = (
         CheckConstraint("number >= 1", name="number"),
-        CheckConstraint(_one_of("outcome", OUTCOMES), name="outcome"),
+        CheckConstraint(_one_of("outcome", AttemptOutcome), name="outcome"),
         CheckConstraint("(outcome IS NULL) = (ended_at IS NULL)", name="ended"),
-        CheckConstraint(_one_of("failure_class", FAILURE_CLASSES), name="failure_class"),
+        CheckConstraint(_one_of("failure_class", FailureClass), name="failure_class"),
     )
 
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), primary_key=True)

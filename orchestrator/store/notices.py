@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, exists, func, select, update
 
-from orchestrator.store.models import GOING_STATES, RUN_STATES, Cell, Run, Sweep
+from orchestrator.base.states import GOING, RunState
+from orchestrator.store.models import Cell, Run, Sweep
 from orchestrator.store.types import now
 
 
 def claim(connection: Connection, sweep: str, *, searched: bool) -> dict[str, int] | None:
     """Claim to tell a sweep's end, see `orchestrator.store.attempt_store.AttemptStore.claim_end`."""
-    going = exists().where(Cell.sweep_id == Sweep.id, Run.cell_id == Cell.id, Run.state.in_(GOING_STATES))
+    going = exists().where(Cell.sweep_id == Sweep.id, Run.cell_id == Cell.id, Run.state.in_(GOING))
     # All runs of a search may have ended, and the next be chosen yet.
     told = ("grid", "search") if searched else ("grid",)
     untold = Sweep.name == sweep, Sweep.source.in_(told), Sweep.notified_at.is_(None)
@@ -25,7 +26,7 @@ def claim(connection: Connection, sweep: str, *, searched: bool) -> dict[str, in
         .group_by(Run.state)
     )
     counts = {row.state: int(row.runs) for row in rows}
-    return {state: counts[state] for state in RUN_STATES if state in counts}
+    return {state: counts[state] for state in RunState if state in counts}
 
 
 def is_untold(connection: Connection, sweep: str) -> bool:

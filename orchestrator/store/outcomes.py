@@ -9,7 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, false, func, select
 
-from orchestrator.store.models import DECIDED_STATES, Cell, Run
+from orchestrator.base.states import FailureClass
+from orchestrator.store.models import Cell, Run
+from orchestrator.store.queries import DECIDED
 from orchestrator.store.transactions import reads
 
 
@@ -58,10 +60,14 @@ def outcomes(connection: Connection, models: Iterable[str]) -> list[Outcome]:
     rows = connection.execute(
         select(
             *(Cell.model, Cell.axes, Cell.k, Cell.eta, Run.seed, Run.learner_steps, Run.collapse_step, Run.config),
-            *(Run.id, Run.collapse_step_lo, func.coalesce(Run.failure_class == "predicted_collapse", false())),
+            *(
+                Run.id,
+                Run.collapse_step_lo,
+                func.coalesce(Run.failure_class == FailureClass.PREDICTED_COLLAPSE, false()),
+            ),
             Run.updated_at,
         )
         .join(Run, Run.cell_id == Cell.id)
-        .where(Cell.model.in_(list(models)), Run.state.in_(DECIDED_STATES))
+        .where(Cell.model.in_(list(models)), DECIDED)
     )
     return [Outcome(*row) for row in rows]

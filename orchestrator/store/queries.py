@@ -9,24 +9,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Double, and_, cast, func, not_, select
+from sqlalchemy import ColumnElement, Connection, Double, and_, cast, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from orchestrator.base.errors import SelectionError
+from orchestrator.base.states import EARLY_STOPS, FINAL, RESULTS, RunState
 from orchestrator.grid.sweep import Cell as GridCell
 from orchestrator.grid.sweep import Resources
-from orchestrator.store.models import DECIDED_STATES, RESULT_STATES, Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.models import Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.store.transactions import reads
 from orchestrator.store.types import now, seconds_between
 
-DIVERGED = "diverged"
-"""How the failure of a run begins whose training itself broke down; trying again would not help."""
-
-UNFINISHED: ColumnElement[bool] = and_(
-    *(Run.state != state for state in DECIDED_STATES),  # SQLAlchemy takes no IN for many rows at once
-    not_(and_(Run.state == "failed", func.coalesce(Run.failure, "").startswith(DIVERGED))),
+UNFINISHED: ColumnElement[bool] = and_(  # a row of `executemany` cannot bind the list of an IN
+    *(Run.state != state for state in RESULTS),
+    *(func.coalesce(Run.failure_class, "") != failure_class for failure_class in FINAL),
 )
-"""SQL condition: the run still has something to do."""
+"""SQL condition: the run has no result, and `launch` may train it."""
+
+DECIDED: ColumnElement[bool] = or_(Run.state.in_(RESULTS), Run.failure_class.in_(EARLY_STOPS))
+"""SQL condition: the run has its result, or a search stopped it. What it has measured is then complete."""
 
 _STEPS = Run.learner_steps - func.coalesce(Attempt.resumed_from_step, 0)
 _SECONDS = seconds_between(Attempt.ready_at, Attempt.heartbeat_at)
@@ -93,7 +94,7 @@ class RunProgress:
         eta: Learning-rate axis.
         axes: Further axes by name.
         seed: Seed.
-        state: One of `orchestrator.store.models.RUN_STATES`.
+        state: One of `orchestrator.base.states.RunState`.
         horizon: Learner steps it is to train.
         learner_steps: Learner steps known to be applied.
         sync: Latest weight sync whose cycle is over.
@@ -101,7 +102,7 @@ class RunProgress:
         val_reward: Latest validation reward.
         collapse_step: T*, when it collapsed.
         failure: Why it failed or was lost.
-        failure_class: One of `orchestrator.store.models.FAILURE_CLASSES`.
+        failure_class: One of `orchestrator.base.states.FailureClass`.
         attempts: How many attempts it has had; a removal, a cancellation or a stop counts as one.
         started_age_s: Seconds since the newest attempt began.
         heartbeat_age_s: Seconds since the newest attempt was last heard of.
@@ -220,7 +221,7 @@ def running_attempts(connection: Connection, sweep_id: int) -> list[RunningAttem
         )
         .join(Run, and_(Run.id == Attempt.run_id, Run.fence == Attempt.number))
         .join(Cell)
-        .where(Cell.sweep_id == sweep_id, Run.state == "running")
+        .where(Cell.sweep_id == sweep_id, Run.state == RunState.RUNNING)
         .order_by(Cell.position, Run.id)
     )
     return [RunningAttempt(*row) for row in rows]
@@ -309,7 +310,7 @@ def step_times(connection: Connection, models: Iterable[str]) -> dict[str, list[
         select(Cell.model, cast(1.0 / _RATE, Double))
         .join(Run, Run.cell_id == Cell.id)
         .join(Attempt, and_(Attempt.run_id == Run.id, Attempt.number == Run.fence))
-        .where(Cell.model.in_(list(models)), Run.state.in_(RESULT_STATES), _RATE > 0)
+        .where(Cell.model.in_(list(models)), Run.state.in_(RESULTS), _RATE > 0)
     )
     for model, step_s in rows:
         found.setdefault(model, []).append(step_s)

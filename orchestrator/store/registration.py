@@ -14,10 +14,12 @@ from grpo_worker.schema.config import WorkerConfig, content_digest
 from orchestrator.base.errors import SweepConflict
 from orchestrator.base.provenance import checkout
 from orchestrator.base.settings import code_version
+from orchestrator.base.states import RunState
 from orchestrator.grid.sweep import Cell as GridCell
 from orchestrator.grid.sweep import Run as GridRun
 from orchestrator.grid.sweep import Sweep as GridSweep
-from orchestrator.store.models import DECIDED_STATES, Cell, Run, Sweep
+from orchestrator.store.models import Cell, Run, Sweep
+from orchestrator.store.queries import UNFINISHED
 from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
 
@@ -210,16 +212,15 @@ def _insert_runs(connection: Connection, sweep_id: int, cells: dict[CellKey, int
     if rows:
         tree = checkout()
         code = {"code_version": code_version(), "git_commit": str(tree) if tree else None}
-        new = {"state": "pending", "learner_steps": 0, "fence": 0, "updated_at": now()}
+        new = {"state": RunState.PENDING, "learner_steps": 0, "fence": 0, "updated_at": now()}
         connection.execute(insert(Run).values(**new, **code), rows)
 
 
 def _update_resources(connection: Connection, cells: dict[CellKey, int], sweep: GridSweep) -> None:
     # What a run asks for may change from launch to launch; what a finished one has used may not.
-    unfinished = [Run.state != state for state in DECIDED_STATES]
     connection.execute(
         update(Run)
-        .where(Run.cell_id == bindparam("cell"), Run.seed == bindparam("of_seed"), *unfinished)
+        .where(Run.cell_id == bindparam("cell"), Run.seed == bindparam("of_seed"), UNFINISHED)
         .values(resources=bindparam("needs")),
         [
             {"cell": cells[cell_key(run.cell)], "of_seed": run.seed, "needs": run.resources.model_dump(mode="json")}

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, func, not_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, not_, select, update
 
+from orchestrator.base.states import FailureClass, RunState
 from orchestrator.rundir.folder import name_of
 from orchestrator.store.models import Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.store.transactions import writes
@@ -20,13 +21,10 @@ from orchestrator.store.types import now
 
 T = TypeVar("T")
 
-REMOVED = "removed by `stalesweep rm`"
-"""The failure of a run that was removed."""
-
 BATCH = 200
 """Runs that are removed at a time, so that nobody waits long for the database."""
 
-_IS_REMOVED: ColumnElement[bool] = and_(Run.state == "cancelled", func.coalesce(Run.failure, "") == REMOVED)
+_IS_REMOVED: ColumnElement[bool] = func.coalesce(Run.failure_class, "") == FailureClass.REMOVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ def remove_runs(connection: Connection, leaving: Iterable[Leaving]) -> list[int]
         .order_by(Run.id)
         .with_for_update()
     ).all()
-    going = [row for row in rows if row.state != "running" and not row.is_removed]
+    going = [row for row in rows if row.state != RunState.RUNNING and not row.is_removed]
     if going:
         for table in (SyncMetric, Evaluation, Attempt):
             connection.execute(delete(table).where(table.run_id.in_([row.id for row in going])))
@@ -93,9 +91,9 @@ def remove_runs(connection: Connection, leaving: Iterable[Leaving]) -> list[int]
             .where(Run.id == bindparam("run"))
             .values(
                 **cleared,
-                state="cancelled",
-                failure=REMOVED,
-                failure_class=None,
+                state=RunState.CANCELLED,
+                failure="removed by `stalesweep rm`",
+                failure_class=FailureClass.REMOVED,
                 submission_id=None,
                 task=None,
                 fence=bindparam("next_fence"),
@@ -103,7 +101,7 @@ def remove_runs(connection: Connection, leaving: Iterable[Leaving]) -> list[int]
             ),
             [_next_life(by_id[row.id], row.fence) for row in going],
         )
-    return [row.id for row in rows if row.state == "running"]
+    return [row.id for row in rows if row.state == RunState.RUNNING]
 
 
 @writes

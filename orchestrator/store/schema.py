@@ -17,7 +17,7 @@ from orchestrator.base.settings import shipped
 from orchestrator.store import sqlite_files
 from orchestrator.store.session import choose_journal_mode, create_engine_for, describe, driver_connection, transaction
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every revision in migrations/, oldest first. Kept here so that a job need not load Alembic to check."""
 
 VERSION_TABLE = "stalesweep_version"

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, or_, select
 
 from orchestrator.base.errors import SelectionError
+from orchestrator.base.states import RunState
 from orchestrator.store import queries
-from orchestrator.store.models import RUN_STATES, Cell, Run, Sweep
+from orchestrator.store.models import Cell, Run, Sweep
 from orchestrator.store.queries import UNFINISHED
 
 
@@ -23,8 +24,8 @@ class SelectedRun:
         sweep_id: Its sweep.
         sweep: Name of its sweep.
         source: Where its sweep comes from, ``grid`` or ``import``.
-        state: One of `orchestrator.store.models.RUN_STATES`.
-        failure: Why it has no result.
+        state: One of `orchestrator.base.states.RunState`.
+        failure_class: Why it has no result.
         finished: Whether it has nothing to do any more.
         config_digest: Of its config.
         directory: Where it keeps its files; None before its first launch.
@@ -35,7 +36,7 @@ class SelectedRun:
     sweep: str
     source: str
     state: str
-    failure: str | None
+    failure_class: str | None
     finished: bool
     config_digest: str
     directory: str | None
@@ -57,7 +58,7 @@ def select_runs(connection: Connection, words: Sequence[str], states: Iterable[s
         SelectionError: A name, number or state is not there; the message names all that are not, with the nearest.
     """
     states = list(states)
-    mistakes = [_unknown_state(state) for state in states if state not in RUN_STATES]
+    mistakes = [_unknown_state(state) for state in states if state not in list(RunState)]
     sweep_ids, run_ids = set[int](), set[int]()
     for word in words:
         try:
@@ -68,7 +69,7 @@ def select_runs(connection: Connection, words: Sequence[str], states: Iterable[s
         raise SelectionError("\n".join(mistakes))
     query = (
         select(
-            *(Run.id, Sweep.id, Sweep.name, Sweep.source, Run.state, Run.failure, ~UNFINISHED),
+            *(Run.id, Sweep.id, Sweep.name, Sweep.source, Run.state, Run.failure_class, ~UNFINISHED),
             *(Run.config_digest, Run.directory),
         )
         .join(Cell, Cell.id == Run.cell_id)
@@ -109,6 +110,6 @@ def _unknown_run(connection: Connection, found: str) -> str:
 
 
 def _unknown_state(state: str) -> str:
-    near = difflib.get_close_matches(state, RUN_STATES, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(RUN_STATES)}"
+    near = difflib.get_close_matches(state, [known.value for known in RunState], n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(RunState)}"
     return f"--state: no state {state!r}; {hint}"

@@ -12,14 +12,15 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, insert, or_, select, update
 
+from orchestrator.base.states import WITHOUT_RESULT, FailureClass, RunState
 from orchestrator.store import notices
 from orchestrator.store.models import Attempt, Cell, Run, Submission
 from orchestrator.store.queries import UNFINISHED
 from orchestrator.store.transactions import reads, writes
 from orchestrator.store.types import now, seconds_between
 
-RESETTABLE = or_(*(Run.state == state for state in ("pending", "queued", "lost", "failed", "cancelled", "stopped")))
-"""SQL condition: the run may be submitted, or taken back: it neither runs nor has a result."""
+RESETTABLE = or_(*(Run.state == state for state in (RunState.PENDING, RunState.QUEUED, *WITHOUT_RESULT)))
+"""SQL condition: the run neither runs nor has a result, so it may be submitted, or made pending again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ class Place:
 
     Attributes:
         run_id: The run.
-        state: One of `orchestrator.store.models.RUN_STATES`.
+        state: One of `orchestrator.base.states.RunState`.
         failure: Why it has no result.
-        failure_class: One of `orchestrator.store.models.FAILURE_CLASSES`.
+        failure_class: One of `orchestrator.base.states.FailureClass`.
         submission_id: The job array that it was submitted in last; None = in none.
         task: Its task there.
         attempt: Number of its newest attempt; None before the first.
@@ -128,7 +129,7 @@ def open_submission(
         update(Run)
         .where(Run.id == bindparam("run"), RESETTABLE)
         .values(
-            state="queued",
+            state=RunState.QUEUED,
             failure=None,
             failure_class=None,
             submission_id=submission_id,
@@ -150,7 +151,9 @@ def withdraw(connection: Connection, token: str) -> None:
     """Take back a submission that the cluster has not taken: its queued runs are pending."""
     submission_id = connection.scalar(select(Submission.id).where(Submission.token == token))
     of_it = Run.submission_id == submission_id
-    connection.execute(update(Run).where(of_it, Run.state == "queued").values(state="pending", updated_at=now()))
+    connection.execute(
+        update(Run).where(of_it, Run.state == RunState.QUEUED).values(state=RunState.PENDING, updated_at=now())
+    )
     connection.execute(update(Run).where(of_it).values(submission_id=None, task=None))
     connection.execute(delete(Submission).where(Submission.id == submission_id))
 
@@ -217,7 +220,8 @@ def failed_hosts(connection: Connection, run_ids: Iterable[int]) -> dict[int, se
     """List the nodes that failed under attempts of runs, as Slurm names them, by run."""
     wanted = set(run_ids)
     found: dict[int, set[str]] = {}
-    rows = connection.execute(select(Attempt.run_id, Attempt.node).where(Attempt.failure_class == "node_failure"))
+    on_failed_nodes = Attempt.failure_class == FailureClass.NODE_FAILURE
+    rows = connection.execute(select(Attempt.run_id, Attempt.node).where(on_failed_nodes))
     for run_id, node in rows:
         if run_id in wanted and node is not None:
             found.setdefault(run_id, set()).add(node)

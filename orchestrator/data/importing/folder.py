@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.base.errors import GridError
+from orchestrator.base.states import AttemptOutcome, FailureClass
 from orchestrator.data.importing.mapping import METRICS
 from orchestrator.data.importing.runs import Runs
 from orchestrator.data.importing.spool import Spool
 from orchestrator.data.importing.tables import Table
 from orchestrator.data.importing.values import Mistakes, checked, floats, moment, shown, text, whole, wholes
 from orchestrator.store.imports import ImportedAttempt, ImportedRun
-from orchestrator.store.models import FAILURE_CLASSES, OUTCOMES
 
 TABLES = ("runs", "attempts", "syncs", "evals")
 """The files of an export that are imported."""
@@ -170,8 +170,8 @@ def _attempt(raw: Mapping[str, Any], mistakes: Mistakes, row: int) -> ImportedAt
     missing = [name for name in values if values[name] is None and name not in _MAY_LACK]
     if missing and mistakes.count == before:
         mistakes.note(f"row {row}", f"{', '.join(missing)} missing")
-    _one_of("outcome", values["outcome"], OUTCOMES, mistakes, row)
-    _one_of("failure_class", values["failure_class"], FAILURE_CLASSES, mistakes, row)
+    _one_of("outcome", values["outcome"], list(AttemptOutcome), mistakes, row)
+    _one_of("failure_class", values["failure_class"], list(FailureClass), mistakes, row)
     if (values["outcome"] is None) != (values["ended_at"] is None):
         mistakes.note(f"row {row}", "outcome and ended_at must both be there, or neither")
     if values["attempt"] is not None and values["attempt"] < 1:

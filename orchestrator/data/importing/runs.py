@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.base.states import EARLY_STOPS, RESULTS, FailureClass, RunState
 from orchestrator.data.importing.values import Mistakes, checked, real, shown, text, whole
 from orchestrator.store.imports import ImportedRun
-from orchestrator.store.models import FAILURE_CLASSES, RESULT_STATES, RUN_STATES
 
 READ: dict[str, Callable[[Any], Any]] = {
     "model": text, "k": whole, "eta": real, "seed": whole, "horizon": whole, "state": text, "learner_steps": whole,
@@ -93,7 +93,7 @@ def _checked_run(facts: Mapping[str, Any], mistakes: Mistakes, place: str, label
         mistakes.note(place, f"{', '.join(missing)} not given: neither in the file nor with {hint} or --runs")
     if mistakes.count > before:
         return None
-    values = _completed(values)
+    values = _completed(_as_today(values))
     for what in _contradictions(values):
         mistakes.note(place, what)
     if mistakes.count > before:
@@ -128,22 +128,34 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(name)
 
 
+def _as_today(values: dict[str, Any]) -> dict[str, Any]:
+    """Bring a run of an older export to the states of this version."""
+    state, failure_class, failure = (values[name] for name in ("state", "failure_class", "failure"))
+    if state == "stopped":
+        return values | {
+            "state": RunState.CANCELLED, "failure_class": failure_class or FailureClass.PREDICTED_COLLAPSE,
+        }  # fmt: skip
+    if state == RunState.FAILED and failure_class is None and (failure or "").startswith("diverged"):
+        return values | {"failure_class": FailureClass.DIVERGED}
+    return values
+
+
 def _completed(values: dict[str, Any]) -> dict[str, Any]:
-    state = values["state"] or ("stable" if values["collapse_step"] is None else "collapsed")
-    known = values["collapse_step"] or (values["horizon"] if state in RESULT_STATES else 0)
+    state = values["state"] or (RunState.STABLE if values["collapse_step"] is None else RunState.COLLAPSED)
+    known = values["collapse_step"] or (values["horizon"] if state in RESULTS else 0)
     known = min(max(known, 0), max(values["horizon"], 0))
     steps = known if values["learner_steps"] is None else values["learner_steps"]
-    detector = values["collapse_detector"] or (IMPORTED if state in RESULT_STATES else None)
+    detector = values["collapse_detector"] or (IMPORTED if state in RESULTS else None)
     times = {"wall_s": values["wall_s"] or 0.0, "gpu_s": values["gpu_s"] or 0.0}
     return {**values, **times, "state": state, "learner_steps": steps, "collapse_detector": detector}
 
 
 def _settle(values: dict[str, Any]) -> None:
     """Nothing works on an imported run, whatever went on when it was exported."""
-    if values["state"] == "running":
-        values |= {"state": "lost", "failure": WAS_RUNNING, "failure_class": "lost"}
-    elif values["state"] == "queued":
-        values["state"] = "pending"
+    if values["state"] == RunState.RUNNING:
+        values |= {"state": RunState.LOST, "failure": WAS_RUNNING, "failure_class": FailureClass.LOST}
+    elif values["state"] == RunState.QUEUED:
+        values["state"] = RunState.PENDING
 
 
 def _contradictions(values: Mapping[str, Any]) -> list[str]:
@@ -157,24 +169,27 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
         f"eta must be a finite number above 0 (found {eta})": not 0 < eta < math.inf,
         f"seed must be at least 0 (found {seed})": seed < 0,
         f"horizon must be at least 1 (found {horizon})": horizon < 1,
-        f"state must be one of {', '.join(RUN_STATES)} (found {shown(state)})": state not in RUN_STATES,
-        f"failure_class must be one of {', '.join(FAILURE_CLASSES)} (found {shown(failure_class)})": (
-            failure_class not in (None, *FAILURE_CLASSES)
+        f"state must be one of {', '.join(RunState)} (found {shown(state)})": state not in list(RunState),
+        f"failure_class must be one of {', '.join(FailureClass)} (found {shown(failure_class)})": (
+            failure_class not in (None, *FailureClass)
         ),
         f"collapse_step must lie in 1 to the horizon {horizon} (found {step})": (
             step is not None and not 1 <= step <= horizon
         ),
         f"state is {state}, but collapse_step is {'missing' if step is None else step}": (
-            (state == "collapsed") != (step is not None)
+            (state == RunState.COLLAPSED) != (step is not None)
         ),
         f"collapse_step_lo must lie in 0 to collapse_step - 1 (found {lo}, collapse_step {step})": (
             lo is not None and step is not None and not 0 <= lo < step
         ),
         f"collapse_step_lo is {lo}, but there is no collapse_step": (
-            lo is not None and step is None and state != "stopped"
+            lo is not None and step is None and failure_class not in EARLY_STOPS
         ),
-        f"collapse_step_lo must lie in 0 to learner_steps {steps} of a stopped run (found {lo})": (
-            lo is not None and state == "stopped" and not 0 <= lo <= steps
+        f"collapse_step_lo must lie in 0 to learner_steps {steps} of a run stopped early (found {lo})": (
+            lo is not None and failure_class in EARLY_STOPS and not 0 <= lo <= steps
+        ),
+        f"failure_class {failure_class} needs state {RunState.CANCELLED} (found {state})": (
+            failure_class in EARLY_STOPS and state != RunState.CANCELLED
         ),
         f"collapse_sync must be at least 0 (found {sync})": sync is not None and sync < 0,
         f"collapse_sync is {sync}, but there is no collapse_step": sync is not None and step is None,

@@ -84,9 +84,9 @@ class Standing:
     """What has become of a run.
 
     Attributes:
-        state: One of `orchestrator.store.models.RUN_STATES`, or ``unknown``.
+        state: One of `orchestrator.base.states.RunState`, or ``unknown``.
         detail: Why, or what it waits for, for people; "" where the state says it all.
-        failure_class: One of `orchestrator.store.models.FAILURE_CLASSES`, of a run that needs a new job.
+        failure_class: One of `orchestrator.base.states.FailureClass`, of a run that needs a new job.
         held: Whether a job has it or will have it; None = that is not known.
         over: Whether the database has yet to be told that it is not held any more.
         needs_help: Whether it waits for something that does not happen by itself.
