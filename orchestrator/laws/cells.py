@@ -120,7 +120,7 @@ def _why_left_out(row: Record) -> str:
         return f"collapsed, but its collapse interval ({row['lo']:g}, {row['hi']:g}] is empty or missing"
     if state in RESULTS:
         return ""
-    if reason := _STOPPED.get(row.get("failure_class")):
+    if reason := _STOPPED.get(row["failure_class"]):
         return reason
     failure = row["failure"]
     return f"{state}: {failure}" if isinstance(failure, str) and failure else state

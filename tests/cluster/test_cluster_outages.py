@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator.base.states import RESULTS
 from orchestrator.store import queries
-from orchestrator.store.models import RESULT_STATES
 from tests.cluster.devcluster import SCRIPT, ClusterMaker
 from tests.cluster.scenes import HOLD, Results, SceneMaker, kill, sbatch_that, wait_for
 
@@ -159,7 +159,7 @@ def accounts_away(folder: Path, make_cluster: ClusterMaker, make_scene: SceneMak
         cluster.start("slurmdbd")
         wait_for(lambda: it.status()[2]["state"] not in ("unknown", "queued"), "the accounts")
         runs = it.status()
-        assert {runs[1]["state"], runs[3]["state"]} <= set(RESULT_STATES)
+        assert {runs[1]["state"], runs[3]["state"]} <= set(RESULTS)
         assert ends([runs[0], runs[2]]) == [("lost", "killed"), ("cancelled", "cancelled")]
         it.finish(reference)
 
@@ -176,7 +176,7 @@ def no_accounts(folder: Path, make_cluster: ClusterMaker, make_scene: SceneMaker
         wait_for(lambda: it.status()[3]["state"] != "queued", "the truth")
         runs = it.status()
         assert ends([*runs[:2], runs[3]]) == [("lost", "killed"), ("lost", "killed"), ("lost", "forgotten")]
-        assert runs[2]["state"] in RESULT_STATES
+        assert runs[2]["state"] in RESULTS
         it.finish(reference)
 
 

@@ -140,7 +140,7 @@ def test_a_run_that_is_stopped_early_frees_its_task(
     wait_for(lambda: scene.state_of(0) in ("CANCELLED", ""), "its task to be cancelled")
     scene.wait_for_jobs()
     first, second = scene.status()
-    assert (first["state"], first["failure"]) == ("stopped", "nothing depends on it")
+    assert (first["state"], first["failure"]) == ("cancelled", "nothing depends on it")
     assert second["state"] in ("stable", "degraded", "collapsed")
     assert scene.attempts(1) == [("interrupted", "decided", None)]
     again = scene.launch()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.store.models import RESULT_STATES
+from orchestrator.base.states import RESULTS
 from tests.cluster.devcluster import DevCluster
 from tests.cluster.scenes import HOLD, HOLD_DEAF, Results, Scene, SceneMaker, is_alive, kill
 
@@ -72,7 +72,7 @@ def story(session_cluster: DevCluster, make_scene: SceneMaker) -> Story:
 
 def test_while_they_run_or_have_failed_already(story: Story) -> None:
     states = {task: run["state"] for task, run in enumerate(story.running)}
-    assert states[WHOLE] in (*RESULT_STATES, "running")
+    assert states[WHOLE] in (*RESULTS, "running")
     assert {states[task] for task in HELD} == {"running"}
     assert states[NEVER_BEGAN] in ("cancelled", "queued")
     assert all(story.running[task]["job"] == f"{story.scene.job_id()}_{task}" for task in HELD)
@@ -107,7 +107,7 @@ def test_status_names_the_end(story: Story, task: int, state: str, failure_class
     ids=["success", "SIGUSR2", "scontrol requeue, no signal heeded"],
 )
 def test_they_ended_well_by_themselves(story: Story, task: int, attempts: list[tuple[str | None, int | None]]) -> None:
-    assert story.died[task]["state"] in RESULT_STATES
+    assert story.died[task]["state"] in RESULTS
     found = story.scene.attempts(story.died[task]["run_id"])
     assert [(failure_class, resumed) for _, failure_class, resumed in found] == attempts
 
@@ -126,7 +126,7 @@ def test_launched_again_all_are_as_if_nothing_had_happened(story: Story, referen
 
 def test_a_real_time_limit_is_survived(story: Story, reference: Results) -> None:
     story.timed.wait_for_jobs()
-    assert story.timed.status()[0]["state"] in RESULT_STATES
+    assert story.timed.status()[0]["state"] in RESULTS
     *cut, last = [failure_class for _, failure_class, _ in story.timed.attempts(1)]
     assert set(cut) == {"time_limit"}  # a slow machine may meet it again
     assert last is None

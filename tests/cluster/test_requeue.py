@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from orchestrator.store.models import RESULT_STATES
+from orchestrator.base.states import RESULTS
 from tests.cluster.devcluster import ClusterMaker
 from tests.cluster.scenes import HOLD, HOLD_DEAF, Results, SceneMaker, is_alive, wait_for
 from tests.support.servers import own_server
@@ -29,7 +29,7 @@ def preempted(kind: str, make_cluster: ClusterMaker, make_scene: SceneMaker, ref
         wait_for(lambda: not is_alive(pid), "the preempted process to end")
         assert it.status()[0]["state"] in ("queued", "running")
         it.wait_for_jobs()
-        assert all(run["state"] in RESULT_STATES for run in it.status())
+        assert all(run["state"] in RESULTS for run in it.status())
         it.assert_whole(reference)
         return [(failure_class, resumed) for _, failure_class, resumed in it.attempts(1)]
 
@@ -50,7 +50,7 @@ def moved(make_cluster: ClusterMaker, make_scene: SceneMaker, reference: Results
         it.release(0)
         wait_for(lambda: not is_alive(old), "the old process to notice")
         it.wait_for_jobs()
-        assert it.status()[0]["state"] in RESULT_STATES
+        assert it.status()[0]["state"] in RESULTS
         it.assert_whole(reference)
         with it.ws.store() as store, store.read() as connection:
             nodes = connection.exec_driver_sql("select node from attempt order by number").scalars().all()

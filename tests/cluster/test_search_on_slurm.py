@@ -52,7 +52,7 @@ def test_a_search_is_killed_and_goes_on(cluster: DevCluster, tmp_path: Path, pol
     with ws.store() as store:
         runs, attempts = frames.runs(store, ["edge"]), frames.attempts(store, ["edge"])
     assert begun <= set(ws.runs_of("edge")) and len(set(ws.runs_of("edge"))) == len(runs) > 3
-    assert set(runs["state"]) <= {"stable", "collapsed", "degraded", "stopped"}
+    assert set(runs["state"]) <= {"stable", "collapsed", "degraded", "cancelled"}
     assert found["learner_steps"] == runs["learner_steps"].sum() < 150 + 3 * 32
     assert set(attempts["executor"]) == {"slurm"} and submitted(ws)[:1] == first and len(submitted(ws)) > 1
     assert attempts.groupby("run").size().max() == 1, "the jobs that a killed search has left were waited for"

@@ -44,11 +44,11 @@ def test_a_run_that_trains_is_stopped_and_the_next_one_is_trained(ws: Workspace)
             assert stop_early(store, queries.sweep_id(store, "two"), {1: WHY, 2: WHY}) == [1]
         _, said = launching.communicate(timeout=180)
     assert launching.returncode == 0, said
-    assert "stopped: p = 0.97 that it collapses after" in said
+    assert "cancelled: p = 0.97 that it collapses after" in said
     with ws.store() as store:
         runs, attempts = frames.runs(store).set_index("run"), frames.attempts(store)
         evals = frames.evals(store)
-    assert runs.loc[1, "state"] == "stopped"
+    assert runs.loc[1, "state"] == "cancelled"
     assert 8 <= runs.loc[1, "learner_steps"] < 64
     assert runs.loc[1, "collapse_step_lo"] == evals[evals["run"] == 1]["learner_step"].max()
     assert runs.loc[2, "state"] in ("stable", "degraded", "collapsed")
@@ -56,7 +56,7 @@ def test_a_run_that_trains_is_stopped_and_the_next_one_is_trained(ws: Workspace)
     assert attempts["host"].nunique() == 1
 
     laws = json.loads(ws.run("fit-laws", "two", "--format", "json").stdout)
-    assert laws["left_out"] == [{"run": 1, "why": "stopped: p = 0.97 that it collapses"}]
+    assert laws["left_out"] == [{"run": 1, "why": "stopped early by a search: a collapse was predicted"}]
     [cell] = laws["models"]["tiny"]["cells"]
     assert cell["n_runs"] == 1
     said = "\n".join(laws["models"]["tiny"]["warnings"])

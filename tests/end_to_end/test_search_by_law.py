@@ -76,7 +76,7 @@ def test_a_search_answers_and_ends_runs_early(ws: Workspace) -> None:
     with ws.store() as store:
         runs = frames.runs(store, ["edge"])
     assert found["learner_steps"] == runs["learner_steps"].sum()
-    stopped = runs[runs["state"] == "stopped"]
+    stopped = runs[runs["state"] == "cancelled"]
     predicted = stopped[stopped["failure"].str.startswith("reward over the first")]
     assert len(predicted) >= 2, searched.stderr
     assert predicted["learner_steps"].median() < 64 and predicted["collapse_step"].isna().all()
@@ -84,9 +84,9 @@ def test_a_search_answers_and_ends_runs_early(ws: Workspace) -> None:
     assert rest["failure"].str.startswith("all that the search asks for is known").all()
 
     states = json.loads(ws.run("status", "edge", "--format", "json").stdout)[0]["runs"]
-    assert states["stopped"] == len(stopped) and sum(states.values()) == len(runs)
+    assert states["cancelled"] == len(stopped) and sum(states.values()) == len(runs)
     shown = {trial.user_attrs["run"]: trial.state.name for trial in trials(ws)}
-    names = {"stopped": "PRUNED", "collapsed": "COMPLETE", "stable": "COMPLETE"}
+    names = {"cancelled": "PRUNED", "collapsed": "COMPLETE", "stable": "COMPLETE"}
     assert shown == {run: names[state] for run, state in zip(runs["run"], runs["state"], strict=True)}
 
     fitted = json.loads(ws.run("fit-laws", "edge", "--format", "json").stdout)
@@ -117,7 +117,7 @@ def test_killed_anywhere_a_search_goes_on(ws: Workspace) -> None:
     assert ended.returncode == 0, ended.stderr
     with ws.store() as store:
         runs = frames.runs(store, ["edge"])
-    assert set(runs["state"]) <= {"stable", "collapsed", "degraded", "stopped"}
+    assert set(runs["state"]) <= {"stable", "collapsed", "degraded", "cancelled"}
     assert before <= set(ws.runs_of("edge")) and len(set(ws.runs_of("edge"))) == len(runs)
     found = json.loads(ended.stdout)
     if found["ending"].startswith("The budget is spent"):

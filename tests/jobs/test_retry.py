@@ -12,7 +12,7 @@ from orchestrator.cli.app import app
 from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import dispatch
 from orchestrator.store import endings, queries, submissions
-from orchestrator.store.endings import CANCELLED, Ending
+from orchestrator.store.endings import Ending
 from orchestrator.store.store import Claim, Store
 from tests.support import children, fake_worker
 from tests.support.jobs import Jobs
@@ -46,7 +46,7 @@ def ended_in_every_way(made: Jobs) -> None:
             begin(store, run_id)
         store.fail(Claim(2, 1), "ValueError: no", "exception")
         store.lose(Claim(3, 1), "gone")
-        endings.end_runs(store, {4: 1}, {4: Ending(CANCELLED, "by me")})
+        endings.end_runs(store, {4: 1}, {4: Ending("cancelled", "by me")})
         submissions.set_pending(store, [5])
     assert states(made) == ["collapsed", "failed", "lost", "cancelled", "pending", "running"]
 

@@ -241,12 +241,12 @@ def test_a_dead_job_has_outlived_its_last_step_and_no_cell_counts_it() -> None:
     with_dead, without = (fit(frame(both)).horizon.censored for both in (rows + died_late, rows))
     assert (with_dead.n_censored, without.n_censored) == (1, 0)
     assert with_dead.eta_exponent.estimate > without.eta_exponent.estimate
-    diverged = run(8, 5e-4, 9, state="failed", failure="diverged: loss is not finite", learner_steps=400)
+    diverged = run(8, 5e-4, 9, state="failed", failure_class="diverged", learner_steps=400)
     assert fit(frame([*rows, diverged])).horizon.censored.n_censored == 0
 
 
 def test_diverged_runs_are_left_out_and_named() -> None:
-    model = fit(frame([run(2, 1e-3, state="failed", failure="diverged: loss is not finite at learner step 9")]))
+    model = fit(frame([run(2, 1e-3, state="failed", failure_class="diverged")]))
     assert warned(model, "1 runs diverged", "no infrastructure failure")
 
 

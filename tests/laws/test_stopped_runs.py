@@ -10,11 +10,11 @@ from grpo_worker.schema.config import CollapseConfig
 from orchestrator.laws.cells import evidence
 from orchestrator.laws.collapse import redetect
 from orchestrator.laws.fit import fit_laws
-from orchestrator.laws.result import Laws, LeftOut, ModelLaws
+from orchestrator.laws.result import ModelLaws
 from orchestrator.report.verdicts import left_out_texts
 from tests.support.laws_data import frame, run, simulated
 
-STOPPED = {"state": "stopped", "collapse_detector": None, "failure": "97 of 100 such runs collapse"}
+STOPPED = {"state": "cancelled", "failure_class": "predicted_collapse", "collapse_detector": None}
 C_HORIZON = 0.04
 
 
@@ -40,19 +40,17 @@ def test_it_says_only_how_long_it_was_alive() -> None:
     assert (cell.n_runs, cell.n_collapsed, cell.n_left_out) == (1, 1, 3)
     assert laws.models["tiny"].horizon.censored.n_censored == 2
     assert [(one.run, one.why) for one in laws.left_out] == [
-        (number, "stopped: 97 of 100 such runs collapse") for number in (1, 2, 3)
+        (number, "stopped early by a search: a collapse was predicted") for number in (1, 2, 3)
     ]
 
 
 def test_reasons_that_differ_run_by_run_are_not_listed_run_by_run() -> None:
-    def texts(reasons: int) -> list[str]:
-        left_out = tuple(LeftOut(1 + at, f"stopped: reward {at}") for at in range(reasons))
-        return left_out_texts(Laws({}, 9, (*left_out, LeftOut(9, "failed: out of memory"))))
-
-    assert texts(2) == ["failed: out of memory (run 9)", "stopped: reward 0 (run 1)", "stopped: reward 1 (run 2)"]
-    assert texts(4) == [
-        "failed: out of memory (run 9)", "stopped early, `stalesweep status` tells why (runs 1, 2, 3, 4)",
-    ]  # fmt: skip
+    stops = [run(8, 1e-3, seed, **{**STOPPED, "failure": f"reward {seed}"}) for seed in range(4)]  # type: ignore[arg-type]
+    failed = run(8, 1e-3, 9, state="failed", failure="out of memory")
+    assert left_out_texts(fit_laws(frame([*stops, failed]))) == [
+        "failed: out of memory (run 5)",
+        "stopped early by a search: a collapse was predicted (runs 1, 2, 3, 4)",
+    ]
 
 
 @pytest.mark.parametrize(("detector", "alive"), [("half", 16), ("zero", 24)])
@@ -62,7 +60,7 @@ def test_another_definition_of_collapse_finds_another_end(detector: str, alive: 
     evals = pd.DataFrame({"run": 1, "learner_step": steps, "val_reward": [0.6, 0.5, 0.3, 0.2, np.nan]})
     syncs = pd.DataFrame({"run": 1, "learner_step": steps, "reward": [0.6, 0.5, 0.3, 0.2, 0.0]})
     found = redetect(CollapseConfig(detector=detector, min_evals=1), runs, evals, syncs)  # type: ignore[arg-type]
-    assert found["state"].tolist() == ["stopped"], "it stays so, however low its reward was"
+    assert found["state"].tolist() == ["cancelled"], "it stays so, however low its reward was"
     assert evidence(found)["lo"].tolist() == [alive]
     unseen = redetect(CollapseConfig(detector=detector), runs, evals[:0], syncs[:0])  # type: ignore[arg-type]
     assert evidence(unseen)["lo"].tolist() == [8]
@@ -81,7 +79,7 @@ def stopped_at_random(runs: pd.DataFrame, seed: int, *, as_collapsed: bool) -> p
         runs.loc[chosen, "collapse_step"], runs.loc[chosen, "collapse_step_lo"] = at[chosen], at[chosen] - 8
         return runs
     runs.loc[chosen, ["collapse_step", "collapse_step_lo"]] = pd.NA
-    runs.loc[chosen, "state"] = "stopped"
+    runs.loc[chosen, ["state", "failure_class"]] = "cancelled", "decided"
     runs.loc[chosen, "learner_steps"] = at[chosen]
     return runs
 
@@ -133,11 +131,10 @@ def test_people_are_told_how_far_it_may_move_the_boundary() -> None:
 
 
 def test_runs_that_had_nothing_left_to_decide_are_counted_apart() -> None:
-    runs = with_stops()
-    runs["failure_class"] = runs["state"].map({"stopped": "decided"})
+    runs = with_stops(failure_class="decided")
     [said] = [text for text in fit_laws(runs).models["tiny"].warnings if "stopped" in text]
     assert said.startswith("4 runs (k=8: 2, k=32: 2) were stopped early because nothing was left to decide")
-    runs.loc[(runs["seed"] == 0) & (runs["state"] == "stopped"), "learner_steps"] = 0
+    runs.loc[(runs["seed"] == 0) & (runs["state"] == "cancelled"), "learner_steps"] = 0
     [said] = [text for text in fit_laws(runs).models["tiny"].warnings if "stopped" in text]
     assert said.startswith("2 runs (k=8: 1, k=32: 1) were stopped early"), "one that never began hides nothing"
 

@@ -282,7 +282,7 @@ def test_a_stopped_run_is_censored_where_each_definition_saw_it_alive(store: Sto
     for definition in (fitting.Definition(), fitting.Definition("half", fraction=0.3)):
         fitted = fitting.fit(store, ["demo", "more"], definition=definition)
         rows = evidence(fitted.runs).set_index("run")
-        assert (rows.loc[stopped, "state"], rows.loc[stopped, "collapsed"]) == ("stopped", False)
+        assert (rows.loc[stopped, "state"], rows.loc[stopped, "collapsed"]) == ("cancelled", False)
         alive[definition.fraction] = rows.loc[stopped, "lo"]
         assert stopped in [one.run for one in fitted.laws.left_out]
         assert before is not None

@@ -19,7 +19,7 @@ from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
 from orchestrator.runs import cancelling
 from orchestrator.store import endings, queries, registration, submissions
-from orchestrator.store.endings import CANCELLED, Ending
+from orchestrator.store.endings import Ending
 from orchestrator.store.models import Attempt, SyncMetric
 from orchestrator.store.selection import select_runs
 from orchestrator.store.store import Store
@@ -128,7 +128,7 @@ def test_what_an_attempt_wrote_last_is_brought_after_it(jobs: MakeJobs) -> None:
     os.kill(child, 9)
     children.end(child)
     with Store(made.url) as store:
-        endings.end_runs(store, {1: 2}, {1: Ending(CANCELLED, REASON)})
+        endings.end_runs(store, {1: 2}, {1: Ending("cancelled", REASON)})
         with store.write() as connection:  # as where the database had been away
             connection.execute(delete(SyncMetric))
             connection.execute(update(Attempt).values(journal_bytes=0))
@@ -161,7 +161,7 @@ def test_killed_in_between_who_collects_finishes_it(jobs: MakeJobs) -> None:
     made.submit(1, 2)
     with Store(made.url) as store:
         for folder in queries.run_folders(store, made.sweep_id):
-            cancelling._write(folder, Ending(CANCELLED, REASON), [])
+            cancelling._write(folder, Ending("cancelled", REASON), [])
     assert states(made) == ["queued", "queued"]
     assert made.collect().records == 2
     assert states(made) == ["cancelled", "cancelled"]

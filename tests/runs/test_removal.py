@@ -222,7 +222,7 @@ def test_a_late_writer_is_refused(store: Store, sweep: int, runs_folder: Path) -
     store.lose(claim, "late")
     store.refill(claim, [dataclasses.asdict(sync_record(0))], [])
     assert count(store, 4) == (0, 0, 0)
-    assert columns(store, 4, "state", "failure") == ("cancelled", rows_of_runs.REMOVED)
+    assert columns(store, 4, "state", "failure_class") == ("cancelled", "removed")
 
 
 def _stored(store: Store, run_id: int) -> int:

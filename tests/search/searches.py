@@ -59,9 +59,11 @@ class Scene:
             case "failed":
                 self.store.fail(claim, "out of luck")
 
-    def put(self, run_id: int, state: str, failure: str | None = None) -> None:
+    def put(self, run_id: int, state: str, failure: str | None = None, failure_class: str | None = None) -> None:
         with self.store.write() as connection:
-            connection.execute(update(Run).where(Run.id == run_id).values(state=state, failure=failure))
+            connection.execute(
+                update(Run).where(Run.id == run_id).values(state=state, failure=failure, failure_class=failure_class)
+            )
 
     def mirror(self, **alarms: Any) -> None:
         with self.study() as study:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from grpo_worker.schema.records import FinishRecord
 from orchestrator.base.errors import Fenced, JournalError
+from orchestrator.base.states import RunState
 from orchestrator.cli.app import app
 from orchestrator.data import frames
 from orchestrator.grid.sweep import Sweep
@@ -26,7 +27,6 @@ from orchestrator.runs import cancelling
 from orchestrator.search.early_stops import EarlyStop, stop_early
 from orchestrator.store import queries, registration, submissions
 from orchestrator.store.endings import Ending
-from orchestrator.store.models import RUN_STATES
 from orchestrator.store.store import Claim, RunProgress, Store
 from tests.support import children, fake_worker
 from tests.support.jobs import QUICK, Jobs, killed_at
@@ -83,11 +83,11 @@ def test_a_job_leaves_a_stopped_run_and_takes_the_next(jobs: MakeJobs, writes: s
     child = training(made, *directories)
     assert stop(made, 1, 3) == [1], "one that has not begun is left alone"
     first = runs_of(made)[0]
-    assert (first.state, first.failure, first.failure_class) == ("stopped", FORESEEN.sentence, FORESEEN.why)
+    assert (first.state, first.failure, first.failure_class) == ("cancelled", FORESEEN.sentence, FORESEEN.why)
     assert 0 < first.learner_steps < 100
     assert children.end(child) == 0
     made.collect()
-    assert states(made) == ["stopped", "collapsed", "collapsed"]
+    assert states(made) == ["cancelled", "collapsed", "collapsed"]
     [attempt] = made.attempts(1)
     assert (attempt["outcome"], attempt["failure"], attempt["failure_class"]) == (
         "interrupted", FORESEEN.sentence, FORESEEN.why,
@@ -98,10 +98,10 @@ def test_a_job_leaves_a_stopped_run_and_takes_the_next(jobs: MakeJobs, writes: s
     assert made.submit(1) == [], "nor is it launched again"
     children.run(lambda: made.train(directories[0]))
     made.collect()
-    assert (states(made)[0], len(made.attempts(1))) == ("stopped", 1)
+    assert (states(made)[0], len(made.attempts(1))) == ("cancelled", 1)
     assert stop(made, 1) == []
     with Store(made.url) as store:
-        assert store.claim_end("demo") == {"collapsed": 2, "stopped": 1}
+        assert store.claim_end("demo") == {"collapsed": 2, "cancelled": 1}
 
 
 @WRITES
@@ -112,7 +112,7 @@ def test_what_is_decided_need_not_begin(jobs: MakeJobs, writes: str) -> None:
         assert stop_early(store, made.sweep_id, {2: EarlyStop("decided", "all is known")}) == [2]
     children.run(lambda: made.train(*directories))
     made.collect()
-    assert states(made) == ["collapsed", "stopped"]
+    assert states(made) == ["collapsed", "cancelled"]
     assert (runs_of(made)[1].learner_steps, made.submit(2)) == (0, [])
 
 
@@ -124,7 +124,7 @@ def test_its_attempt_may_not_write_any_more(jobs: MakeJobs) -> None:
         assert stop(made, 1) == [1]
         with pytest.raises(Fenced):
             write(store, claim, FinishRecord("collapsed", 40, "half", 16, 8, 8))
-    assert states(made) == ["stopped"]
+    assert states(made) == ["cancelled"]
 
 
 def test_where_it_was_seen_alive_last_is_kept(jobs: MakeJobs) -> None:
@@ -151,7 +151,7 @@ def test_what_the_database_has_not_heard_of_comes_before_it(jobs: MakeJobs) -> N
     os.kill(child, 9)
     children.end(child)
     assert stop(made, 1, 2, 3) == [2]
-    assert states(made) == ["collapsed", "stopped", "queued"]
+    assert states(made) == ["collapsed", "cancelled", "queued"]
     assert made.rows(1) == made.expected
     assert runs_of(made)[1].learner_steps >= 2
     assert len(made.rows(2)["syncs"]) >= 1
@@ -199,7 +199,7 @@ def test_killed_in_between_who_collects_finishes_it(jobs: MakeJobs) -> None:
     assert states(made) == ["running"]
     assert made.collect().records == 1
     [run] = runs_of(made)
-    assert (run.state, run.failure, run.failure_class) == ("stopped", FORESEEN.sentence, FORESEEN.why)
+    assert (run.state, run.failure, run.failure_class) == ("cancelled", FORESEEN.sentence, FORESEEN.why)
     assert made.collect().records == 0
 
 
@@ -215,11 +215,11 @@ def test_killed_at_every_operation(jobs: MakeJobs) -> None:
         killed, what = killed_at(kill_at, lambda: stop(made, 1))
         before.add(what.split(" ")[0])
         made.collect()
-        assert states(made)[0] in ("running", "stopped")
+        assert states(made)[0] in ("running", "cancelled")
         if states(made) == ["running"]:
             assert stop(made, 1) == [1]
     assert {"write", "fsync", "COMMIT"} <= before
-    assert states(made) == ["stopped"]
+    assert states(made) == ["cancelled"]
 
 
 # The commands
@@ -241,15 +241,15 @@ def test_the_commands(jobs: MakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
     status = stalesweep("status", "demo")
     assert "run 2 (tiny, k = 2, η = 0.001, seed 1) stopped early (predicted collapse):" in status.stdout
     assert "97 of 100 runs like this one collapse" in " ".join(status.stdout.split())
-    assert "1 of 2 runs done, 1 stopped early · 100 % of 20 learner steps" in " ".join(status.stdout.split())
+    assert "1 of 2 runs done, 1 cancelled · 100 % of 20 learner steps" in " ".join(status.stdout.split())
     [content] = json.loads(stalesweep("status", "demo", "--format", "json").stdout)
-    assert content["runs"] == {"collapsed": 1, "stopped": 1}
+    assert content["runs"] == {"collapsed": 1, "cancelled": 1}
     [[_, shown]] = [cell["runs"] for cell in content["cells"]]
-    assert (shown["state"], shown["failure"]) == ("stopped", FORESEEN.sentence)
+    assert (shown["state"], shown["failure"]) == ("cancelled", FORESEEN.sentence)
     shown = stalesweep("show", "2")
     assert shown.exit_code == 0, shown.output
     text = " ".join(shown.stdout.split())
-    assert "stopped early (predicted collapse): 97 of 100 runs like this one collapse, last seen alive at 4" in text
+    assert f"cancelled, stopped early by a search (predicted collapse): {FORESEEN.sentence}, last seen alive" in text
 
     ended = stalesweep("cancel", "demo")
     assert (ended.exit_code, ended.stderr) == (3, "nothing to cancel: these runs have ended\n")
@@ -257,14 +257,14 @@ def test_the_commands(jobs: MakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (launched.exit_code, "every run of this sweep is done" in launched.stderr) == (3, True)
     left = stalesweep("retry", "demo", "--executor", "debug")
     assert left.exit_code == 3
-    assert "1 run stopped early on purpose: left alone; -s stopped trains on\n1 run finished" in left.stderr
-    again = stalesweep("retry", "demo", "-s", "stopped", "--executor", "debug")
+    assert "1 run stopped early by a search: left alone; -s cancelled trains on\n1 run finished" in left.stderr
+    again = stalesweep("retry", "demo", "-s", "cancelled", "--executor", "debug")
     assert again.exit_code == 0, again.stderr
     assert made.rows(2) == made.expected
 
 
 def test_every_state_has_its_column_on_the_report_page() -> None:
-    assert sorted(page._STATES) == sorted(RUN_STATES)
+    assert sorted(page._STATES) == sorted(RunState)
 
 
 def test_an_export_is_imported_as_it_was(
@@ -299,7 +299,7 @@ def test_an_export_is_imported_as_it_was(
     text = (out / "runs.csv").read_text().replace(",16,,8,", ",16,,17,", 1)
     (tmp_path / "wrong.csv").write_text(text)
     wrong = stalesweep("import", str(tmp_path / "wrong.csv"), "--sweep", "wrong")
-    assert "collapse_step_lo must lie in 0 to learner_steps 16 of a stopped run (found 17)" in wrong.stderr
+    assert "collapse_step_lo must lie in 0 to learner_steps 16 of a run stopped early (found 17)" in wrong.stderr
 
 
 def test_the_archive_of_one_may_go(jobs: MakeJobs) -> None:

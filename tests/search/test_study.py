@@ -41,7 +41,7 @@ def test_a_study_tells_what_the_store_tells(scene: Scene) -> None:
     scene.train(runs[5], "degraded", 0.5, 0.375)
     scene.train(runs[6], "failed", 0.5)
     scene.put(runs[7], "cancelled", "cancelled by you")
-    scene.put(runs[8], "stopped", "it would have collapsed")
+    scene.put(runs[8], "cancelled", "it would have collapsed", "predicted_collapse")
     scene.mirror()
     first = {"model": "tiny", "k": 2, "eta": 1e-3, "seed": 0, "clip_eps": 0.2}
     told = scene.told()
@@ -237,7 +237,7 @@ def test_the_pruner_says_which_running_runs_are_doomed(scene: Scene) -> None:
         assert study.doomed() == [runs[0]]
         study.mirror(scene.store, scene.sweep_id, {runs[1]: (0.96, 0.95)})
         assert study.doomed() == [runs[1]]
-        scene.put(runs[1], "stopped", "it would have collapsed")
+        scene.put(runs[1], "cancelled", "it would have collapsed", "predicted_collapse")
         study.mirror(scene.store, scene.sweep_id)
         assert study.doomed() == []
     assert [one[1] for one in scene.told()][1] == "PRUNED"

@@ -18,7 +18,7 @@ from orchestrator.jobs.slurm import arrays, client, dispatch
 from orchestrator.jobs.slurm.standing import Standing
 from orchestrator.jobs.slurm.survey import Survey, survey
 from orchestrator.store import endings, registration, submissions
-from orchestrator.store.endings import CANCELLED, Ending
+from orchestrator.store.endings import Ending
 from orchestrator.store.models import Attempt, Run, Submission
 from orchestrator.store.store import Claim, Store
 from orchestrator.store.submissions import Place
@@ -148,7 +148,7 @@ def test_cancelling_fences_a_writer_off(store: Store, sweep_id: int) -> None:
     opened(store, sweep_id, [1], [2], [3])
     claim = begin(store, 1)
     trained(store, directories[3])
-    endings.end_runs(store, {1: 2, 2: 1, 3: 2}, dict.fromkeys([1, 2, 3], Ending(CANCELLED, "cancelled by you")))
+    endings.end_runs(store, {1: 2, 2: 1, 3: 2}, dict.fromkeys([1, 2, 3], Ending("cancelled", "cancelled by you")))
     assert [(run_id, state) for run_id, state, *_ in where(store, sweep_id)] == [
         (1, "cancelled"), (2, "cancelled"), (4, "pending"),
     ]  # fmt: skip
@@ -165,7 +165,7 @@ def test_cancelling_fences_a_writer_off(store: Store, sweep_id: int) -> None:
             next_claim(store, run_id), ORIGIN, resumed_from_sync=None, resumed_from_step=None
         )
     begin(store, 4)
-    endings.end_runs(store, {4: 0}, {4: Ending(CANCELLED, "with a fence that is too low")})
+    endings.end_runs(store, {4: 0}, {4: Ending("cancelled", "with a fence that is too low")})
     assert (placed(store, sweep_id)[4].state, placed(store, sweep_id)[4].ended) == ("running", False)
     submissions.set_pending(store, [1])
     begin(store, 1)
@@ -239,7 +239,7 @@ def test_a_run_is_tried_again_as_often_as_its_class_allows(
 def test_what_is_held_done_or_cancelled_is_not_tried_again(store: Store, sweep_id: int) -> None:
     directories = launched(store, sweep_id)
     trained(store, directories[1])
-    endings.end_runs(store, {2: 1}, {2: Ending(CANCELLED, "cancelled by you")})
+    endings.end_runs(store, {2: 1}, {2: Ending("cancelled", "cancelled by you")})
     for run_id in (3, 4):
         failed_once(store, run_id, "node_failure")
     held = Standing("unknown", held=None)

@@ -13,10 +13,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from orchestrator.base.errors import SchemaError, StoreError, StoreUnavailable
 from orchestrator.store import schema, sqlite_files
+from orchestrator.store.models import Run
+from orchestrator.store.queries import UNFINISHED
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
 from tests.store import frozen
@@ -208,16 +210,47 @@ def without_stops(tmp_path: Path) -> Path:
     return tmp_path / "a.db"
 
 
-STOP = "UPDATE run SET state = 'stopped', failure_class = 'decided' WHERE id = 5"
+def test_states_and_sentences_of_before_become_values(url: str) -> None:
+    frozen.restore("0005", url)
+    engine = create_engine_for(url)
+    before = {
+        1: ("stopped", "97 of 100 such runs collapse", "predicted_collapse"),
+        2: ("stopped", "all is known", "decided"),
+        3: ("cancelled", "removed by `stalesweep rm`", None),
+        4: ("failed", "diverged: loss is not finite", None),
+        5: ("cancelled", "cancelled by you", "cancelled"),
+    }
+    with transaction(engine, write=True) as connection:
+        connection.execute(text("UPDATE run SET collapse_step = NULL, collapse_step_lo = NULL, collapse_sync = NULL"))
+        for run_id, (state, failure, failure_class) in before.items():
+            connection.execute(
+                text("UPDATE run SET state = :state, failure = :failure, failure_class = :of WHERE id = :run"),
+                {"run": run_id, "state": state, "failure": failure, "of": failure_class},
+            )
+    schema.upgrade(url)
+    after = {
+        1: ("cancelled", before[1][1], "predicted_collapse"),
+        2: ("cancelled", before[2][1], "decided"),
+        3: ("cancelled", before[3][1], "removed"),
+        4: ("failed", before[4][1], "diverged"),
+        5: before[5],
+    }
+    query = "SELECT id, state, failure, failure_class FROM run ORDER BY id"
+    with transaction(engine, write=False) as connection:
+        assert {run_id: tuple(row) for run_id, *row in connection.execute(text(query))} == after
+        unfinished = connection.scalars(select(Run.id).where(UNFINISHED).order_by(Run.id)).all()
+    engine.dispose()
+    assert unfinished == [3, 5], "nothing that was final before is trained again"
 
 
 def test_constraints_are_widened_for_who_has_the_file_open(without_stops: Path) -> None:
+    stop = "UPDATE run SET state = 'cancelled', failure_class = 'decided' WHERE id = 5"
     with closing(sqlite3.connect(without_stops)) as other:
         with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed: ck_run"):
-            other.execute(STOP)
+            other.execute(stop)
         other.rollback()
         schema.upgrade(f"sqlite:///{without_stops}")
-        other.execute(STOP)
+        other.execute(stop)
         other.execute("UPDATE attempt SET failure_class = 'predicted_collapse' WHERE run_id = 5")
         other.commit()
         with pytest.raises(sqlite3.IntegrityError, match="ck_run_state"):

@@ -7,8 +7,8 @@ import pandas as pd
 
 COLUMNS = (
     "run", "sweep", "model", "k", "eta", "seed", "axes", "state", "horizon", "learner_steps", "collapse_step",
-    "collapse_step_lo", "collapse_sync", "collapse_detector", "failure", "gpu_s", "wall_s", "code_version",
-    "config_digest",
+    "collapse_step_lo", "collapse_sync", "collapse_detector", "failure", "failure_class", "gpu_s", "wall_s",
+    "code_version", "config_digest",
 )  # fmt: skip
 INTEGERS = (
     "run",
@@ -20,7 +20,10 @@ INTEGERS = (
     "collapse_step_lo",
     "collapse_sync",
 )
-TEXTS = ("sweep", "model", "axes", "state", "collapse_detector", "failure", "code_version", "config_digest")
+TEXTS = (
+    "sweep", "model", "axes", "state", "collapse_detector", "failure", "failure_class", "code_version",
+    "config_digest",
+)  # fmt: skip
 
 TINY_T50 = {
     2: {2e-3: [16, 16, 16, 40, 24], 1e-3: [96, 128, None, None, 176], 5e-4: [None] * 5, 2.5e-4: [None] * 5,
