@@ -220,11 +220,12 @@ def test_states_and_sentences_of_before_become_values(url: str) -> None:
         4: ("failed", "diverged: loss is not finite", None),
         5: ("cancelled", "cancelled by you", "cancelled"),
     }
+    put = "state = :state, failure = :failure, failure_class = :of"
+    no_result = "collapse_step = NULL, collapse_step_lo = NULL, collapse_sync = NULL"
     with transaction(engine, write=True) as connection:
-        connection.execute(text("UPDATE run SET collapse_step = NULL, collapse_step_lo = NULL, collapse_sync = NULL"))
         for run_id, (state, failure, failure_class) in before.items():
             connection.execute(
-                text("UPDATE run SET state = :state, failure = :failure, failure_class = :of WHERE id = :run"),
+                text(f"UPDATE run SET {put}, {no_result} WHERE id = :run"),
                 {"run": run_id, "state": state, "failure": failure, "of": failure_class},
             )
     schema.upgrade(url)
