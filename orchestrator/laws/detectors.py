@@ -1,15 +1,92 @@
-"""The laws under every definition of collapse, side by side: what changes with the definition is fragile."""
+"""The laws under every definition of collapse, side by side: a conclusion that changes with it is fragile."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from orchestrator.laws.estimates import Estimate, contains
+import pandas as pd
+
+from orchestrator.laws.cells import groups
+from orchestrator.laws.collapse import ends_between, never_alive
+from orchestrator.laws.early_warnings import first_steps
+from orchestrator.laws.estimates import contains
+from orchestrator.laws.fit import fit_evidence
 from orchestrator.laws.forms import Bracket, MeasuredCell
-from orchestrator.laws.result import Comparison, DetectorFit, ModelLaws
+from orchestrator.laws.regimes import regime
+from orchestrator.laws.result import Comparison, DetectorFit, Laws, ModelLaws
 
 STORED = "stored"
-"""Not a definition of its own: what each run was called when it ended, or was imported."""
+"""Not a definition of its own: the state with which each run ended or was imported."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Metrics:
+    """What runs measured.
+
+    Attributes:
+        evals: ``run``, ``learner_step`` and ``val_reward``.
+        drifts: ``run``, ``learner_step`` and ``drift_from_start`` of all weight syncs.
+        early: ``run``, ``learner_step`` and `orchestrator.laws.early_warnings.METRICS` of the weight syncs up to
+            `last_early_step`.
+    """
+
+    evals: pd.DataFrame
+    drifts: pd.DataFrame
+    early: pd.DataFrame
+
+
+def last_early_step(rows: pd.DataFrame) -> int:
+    """The last learner step that early warnings read of any group of runs, given their evidence."""
+    shortest = _finished(rows).groupby(["model", "group"])["horizon"].min()
+    return max((step for horizon in shortest for step in first_steps(int(horizon))), default=0)
+
+
+def fit_definitions(rows: Mapping[str, pd.DataFrame], metrics: Metrics, chosen: str) -> Laws:
+    """Fit under one definition of collapse, and briefly under all others, with drift and early warnings.
+
+    Args:
+        rows: Evidence of the same runs by the definition's name, `STORED` among them.
+        metrics: What the runs measured.
+        chosen: Name of the definition to fit in full.
+    """
+    fits = _fit_each(rows, chosen)
+    of_groups = {name: dict(groups(of_definition)) for name, of_definition in rows.items()}
+    between, without_reward = set(ends_between(metrics.evals)), set(never_alive(metrics.evals))
+
+    def of_group(group: str) -> ModelLaws:
+        members = {name: _finished(by_group[group]) for name, by_group in of_groups.items()}
+        decided = {name: int(of["decided"].sum()) if "decided" in of else 0 for name, of in members.items()}
+        runs = set(members[STORED]["run"])
+        n_between = len(runs & between) if len(metrics.evals) else None
+        models = {name: laws.models[group] for name, laws in fits.items()}
+        comparison = compare(models, decided, n_between, len(runs & without_reward))
+        fragile = tuple(f"Fragile: {sentence}" for sentence in comparison.fragile)
+        return replace(
+            models[chosen],
+            regime=regime(members[chosen], metrics.drifts, metrics.early) if runs else None,
+            detectors=comparison,
+            warnings=(*fragile, *models[chosen].warnings, *comparison.notes),
+        )
+
+    return replace(fits[chosen], models={group: of_group(group) for group in fits[chosen].models})
+
+
+def _fit_each(rows: Mapping[str, pd.DataFrame], chosen: str) -> dict[str, Laws]:
+    """Fit under each definition, in full only under the chosen one; if two agree on every run, fit once."""
+    fits: dict[str, Laws] = {}
+    outcomes: dict[str, pd.DataFrame] = {}
+    for name in sorted(rows, key=lambda name: name != chosen):
+        outcome = rows[name].set_index("run")[["state", "lo", "hi"]].sort_index()
+        same = next((other for other, seen in outcomes.items() if outcome.equals(seen)), None)
+        fits[name] = fits[same] if same else fit_evidence(rows[name], brief=name != chosen)
+        outcomes[name] = outcome
+    return {name: fits[name] for name in rows}
+
+
+def _finished(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["why"] == ""]
 
 
 def compare(
@@ -19,7 +96,7 @@ def compare(
 
     Args:
         models: The laws by the definition's name, `STORED` among them.
-        decided: How many finished runs each definition could decide; the others stay as they are stored.
+        decided: How many finished runs each definition could decide. The others keep their stored state.
         n_between: See `Comparison`.
         n_never_alive: Finished runs that started without a validation reward.
     """
@@ -28,15 +105,16 @@ def compare(
     notes = _on_undecided(max(decided.values()), finished)
     if n_between:
         notes.append(
-            f"{n_between} of {finished} finished runs end between 20 % and 70 % of their initial validation reward: "
-            "whether they collapsed is a matter of definition; train them longer."
+            f"{n_between} of {finished} finished runs end between 20 % and 70 % of their initial validation reward. "
+            "Whether they collapsed depends on the definition; train them longer."
         )
     if n_never_alive:
         notes.append(
             f"{n_never_alive} of {finished} finished runs started with a validation reward of 0, so they count as "
-            "stable whatever happened; start from a policy that earns some reward on this task."
+            "stable. Start from a policy that earns some reward on this task."
         )
-    return Comparison(tuple(fits), tuple(_fragile(fits, models[STORED].cells)), n_between, tuple(notes))
+    fragile = (*_changing_answers(fits), *_moving_brackets(fits, models[STORED].cells))
+    return Comparison(tuple(fits), fragile, n_between, tuple(notes))
 
 
 def _fit(name: str, model: ModelLaws, decided: int) -> DetectorFit:
@@ -61,51 +139,49 @@ def _on_undecided(decided: int, finished: int) -> list[str]:
     if not finished or decided == finished:
         return []
     if not decided:
-        return ["These runs have no rewards stored, only how they ended, so there is one definition of collapse: that "
-                "of whoever made them."]  # fmt: skip
-    return [f"{finished - decided} of {finished} finished runs have no rewards stored and keep the end that they were "
-            "stored with under every definition of collapse."]  # fmt: skip
+        return ["No rewards are stored for these runs, only how they ended, so another definition of collapse cannot "
+                "be tried."]  # fmt: skip
+    return [f"{finished - decided} of {finished} finished runs have no rewards stored and keep their stored end under "
+            "every definition of collapse."]  # fmt: skip
 
 
-def _fragile(fits: Sequence[DetectorFit], cells: Sequence[MeasuredCell]) -> list[str]:
-    sentences = []
-    p_values = {fit.detector: fit.p_law for fit in fits if fit.p_law is not None}
-    if len({p < 0.05 for p in p_values.values()}) > 1:
-        found = _each({name: f"p = {p:.2g}" for name, p in p_values.items()})
-        sentences.append(f"Whether T* = C/η whatever k is rejected depends on the definition of collapse: {found}.")
-    immune = {fit.detector: fit.immune is not None for fit in fits if fit.p_law is not None}
-    if len(set(immune.values())) > 1:
-        found = _each({name: "they do" if speak else "they do not" for name, speak in immune.items()})
-        sentences.append(
-            f"Whether the runs speak for immune ones depends on the definition of collapse, and T* is fitted "
-            f"accordingly: {found}."
-        )
-    within = {fit.detector: inside for fit in fits if (inside := _holds_one(fit.exponent)) is not None}
-    if len(set(within.values())) > 1:
-        found = _each({name: "it is" if inside else "it is not" for name, inside in within.items()})
-        sentences.append(
-            f"Whether the boundary is compatible with a = 1 (k·η_max constant) depends on the definition of collapse: "
-            f"{found}."
-        )
+def _changing_answers(fits: Sequence[DetectorFit]) -> Iterator[str]:
+    """A sentence for each question that the definitions answer differently."""
+    answers: dict[str, dict[str, tuple[bool, str]]] = defaultdict(dict)
+    for fit in fits:
+        for question, answer, text in _answers(fit):
+            answers[question][fit.detector] = answer, text
+    for question, by_name in answers.items():
+        if len({answer for answer, _ in by_name.values()}) > 1:
+            texts = _each({name: text for name, (_, text) in by_name.items()})
+            yield f"{question} depends on the definition of collapse: {texts}."
+
+
+def _answers(fit: DetectorFit) -> Iterator[tuple[str, bool, str]]:
+    """Questions that one definition answers, each answer as it is compared and in words."""
+    if fit.p_law is not None:
+        yield "Whether T* = C/η (b = 1, q = 0) is rejected", fit.p_law < 0.05, f"p = {fit.p_law:.2g}"
+        immune = fit.immune is not None
+        yield "Whether a model with immune runs fits better", immune, "it does" if immune else "it does not"
+    ends = fit.exponent.ci95 or fit.exponent.identified_set
+    if ends is not None:
+        inside = contains(ends, 1.0)
+        yield "Whether a = 1 (k·η_max constant) lies in the range of a", inside, "it does" if inside else "it does not"
+
+
+def _moving_brackets(fits: Sequence[DetectorFit], cells: Sequence[MeasuredCell]) -> Iterator[str]:
+    """A sentence for each k at which the bracket of η_max moves."""
     for k in sorted({bracket.k for fit in fits for bracket in fit.brackets}):
         brackets = {fit.detector: bracket for fit in fits for bracket in fit.brackets if bracket.k == k}
         if _moves(list(brackets.values()), [cell.eta for cell in cells if cell.k == k]):
             found = _each({name: _ends(bracket) for name, bracket in brackets.items()})
-            sentences.append(
-                f"eta_max at k={k} moves by more than a step of the grid with the definition of collapse: {found}."
-            )
-    return sentences
+            yield f"eta_max at k={k} moves by more than a step of the grid with the definition of collapse: {found}."
 
 
 def _each(texts: Mapping[str, str]) -> str:
     """Each text once, with the definitions that lead to it."""
     names = {text: [name for name in texts if texts[name] == text] for text in texts.values()}
     return ", ".join(f"{text} under {' and '.join(of_text)}" for text, of_text in names.items())
-
-
-def _holds_one(exponent: Estimate) -> bool | None:
-    ends = exponent.ci95 or exponent.identified_set
-    return None if ends is None else contains(ends, 1.0)
 
 
 def _moves(brackets: Sequence[Bracket], etas: Sequence[float]) -> bool:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-Array = NDArray[np.float64]
+from orchestrator.laws.identified import Array
+
 Mask = NDArray[np.bool_]
 Labels = NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""From a database to the laws: which runs are read, under which definition of collapse, and what is kept of a fit."""
+"""Fits of stored runs: which runs are read, how collapse is defined, and what is kept of a fit."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ from orchestrator.base import provenance
 from orchestrator.base.errors import UsageError
 from orchestrator.base.settings import code_version
 from orchestrator.data import frames, series
-from orchestrator.laws.cells import evidence, groups
-from orchestrator.laws.collapse import ends_between, never_alive, redetect
-from orchestrator.laws.detectors import STORED, compare
-from orchestrator.laws.early import METRICS, first_steps
-from orchestrator.laws.fit import fit_evidence
-from orchestrator.laws.regimes import Regime, regime
-from orchestrator.laws.result import Comparison, Laws, ModelLaws
+from orchestrator.laws.cells import evidence
+from orchestrator.laws.collapse import redetect
+from orchestrator.laws.detectors import STORED, Metrics, fit_definitions, last_early_step
+from orchestrator.laws.early_warnings import METRICS
+from orchestrator.laws.result import Laws
 from orchestrator.store import fits
 from orchestrator.store.store import Store
 
@@ -35,8 +33,8 @@ class Definition:
 
     Attributes:
         detector: One of `DETECTORS`.
-        fraction: Of ``half``; None = what the runs were trained with.
-        min_evals: Of ``half`` and ``zero``; None = what the runs were trained with.
+        fraction: Setting of ``half``; None = the one that the runs were trained with.
+        min_evals: Setting of ``half`` and ``zero``; None = the one that the runs were trained with.
     """
 
     detector: str = STORED
@@ -50,8 +48,8 @@ class Fitted:
 
     Attributes:
         laws: What was fitted.
-        runs: The runs that were read, as they count under the chosen definition of collapse.
-        sweeps: The sweeps that they are of.
+        runs: The runs that were read, with their states under the chosen definition of collapse.
+        sweeps: The sweeps to which they belong.
     """
 
     laws: Laws
@@ -62,7 +60,7 @@ class Fitted:
 def fit(
     store: Store, sweeps: Sequence[str], *, model: str | None = None, definition: Definition | None = None
 ) -> Fitted:
-    """Fit the runs of some sweeps under one definition of collapse, and beside it under every other.
+    """Fit the runs of some sweeps under one definition of collapse, and briefly under all others.
 
     Args:
         store: The database. Nothing is written to it.
@@ -71,8 +69,8 @@ def fit(
         definition: When a run counts as collapsed; None = as it was stored.
 
     Raises:
-        UsageError: The definition cannot be.
-        SelectionError: There is no sweep of such a name.
+        UsageError: The definition is not possible.
+        SelectionError: There is no sweep with this name.
     """
     definition = definition or Definition()
     detectors = _detectors(store, sweeps, definition)
@@ -83,39 +81,21 @@ def fit(
     evals = series.evals(store, sweeps, model=model)
     counted = {STORED: runs} | {name: redetect(one, runs, evals, syncs) for name, one in detectors.items()}
     rows = {name: evidence(of_definition) for name, of_definition in counted.items()}
-    fits = _fit_each(rows, definition.detector)
-    chosen = fits[definition.detector]
-    early = series.syncs(store, sweeps, METRICS, model=model, until=_first_steps(rows[STORED]))
-    drifts = syncs[["run", "learner_step", "drift_from_start"]]
-    between, nothing = set(ends_between(evals)), set(never_alive(evals))
-    by_group = {name: dict(groups(of_definition)) for name, of_definition in rows.items()}
-    models = {}
-    for group, model_laws in chosen.models.items():
-        members = {name: _finished(of_definition[group]) for name, of_definition in by_group.items()}
-        decided = {name: int(of["decided"].sum()) if "decided" in of else 0 for name, of in members.items()}
-        n_between, n_nothing = (sum(run in found for run in members[STORED]["run"]) for found in (between, nothing))
-        models[group] = _with_more(
-            model_laws,
-            regime(members[definition.detector], drifts, early) if len(members[STORED]) else None,
-            compare(
-                {name: laws.models[group] for name, laws in fits.items()},
-                decided,
-                n_between if len(evals) else None,
-                n_nothing,
-            ),
-        )
+    early = series.syncs(store, sweeps, METRICS, model=model, until=last_early_step(rows[STORED]))
+    metrics = Metrics(evals, syncs[["run", "learner_step", "drift_from_start"]], early)
+    laws = fit_definitions(rows, metrics, definition.detector)
     inputs = _inputs(rows, definition, detectors, model)
-    return Fitted(replace(chosen, models=models, inputs=inputs), counted[definition.detector], tuple(sweeps))
+    return Fitted(replace(laws, inputs=inputs), counted[definition.detector], tuple(sweeps))
 
 
 def save(store: Store, fitted: Fitted) -> int | None:
-    """Store a fit with its inputs, unless the same runs were fitted alike by this code before.
+    """Store a fit with its inputs, unless this code has fitted the same runs in the same way before.
 
     Returns:
-        Its number; None where no run has finished, so that there is nothing to keep.
+        The fit's number; None if no run has finished.
 
     Raises:
-        StoreError: The database takes no writes.
+        StoreError: The database cannot be written.
     """
     runs = fitted.runs[~fitted.runs["run"].isin([left.run for left in fitted.laws.left_out])]
     if runs.empty:
@@ -130,15 +110,15 @@ def save(store: Store, fitted: Fitted) -> int | None:
 
 
 def _detectors(store: Store, sweeps: Sequence[str], definition: Definition) -> dict[str, CollapseConfig]:
-    """Every definition that can be applied again; what is not asked for is as the runs were trained with."""
+    """All definitions that can be applied again. Settings that are not given are those of the runs' training."""
     if definition.detector not in DETECTORS:
         raise UsageError(f"--detector: expected stored, half or zero, found {definition.detector!r}")
     if definition.detector != "half" and definition.fraction is not None:
-        raise UsageError("--fraction belongs to --detector half: name that too")
+        raise UsageError("--fraction needs --detector half")
     if definition.detector == STORED and definition.min_evals is not None:
-        raise UsageError("--min-evals belongs to --detector half or zero: name one of them too")
+        raise UsageError("--min-evals needs --detector half or --detector zero")
     trained_with = fits.detector_settings(store, sweeps)
-    # Runs that were trained with several settings, or elsewhere, are compared by the default ones.
+    # Runs with several settings, or trained elsewhere, are compared with the default settings.
     usual = CollapseConfig(**trained_with[0]) if len(trained_with) == 1 else CollapseConfig()
     found = {}
     for name in DETECTORS[1:]:
@@ -155,44 +135,15 @@ def _detectors(store: Store, sweeps: Sequence[str], definition: Definition) -> d
     return found
 
 
-def _fit_each(rows: Mapping[str, pd.DataFrame], chosen: str) -> dict[str, Laws]:
-    """Fit under each definition, briefly but for the chosen one; where two agree on every run, once."""
-    fits: dict[str, Laws] = {}
-    outcomes: dict[str, pd.DataFrame] = {}
-    for name in sorted(rows, key=lambda name: name != chosen):
-        outcome = rows[name].set_index("run")[["state", "lo", "hi"]].sort_index()
-        same = next((other for other, seen in outcomes.items() if outcome.equals(seen)), None)
-        fits[name] = fits[same] if same else fit_evidence(rows[name], brief=name != chosen)
-        outcomes[name] = outcome
-    return {name: fits[name] for name in rows}
-
-
-def _finished(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["why"] == ""]
-
-
-def _first_steps(rows: pd.DataFrame) -> int:
-    """The last learner step that any group of runs reads for early warnings."""
-    shortest = _finished(rows).groupby(["model", "group"])["horizon"].min()
-    return max((first_steps(int(horizon))[-1] for horizon in shortest if first_steps(int(horizon))), default=0)
-
-
-def _with_more(laws: ModelLaws, of_syncs: Regime | None, side_by_side: Comparison) -> ModelLaws:
-    fragile = tuple(f"Fragile: {sentence}" for sentence in side_by_side.fragile)
-    return replace(
-        laws, regime=of_syncs, detectors=side_by_side, warnings=(*fragile, *laws.warnings, *side_by_side.notes)
-    )
-
-
 def _inputs(
     rows: Mapping[str, pd.DataFrame],
     definition: Definition,
     detectors: Mapping[str, CollapseConfig],
     model: str | None,
 ) -> dict[str, Any]:
-    """What decides a result: what every run says under every definition, the options, the code. No names or numbers.
+    """What decides a result: the evidence of every run under every definition, the options, and the code.
 
-    The same runs give the same digest in another database too.
+    Names and numbers of runs are not part of it, so the same runs give the same digest in another database.
     """
     digest = hashlib.sha256()
     columns = ["model", "group", "k", "eta", "seed", "horizon", "state", "lo", "hi"]

@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from orchestrator.laws.early import DRIFT_EXPONENT, LEAST_CYCLES, early_warnings
-from orchestrator.laws.separation import Array, Labels, Mask
-from orchestrator.laws.tracks import Tracks
+from orchestrator.laws.early_warnings import DRIFT_EXPONENT, LEAST_CYCLES, early_warnings
+from orchestrator.laws.identified import Array
+from orchestrator.laws.separation import Labels, Mask
+from orchestrator.laws.weight_syncs import WeightSyncs
 
 PROVEN = 0.05
 """A warning counts below this p."""
@@ -33,7 +34,7 @@ class Alarm:
     """A metric's mean over the first steps of a run, beyond which a collapse is predicted.
 
     Attributes:
-        metric: One of `orchestrator.laws.early.METRICS`, or its drift exponent.
+        metric: One of `orchestrator.laws.early_warnings.METRICS`, or its drift exponent.
         steps: Over the first so many learner steps.
         collapse_is: Whether it is ``higher`` or ``lower`` in runs that collapse.
         bound: Beyond which a run is ended.
@@ -70,7 +71,7 @@ class Alarm:
         """How much a run's mean looks like a collapse, and above what that is too much."""
         return self.sign * value, self.sign * self.bound
 
-    def values(self, early: Tracks) -> Array:
+    def values(self, early: WeightSyncs) -> Array:
         """The metric's mean of each run, shape (runs,); NaN where too few of its rollout cycles have ended."""
         known = early.up_to(np.full(early.count, float(self.steps)))
         values = known.drift_exponents() if self.metric == DRIFT_EXPONENT else known.means(self.metric)
@@ -85,13 +86,13 @@ class Alarm:
         )
 
 
-def alarm(runs: pd.DataFrame, early: Tracks, rate: float) -> Alarm | None:
+def alarm(runs: pd.DataFrame, early: WeightSyncs, rate: float) -> Alarm | None:
     """Choose, of the warnings that are proven and pay, the one that would have saved most; None where there is none.
 
     Args:
         runs: Finished rows of `orchestrator.laws.cells.evidence`, of one group, none of them ended by an alarm or
             trained while there was one.
-        early: Their weight syncs up to the last of `orchestrator.laws.early.first_steps`.
+        early: Their weight syncs up to the last of `orchestrator.laws.early_warnings.first_steps`.
         rate: The share of runs that would not collapse and may be ended.
     """
     collapsed = runs["collapsed"].to_numpy(dtype=bool)

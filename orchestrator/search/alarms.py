@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.data import series
-from orchestrator.laws.early import METRICS, first_steps
-from orchestrator.laws.tracks import Tracks, tracks
+from orchestrator.laws.early_warnings import METRICS, first_steps
+from orchestrator.laws.weight_syncs import WeightSyncs, weight_syncs
 from orchestrator.search.alarm import Alarm, alarm
 from orchestrator.search.search import Ended, Group
 from orchestrator.store.store import Outcome, RunProgress, Store
@@ -107,8 +107,8 @@ class Alarms:
         steps = first_steps(horizon)
         return alarm(rows, self._early(rows, steps[-1]), self._rate) if steps else None
 
-    def _early(self, rows: pd.DataFrame, until: int) -> Tracks:
-        return tracks(series.early(self._store, rows["run"].tolist(), METRICS, until), rows, whole=False)
+    def _early(self, rows: pd.DataFrame, until: int) -> WeightSyncs:
+        return weight_syncs(series.early(self._store, rows["run"].tolist(), METRICS, until), rows, whole=False)
 
 
 def _last_alive(one: Outcome) -> float:

@@ -22,8 +22,8 @@ import pandas as pd
 from orchestrator.data import frames, series
 from orchestrator.grid.sweep import Sweep
 from orchestrator.laws.cells import evidence
-from orchestrator.laws.early import METRICS, first_steps
-from orchestrator.laws.tracks import tracks
+from orchestrator.laws.early_warnings import METRICS, first_steps
+from orchestrator.laws.weight_syncs import weight_syncs
 from orchestrator.search.alarm import Alarm, alarm
 from orchestrator.search.search import Key, Search, key_of
 from orchestrator.search.searchfile import SearchConfig, load_search
@@ -58,7 +58,7 @@ class Tally:
         if found is None:
             return
         self.alarms += 1
-        values = found.values(tracks(syncs, runs, whole=False))
+        values = found.values(weight_syncs(syncs, runs, whole=False))
         at = found.steps + runs["k"].to_numpy(dtype=float)
         stopped = found.is_loud(values) & (at < steps)
         self.stopped_stable += int((stopped & ~collapsed).sum())
@@ -83,12 +83,12 @@ class Dense:
     def alarm(self, runs: set[int], rate: float) -> Alarm | None:
         """Set by some of them."""
         chosen = self.rows[self.rows["run"].isin(runs)].reset_index(drop=True)
-        return alarm(chosen, tracks(self.syncs, chosen, whole=False), rate) if len(chosen) else None
+        return alarm(chosen, weight_syncs(self.syncs, chosen, whole=False), rate) if len(chosen) else None
 
     def is_loud(self, found: Alarm, run: int) -> bool:
         """Whether it sounds on one."""
         chosen = self.rows[self.rows["run"] == run].reset_index(drop=True)
-        return bool(found.is_loud(found.values(tracks(self.syncs, chosen, whole=False)))[0])
+        return bool(found.is_loud(found.values(weight_syncs(self.syncs, chosen, whole=False)))[0])
 
 
 def searched(
@@ -137,7 +137,7 @@ def main() -> None:
                 setting = np.random.default_rng(repetition).permutation(8)[:4]
                 sets = chosen["seed"].isin(setting)
                 pilot, rest = (chosen[mask].reset_index(drop=True) for mask in (sets, ~sets))
-                tally.add(alarm(pilot, tracks(syncs, pilot, whole=False), rate), rest, syncs)
+                tally.add(alarm(pilot, weight_syncs(syncs, pilot, whole=False), rate), rest, syncs)
             print(
                 f"{name}, {100 * rate:g} % asked: an alarm in {tally.alarms} of {options.repetitions}; ended "
                 f"{100 * tally.stopped_stable / tally.stable:.1f} % of the stable and "

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from orchestrator.laws.cells import evidence
-from orchestrator.laws.early import METRICS, SHARES, first_steps
+from orchestrator.laws.early_warnings import METRICS, SHARES, first_steps
 from orchestrator.laws.regimes import Regime, regime
-from orchestrator.laws.tracks import tracks
+from orchestrator.laws.weight_syncs import weight_syncs
 from tests.support.laws_data import frame, run
 
 HORIZON = 320
@@ -54,7 +54,7 @@ def told(runs: pd.DataFrame, syncs: pd.DataFrame) -> Regime:
 def test_drift_exponents_are_those_of_the_drift_at_the_end_of_each_cycle() -> None:
     rows = evidence(frame([run(k, 1e-3, horizon=HORIZON) for k in (1, 8, 32, 128)])).sort_values("run")
     syncs = pd.concat([syncs_of(n, k, drift_from_start=lambda t: 3 * t**0.7) for n, k in enumerate((1, 8, 32, 128), 1)])
-    found = tracks(syncs.sample(frac=1, random_state=0), rows, whole=True).drift_exponents()
+    found = weight_syncs(syncs.sample(frac=1, random_state=0), rows, whole=True).drift_exponents()
     assert found[:3] == pytest.approx([0.7] * 3)
     assert np.isnan(found[3])  # three weight syncs are too few
 
@@ -66,7 +66,7 @@ def test_a_drift_exponent_is_least_squares_of_the_logarithms() -> None:
     rows = evidence(frame([run(8, 1e-3, horizon=HORIZON)]))
     used = np.delete(np.arange(40), [3, 4, 5])
     slope, _ = np.polyfit(np.log(8 * (used + 1)), np.log(noise[used]), 1)
-    assert tracks(syncs, rows, whole=True).drift_exponents() == pytest.approx([slope])
+    assert weight_syncs(syncs, rows, whole=True).drift_exponents() == pytest.approx([slope])
 
 
 def test_collapsed_runs_drift_up_to_their_collapse_and_stable_ones_to_the_end() -> None:
@@ -113,6 +113,15 @@ def test_runs_that_may_have_collapsed_already_or_have_too_few_cycles_are_left_ou
     ]  # fmt: skip
 
 
+def test_the_first_steps_are_shares_of_the_shortest_horizon() -> None:
+    """Over a share of the longest one, a window would reach past the end of the shortest runs."""
+    runs, syncs = sweep(6, warn=1.0)
+    runs.loc[runs["eta"] == 1e-3, ["horizon", "learner_steps"]] = 10 * HORIZON
+    found = told(runs, syncs)
+    assert {one.steps for one in found.predictors} == {window.steps for window in found.windows} == {20, 40, 80}
+    assert all(window.n_gone == 0 for window in found.windows)
+
+
 def test_what_restates_eta_and_k_is_no_early_warning() -> None:
     found = told(*sweep(2, warn=0.0))
     by_name = {(one.name, one.steps): one for one in found.predictors}
@@ -127,7 +136,7 @@ def test_what_tells_replicates_apart_is_an_early_warning() -> None:
     found = told(*sweep(3, warn=2.0))
     assert {one.name for one in found.early_warnings} == {"entropy", "drift_from_start", "drift_exponent"}
     assert all(one.auc_same_cell > 0.8 for one in found.early_warnings)
-    assert "Early warning" in found.sentences[-1] and f"{len(found.predictors)} looks" in found.sentences[-1]
+    assert "Early warning" in found.sentences[-1] and f"the {len(found.predictors)} comparisons" in found.sentences[-1]
     content = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert content["drift_exponent"] == {"collapsed": pytest.approx(1.0), "stable": pytest.approx(0.5)}
     assert content["cosine_auc"] is None and ["entropy", 80] in content["early_warnings"]

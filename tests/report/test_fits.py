@@ -150,8 +150,8 @@ def test_what_hangs_on_the_definition_is_said(store: Store, grid: Grid) -> None:
     ("definition", "message"),
     [
         ({"detector": "third"}, "--detector: expected stored, half or zero, found 'third'"),
-        ({"detector": "zero", "fraction": 0.5}, "--fraction belongs to --detector half"),
-        ({"min_evals": 3}, "--min-evals belongs to --detector half or zero"),
+        ({"detector": "zero", "fraction": 0.5}, "--fraction needs --detector half"),
+        ({"min_evals": 3}, "--min-evals needs --detector half or --detector zero"),
         ({"detector": "half", "fraction": 1.5}, r"--fraction: .*\(found 1.5\)"),
         ({"detector": "zero", "min_evals": 0}, r"--min-evals: .*\(found 0\)"),
     ],
@@ -231,7 +231,7 @@ def test_imported_ends_are_fitted_under_one_definition(url: str) -> None:
     assert {fit["n_collapsed"] for fit in model["detectors"]["fits"]} == {38}
     assert model["detectors"]["fragile"] == []
     assert model["regime"]["drift_exponent"] == {"collapsed": None, "stable": None}
-    assert any("no rewards stored" in warning for warning in model["warnings"])
+    assert any("No rewards are stored" in warning for warning in model["warnings"])
     assert "38/69" in run(url, "fit-laws", "--history").stdout
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orchestrator.laws.tracks import Tracks, tracks
+from orchestrator.laws.weight_syncs import WeightSyncs, weight_syncs
 from orchestrator.search.alarm import Alarm, alarm
 
 HORIZON, K = 64, 2
 
 
-def made(seed: int, runs: int, *, signal: float = 1.0, within: float = 0.0) -> tuple[pd.DataFrame, Tracks]:
+def made(seed: int, runs: int, *, signal: float = 1.0, within: float = 0.0) -> tuple[pd.DataFrame, WeightSyncs]:
     """Runs of ten cells, the more collapsing the larger η.
 
     Args:
@@ -40,13 +40,13 @@ def made(seed: int, runs: int, *, signal: float = 1.0, within: float = 0.0) -> t
             "reward": np.repeat(value, len(steps)), "entropy": draw.standard_normal(runs * len(steps)),
         }
     )  # fmt: skip
-    return rows, tracks(syncs, rows, whole=False)
+    return rows, weight_syncs(syncs, rows, whole=False)
 
 
 TELLING = {"signal": 0.3, "within": 4.0}
 
 
-def loud(found: Alarm, early: Tracks) -> np.ndarray:
+def loud(found: Alarm, early: WeightSyncs) -> np.ndarray:
     return found.is_loud(found.values(early))
 
 

@@ -1,8 +1,8 @@
-"""Early warnings: how well metrics of the first steps tell runs that will collapse from the others.
+"""Early warnings: how well metrics of the first learner steps separate runs that will collapse from the others.
 
-Nothing later leaks in: only rollout cycles that had ended by learner step n are read, and only of runs that were seen
-alive after it. And since η and k decide most collapses, a metric that only restates them warns of nothing: each is
-compared with η·k alone, and within cells, over pairs of runs with equal k and η.
+Nothing later is used: only rollout cycles that had ended by learner step n are read, and only of runs that had not
+collapsed by then. η and k decide most collapses, so a metric that only reflects η and k is no warning. Each metric is
+therefore compared with η·k alone, and within cells, over pairs of runs with equal k and η.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from orchestrator.laws.separation import Array, Labels, Mask, holm, interval, separation
-from orchestrator.laws.tracks import Tracks
+from orchestrator.laws.identified import Array
+from orchestrator.laws.separation import Labels, Mask, holm, interval, separation
+from orchestrator.laws.weight_syncs import WeightSyncs
 
 METRICS = (
     "cosine_update_within", "cosine_update_across", "cosine_gradient_within", "cosine_gradient_across", "ess_token",
@@ -24,10 +25,10 @@ METRICS = (
 """Metrics of `grpo_worker.schema.records.SyncRecord` that are tried, each by its mean over the first steps."""
 
 DRIFT_EXPONENT = "drift_exponent"
-"""One more that is tried: α of ‖θ_t − θ_0‖ ∝ t^α over the first steps."""
+"""Also tried: α of ‖θ_t − θ_0‖ ∝ t^α over the first steps."""
 
 SHARES = (16, 8, 4)
-"""The first steps are these parts, one in so many, of the shortest horizon."""
+"""The shortest horizon divided by these gives the numbers of first steps that are read."""
 
 LEAST_CYCLES = 3
 """Fewest rollout cycles that must have ended."""
@@ -54,19 +55,19 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """How well a metric's mean over the first steps tells runs that will collapse from the others.
+    """How well the mean of a metric over the first steps separates runs that collapse later from the others.
 
     Attributes:
         name: The metric.
-        steps: Over the first so many learner steps.
-        collapse_is: Whether it is ``higher`` or ``lower`` in runs that collapse.
-        auc: Probability that it is so in a pair of a collapsing run and another; at least 1/2 by that choice.
-        ci95: Of the AUC, see `orchestrator.laws.separation.interval`.
+        steps: How many first learner steps are read.
+        collapse_is: Whether the mean is ``higher`` or ``lower`` in runs that collapse.
+        auc: Probability that it is so in a pair of a collapsing run and another; the direction makes it at least 1/2.
+        ci95: Interval of the AUC, see `orchestrator.laws.separation.interval`.
         p: Test of AUC = 1/2, corrected for all metrics and windows that were tried (Holm).
-        auc_same_cell: The same, in the same direction, over pairs with equal k and η: what the metric says beyond them.
+        auc_same_cell: AUC in the same direction over pairs with equal k and η: what the metric adds to them.
         p_same_cell: Its test, corrected likewise.
-        pairs_same_cell: How many such pairs there are.
-        auc_eta_k: AUC of η·k alone for the same runs, with the larger η·k for collapse.
+        pairs_same_cell: Number of such pairs.
+        auc_eta_k: AUC of η·k alone for the same runs, if the larger η·k collapses.
         n_collapsed: Runs that collapse later.
         n_other: Runs that do not.
     """
@@ -86,15 +87,15 @@ class Predictor:
 
 
 def first_steps(horizon: int) -> list[int]:
-    """Numbers n of learner steps to read, when the shortest horizon is given."""
+    """Numbers of first learner steps to read, rising, for runs whose shortest horizon is given."""
     return sorted({horizon // share for share in SHARES} - {0})
 
 
-def early_warnings(runs: pd.DataFrame, early: Tracks) -> tuple[tuple[Window, ...], tuple[Predictor, ...]]:
+def early_warnings(runs: pd.DataFrame, early: WeightSyncs) -> tuple[tuple[Window, ...], tuple[Predictor, ...]]:
     """Try every metric over every window.
 
     Args:
-        runs: Finished rows of `orchestrator.laws.cells.evidence`.
+        runs: Evidence of finished runs.
         early: Their weight syncs up to the last of `first_steps`.
     """
     outcomes = _Outcomes.of(runs)
@@ -117,7 +118,7 @@ def early_warnings(runs: pd.DataFrame, early: Tracks) -> tuple[tuple[Window, ...
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Outcomes:
-    """How runs ended, and what alone decides most of it; one number a run."""
+    """How runs ended, and the η·k that decides most of it; each of shape (runs,)."""
 
     collapsed: Mask
     last_alive: Array
@@ -137,7 +138,7 @@ class _Outcomes:
         )
 
 
-def _candidates(known: Tracks) -> Iterator[tuple[str, Array]]:
+def _candidates(known: WeightSyncs) -> Iterator[tuple[str, Array]]:
     for name in METRICS:
         if name in known.metrics:
             yield name, known.means(name)
@@ -146,7 +147,7 @@ def _candidates(known: Tracks) -> Iterator[tuple[str, Array]]:
 
 
 def _predictor(name: str, steps: int, values: Array, usable: Mask, outcomes: _Outcomes) -> Predictor | None:
-    """Try one metric on the usable runs; None where they all end alike."""
+    """Try one metric on the usable runs; None if they all end alike."""
     values, collapsed = values[usable], outcomes.collapsed[usable]
     overall = separation(values, collapsed)
     eta_k = separation(outcomes.eta_k[usable], collapsed)
