@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.errors import NoAccounting, SlurmUnavailable
+from orchestrator.base.states import WITHOUT_RESULT, RunState
 from orchestrator.jobs.slurm import client
-from orchestrator.jobs.slurm.standing import ENDED, Answers, Standing, standing
+from orchestrator.jobs.slurm.standing import Answers, Standing, standing
 from orchestrator.store import queries, submissions
 from orchestrator.store.collect import collect_runs
 from orchestrator.store.store import Claim, Store
@@ -64,7 +65,7 @@ def _places(store: Store, sweep_id: int) -> dict[int, Place]:
     return {
         place.run_id: place
         for place in submissions.places(store, sweep_id)
-        if place.submission_id is not None or (place.executor == "slurm" and place.state == "running")
+        if place.submission_id is not None or (place.executor == "slurm" and place.state == RunState.RUNNING)
     }
 
 
@@ -85,7 +86,7 @@ def settle(store: Store, found: Survey) -> None:
         if not one.over or one.failure_class is None:
             continue
         place = found.places[run_id]
-        if place.state == "running" and place.attempt is not None:
+        if place.state == RunState.RUNNING and place.attempt is not None:
             store.lose(Claim(run_id, place.attempt), one.detail, one.failure_class, one.state)
         else:
             submissions.settle(store, place, one.state, one.detail, one.failure_class)
@@ -101,7 +102,7 @@ def _ask(submissions: Iterable[Submitted], places: Iterable[Place]) -> Answers:
     gone = set()
     for place in places:
         submitted = answered.get(place.submission_id or -1)
-        if submitted is not None and submitted.job_id is not None and place.state not in ENDED:
+        if submitted is not None and submitted.job_id is not None and place.state not in WITHOUT_RESULT:
             job = Answers(queue, None).job_of(place, submitted)
             if job is None or not (job.waits or job.holds_node):
                 gone.add(submitted.job_id)
