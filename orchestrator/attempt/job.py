@@ -199,7 +199,7 @@ def attempt(
         for note in notes:
             log.warning("%s", note)
 
-    with _logging_to(directory / "log.txt"):
+    with _logging_to(rundirs.log_of(directory, begun.claim.attempt)):
         log.info("run %d, attempt %d on %s: k = %d, eta = %g, seed %d", run.run_id, begun.claim.attempt, this_host(),
                  config.k, config.eta, config.seed)  # fmt: skip
         try:

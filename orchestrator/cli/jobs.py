@@ -38,26 +38,26 @@ def logs(
                              f"{chosen[0].run_id}")  # fmt: skip
         [wanted] = chosen
         bring_in(store, chosen)
-        paths = logging.job_logs(store, wanted, attempt) if job else [logging.own_log(store, wanted, attempt)]
-        show = _Logs(None if job else attempt)
+        find = logging.job_logs if job else logging.own_logs
+        paths, show = find(store, wanted, attempt), _Logs()
         if follow:
-            show.follow(paths, _IsOver(store, wanted))
+            grows = not job and attempt is None  # a new attempt has a file of its own
+            listed = (lambda: logging.own_logs(store, wanted, None)) if grows else (lambda: paths)
+            show.follow(listed, _IsOver(store, wanted))
         else:
             show.print(paths)
         if show.empty and not job:
-            _explain(store, wanted, paths[0])
+            _explain(store, wanted, logging.directory_of(wanted))
             paths = logging.job_logs(store, wanted, attempt)
-            show = _Logs(None)
             show.print(paths)
     if show.empty:
         raise NothingToDo("; ".join(["its job has printed nothing, or its log is gone", *map(str, paths)]))
 
 
 class _Logs:
-    """Prints logs, each under its name where there are several."""
+    """Prints logs, each under its name if there are several."""
 
-    def __init__(self, attempt: int | None) -> None:
-        self._attempt = attempt
+    def __init__(self) -> None:
         self._shown: Path | None = None
         self.empty = True
 
@@ -65,14 +65,14 @@ class _Logs:
         from orchestrator.runs.logs import read
 
         for path in paths:
-            for text in read(path, self._attempt):
+            for text in read(path):
                 self._add(path, text, len(paths) > 1)
 
-    def follow(self, paths: Sequence[Path], over: Callable[[], bool]) -> None:
+    def follow(self, paths: Callable[[], Sequence[Path]], over: Callable[[], bool]) -> None:
         from orchestrator.runs.logs import follow
 
-        for path, text in follow(paths, self._attempt, over):
-            self._add(path, text, len(paths) > 1)
+        for path, text in follow(paths, over):
+            self._add(path, text, len(paths()) > 1)
 
     def _add(self, path: Path, text: str, several: bool) -> None:
         if not text:
@@ -105,12 +105,12 @@ class _IsOver:
         return state not in (RunState.QUEUED, RunState.RUNNING, UNKNOWN) and not self._waits
 
 
-def _explain(store: Store, run: SelectedRun, path: Path) -> None:
+def _explain(store: Store, run: SelectedRun, directory: Path) -> None:
     from orchestrator.runs.logs import has_begun, progress_of
 
     now = progress_of(store, run)
     why = f" ({now.detail or now.failure})" if now.detail or now.failure else ""
-    nothing = f"nothing of it is in {path}" if has_begun(store, run) else "it has not begun"
+    nothing = f"no log of it is in {directory}" if has_begun(store, run) else "it has not begun"
     typer.echo(f"run {run.run_id} is {now.state}{why}, and {nothing}; what its job printed:", err=True)
 
 

@@ -16,7 +16,7 @@ from orchestrator.report.progress import STYLES
 
 _LABEL = 13
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)\.pt")
-_JOURNAL = re.compile(r"attempt-(\d+)\.(journal|diff)")
+_OF_ATTEMPT = re.compile(r"attempt-(\d+)\.(journal|diff|log)")
 
 Lines = list[tuple[str, str]]
 """A label and what stands beside it; None of them is left out."""
@@ -145,10 +145,10 @@ def _directory(run: dict[str, Any]) -> Iterable[str]:
 def _meaning(name: str, count: int, attempts: dict[int, dict[str, Any]]) -> str:
     if found := _CHECKPOINT.fullmatch(name):
         return f"checkpoint after {int(found[1]):,} learner steps"
-    if found := _JOURNAL.fullmatch(name):
+    if found := _OF_ATTEMPT.fullmatch(name):
         attempt = attempts.get(int(found[1]))
-        if found[2] == "diff":
-            return "how the code differed from its commit"
+        if found[2] != "journal":
+            return "how the code differed from its commit" if found[2] == "diff" else f"log of attempt {int(found[1])}"
         return (
             _not_stored(count, attempt["journal"]["stored_bytes"]) if attempt else "of an attempt not in the database"
         )

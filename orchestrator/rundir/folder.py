@@ -3,9 +3,9 @@
 run-000007/
     run.json               the run, its sweep and its config: a job reads them here
     attempt-0001.journal   what attempt 1 has recorded (`orchestrator.rundir.journal`)
-    attempt-0001.diff      how its code differed from the commit, where it did
+    attempt-0001.diff      how its code differed from the commit, if it did
+    attempt-0001.log       what attempt 1 has logged, for people
     checkpoint-00000640.pt
-    log.txt
 
 A run that was removed begins anew in ``run-000007-after-3``, where 3 is its fence: older attempts do not know it.
 ``run-000007.removed`` is on its way out.
@@ -31,6 +31,9 @@ from orchestrator.base.files import write_whole
 _DIRECTORY = re.compile(r"run-(\d{6,})(?:-after-(\d+))?(\.removed)?")
 REMOVED = ".removed"
 """What the name of a folder ends with that is on its way out."""
+
+FORMER_LOG = "log.txt"
+"""The log of all attempts of a run that an older version has trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,17 @@ class RunFile:
             return WorkerConfig.model_validate(self.config)
         except ValidationError as error:
             raise UsageError(f"run {self.run_id} has a config that this version cannot use: {error}") from error
+
+
+def log_of(directory: Path, attempt: int) -> Path:
+    """Where an attempt of a run logs."""
+    return directory / f"attempt-{attempt:04d}.log"
+
+
+def logs(directory: Path) -> list[Path]:
+    """List the logs in a run directory, oldest first."""
+    former = directory / FORMER_LOG
+    return [*([former] if former.exists() else []), *sorted(directory.glob("attempt-*.log"))]
 
 
 def name_of(run_id: int, after: int = 0) -> str:

@@ -1,48 +1,55 @@
-"""What runs and their jobs have written for people: finding the files, reading them, following them as they grow."""
+"""The logs of runs and of their jobs: where the files are, their text, and following them as they grow."""
 
 from __future__ import annotations
 
 import codecs
-import re
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.settings import runs_dir
 from orchestrator.jobs.slurm.survey import log_paths, survey
 from orchestrator.jobs.status import with_standings
-from orchestrator.rundir.folder import name_of
+from orchestrator.rundir import folder as rundirs
 from orchestrator.store import details, queries, submissions
 from orchestrator.store.collect import collect_runs
 from orchestrator.store.selection import SelectedRun
 from orchestrator.store.store import RunProgress, Store
 
-LOG = "log.txt"
-"""The run's own log, of all its attempts, in its directory."""
-
-_BEGIN = re.compile(r"\S+ \S+ INFO orchestrator(?:\.attempt)?\.job: run \d+, attempt (\d+) on ")
 _BLOCK = 1 << 16
 _POLL_S = 0.5
 _LOOK_S = 3.0
 
 
-def own_log(store: Store, run: SelectedRun, attempt: int | None) -> Path:
-    """Where a run's own log is; it may have yet to be written.
+def own_logs(store: Store, run: SelectedRun, attempt: int | None) -> list[Path]:
+    """Find what a run's attempts have logged, one file an attempt, oldest first.
 
     Args:
         store: The results database.
         run: The run.
-        attempt: The attempt that is asked for; None = all.
+        attempt: The attempt that is asked for; its file may not be there yet. None = all.
+
+    Returns:
+        The files. If an older version has trained the attempt, that is the log of all its attempts.
 
     Raises:
         UsageError: The run has no such attempt.
     """
-    if attempt is not None:
-        _attempt(store, run, attempt)
-    directory = Path(run.directory) if run.directory else runs_dir().absolute() / name_of(run.run_id)
-    return directory / LOG
+    directory = directory_of(run)
+    found = rundirs.logs(directory)
+    if attempt is None:
+        return found
+    _attempt(store, run, attempt)
+    own, former = rundirs.log_of(directory, attempt), directory / rundirs.FORMER_LOG
+    return [former] if own not in found and former in found else [own]
+
+
+def directory_of(run: SelectedRun) -> Path:
+    """The run's directory, or where it will be."""
+    return Path(run.directory) if run.directory else runs_dir().absolute() / rundirs.name_of(run.run_id)
 
 
 def job_logs(store: Store, run: SelectedRun, attempt: int | None) -> list[Path]:
@@ -93,39 +100,32 @@ def progress_of(store: Store, run: SelectedRun) -> RunProgress:
     return next(one for one in with_standings(queries.progress(store, run.sweep_id), seen) if one.run_id == run.run_id)
 
 
-def read(path: Path, attempt: int | None = None) -> Iterator[str]:
-    """Read a log piece by piece.
-
-    Args:
-        path: The file; nothing where there is none.
-        attempt: Only the lines of this attempt; None = all.
-    """
-    growing = _Growing(path, attempt)
+def read(path: Path) -> Iterator[str]:
+    """Read a log piece by piece; nothing if there is no such file."""
+    growing = _Growing(path)
     while text := growing.read():
         yield text
-    yield growing.rest()
 
 
-def follow(paths: Sequence[Path], attempt: int | None, over: Callable[[], bool]) -> Iterator[tuple[Path, str]]:
+def follow(paths: Callable[[], Sequence[Path]], over: Callable[[], bool]) -> Iterator[tuple[Path, str]]:
     """Read logs as they grow; those that are not there yet are waited for.
 
     Args:
-        paths: The files.
-        attempt: Only the lines of this attempt; None = all.
+        paths: Lists the files; asked again and again, because a new attempt has a file of its own.
         over: Asked every few seconds whether nothing more will come.
     """
-    growing = [_Growing(path, attempt) for path in paths]
+    growing: dict[Path, _Growing] = {}
     looked_at, last = -_LOOK_S, False
     while True:
         if time.monotonic() - looked_at > _LOOK_S:
             looked_at, last = time.monotonic(), over()  # before the files are read: what comes after it is not missed
+        growing |= {path: _Growing(path) for path in paths() if path not in growing}
         some = False
-        for one in growing:
+        for path, one in growing.items():
             while text := one.read():
                 some = True
-                yield one.path, text
+                yield path, text
         if last:
-            yield from ((one.path, rest) for one in growing if (rest := one.rest()))
             return
         if not some:
             time.sleep(_POLL_S)
@@ -143,48 +143,29 @@ def _attempt(store: Store, run: SelectedRun, number: int) -> dict[str, Any]:
 
 
 class _Growing:
-    """A text file that may have yet to appear, grow, or be written anew."""
+    """A text file that may have yet to appear, may grow, and may be replaced."""
 
-    def __init__(self, path: Path, attempt: int | None) -> None:
-        self.path, self._attempt = path, attempt
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._at = self._inode = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._line, self._of = "", 0
 
     def read(self) -> str:
-        """The next piece; "" where there is no more at present."""
-        while True:
-            try:
-                with self.path.open("rb") as file:
-                    data = self._next_of(file)
-            except (FileNotFoundError, NotADirectoryError):
-                return ""
-            if not data:
-                return ""
-            if text := self._chosen(self._decoder.decode(data)):
-                return text
+        """The next piece; "" if there is no more at present."""
+        text = ""
+        try:
+            with self._path.open("rb") as file:
+                while not text and (data := self._next_of(file)):
+                    text = self._decoder.decode(data)  # "" if it is only a part of a character
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        return text
 
-    def rest(self) -> str:
-        """An unfinished last line, where only some lines are wanted."""
-        return self._line if self._attempt is not None and self._of == self._attempt else ""
-
-    def _next_of(self, file: Any) -> bytes:
-        size, inode = file.seek(0, 2), self.path.stat().st_ino
+    def _next_of(self, file: BinaryIO) -> bytes:
+        size, inode = file.seek(0, 2), os.fstat(file.fileno()).st_ino
         if size < self._at or inode != self._inode:
             self._at, self._inode = 0, inode
         file.seek(self._at)
-        data: bytes = file.read(_BLOCK)
+        data = file.read(_BLOCK)
         self._at += len(data)
         return data
-
-    def _chosen(self, text: str) -> str:
-        if self._attempt is None:
-            return text
-        *lines, self._line = (self._line + text).split("\n")
-        chosen = []
-        for line in lines:
-            if begun := _BEGIN.match(line):
-                self._of = int(begun[1])
-            if self._of == self._attempt:
-                chosen.append(line + "\n")
-        return "".join(chosen)

@@ -83,7 +83,7 @@ def test_a_server_that_is_stopped_for_ten_seconds_while_eight_runs_write(
     for run_id in range(1, 9):  # without a collector
         jobs.check(run_id)
         assert len(jobs.attempts(run_id)) == 1
-        log = (jobs.directory(run_id) / "log.txt").read_text()
+        log = (jobs.directory(run_id) / "attempt-0001.log").read_text()
         assert "training goes on, and the journal keeps what it measures" in log
         assert "the database answers again" in log
 
@@ -136,7 +136,7 @@ def test_a_server_that_is_away_when_an_attempt_begins_and_ends(server: Server, m
     children.run(lambda: jobs.train(*directories, pace=CUT_OFF))
     server.start()
     assert syncs(jobs) == [0, 0]
-    log = (jobs.directory(1) / "log.txt").read_text()
+    log = (jobs.directory(1) / "attempt-0001.log").read_text()
     assert "the server cannot be reached: is it running" in log
     assert "`stalesweep status` brings them from the journal" in log
     found = jobs.collect()
@@ -201,7 +201,7 @@ def every_connection(server: Server) -> Iterator[None]:
 
 def met(jobs: Jobs) -> int:
     """How many runs met the limit of connections, by their logs."""
-    logs = (jobs.folder / "runs").glob("*/log.txt")
+    logs = (jobs.folder / "runs").glob("*/attempt-*.log")
     return sum("connection limit" in log.read_text() for log in logs)
 
 

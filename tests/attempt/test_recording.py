@@ -377,7 +377,7 @@ def test_training_goes_on_while_another_process_locks_the_sqlite_file(
     other.close()
     for run_id in range(1, 5):
         assert recorded(jobs, run_id=run_id) == 15
-        assert "another process has held its lock" in (jobs.directory(run_id) / "log.txt").read_text()
+        assert "another process has held its lock" in (jobs.directory(run_id) / "attempt-0001.log").read_text()
     assert jobs.collect().notes == []
     for run_id in range(1, 5):
         jobs.check(run_id)
@@ -396,7 +396,7 @@ def test_training_goes_on_where_the_sqlite_file_may_not_be_written(
         assert jobs.train(*directories, pace=CUT_OFF) == {1: "collapsed"}
 
     children.run(train)
-    assert "no permission" in (jobs.directory(1) / "log.txt").read_text()
+    assert "no permission" in (jobs.directory(1) / "attempt-0001.log").read_text()
     assert jobs.collect().notes == []
     jobs.check(1)
 

@@ -82,7 +82,7 @@ def test_cancel_takes_back_runs_and_the_jobs_that_are_left_with_none(story: Stor
 
 def test_logs_follow_a_run_until_it_has_ended(story: Story) -> None:
     assert story.followed.returncode == 0, story.followed.stderr
-    log = (story.scene.ws.folder / "stalesweep-runs" / "run-000001" / "log.txt").read_text()
+    log = (story.scene.ws.folder / "stalesweep-runs" / "run-000001" / "attempt-0001.log").read_text()
     # Its attempt may have a last word after the run was cancelled.
     assert story.followed.stdout and log.startswith(story.followed.stdout)
     assert "a newer one took over, or the run was removed" in log

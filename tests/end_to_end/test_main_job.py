@@ -197,7 +197,7 @@ models: {broken: {path: ./no-such-folder}}
     assert status[0]["runs"] == {"stable": 1, "failed": 1}
     laws = json.loads(ws.run("fit-laws", "--format", "json").stdout)
     assert "ModelError" in laws["left_out"][0]["why"]
-    log = next((ws.folder / "stalesweep-runs").glob("run-*/log.txt"))
+    log = next((ws.folder / "stalesweep-runs").glob("run-*/attempt-0001.log"))
     assert "attempt 1" in log.read_text()
 
 

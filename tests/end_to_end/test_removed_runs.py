@@ -48,9 +48,8 @@ def test_shown_removed_trained_again_and_freed(ws: Workspace) -> None:
     freed = ws.run("gc")
     assert freed.returncode == 0
     assert "checkpoints" in freed.stdout
-    kept = {"log.txt", "run.json"}
-    assert names(runs / "run-000001-after-2") == kept | {"attempt-0003.journal"}
-    assert names(runs / "run-000002") == kept | {"attempt-0001.journal"}
+    assert names(runs / "run-000001-after-2") == {"run.json", "attempt-0003.journal", "attempt-0003.log"}
+    assert names(runs / "run-000002") == {"run.json", "attempt-0001.journal", "attempt-0001.log"}
     assert ws.run("gc", "--all").returncode == 0
     assert names(runs) == set()
     assert ws.run("gc").returncode == 3

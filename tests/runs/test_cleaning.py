@@ -72,7 +72,7 @@ def test_checkpoints_of_finished_runs_go_and_the_archive_stays(store: Store, dir
     assert len(names(directories[1])) == 5, "finding is not removing"
     assert cleaning.remove(waste) == []
     for run_id in (1, 2):
-        assert names(directories[run_id]) == ["attempt-0001.journal", "log.txt", "run.json"]
+        assert names(directories[run_id]) == ["attempt-0001.journal", "attempt-0001.log", "run.json"]
     assert "checkpoint-00000008.pt" in unfinished == names(directories[3])
     after = tables(store)
     assert all(before[name].equals(after[name]) for name in before)
@@ -101,7 +101,7 @@ def test_a_directory_whose_journal_is_not_all_stored_stays(store: Store, directo
     assert notes == [f"{directories[1]} stays: 9 bytes of attempt-0001.journal are not in the database"]
     assert [one.kind for one in waste] == ["checkpoints", "checkpoints", "run directories"]
     cleaning.remove(waste)
-    assert names(directories[1]) == ["attempt-0001.journal", "log.txt", "run.json"]
+    assert names(directories[1]) == ["attempt-0001.journal", "attempt-0001.log", "run.json"]
     (directories[1] / "attempt-0002.journal").write_bytes(b"of an attempt that nobody has heard of\n")
     assert "bytes of attempt-000" in find(store, whole=True)[1][0]
 
@@ -142,7 +142,7 @@ def test_what_cannot_be_removed_is_named(
 
     monkeypatch.setattr(Path, "unlink", refuse)
     assert cleaning.remove(waste) == [f"{directories[i]}/checkpoint-00000040.pt: Permission denied" for i in (1, 2)]
-    assert names(directories[1]) == ["attempt-0001.journal", "checkpoint-00000040.pt", "log.txt", "run.json"]
+    assert names(directories[1]) == ["attempt-0001.journal", "attempt-0001.log", "checkpoint-00000040.pt", "run.json"]
 
 
 # Job files

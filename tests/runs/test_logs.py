@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from orchestrator.cli.app import app
+from orchestrator.rundir import folder as rundirs
 from orchestrator.runs import logs
 from orchestrator.store import submissions
 from orchestrator.store.store import Store
@@ -56,7 +57,7 @@ def interrupted_then_done(made: Jobs) -> str:
     subprocess.run(["kill", "-TERM", str(child)], check=True)
     assert children.end(child) == 0
     train(made, 1)
-    return (directories[0] / "log.txt").read_text()
+    return "".join((directories[0] / f"attempt-000{number}.log").read_text() for number in (1, 2))
 
 
 def test_the_runs_own_log(made: Jobs) -> None:
@@ -64,12 +65,24 @@ def test_the_runs_own_log(made: Jobs) -> None:
     assert stalesweep("logs", "1").stdout == whole
     first, second = (stalesweep("logs", "1", "--attempt", str(number)).stdout for number in (1, 2))
     assert first + second == whole
+    assert "attempt 2" not in first
     assert "run 1, attempt 1 on" in first
     assert "ended: interrupted" in first
     assert "run 1, attempt 2 on" in second
     assert "ended: collapsed after 10 learner steps" in second
     assert stalesweep("logs", "1", "-f").stdout == whole, "it has ended: nothing to wait for"
     assert stalesweep("logs", "1", "-f", "--attempt", "2").stdout == second
+
+
+def test_the_log_of_an_older_version_holds_all_its_attempts(made: Jobs) -> None:
+    directories = made.submit(1)
+    (directories[0] / "log.txt").write_text("of attempts that an older version made\n")
+    train(made, 1)
+    own = (directories[0] / "attempt-0001.log").read_text()
+    assert stalesweep("logs", "1").stdout == "of attempts that an older version made\n" + own
+    assert stalesweep("logs", "1", "--attempt", "1").stdout == own
+    (directories[0] / "attempt-0001.log").unlink()
+    assert stalesweep("logs", "1", "--attempt", "1").stdout == "of attempts that an older version made\n"
 
 
 def test_mistakes_are_named(made: Jobs) -> None:
@@ -111,11 +124,10 @@ def test_a_run_that_never_began_shows_its_jobs_log(made: Jobs, tmp_path: Path) -
 
 def test_a_log_that_is_gone_is_said_to_be(made: Jobs) -> None:
     train(made, 1)
-    path = made.directory(1) / "log.txt"
-    path.unlink()
+    (made.directory(1) / "attempt-0001.log").unlink()
     gone = stalesweep("logs", "1")
     assert gone.exit_code == 3
-    assert f"run 1 is collapsed, and nothing of it is in {path}" in gone.stderr
+    assert f"run 1 is collapsed, and no log of it is in {made.directory(1)}" in gone.stderr
 
 
 def test_the_log_of_a_local_job(made: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +149,7 @@ def test_it_follows_until_the_run_has_ended(made: Jobs) -> None:
         train(made, 1, step_s=0.2)
         stdout, stderr = following.communicate(timeout=60)
     assert (following.returncode, stderr) == (0, "")
-    assert stdout == (made.directory(1) / "log.txt").read_text()
+    assert stdout == (made.directory(1) / "attempt-0001.log").read_text()
 
 
 def pieces(found: Iterator[tuple[Path, str]]) -> str:
@@ -161,14 +173,25 @@ def test_files_that_come_late_grow_and_are_written_anew(tmp_path: Path) -> None:
             return False
         return True
 
-    assert pieces(logs.follow([path], None, over)) == "half a ü; anew"
+    assert pieces(logs.follow(lambda: [path], over)) == "half a ü; anew"
 
 
-def test_an_unfinished_line_of_an_attempt(tmp_path: Path) -> None:
-    path = tmp_path / "log.txt"
-    begin = "2026-01-01 00:00:00,000 INFO orchestrator.attempt.job: run 7, attempt {} on node1: k = 2\n"
-    path.write_text(begin.format(1) + "a\n" + begin.format(2) + "b\nunfinished")
-    assert "".join(logs.read(path, 1)) == begin.format(1) + "a\n"
-    assert "".join(logs.read(path, 2)) == begin.format(2) + "b\nunfinished"
+def test_it_follows_into_a_new_attempt(tmp_path: Path) -> None:
+    steps: list[Callable[[], object]] = [
+        lambda: rundirs.log_of(tmp_path, 1).write_text("first; "),
+        lambda: rundirs.log_of(tmp_path, 2).write_text("second"),
+        lambda: None,
+    ]
+
+    def over() -> bool:
+        steps.pop(0)()
+        return not steps
+
+    assert pieces(logs.follow(lambda: rundirs.logs(tmp_path), over)) == "first; second"
+
+
+def test_a_long_log_is_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "attempt-0001.log"
     path.write_text("x" * 200_000)
     assert "".join(logs.read(path)) == "x" * 200_000
+    assert list(logs.read(tmp_path / "none.log")) == []

@@ -45,7 +45,7 @@ def trained(store: Store, directory: Path, outcome: Outcome = "stable", detail: 
             recording.emit(record)
     (directory / "checkpoint-00000040.pt").write_bytes(bytes(1000))
     (directory / "checkpoint-00000042.partial").write_bytes(bytes(500))
-    (directory / "log.txt").write_text("trained")
+    (directory / "attempt-0001.log").write_text("trained")
 
 
 def recording_of(attempt: Begun, store: Store | None) -> Recording:
