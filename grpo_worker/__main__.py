@@ -44,7 +44,7 @@ def main() -> int:
 
     try:
         config = load_config(arguments.config)
-        worker = import_large("grpo_worker.loop")  # takes seconds: a bad config is told at once
+        worker = import_large("grpo_worker.loop")  # takes seconds: after the config was checked
         finish = worker.run(
             config,
             emit,

@@ -9,9 +9,12 @@
     │   end of the rollout cycle: SyncRecord                                            │
     └── until the horizon, a confirmed collapse (if asked), or a request to stop ───────┘
 
-A run is a pure function of its config (but for the pipeline ``queue``, whose lags depend on timing): all randomness is
-drawn by purpose, one CPU thread gives the same bits in every process, and a run that resumes from its last checkpoint,
-saved after any learner step, goes on with the same bits.
+`run` puts the parts together, `_train` is the loop above.
+
+Equal configs give equal runs, bit for bit, in any process and with or without interruptions. A random number depends
+only on what it is drawn for (`grpo_worker.system.randomness`), torch computes on one CPU thread, and a checkpoint holds
+the whole state and can be saved after any learner step. The exception is the pipeline ``queue``, whose lags depend on
+timing.
 """
 
 from __future__ import annotations
@@ -60,10 +63,11 @@ def run(
 
     Args:
         config: What to train.
-        emit: Receives every record as it is made, the `FinishRecord` included.
+        emit: Called with each record at once, the `FinishRecord` included.
         cache_dir: Where warmed-up builtin policies are kept.
-        run_dir: Where checkpoints go; a checkpoint found there is resumed from. None = no checkpoints.
-        should_stop: Asked after every learner step; when true the run saves a checkpoint and ends ``interrupted``.
+        run_dir: Where checkpoints are saved. If there is one already, the run resumes from it. None = no checkpoints.
+        should_stop: Called after every learner step; when it returns True, the run saves a checkpoint and ends
+            ``interrupted``.
         make_sampler: Builds the rollout engine, in this process or in one of its own.
 
     Returns:
@@ -82,7 +86,7 @@ def run(
         reference = load_policy(config, cache_dir, learner_device(config))
         reference.model.requires_grad_(False)
         pipeline = Pipeline(config, task, reference, samplers)
-        state = _resumed(run_dir, learner, pipeline)
+        state = _resume(run_dir, learner, pipeline)
         emit(_start_record(learner, resumed=state is not None, setup_s=time.perf_counter() - started))
         evaluate = _evaluator(config, task, learner)
         try:
@@ -103,7 +107,7 @@ def _train(
     run_dir: Path | None,
     should_stop: Callable[[], bool],
 ) -> FinishRecord:
-    """The loop itself; `run` has put its parts together."""
+    """Train from the given state, or from the start, until the run ends; see the picture above."""
     history = state.history if state else History()
     cycle = Cycle.restored(state.cycle) if state and state.cycle else None
     saved_at_step, saved_at_s = learner.steps, time.monotonic()
@@ -118,7 +122,7 @@ def _train(
     if learner.steps == 0:
         validate()
     while True:
-        if cycle is None:
+        if cycle is None:  # a weight sync begins the next rollout cycle
             cycle = Cycle(learner.steps // config.steps_per_sync, learner.steps)
             learner.begin_cycle()
             with Stopwatch(cycle, "idle_s"):
@@ -142,12 +146,12 @@ def _train(
             history.sync_steps.append(record.learner_step)
             history.rewards.append(record.reward)
             cycle = None
-            ended = step == config.horizon or _confirmed(config, history)
+            ended = step == config.horizon or _collapse_is_confirmed(config, history)
         if ended:
-            return _verdict(config, step, history)
+            return _finish_record(config, step, history)
 
         stop = should_stop()
-        if run_dir and (stop or _is_due(config, step - saved_at_step, time.monotonic() - saved_at_s)):
+        if run_dir and (stop or _checkpoint_is_due(config, step - saved_at_step, time.monotonic() - saved_at_s)):
             cycle_state = cycle.state() if cycle else None
             save_checkpoint(run_dir, learner, RunState(history, cycle_state, pipeline.state()))
             saved_at_step, saved_at_s = step, time.monotonic()
@@ -172,8 +176,8 @@ def _samplers(config: WorkerConfig, cache_dir: Path, make_sampler: MakeSampler, 
     return InlinePool(make_sampler(config, cache_dir))
 
 
-def _resumed(run_dir: Path | None, learner: Learner, pipeline: Pipeline) -> RunState | None:
-    """Go on from the newest checkpoint, if there is one."""
+def _resume(run_dir: Path | None, learner: Learner, pipeline: Pipeline) -> RunState | None:
+    """Restore the newest checkpoint, if there is one, and return what the loop needs of it."""
     found = latest_checkpoint(run_dir) if run_dir else None
     if found is None:
         return None
@@ -182,14 +186,17 @@ def _resumed(run_dir: Path | None, learner: Learner, pipeline: Pipeline) -> RunS
     return state
 
 
-def _is_due(config: WorkerConfig, steps: int, seconds: float) -> bool:
-    """Whether so many steps or seconds after the last checkpoint the next is due."""
+def _checkpoint_is_due(config: WorkerConfig, steps: int, seconds: float) -> bool:
+    """Whether to save a checkpoint, so many learner steps and seconds after the last one."""
     by_steps = 0 < config.checkpoint_every_steps <= steps
     return by_steps or 0 < config.checkpoint_every_s <= seconds
 
 
 def _evaluator(config: WorkerConfig, task: Task, learner: Learner) -> Callable[[], EvalRecord]:
-    """Validation of the learner's policy: one sampled completion a held-out prompt, the same uniforms every time."""
+    """Return a function that validates the learner's policy on one sampled completion of each held-out prompt.
+
+    Every validation uses the same uniform random numbers, so that its result differs only where the policy does.
+    """
     prompts = learner.policy.encode(task.val)
     uniform_BT = torch.rand(
         len(task.val), config.max_completion_tokens, generator=generator(config.seed, "validation")
@@ -205,8 +212,8 @@ def _evaluator(config: WorkerConfig, task: Task, learner: Learner) -> Callable[[
     return evaluate
 
 
-def _verdict(config: WorkerConfig, learner_steps: int, history: History) -> FinishRecord:
-    """What the run's own detector says of all it has measured."""
+def _finish_record(config: WorkerConfig, learner_steps: int, history: History) -> FinishRecord:
+    """The record of a run that has ended, with the verdict of its own detector."""
     verdict = _detect(config, history)
     finish = FinishRecord(verdict.state, learner_steps, config.collapse.detector)
     if verdict.collapse is None:
@@ -224,8 +231,8 @@ def _detect(config: WorkerConfig, history: History) -> collapse.Verdict:
     return collapse.detect(history.sync_steps, history.rewards, config.collapse)
 
 
-def _confirmed(config: WorkerConfig, history: History) -> bool:
-    """Whether the run may end early: its collapse has been seen at enough observations in a row."""
+def _collapse_is_confirmed(config: WorkerConfig, history: History) -> bool:
+    """Whether the run may end early: as many observations in a row show its collapse as its config asks for."""
     wanted = config.collapse.stop_after_evals
     found = _detect(config, history).collapse if wanted else None
     return found is not None and found.observations >= wanted
@@ -237,7 +244,8 @@ def _start_record(learner: Learner, *, resumed: bool, setup_s: float) -> StartRe
         "stalesweep": __version__,
     }  # fmt: skip
     if learner.config.sampler.engine == "vllm":
-        # Not imported: it need not be, in this process. Its builds for other devices are packages of other names.
+        # Read from the installed package, because this process need not import vLLM; each of its builds is a package
+        # with a name of its own.
         versions["vllm"] = metadata.version(metadata.packages_distributions()["vllm"][0])
     return StartRecord(
         resumed_from_sync=learner.config.last_whole_sync(learner.steps) if resumed else None,

@@ -1,7 +1,7 @@
 """The tensors that move through the worker. All integers are int64, all log-probs, rewards and masks float32.
 
-Shapes: P prompts, S prompt tokens (padded on the left), G group, B = P·G sequences, the G of a prompt in a row,
-T completion tokens (padded on the right).
+Shapes: P prompts, S prompt tokens (padded on the left), G completions of a prompt (a group), B = P·G sequences, groups
+as consecutive rows, T completion tokens (padded on the right).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class PromptBatch:
     mask_PS: Tensor
 
     def repeat(self, group_size: int) -> PromptBatch:
-        """Each prompt G times in a row."""
+        """The batch with each prompt as G consecutive rows."""
         return PromptBatch(
             self.token_PS.repeat_interleave(group_size, dim=0),
             self.mask_PS.repeat_interleave(group_size, dim=0),
@@ -36,7 +36,7 @@ class PromptBatch:
 
 @dataclass(frozen=True, slots=True)
 class Completions:
-    """Sampled completions, G in a row for each prompt.
+    """Sampled completions; those of a group are consecutive rows.
 
     Attributes:
         token_BT: Token ids.
@@ -53,16 +53,16 @@ class Completions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RolloutBatch:
-    """What a learner step consumes. Batches are equal only to themselves, so that one can be a cache's key.
+    """Scored rollouts that learner steps consume. A batch is equal only to itself, so that it can be a key of a cache.
 
     Attributes:
         prompt_BS: Prompt ids of each sequence.
         prompt_mask_BS: 1 on prompt tokens.
         token_BT: Completion ids.
         mask_BT: Completion mask.
-        behavior_logp_BT: Log-probs stored by the sampler: those of the behaviour policy μ.
-        proximal_logp_BT: Log-probs under the learner's policy when it first consumed the batch, which fills them in;
-            NaN until then.
+        behavior_logp_BT: Log-probs under the behaviour policy μ, from the sampler.
+        proximal_logp_BT: Log-probs under the learner's policy when it first consumed the batch. NaN until then; the
+            learner fills them in.
         reference_logp_BT: Log-probs under the reference policy.
         version_BT: Version of the behaviour policy of each token.
         reward_B: Reward of each completion, from 0 to 1.
@@ -84,13 +84,13 @@ class RolloutBatch:
         return len(self.token_BT)
 
     def to(self, device: torch.device) -> RolloutBatch:
-        """The batch on a device; itself where it is there already."""
+        """The batch on a device; the batch itself if it is there already."""
         if self.token_BT.device == device:
             return self
         return RolloutBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
     def parts(self, size: int) -> Iterator[RolloutBatch]:
-        """The batch in parts of at most ``size`` sequences, as views; the batch itself where it is one part."""
+        """The batch in parts of at most ``size`` sequences, as views; the batch itself if one part is enough."""
         if len(self) <= size:
             yield self
             return
@@ -104,5 +104,5 @@ def position_ids(mask_BS: Tensor) -> Tensor:
 
 
 def attention_mask(mask_BS: Tensor) -> Tensor | None:
-    """The mask where there is padding, None where the causal mask alone does (which is faster)."""
+    """The mask if there is padding, else None, because the causal mask is then enough and faster."""
     return mask_BS if bool(torch.any(mask_BS == 0)) else None

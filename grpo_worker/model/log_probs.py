@@ -1,4 +1,4 @@
-"""Log-probabilities and entropies from a model's logits, under the temperature that tokens are sampled with."""
+"""Log-probabilities and entropies from a model's logits, at the temperature with which tokens are sampled."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def log_distribution(logits_XV: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Log-probability of every token, and entropy, at each position under the sampling temperature.
+    """Log-probabilities of all tokens and entropy at each position, at the sampling temperature.
 
     Args:
-        logits_XV: Logits, the vocabulary last.
+        logits_XV: Logits; the vocabulary is the last axis.
         temperature: Divides the logits, as in sampling.
 
     Returns:
@@ -23,7 +23,7 @@ def log_distribution(logits_XV: Tensor, temperature: float) -> tuple[Tensor, Ten
 
 
 def token_log_probs(logits_BTV: Tensor, token_BT: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Log-probability of each token and entropy of each position under the sampling temperature.
+    """Log-probability of each token and entropy at each position, at the sampling temperature.
 
     Args:
         logits_BTV: Logits at the positions that predict ``token_BT``.

@@ -1,11 +1,12 @@
-"""One forward for the G completions of a prompt, each distinct prefix once: a row holds the trie of its group.
+"""Packing: the G completions of a prompt share one row, in which each distinct prefix is computed once.
 
-The completions ``abe`` and ``ace`` of a prompt make the row ``prompt | a b c``. Each token sees the prompt, its own
-ancestors and itself, at the position it has in its own sequence, so the log-probs are those of separate rows, for
-a fraction of the tokens. What predicts nothing (the last token of a completion, padding) is left out.
+A row holds the prompt and the trie of its group. The completions ``abe`` and ``ace`` give the row ``prompt | a b c``.
+Each token attends to the prompt, to its own ancestors and to itself, at the position that it has in its own sequence.
+The log-probs are therefore those of separate rows, for a fraction of the tokens. Tokens that predict nothing (the last
+token of a completion, padding) are left out.
 
-Shapes as in `grpo_worker.model.batches`; further N nodes of the largest trie, of which node 0 is the prompt's last
-token, and L = S + N − 1 tokens of a row.
+Shapes as in `grpo_worker.model.batches`; also N nodes of the largest trie, of which node 0 is the last token of the
+prompt, and L = S + N − 1 tokens of a row.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ _TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.3}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedRows:
-    """The tries of a batch of whole groups, one row a prompt.
+    """The tries of a batch of whole groups, one row per prompt.
 
     Attributes:
-        token_PL: The prompt as in the batch, then the trie's nodes in order of first appearance, then padding.
-        real_PL: Whether it is a token, not padding.
+        token_PL: The prompt as in the batch, then the nodes of the trie in order of first appearance, then padding.
+        real_PL: True on tokens, False on padding.
         position_PL: Position of each token in its own sequence.
-        mask_P1LL: Additive mask: 0 where a query may look, the dtype's minimum elsewhere.
+        mask_P1LL: Additive attention mask: 0 where a query may attend to a key, the dtype's minimum elsewhere.
         predictor_BT: The node whose logits predict each completion token; 0 on padding.
-        first: Place in a row of node 0.
+        first: The place of node 0 in a row.
     """
 
     token_PL: Tensor
@@ -43,18 +44,18 @@ class PackedRows:
     first: int
 
 
-@functools.lru_cache(maxsize=2)  # a replayed batch comes back at each of its k steps
-@torch.inference_mode(False)  # the reference's rows are the learner's too, and enter its loss
+@functools.lru_cache(maxsize=2)  # a replayed batch is packed once for its k steps
+@torch.inference_mode(False)  # the reference policy may pack first, and the learner's loss uses the same rows
 def pack(batch: RolloutBatch, group_size: int, dtype: torch.dtype) -> PackedRows | None:
-    """Merge the equal prefixes of each group of a batch, where that saves more than its longer rows cost.
+    """Merge the equal prefixes of each group of a batch, unless the longer rows would cost too much.
 
     Args:
         batch: Whole groups.
         group_size: G.
-        dtype: Of the mask.
+        dtype: The dtype of the mask.
 
     Returns:
-        The rows, or None where their attention would be more than twice that of separate rows.
+        The rows, or None if their attention would cost more than twice that of separate rows.
     """
     prompt_PS, mask_PS = batch.prompt_BS[::group_size], batch.prompt_mask_BS[::group_size]
     (prompts, width), device, length = prompt_PS.shape, prompt_PS.device, batch.token_BT.shape[1]
@@ -64,7 +65,7 @@ def pack(batch: RolloutBatch, group_size: int, dtype: torch.dtype) -> PackedRows
     if tokens**2 > 2 * group_size * (width + length - 1) ** 2:
         return None
     edges = [edge for trie in tries for edge in ((0, 0), *trie, *[(0, 0)] * (nodes - 1 - len(trie)))]
-    # One flat list after the other: torch takes several times as long over nested ones.
+    # Flat lists, because torch takes several times as long to convert nested ones.
     parent_PN, token_PN = (torch.tensor(ids, device=device).view(prompts, nodes) for ids in zip(*edges, strict=True))
     size_P = torch.tensor([1 + len(trie) for trie in tries], device=device)
 
@@ -90,7 +91,7 @@ def pack(batch: RolloutBatch, group_size: int, dtype: torch.dtype) -> PackedRows
 
 
 def _tries(batch: RolloutBatch, group_size: int) -> tuple[list[dict[tuple[int, int], int]], list[int]]:
-    """The trie of each prompt, (parent, token) → node, and the predictors of all completion tokens in a row."""
+    """The trie of each prompt, (parent, token) → node, and the predictors of all completion tokens, flat."""
     tries: list[dict[tuple[int, int], int]] = []
     predictors: list[int] = []
     lengths = batch.mask_BT.sum(1).long().tolist()
@@ -107,7 +108,7 @@ def _tries(batch: RolloutBatch, group_size: int) -> tuple[list[dict[tuple[int, i
 def packed_log_probs(
     model: nn.Module, batch: RolloutBatch, rows: PackedRows, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """As `grpo_worker.train.objective.token_log_probs`, for a batch and its packed rows."""
+    """Do the same as `grpo_worker.model.log_probs.token_log_probs`, for a batch and its packed rows."""
     prompts, length = rows.token_PL.shape
     logits_PNV = model(
         input_ids=rows.token_PL, attention_mask=rows.mask_P1LL, position_ids=rows.position_PL, use_cache=False,
@@ -122,9 +123,9 @@ def packed_log_probs(
 
 @torch.no_grad()
 def is_exact(model: nn.Module) -> bool:
-    """Whether a model heeds a block mask: packed log-probs of a small example equal separate ones.
+    """Whether packing works with a model: packed log-probs of a small example equal those of separate rows.
 
-    Some architectures (state spaces, sliding windows, flash-attention builds) ignore such a mask.
+    Some models (state spaces, sliding windows, some builds of flash attention) ignore the mask that packing needs.
     """
     parameter = next(model.parameters())
     batch, token_BL = example(parameter.device)
@@ -139,7 +140,7 @@ def is_exact(model: nn.Module) -> bool:
 
 
 def example(device: torch.device) -> tuple[RolloutBatch, Tensor]:
-    """Two completions of a prompt, to try a model on, and their whole sequences."""
+    """A small batch to test a model with: two completions of a prompt; and their whole sequences."""
     token_BL = torch.tensor([[1, 2, 3, 4, 1], [1, 2, 4, 3, 1]], device=device)
     prompt_BS, token_BT = token_BL[:, :2], token_BL[:, 2:]
     zero_BT, zero_B = torch.zeros(token_BT.shape, device=device), torch.zeros(len(token_BT), device=device)

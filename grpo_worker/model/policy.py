@@ -27,10 +27,10 @@ class Policy:
     """A causal language model and its tokenizer.
 
     Attributes:
-        model: The model, in evaluation mode: no dropout, neither in sampling nor in learning.
+        model: The model, in evaluation mode: there is no dropout, not in learning either.
         tokenizer: Its tokenizer.
-        packs: Whether the completions of a prompt may share one forward (`grpo_worker.model.packing`).
-        lean: Whether `grpo_worker.model.llama` computes what the model does.
+        packs: Whether the completions of a prompt may share one forward pass (`grpo_worker.model.packing`).
+        lean: Whether `grpo_worker.model.llama` may compute in place of the model.
     """
 
     model: nn.Module
@@ -40,7 +40,7 @@ class Policy:
 
     @property
     def pad_id(self) -> int:
-        """Token id used for padding; its value never reaches a loss."""
+        """Token id for padding. It has no effect on a loss."""
         pad_id = self.tokenizer.pad_token_id
         return int(pad_id if pad_id is not None else self.eos_ids[0])
 
@@ -51,7 +51,7 @@ class Policy:
         return end_ids(getattr(generation, "eos_token_id", None), self.tokenizer)
 
     def encode(self, problems: Sequence[Problem]) -> PromptBatch:
-        """Tokenise prompts, through the chat template where the tokenizer has one, and pad them on the left."""
+        """Tokenise prompts, with the tokenizer's chat template if it has one, and pad them on the left."""
         prompts, tokenizer = [problem.prompt for problem in problems], self.tokenizer
         if tokenizer.chat_template:
             chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
@@ -73,12 +73,12 @@ class Policy:
         return [text_of[row] for row in rows]
 
     def completion_log_probs(self, batch: RolloutBatch, temperature: float, group_size: int) -> tuple[Tensor, Tensor]:
-        """Log-prob and entropy of each completion token in one forward pass; see `token_log_probs`.
+        """Compute the log-prob and the entropy of each completion token in one forward pass; see `token_log_probs`.
 
         Args:
             batch: Whole groups.
             temperature: The sampling temperature.
-            group_size: G; groups share one forward of their prompt where that pays and the model allows it.
+            group_size: G. The completions of a group share one row where that saves time and the model allows it.
         """
         dtype = next(self.model.parameters()).dtype
         rows = packing.pack(batch, group_size, dtype) if self.packs else None
@@ -93,7 +93,7 @@ class Policy:
     def _separate_logits(self, batch: RolloutBatch) -> Tensor:
         length = batch.token_BT.shape[1]
         token_BL = torch.cat([batch.prompt_BS, batch.token_BT[:, :-1]], dim=1)
-        # Padding on the right needs no mask: the causal mask hides it from every token that counts.
+        # Padding on the right needs no mask: with the causal mask no real token attends to it.
         mask_BL = nn.functional.pad(batch.prompt_mask_BS, (0, length - 1), value=1)
         logits: Tensor = self.model(
             input_ids=token_BL, attention_mask=attention_mask(mask_BL), position_ids=position_ids(mask_BL),
@@ -103,7 +103,7 @@ class Policy:
 
 
 def end_ids(generation_eos: int | Sequence[int] | None, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Token ids that end a completion: those of the model's generation config, else the tokenizer's."""
+    """Token ids that end a completion: those of the model's generation config if it has any, else the tokenizer's."""
     eos = tokenizer.eos_token_id if generation_eos is None else generation_eos
     return [int(i) for i in eos] if isinstance(eos, Sequence) else [int(eos)]
 
@@ -111,15 +111,17 @@ def end_ids(generation_eos: int | Sequence[int] | None, tokenizer: PreTrainedTok
 class FlatParameters:
     """The trainable parameters as one float32 vector θ and one gradient vector.
 
-    Optimizer, clipping and every diagnostic are then single operations on [N] vectors. The tensors of a float32 model
-    are views of θ. A model of lower precision computes with θ rounded to its dtype: a bfloat16 weight itself cannot
-    move by much less than 1/256 of its size, so small updates would be lost. Source: arXiv 1710.03740 §3.1.
+    The optimizer, clipping and every diagnostic are then single operations on [N] vectors. In a float32 model the
+    parameters are views of θ. A model of lower precision computes with θ rounded to its dtype, because small updates of
+    the rounded weights would be lost: a bfloat16 weight cannot change by much less than 1/256 of its size.
 
     Args:
         model: Its trainable parameters must share one dtype and device.
 
     Raises:
         ModelError: They do not.
+
+    Source: master weights in float32 are those of arXiv 1710.03740 §3.1.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -130,7 +132,7 @@ class FlatParameters:
                 f"the trainable parameters must share one dtype and device, found {sorted(map(str, kinds))}"
             )
         self._weights_N = torch.cat([p.detach().reshape(-1) for p in parameters])
-        self.theta_N = nn.Parameter(self._weights_N.float())  # the same memory where it is float32
+        self.theta_N = nn.Parameter(self._weights_N.float())  # the same memory if it is float32 already
         self.grad_N = torch.zeros_like(self.theta_N.data)
         self.theta_N.grad = self.grad_N
         offset = 0
@@ -157,7 +159,7 @@ class FlatParameters:
         self.to_model()
 
     def to_model(self) -> None:
-        """Let the model compute with θ as it is now; needed after each change of θ but `assign`."""
+        """Copy θ to the model. The caller does this after each change of θ; `assign` does it itself."""
         if self._weights_N.dtype != torch.float32:
             self._weights_N.copy_(self.theta_N.data)
 
@@ -169,11 +171,11 @@ def _move_gradient(into: Tensor, parameter: Tensor) -> None:
 
 
 def model_folder(config: WorkerConfig, cache_dir: Path) -> str:
-    """The folder or hub id that a config names; the builtin policy is warmed up first if it has to be.
+    """The folder or hub id of a config's model; the builtin policy is made first if it is not in the cache.
 
     Args:
         config: The run's config.
-        cache_dir: Where warmed-up builtin policies are kept, by content.
+        cache_dir: Where warmed-up builtin policies are kept.
 
     Raises:
         ModelError: There is no such folder.
@@ -189,11 +191,11 @@ def model_folder(config: WorkerConfig, cache_dir: Path) -> str:
 
 
 def load_policy(config: WorkerConfig, cache_dir: Path, device: torch.device) -> Policy:
-    """Load the policy that a config names, without dropout; the builtin one is warmed up first if it has to be.
+    """Load the policy that a config names; the builtin one is made first if it is not in the cache.
 
     Args:
         config: The run's config.
-        cache_dir: Where warmed-up builtin policies are kept, by content.
+        cache_dir: Where warmed-up builtin policies are kept.
         device: Where the weights go.
 
     Raises:
@@ -218,7 +220,9 @@ def load_policy(config: WorkerConfig, cache_dir: Path, device: torch.device) -> 
 
 
 def add_adapters(model: nn.Module, config: WorkerConfig) -> None:
-    """Freeze a model and add low-rank adapters to every linear layer but the output head; they start as nothing.
+    """Freeze a model and add low-rank adapters to every linear layer but the output head.
+
+    At first they have no effect, because their second matrix is zero.
 
     Source: LoRA, arXiv 2106.09685, eq. (3).
 

@@ -1,7 +1,7 @@
-"""The builtin tiny policy: a two-layer Llama that learns to add two numbers half right, in seconds, on a CPU.
+"""The builtin tiny policy: a two-layer Llama that adds two numbers, made in seconds on a CPU.
 
-Reinforcement learning needs a skill to bring out. A supervised warm-up on demonstrations of which half answer
-a+b+1 gives one: the policy then samples the right sum about half of the time.
+RL needs a policy that is sometimes right. A supervised warm-up makes one: half of its demonstrations answer a+b+1, so
+that the policy then samples the right sum about half of the time.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from grpo_worker.system.randomness import generator
 from grpo_worker.tasks.arithmetic import ALPHABET, arithmetic_task
 
 BUILTIN_TINY = "builtin:tiny"
-_RECIPE = 1  # raise when the warm-up changes, so that cached policies are made anew
-_ANSWER_TOKENS = 4  # three digits and the end of sequence
+_RECIPE = 1  # raise it when the warm-up changes, so that cached policies are made anew
+_ANSWER_TOKENS = 4  # three digits and the end of the sequence
 
 log = logging.getLogger(__name__)
 
 
 def ensure_tiny_policy(tiny: TinyConfig, task: TaskConfig, seed: int, cache_dir: Path) -> Path:
-    """Return the folder of the warmed-up tiny policy, making it first if no process has yet.
+    """Return the folder of the warmed-up tiny policy; make it first if it does not exist.
 
-    The folder's name is a digest of all that decides its content. It appears whole or not at all; processes that
-    want it at the same time wait for the one that makes it.
+    The folder's name is a digest of everything that determines its content. The folder is renamed into place when it is
+    complete. Of several processes that need it at the same time, one makes it and the others wait.
 
     Raises:
         ModelError: The task is not the builtin one.
     """
     if task.name != "arithmetic" or task.template is not None:
         found = f"{task.name!r}" + (" with a template" if task.template is not None else "")
-        raise ModelError(f"{BUILTIN_TINY} knows only the task 'arithmetic' as it is, not {found}")
+        raise ModelError(f"{BUILTIN_TINY} knows only the task 'arithmetic' without a template, not {found}")
     content = {
         "tiny": tiny.model_dump(), "val_prompts": task.val_prompts, "seed": seed, "recipe": _RECIPE,
         "torch": torch.__version__,
@@ -61,7 +61,7 @@ def ensure_tiny_policy(tiny: TinyConfig, task: TaskConfig, seed: int, cache_dir:
             model.save_pretrained(scratch)
             tiny_tokenizer().save_pretrained(scratch)
             Path(scratch).rename(folder)
-            os.mkdir(scratch)  # noqa: PTH102  (TemporaryDirectory removes what it made)
+            os.mkdir(scratch)  # noqa: PTH102  (TemporaryDirectory wants to delete it)
     return folder
 
 
@@ -73,7 +73,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a character: the digits, ``+``, ``=``, padding and end of sequence: 14 in all."""
+    """A tokenizer with one token per character: the digits, ``+``, ``=``, padding and end of sequence, 14 in all."""
     vocabulary = {token: i for i, token in enumerate([*ALPHABET, "<pad>", "<eos>"])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), behavior="isolated")
@@ -82,7 +82,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def warm_up(tiny: TinyConfig, task: TaskConfig, seed: int) -> LlamaForCausalLM:
-    """Train a new tiny policy on demonstrations with Adam; the learning rate decays over the last half."""
+    """Train a new tiny policy on demonstrations with Adam; over the second half the learning rate falls to 0."""
     tokenizer = tiny_tokenizer()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -117,7 +117,7 @@ def warm_up(tiny: TinyConfig, task: TaskConfig, seed: int) -> LlamaForCausalLM:
 
 
 def _demonstrations(task: TaskConfig, tokenizer: PreTrainedTokenizerFast, added: int) -> Tensor:
-    """Prompt, answer + ``added``, end of sequence, padding: one row for each training problem."""
+    """One row for each training problem: prompt, answer + ``added``, end of sequence, padding."""
     pad, eos = tokenizer.pad_token_id, tokenizer.eos_token_id
     rows = []
     for problem in arithmetic_task(task).train:

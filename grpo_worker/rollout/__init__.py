@@ -1,5 +1,6 @@
-"""Sample completions, score them, and hand them to the learner with a known lag; move weights to the sampler.
+"""Rollouts: sample completions, score them, and give them to the learner at a known lag.
 
-Others use ``pipelines`` (the ways in which rollouts and learner steps interleave), ``sampler`` (the engines),
-``weight_sync`` and ``advantages``.
+``loop`` uses ``pipelines`` (which batch a learner step consumes) and ``sampler`` (the engines, and the processes they
+run in); ``train`` uses `pipelines.Fetched`. ``weight_sync`` moves weights to samplers in other processes, and
+``advantages`` is a pure function.
 """

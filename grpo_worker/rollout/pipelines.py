@@ -1,24 +1,25 @@
-"""Which batch a learner step consumes, and at which lag (in learner steps, for every token).
+"""Pipelines decide which batch a learner step consumes, and so the lag of its tokens, in learner steps.
 
-Every pipeline is one rule: **the weights of version v may sample the rollout batches up to v/s + lead**, where s is
-the number of learner steps that consume a batch. Batches are consumed in order.
+All follow one rule: **the weights of version v may sample the rollout batches up to number v/s + lead**, where s is the
+number of learner steps that consume a batch. Batches are numbered from 0 and consumed in order.
 
-    pipeline   s   lead   sampled between ...                      lag at learner step t
-    reuse      k   0      the learner's steps                      t mod k: 0 … k−1, the paper's (2607.01083 eq. 11–12)
-    overlap    k   1      while the batch before is consumed       k + t mod k: k … 2k−1
-    delay      1   k      k versions ahead                         k
-    queue      1   k      freely, by the newest weights            at most k
+    pipeline   s   lead   a batch is sampled                       lag at learner step t
+    reuse      k   0      between the learner's steps              t mod k: 0 … k−1, the paper's (2607.01083 eq. 11–12)
+    overlap    k   1      while the one before is consumed         k + t mod k: k … 2k−1
+    delay      1   k      k versions before it is consumed         k
+    queue      1   k      at any time, by the newest weights       at most k
 
-The first batches have nothing older than version 0 to come from: in ``overlap`` and ``delay`` no lag exceeds t.
+No lag exceeds t, because the oldest weights are those of version 0. This shortens the first lags of ``overlap`` and
+``delay``.
 
-``queue`` bounds admission as AReaL does (arXiv 2505.24298, its eq. 3): a batch is begun only if it will be consumed
-within k steps of the weights that begin it. Where several samplers finish out of order a batch may still become too
-old; it is dropped, counted, and another is admitted in its place.
+``queue`` admits batches as AReaL does (arXiv 2505.24298, its eq. 3): a sampler begins a batch only if the learner will
+consume it within k steps of the weights that begin it. If several samplers finish out of order, a batch can still be
+too old in the end. It is then dropped and counted, and another is admitted in its place.
 
-Two readings of "reuse" exist, for ``reuse`` and ``overlap`` alike. ``replay``: every step consumes the whole batch,
-each rollout is used k times. ``split``: a batch has k times as many prompts and every step consumes its own part, each
-rollout is used once. The lag is the same, so the difference between the two is the effect of reuse alone. A learner
-step consumes ``prompts_per_batch`` prompts either way.
+``reuse`` and ``overlap`` use a batch in one of two ways. With ``replay`` every step consumes the whole batch, so that
+each rollout is used k times. With ``split`` a batch has k times as many prompts and every step consumes another part,
+so that each rollout is used once. The lags are the same; comparing the two shows the effect of using rollouts again. In
+both a learner step consumes ``prompts_per_batch`` prompts.
 """
 
 from __future__ import annotations
@@ -48,12 +49,12 @@ from grpo_worker.tasks import Problem, Task
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A rollout batch and what it took to get it.
+    """A rollout batch that the learner can consume.
 
     Attributes:
         batch: The batch.
-        rollout_s: Seconds of sampling and scoring.
-        dropped_groups: Groups that were sampled before it and became too old to be consumed.
+        rollout_s: Seconds that sampling and scoring it took.
+        dropped_groups: Number of groups that were dropped before it because they had become too old.
     """
 
     batch: RolloutBatch
@@ -62,11 +63,13 @@ class Fetched:
 
 
 class Pipeline:
-    """Orders rollout batches as weights are published, and deals them out to the learner's steps.
+    """Orders rollout batches from the samplers as weights are published, and gives them to the learner's steps.
+
+    The ticket of a batch is its number. A batch is outstanding from when it is ordered until it is scored or dropped.
 
     Args:
         config: The run's config.
-        task: Where prompts and rewards come from.
+        task: The source of prompts and rewards.
         reference: The frozen reference policy, for the log-probs of the KL term.
         samplers: The rollout engines.
     """
@@ -81,7 +84,11 @@ class Pipeline:
         self._batch: RolloutBatch | None = None
 
     def sync(self, weights: Mapping[str, Tensor], version: int) -> float:
-        """Publish a version of the weights and order what it may sample; returns the seconds of publishing."""
+        """Publish a version of the weights, then order the batches that it may sample.
+
+        Returns:
+            The seconds that publishing took.
+        """
         started = time.perf_counter()
         self._samplers.load(weights, version)
         seconds = time.perf_counter() - started
@@ -90,7 +97,7 @@ class Pipeline:
         return seconds
 
     def fetch(self, learner_step: int) -> Fetched | None:
-        """Wait for the batch of a learner step; None where the step goes on with the batch of the one before."""
+        """Wait for the batch of a learner step; None if the step consumes the same batch as the step before."""
         if self._batch is not None and learner_step % self._config.steps_per_batch:
             return None
         dropped = 0
@@ -108,10 +115,10 @@ class Pipeline:
         return Fetched(self._batch, sampled.seconds + time.perf_counter() - started, dropped)
 
     def minibatch(self, learner_step: int) -> tuple[RolloutBatch, Tensor]:
-        """What a learner step consumes of the batch fetched last, and the lag of each of its tokens, [tokens].
+        """The part of the last fetched batch that a learner step consumes, and the lag of each of its tokens, [tokens].
 
         Raises:
-            LagError: A token's lag is not one that the pipeline allows.
+            LagError: The pipeline does not allow the lag of a token.
         """
         assert self._batch is not None, "fetch comes first"
         batch, config = self._batch, self._config
@@ -121,7 +128,10 @@ class Pipeline:
         return batch, consumed_lags(batch, learner_step, config)
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run needs. All but ``queue`` wait for what is being sampled; there it is sampled again."""
+        """All that a resumed run needs.
+
+        Batches that are being sampled are waited for. ``queue`` does not wait: a resumed run samples them again.
+        """
         due = len(self._outstanding) - len(self._arrived)
         for _ in range(due):
             sampled = self._samplers.collect(wait=self._config.pipeline != "queue")
@@ -138,7 +148,7 @@ class Pipeline:
         }
 
     def restore(self, state: dict[str, Any], weights: Mapping[str, Tensor], version: int) -> None:
-        """Go on from what `state` gave; batches that were being sampled are ordered again, from these weights."""
+        """Restore what `state` returned, and order again, from these weights, the batches that were being sampled."""
         self._version, self._ordered, self._dropped = state["version"], state["ordered"], state["dropped"]
         device = next(self._reference.model.parameters()).device
         if state["batch"]:
@@ -154,7 +164,7 @@ class Pipeline:
                 self._submit(ticket)
 
     def _order(self) -> None:
-        """Submit every batch that the version published last may sample."""
+        """Submit every batch that the newest version may sample and that has not been ordered yet."""
         config = self._config
         admitted = self._version // config.steps_per_batch + lead(config) + 1
         wanted = -(-config.horizon // config.steps_per_batch)
@@ -170,7 +180,7 @@ class Pipeline:
         self._samplers.submit(Request(ticket, prompts, config.group_size, uniform_BT.to(prompts.token_PS.device)))
 
     def _prompts(self, ticket: int) -> tuple[Sequence[Problem], PromptBatch]:
-        """The problems of a rollout batch: they depend on its number alone."""
+        """The problems of a rollout batch and their tokens. They depend only on its number and the run's seed."""
         config, train = self._config, self._task.train
         count = config.prompts_per_batch * (config.steps_per_batch if config.reuse == "split" else 1)
         random = generator(config.seed, "prompts", ticket)
@@ -213,16 +223,16 @@ class Pipeline:
         for part in batch.parts(size):
             logp_BT, _ = self._reference.completion_log_probs(part, config.temperature, config.group_size)
             part.reference_logp_BT.copy_(logp_BT)
-        finish(batch.reference_logp_BT.device)  # its time is the rollouts', not the learner's
+        finish(batch.reference_logp_BT.device)  # so that its time counts as the rollout's, not the learner's
 
 
 def lead(config: WorkerConfig) -> int:
-    """How many rollout batches ahead of the one that is due the samplers may work."""
+    """How many rollout batches ahead of the one that is consumed next the samplers may work."""
     return {"reuse": 0, "overlap": 1, "delay": config.k, "queue": config.k}[config.pipeline]
 
 
 def allowed_lags(config: WorkerConfig, learner_step: int) -> tuple[int, int]:
-    """The smallest and the largest lag that a token may have when this learner step consumes it."""
+    """The smallest and the largest lag of the tokens that a learner step may consume."""
     if config.pipeline == "queue":
         return 0, config.k
     sampled_by = max(0, learner_step // config.steps_per_batch - lead(config)) * config.steps_per_batch
@@ -230,18 +240,18 @@ def allowed_lags(config: WorkerConfig, learner_step: int) -> tuple[int, int]:
 
 
 def consumed_lags(batch: RolloutBatch, learner_step: int, config: WorkerConfig) -> Tensor:
-    """Lag of each completion token that a learner step is about to consume, in learner steps.
+    """Compute, and check, the lag of each completion token that a learner step is about to consume.
 
     Args:
-        batch: What the step consumes.
-        learner_step: Learner steps applied so far: the learner's version.
+        batch: The minibatch of the step.
+        learner_step: Learner steps applied so far, which is the version of the learner's weights.
         config: The run's config, which bounds the lags.
 
     Returns:
-        One lag for each unpadded token, [tokens].
+        The lag of each unpadded token in learner steps, [tokens].
 
     Raises:
-        LagError: A token's lag is not one that the pipeline allows at this step.
+        LagError: The pipeline does not allow the lag of a token at this step.
     """
     lag_N = learner_step - batch.version_BT[batch.mask_BT > 0]
     low, high = int(lag_N.min()), int(lag_N.max())

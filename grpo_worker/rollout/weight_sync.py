@@ -1,4 +1,4 @@
-"""Weight sync: versioned publish by the learner, pull by samplers in other processes, through shared memory."""
+"""Weight sync through shared memory: the learner publishes versions, samplers in other processes pull them."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ PULL_S = 120.0
 
 
 class SharedWeights:
-    """The weights published last and their version, in memory that the learner and its samplers share.
+    """The weights that were published last and their version, in memory that the learner and its samplers share.
 
-    It can be handed to a process that is being started, not sent to one that runs.
+    It can be passed to a process as an argument when that is started, but not sent to one that runs.
 
     Args:
-        weights: The initial weights, of one dtype and device; on a GPU they stay there and other processes map them.
+        weights: The initial weights, of one dtype and device. On a GPU they stay there, and other processes map them.
         context: How the processes are started.
     """
 
     def __init__(self, weights: Mapping[str, Tensor], context: ForkServerContext) -> None:
         self._shapes = {name: weight.shape for name, weight in weights.items()}
         flat = [weight.detach().flatten() for weight in weights.values()]
-        # One tensor: each costs a file descriptor, and a process can be handed no more than 256.
+        # One tensor, because each costs a file descriptor and a new process can be given 256 at most.
         self._flat_N = torch.cat(flat) if flat else torch.empty(0)
         self._flat_N.share_memory_()  # type: ignore[no-untyped-call]
         self._version = context.Value("q", 0)
 
     def publish(self, weights: Mapping[str, Tensor], version: int) -> None:
-        """Replace the weights; waits for a sampler that is pulling.
+        """Replace the weights. Waits while a sampler pulls them.
 
         Raises:
-            SamplerError: A sampler does not end its pull: its process has died in the midst of it.
+            SamplerError: A sampler has not finished its pull within `PULL_S`: its process died during it.
         """
         lock = self._version.get_lock()
         if not lock.acquire(timeout=PULL_S):
@@ -50,14 +50,14 @@ class SharedWeights:
             lock.release()
 
     def pull(self, load: Callable[[Mapping[str, Tensor], int], None], version: int) -> int:
-        """Load what was published, if that is another version than the one at hand.
+        """Load the published weights, unless the caller has that version already.
 
         Args:
-            load: Takes the weights and their version, see `grpo_worker.rollout.sampler.Sampler.load`.
-            version: The one at hand.
+            load: Called with the weights and their version, see `grpo_worker.rollout.sampler.Sampler.load`.
+            version: The version that the caller has.
 
         Returns:
-            The version at hand now.
+            The version that the caller has now.
         """
         with self._version.get_lock():
             if self._version.value != version:
@@ -66,7 +66,7 @@ class SharedWeights:
             return int(self._version.value)
 
     def close(self) -> None:
-        """Let go of the memory: a GPU's is freed once every process that mapped it has, and this one last."""
+        """Release the memory. On a GPU it is freed once every process has released it, this one last."""
         is_cuda = self._flat_N.is_cuda
         self._flat_N = torch.empty(0)
         if is_cuda:

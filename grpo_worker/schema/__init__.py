@@ -1,4 +1,5 @@
-"""What a run is configured with and what it records: all of the worker that the control plane may import.
+"""The settings of a run and the records that it emits: the part of the worker that the control plane may import.
 
-``config`` (every field of a run), ``records`` (what a run emits), ``collapse`` (when a run has collapsed), ``errors``.
+Others use ``config`` (every setting of a run), ``records`` (what a run emits), ``collapse`` (the detectors that decide
+whether a run has collapsed) and ``errors``. Nothing here imports torch.
 """

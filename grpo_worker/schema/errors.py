@@ -1,12 +1,12 @@
-"""The worker's errors.
+"""The errors that the worker raises on purpose.
 
 WorkerError
 ├── ConfigError        a config file that cannot be read or does not validate
 ├── ModelError         a model or tokenizer that cannot be loaded or does not fit the task
 ├── TaskError          prompts or answers that cannot be used
-├── LagError           a learner step would consume a token outside the lags that its pipeline allows
+├── LagError           a learner step would consume a token whose lag its pipeline does not allow
 ├── SamplerError       a rollout engine that cannot be started, failed or died
-├── CheckpointError    a checkpoint that cannot be used for this config
+├── CheckpointError    a checkpoint that is damaged or belongs to another config or version
 └── Diverged           a loss, gradient or weight is not finite
 """
 
@@ -28,7 +28,7 @@ class TaskError(WorkerError):
 
 
 class LagError(WorkerError):
-    """A learner step would consume a token whose lag is not one that its pipeline allows."""
+    """A learner step would consume a token whose lag its pipeline does not allow."""
 
 
 class SamplerError(WorkerError):
@@ -40,10 +40,10 @@ class CheckpointError(WorkerError):
 
 
 class Diverged(WorkerError):
-    """A loss, gradient or weight is not finite. Carries the learner step at which it was seen.
+    """A loss, gradient or weight is not finite.
 
     Args:
-        what: The quantity that is not finite, e.g. ``"loss"``.
+        what: The quantity that is not finite, e.g. ``"the loss"``.
         learner_step: The learner step, counted from 0, whose update produced it.
     """
 

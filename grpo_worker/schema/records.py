@@ -1,7 +1,7 @@
-"""What a run emits while it trains: typed records, one JSON object a line when the worker runs alone. Torch-free.
+"""The records that a run emits while it trains. ``python -m grpo_worker`` prints them, one JSON object a line.
 
-A run emits one `StartRecord`, then `EvalRecord`s and `SyncRecord`s in the order of their learner steps, and
-ends with one `FinishRecord`. ``None`` means "there was nothing to measure"; NaN means "measured, not a number".
+An attempt emits one `StartRecord`, then `EvalRecord`s and `SyncRecord`s in the order of their learner steps, and one
+`FinishRecord` unless it is killed. ``None`` means that there was nothing to measure, NaN that the measurement gave NaN.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ class StartRecord:
     """The first record of an attempt.
 
     Attributes:
-        resumed_from_sync: The last weight sync whose whole cycle the loaded checkpoint holds; None for none.
-        resumed_from_step: Learner steps applied in the loaded checkpoint; None when starting anew.
+        resumed_from_sync: The last weight sync whose rollout cycle is complete in the loaded checkpoint; None when
+            there is none.
+        resumed_from_step: Learner steps applied in the loaded checkpoint; None when the run starts anew.
         parameters: Trainable parameters of the policy.
         device: The device that trains, e.g. ``cpu`` or ``cuda:0``.
         versions: Versions of python, torch, transformers, the worker, and vllm where it samples.
         threads: CPU threads that torch computes with.
-        setup_s: Seconds spent loading (or warming up) the policy and the task.
+        setup_s: Seconds that loading the policy and the task took, a warm-up included.
     """
 
     resumed_from_sync: int | None
@@ -39,11 +40,12 @@ class StartRecord:
 
 @dataclass(frozen=True, slots=True)
 class EvalRecord:
-    """One validation, on a grid of learner steps that does not depend on k.
+    """One validation. It takes place every ``eval_every_steps`` learner steps, whatever k is.
 
     Attributes:
         learner_step: Learner steps applied to the policy that was evaluated.
-        val_reward: Mean reward on the held-out prompts, one sampled completion each, fixed uniforms.
+        val_reward: Mean reward on the held-out prompts, one completion each, sampled with the same random numbers at
+            every validation.
         val_n: Number of held-out prompts.
     """
 
@@ -57,14 +59,15 @@ class SyncRecord:
     """One weight sync m and the rollout cycle it starts: the learner steps up to the next weight sync.
 
     A cycle has k learner steps in the pipelines ``reuse`` and ``overlap``, one in ``delay``, ``sync_every_steps`` in
-    ``queue``. Emitted when the cycle is over. Where the name holds neither min, max nor p99, a metric is the mean over
-    the cycle's learner steps (rewards and lengths: over its rollouts). Lags are in learner steps, weighted by token.
+    ``queue``. The record is emitted when the cycle is over. A metric whose name holds neither min, max nor p99 is the
+    mean over the cycle's learner steps, or, for rewards and lengths, over its rollouts. Lags are counted in learner
+    steps; their statistics are over tokens.
 
     Attributes:
         sync: m, counted from 0. Sync 0 publishes the initial policy.
         learner_step: Learner steps applied at the weight sync: the version that it publishes.
-        reward: Mean reward of the rollouts that the cycle consumes. In ``reuse`` the published version sampled them;
-            elsewhere an older one, see the lags.
+        reward: Mean reward of the rollouts that the cycle consumes. In ``reuse`` the published version sampled them, in
+            the other pipelines an older one (see the lags).
         reward_std: Standard deviation of the reward over a batch.
         val_reward: The last validation within the cycle.
         lag_min: Smallest lag of a consumed token.
@@ -78,7 +81,7 @@ class SyncRecord:
         gradient_norm: ‖g‖ before clipping.
         update_norm: ‖θ_{t+1} − θ_t‖.
         drift_from_start: ‖θ − θ_0‖ at the end of the cycle.
-        drift_in_cycle: ‖θ − μ‖ at the end of the cycle: how far the learner left the behaviour policy.
+        drift_in_cycle: ‖θ − θ at the weight sync‖ at the end of the cycle.
         path_length: Σ‖θ_{t+1} − θ_t‖ from the start to the end of the cycle.
         ratio_mean: Importance ratio π_θ/π_μ, mean over tokens.
         ratio_max: Largest importance ratio.
@@ -92,14 +95,14 @@ class SyncRecord:
         completion_tokens: Mean length of a completion.
         truncated_fraction: Share of completions cut at the length limit.
         zero_std_fraction: Share of groups whose rewards are all equal: no gradient.
-        engine_gap: Mean |log-prob of the sampler − log-prob of the learner| under the same weights: at lag 0, in
-            ``overlap`` on one group with the weights that sampled it. None where neither is at hand (``delay``, and
-            ``queue`` at lags above 0).
-        dropped_groups: Groups sampled but too old to be consumed (``queue``).
+        engine_gap: Mean |log-prob of the sampler − log-prob of the learner| per token, both under the same weights:
+            at the cycle's first learner step where its lag is 0, and in ``overlap`` on one group, with the weights that
+            sampled it. None where it cannot be measured (``delay``, and ``queue`` at lags above 0).
+        dropped_groups: Groups that were sampled but became too old to be consumed (``queue``).
         rollout_s: Seconds of sampling.
         learner_s: Seconds of learner steps.
         sync_s: Seconds of weight sync.
-        idle_s: Seconds the learner waited for the weight sync and for rollouts.
+        idle_s: Seconds that the learner waited for the weight sync and for rollouts.
         rollout_tokens: Tokens sampled for the cycle.
     """
 
@@ -147,13 +150,14 @@ class FinishRecord:
     """The last record of an attempt that was not killed.
 
     Attributes:
-        outcome: What the run's own detector says; ``interrupted`` when it was asked to stop before its end.
+        outcome: The verdict of the run's own detector; ``diverged`` when something was not finite, ``interrupted`` when
+            the run was asked to stop.
         learner_steps: Learner steps applied.
-        detector: The detector that decided, see `grpo_worker.schema.config.CollapseConfig`.
-        collapse_step: T*, upper end of the interval in which the policy collapsed.
-        collapse_step_lo: The last learner step at which it was seen alive.
+        detector: The run's detector, see `grpo_worker.schema.config.CollapseConfig`.
+        collapse_step: T*, the first observation below the detector's threshold, in learner steps.
+        collapse_step_lo: The last observation above the threshold, in learner steps.
         collapse_sync: m*, the first weight sync at or after T*.
-        detail: One line for people, e.g. what is not finite.
+        detail: One line for people, e.g. which quantity was not finite.
     """
 
     outcome: Outcome
@@ -174,7 +178,7 @@ _NAMES = {record_type: kind for kind, record_type in _KINDS.items()}
 
 
 def to_json(record: Record) -> str:
-    """Write a record as one line of JSON; NaN and infinities appear as ``NaN`` and ``Infinity``."""
+    """Write a record as one line of JSON; NaN and infinities are written as ``NaN`` and ``Infinity``."""
     return json.dumps({"record": _NAMES[type(record)], **dataclasses.asdict(record)})
 
 

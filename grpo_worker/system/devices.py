@@ -1,4 +1,4 @@
-"""Which device trains and which samples, how torch uses it, and when it has done its work."""
+"""Chooses the devices that train and sample, and sets up torch on them."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def sampler_device(config: WorkerConfig) -> torch.device:
 
 
 def prepare(config: WorkerConfig) -> None:
-    """Set up torch in a process of a run.
+    """Set up torch in a process of a run: its number of threads, and no attention by cuDNN.
 
-    On GPUs torch's first choice for attention in 16 bits is cuDNN's, which compiles a kernel for every new shape: in
-    sampling that is every token of every batch.
+    cuDNN's is torch's first choice on GPUs in 16 bits, but it compiles a kernel for every new shape, and in sampling
+    every token of every batch is a new shape.
     """
     torch.set_num_threads(config.threads)
     torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def finish(device: torch.device) -> None:
-    """Wait until a GPU has done all that this process gave it to do; a CPU always has.
+    """Wait until a GPU has done all work that this process gave it. On a CPU there is nothing to wait for.
 
-    A GPU keeps the work of one process in order, not that of two: what another process is to read must be there before
-    that process is told.
+    A GPU does the work of one process in order, but not that of two processes. Before another process is told to read a
+    tensor, the work that writes it must be done.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""Imported by the server of further processes: all that any of them needs."""
+"""Imports everything that a further process of a run may need; the server that starts them imports this module."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every further process of a run does: it leaves signals to the first one, and ends when that is gone."""
+"""Starts further processes of a run; they ignore signals and end when the first process ends."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import multiprocessing
 
 
 def further_processes() -> ForkServerContext:
-    """Where a run's further processes come from: one server, which has imported what any of them needs.
+    """The context that starts further processes: a server, which has imported what they need, forks them.
 
-    Importing takes seconds, so it is done once a job. The server takes no new list once it has started.
+    The imports take seconds, so they are done once per job. A server that has started cannot be given further imports.
     """
     context: ForkServerContext = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["grpo_worker.system.preload"])
@@ -22,9 +22,10 @@ def further_processes() -> ForkServerContext:
 
 
 def end_with_parent() -> None:
-    """Leave this process's signals to its parent, and end it when the parent has ended, however that ended.
+    """Make this process ignore signals, and end it when its parent ends, even if that is killed.
 
-    A signal to a whole job is the first process's to answer: it saves a checkpoint, for which it needs the others.
+    When a whole job gets a signal, only the first process may act on it: it saves a checkpoint, and needs the other
+    processes for that.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Random numbers that depend only on what they are for, so that a resumed run draws what it would have drawn."""
+"""Random numbers that depend only on what they are drawn for, so that a resumed run draws the same ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import torch
 
 
 def generator(*purpose: str | int) -> torch.Generator:
-    """A CPU generator seeded by its purpose, e.g. ``generator(seed, "prompts", sync)``."""
+    """A new CPU generator, seeded by its purpose, e.g. ``generator(seed, "prompts", batch_number)``."""
     digest = hashlib.sha256("/".join(map(str, purpose)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

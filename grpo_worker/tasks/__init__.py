@@ -1,4 +1,8 @@
-"""Tasks: prompts with answers, split into training and validation, and a verifiable reward."""
+"""Tasks: problems with answers, split into training and validation, and a verifier that rewards completions.
+
+Others use `load_task`, `Task`, `Problem` and `content_of`; ``model.tiny`` also uses ``arithmetic``, the task that it is
+made for. A new task is a module like ``arithmetic``, ``files`` or ``gym``, named in `load_task` and in the config.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _SPLIT_SEED = 2607
 
 
 def arithmetic_task(config: TaskConfig) -> Task:
-    """All 10,000 sums of two numbers below 100; the validation split is the same for every run and seed.
+    """Build the task of all 10,000 sums of two numbers below 100. Every run and seed has the same validation split.
 
     Raises:
         TaskError: The validation split would leave nothing to train on.

@@ -1,4 +1,4 @@
-"""Tasks that lie in files: JSON lines of the user's own, and GSM8K."""
+"""Tasks that are read from files: the user's own problems as JSON lines, and GSM8K."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _GSM8K = "openai/gsm8k"
 
 
 def jsonl_task(config: TaskConfig) -> Task:
-    """Read a file of problems, one ``{"prompt": …, "answer": …}`` a line.
+    """Read a file with one problem ``{"prompt": …, "answer": …}`` per line.
 
     Raises:
         TaskError: The file cannot be read, a line is not a problem, or too few prompts remain for training.
@@ -29,10 +29,11 @@ def jsonl_task(config: TaskConfig) -> Task:
 
 
 def gsm8k_task(config: TaskConfig) -> Task:
-    """Read GSM8K: ``{"question": …, "answer": "… #### 72"}`` in parquet or JSON lines.
+    """Read GSM8K from Parquet or JSON lines, one problem ``{"question": …, "answer": "… #### 72"}`` per row.
 
-    A folder holds files with ``train`` and ``test`` in their names, itself or under ``main`` as on the hub; validation
-    is drawn from the test split, and no test question is trained on. One file is split like JSON lines.
+    In a folder the files have ``train`` or ``test`` in their names; they may also lie in its subfolder ``main``, as on
+    the hub. Validation problems are drawn from the test split, and no problem of it is trained on. A single file is
+    split into training and validation as in `jsonl_task`.
 
     Raises:
         TaskError: Files are missing, a row is not a problem, or too few prompts remain for training.
@@ -67,7 +68,7 @@ def _gsm8k_problems(config: TaskConfig, paths: list[Path]) -> list[Problem]:
 
 
 def _downloaded(hub_id: str) -> Path:
-    """The folder of a dataset of the hub: its parquet files, fetched if they are not in the hub's cache."""
+    """The folder with the Parquet files of a dataset of the hub, which are downloaded if they are not in its cache."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -75,12 +76,12 @@ def _downloaded(hub_id: str) -> Path:
         return Path(snapshot_download(hub_id, repo_type="dataset", allow_patterns="main/*.parquet"))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise TaskError(
-            f"task.path: {hub_id!r} is neither a file or folder nor fetched from the hub: {error}"
+            f"task.path: {hub_id!r} is no file or folder and cannot be downloaded from the hub: {error}"
         ) from error
 
 
 def _rows(path: Path) -> list[tuple[str, Any]]:
-    """The rows of a parquet or JSON lines file, each with where it stands."""
+    """The rows of a Parquet or JSON lines file, each with its place for error messages."""
     try:
         if path.suffix == ".parquet":
             from pyarrow import parquet

@@ -1,4 +1,4 @@
-"""Countdown and a hundred other generated tasks, through reasoning-gym (github.com/open-thought/reasoning-gym)."""
+"""Countdown and a hundred other generated tasks, from reasoning-gym (github.com/open-thought/reasoning-gym)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from grpo_worker.tasks.task import Problem, Task, content_of
 from grpo_worker.tasks.verifiers import load_verifier
 
 _DEFAULTS = {"size": 10_000, "seed": 2607}
-_UNSTEADY = {  # seen with 0.1.25: they follow the order of sets or today's date, so a resumed run would see others
+_UNSTEADY = {  # in 0.1.25 they depend on the order of sets or on the date: a resumed run would get others
     "intermediate_integration", "isomorphic_strings", "knight_swap", "polynomial_multiplication", "ransom_note",
     "time_intervals", "word_ladder",
 }  # fmt: skip
 
 
 def gym_task(config: TaskConfig) -> Task:
-    """Generate a dataset by name: validation at once, training problems when they are drawn.
+    """Generate a dataset by name. Validation problems are made at once, training problems when they are drawn.
 
-    The answer is what stands between ``<answer>`` and ``</answer>`` in a completion, else all of it. Unless a verifier
-    is chosen, the dataset scores it, which may give partial credit; a problem's ``answer`` is then the number of its
-    entry.
+    If no verifier is chosen, the dataset scores the text between ``<answer>`` and ``</answer>``, or the whole completion
+    if it has no such tags; it may give partial credit. The ``answer`` of a problem is then the number of its entry.
 
     Raises:
-        TaskError: reasoning-gym is not installed, the dataset is unknown, takes other options, gives different problems
-            in each process, or has too few problems.
+        TaskError: reasoning-gym is not installed, the dataset is unknown, does not take these options, gives different
+            problems in each process, or has too few problems.
     """
     try:
         import reasoning_gym
@@ -70,14 +69,17 @@ def gym_task(config: TaskConfig) -> Task:
 
 @dataclass(frozen=True, slots=True)
 class _Train(Sequence[Problem]):
-    """Problems made when asked for; one that is held out, as generators repeat themselves, gives way to the next."""
+    """Training problems, made when they are asked for.
+
+    Generators repeat themselves. In place of a problem that is held out for validation stands the next that is not.
+    """
 
     problem: Callable[[int], Problem]
     indices: range
     held_out: frozenset[str]
 
     def holds(self, index: int) -> bool:
-        """Whether the problem of an index may be trained on."""
+        """Whether the problem with this index may be trained on."""
         return content_of(self.problem(index).prompt) not in self.held_out
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""A task: problems, split into training and validation, and the verifier that rewards completions."""
+"""What a task is: problems, split into training and validation, and the verifier that rewards completions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SPLIT_SEED = 2607
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A prompt and what the verifier compares a completion with."""
+    """A prompt, and the answer with which the verifier compares a completion."""
 
     prompt: str
     answer: str
@@ -22,11 +22,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Problems and the rule that rewards a completion.
+    """Problems and the verifier that rewards completions.
 
     Attributes:
         train: Problems for rollouts.
-        val: Problems for validation, no prompt twice; none of their prompts is in ``train``.
+        val: Problems for validation. No two have the same prompt, and none of their prompts is in ``train``.
         verify: ``(completion, answer)`` → reward, 0 to 1.
     """
 
@@ -36,7 +36,7 @@ class Task:
 
 
 def content_of(prompt: str) -> str:
-    """What two prompts share when they ask the same: case and white space do not count."""
+    """The content of a prompt: two prompts that differ only in case and white space have the same."""
     return " ".join(prompt.split()).casefold()
 
 
@@ -46,15 +46,15 @@ def hold_out(
     """Split problems by content into training and validation, the same for every run and seed.
 
     Args:
-        problems: What may be trained on. A prompt that stands there several times goes to one side as a whole.
-        count: Prompts to hold out.
-        test: Where they are drawn from, if it is apart; then none of it is trained on.
+        problems: The problems to split. All problems with the same prompt go to the same side.
+        count: How many prompts to hold out for validation.
+        test: A separate test split, from which to draw the validation problems; none of it is trained on.
 
     Returns:
         Training and validation problems.
 
     Raises:
-        TaskError: There are too few.
+        TaskError: There are too few problems.
     """
     first = {content_of(problem.prompt): problem for problem in reversed(test or problems)}
     contents = sorted(first)

@@ -1,4 +1,4 @@
-"""Rules that say what reward a completion earns, 0 to 1."""
+"""Verifiers: functions that compare a completion with the answer and return a reward, 0 to 1."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _TIMEOUT_S = 2
 
 
 def load_verifier(name: str) -> Verify:
-    """The rule of a name: ``exact``, ``number``, ``math``, or ``module:function`` of the user's.
+    """The verifier with a name: ``exact``, ``number``, ``math``, or ``module:function``, a function of the user's.
 
     Raises:
-        TaskError: Its package, module or function is not there.
+        TaskError: Its package, module or function does not exist.
     """
     if ":" in name:
         return _users_verifier(name)
@@ -33,12 +33,12 @@ def load_verifier(name: str) -> Verify:
 
 
 def exact(completion: str, answer: str) -> bool:
-    """Equal after stripping white space."""
+    """The completion equals the answer, apart from white space around them."""
     return completion.strip() == answer.strip()
 
 
 def number(completion: str, answer: str) -> bool:
-    """The last number in the completion equals the last number in the answer; thousands may carry commas."""
+    """The last number in the completion equals the last number in the answer; both may have commas at thousands."""
     found, wanted = _NUMBER.findall(completion), _NUMBER.findall(answer)
     return bool(found and wanted) and _value(found[-1]) == _value(wanted[-1])
 
@@ -48,7 +48,7 @@ def _value(text: str) -> Decimal:
 
 
 def _math_verifier() -> Verify:
-    """Equal as mathematics, LaTeX or plain, through math-verify; what it cannot decide in 2 s counts as wrong."""
+    """Mathematical equality of LaTeX or plain text, from math-verify; what it cannot decide in 2 s counts as wrong."""
     try:
         from math_verify import parse, verify
     except ImportError as error:
@@ -66,17 +66,17 @@ def _math_verifier() -> Verify:
 
 
 def _users_verifier(name: str) -> Verify:
-    """A function of the user's, called with completion and answer; its module may lie in the working directory."""
+    """A function of the user's, with a check of its rewards; its module may lie in the working directory."""
     module_name, _, function_name = name.partition(":")
     if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # a console script and a job do not look there by themselves
+        sys.path.append(str(Path.cwd()))  # Python adds it neither for a console script nor for a job
     try:
         module = importlib.import_module(module_name)
         function = operator.attrgetter(function_name)(module)
     except (ImportError, SyntaxError, AttributeError) as error:
         raise TaskError(f"task.verifier {name!r} cannot be imported from {Path.cwd()}: {error}") from error
     if not callable(function):
-        raise TaskError(f"task.verifier {name!r} is no function but {function!r}")
+        raise TaskError(f"task.verifier {name!r} is not a function, but {function!r}")
 
     def verify(completion: str, answer: str) -> float:
         reward = function(completion, answer)

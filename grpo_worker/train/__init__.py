@@ -1,5 +1,5 @@
-"""The learner: objective, corrections for staleness, optimizers, what a learner step and a rollout cycle measure.
+"""The learner: one learner step, its objective, corrections for staleness, optimizers, diagnostics and checkpoints.
 
-Others use ``learner``, ``sharded`` (a learner on several ranks), ``cycle`` (what a weight sync records) and
-``checkpoint``; ``objective`` and ``corrections`` are pure tensor functions.
+``loop`` uses ``learner``, ``sharded`` (a learner on several GPUs), ``cycle`` (gathers what a `SyncRecord` reports) and
+``checkpoint``. ``objective``, ``corrections`` and ``diagnostics`` are pure functions of tensors.
 """

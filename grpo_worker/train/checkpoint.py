@@ -1,9 +1,9 @@
-"""Checkpoints: the whole state of a run after a learner step, saved atomically, so that a resume gives the same bits.
+"""Checkpoints hold the whole state of a run after a learner step, so that a resumed run computes the same bits.
 
 They hold the learner (weights, moments, last gradient and update), the rollout batches that were sampled but not yet
-consumed, and what the cycle in hand has measured. Random numbers are not part of them: those depend on what they are
-drawn for alone (`grpo_worker.system.randomness`). The initial policy is not either: it is loaded again, and must be the
-same to the bit.
+consumed, and what the current cycle has measured. They need no state of random number generators, because each random
+number depends only on what it is drawn for (`grpo_worker.system.randomness`). They do not hold the initial policy: it
+is loaded again, and a digest makes sure that it is the same to the bit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FORMAT = 2
 
 @dataclass(slots=True)
 class History:
-    """What a run has measured so far, as far as its own detectors need it: learner steps and rewards."""
+    """The rewards of a run so far and the learner steps at which they were measured, for the run's own detector."""
 
     eval_steps: list[int] = field(default_factory=list)
     val_rewards: list[float] = field(default_factory=list)
@@ -40,9 +40,9 @@ class RunState:
     """What a checkpoint holds beside the learner's own state.
 
     Attributes:
-        history: For the run's detectors.
-        cycle: `grpo_worker.train.cycle.Cycle.state` of the cycle in hand; None between two cycles.
-        pipeline: `grpo_worker.rollout.pipelines.Pipeline.state`.
+        history: For the run's own detector.
+        cycle: What `grpo_worker.train.cycle.Cycle.state` returned for the current cycle; None between two cycles.
+        pipeline: What `grpo_worker.rollout.pipelines.Pipeline.state` returned.
     """
 
     history: History
@@ -51,7 +51,7 @@ class RunState:
 
 
 def latest_checkpoint(run_dir: Path) -> tuple[Path, int] | None:
-    """The newest checkpoint of a run directory and the learner steps applied in it, or None."""
+    """The newest checkpoint of a run directory and the learner steps applied in it; None if there is none."""
     found = [(int(path.stem.removeprefix("checkpoint-")), path) for path in run_dir.glob("checkpoint-*.pt")]
     if not found:
         return None
@@ -60,7 +60,10 @@ def latest_checkpoint(run_dir: Path) -> tuple[Path, int] | None:
 
 
 def save_checkpoint(run_dir: Path, learner: Learner, state: RunState) -> Path:
-    """Write the state after a learner step aside, flush it to disk, rename it, drop the older ones."""
+    """Save the state after a learner step, then delete older checkpoints.
+
+    The file is written under another name, flushed to disk and renamed, so that a checkpoint is never incomplete.
+    """
     run_dir.mkdir(parents=True, exist_ok=True)
     path = run_dir / f"checkpoint-{learner.steps:08d}.pt"
     aside = path.with_suffix(".partial")
@@ -81,10 +84,10 @@ def save_checkpoint(run_dir: Path, learner: Learner, state: RunState) -> Path:
 
 
 def load_checkpoint(path: Path, learner: Learner) -> RunState:
-    """Put a learner into the state of a checkpoint and return the rest of it.
+    """Restore a learner from a checkpoint and return what else the checkpoint holds.
 
     Raises:
-        CheckpointError: It is damaged, or belongs to another config, code version or initial policy.
+        CheckpointError: The file is damaged, or belongs to another config, code version or initial policy.
     """
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -93,7 +96,7 @@ def load_checkpoint(path: Path, learner: Learner) -> RunState:
     differences = _differences(content, _identity(learner))
     if differences:
         raise CheckpointError(
-            f"{path} is of another run; delete it to start anew. It differs in " + "; ".join(differences)
+            f"{path} belongs to another run; delete it to start anew. It differs in " + "; ".join(differences)
         )
     learner.restore(content["learner"])
     return RunState(
@@ -104,12 +107,12 @@ def load_checkpoint(path: Path, learner: Learner) -> RunState:
 
 
 def tensor_digest(vector_N: Tensor) -> str:
-    """Content hash of a tensor's bytes."""
+    """16 hex digits that identify a tensor's bytes."""
     return hashlib.sha256(vector_N.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()[:16]
 
 
 def _identity(learner: Learner) -> dict[str, Any]:
-    """What must be equal for a resume to give the same bits."""
+    """What must be equal for a resumed run to compute the same bits."""
     return {
         "checkpoint format": FORMAT,
         "code version": __version__,

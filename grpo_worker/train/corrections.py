@@ -1,10 +1,10 @@
-"""Corrections for staleness, each a pure function; `grpo_worker.schema.config.WorkerConfig.correction` names one.
+"""Corrections for staleness as pure functions; `grpo_worker.schema.config.WorkerConfig.correction` chooses one.
 
-Three policies meet here: π_θ, being trained; π_old, the proximal policy, which is the learner when it first consumed
-the batch; μ, the behaviour policy that sampled it. Shapes as in `grpo_worker.train.objective`.
+They compare three policies: π_θ is being trained; π_old, the proximal policy, is π_θ as it was when it first consumed
+the batch; μ, the behaviour policy, sampled the batch. Shapes as in `grpo_worker.train.objective`.
 
-A correction acts in one of three places: on the objective (`CORRECTIONS`) and its interval (`clip_interval`), on the
-gradient (`gac_removed_share`), or on the learning rate (`learning_rate_factor`).
+A correction changes one of three things: the objective (`CORRECTIONS`) and its interval (`clip_interval`), the gradient
+(`gac_removed_share`), or the learning rate (`learning_rate_factor`).
 """
 
 from __future__ import annotations
@@ -24,20 +24,22 @@ TIS_CAP = 2.0
 """C of truncated importance sampling; verl's ``rollout_is_threshold``."""
 
 GSPO_CLIP = Clip(3e-4, 4e-4)
-"""GSPO's own interval, for ratios that are geometric means over a sequence: arXiv 2507.18071 §5.1."""
+"""The interval of GSPO's ratios, which are geometric means over a sequence: arXiv 2507.18071 §5.1."""
 
 M2PO_BUDGET = 0.04
-"""Bound of the mean squared log-ratio of the tokens that clipping can act on: τ_M2 of arXiv 2510.01161."""
+"""Largest mean squared log-ratio of the tokens that clipping can act on: τ_M2 of arXiv 2510.01161."""
 
 GAC_COSINE = 0.3
-"""Largest cosine with the previous gradient that is left alone. Ours: the paper (arXiv 2603.01501) calls synchronous
-gradients near-orthogonal; those of different batches of the tiny policy have cosines of 0 to 0.2."""
+"""Largest cosine with the previous gradient at which the gradient is not changed. The value is ours: the paper (arXiv
+2603.01501) calls synchronous gradients near-orthogonal, and gradients of different batches of the tiny policy have
+cosines of 0 to 0.2."""
 
 VCPO_ESS = 1.0
-"""Share of the sequences below which the learning rate shrinks; ``base_ess_ratio`` in the paper's training scripts."""
+"""Effective sample size, as a share of the sequences, below which the learning rate shrinks; ``base_ess_ratio`` in the
+paper's training scripts."""
 
 Correction = Callable[[Tensor, RolloutBatch, Clip], Surrogate]
-"""From log π_θ [B, T], the batch and the interval to the objective of each token."""
+"""(log π_θ [B, T], batch, interval) → the objective of each token."""
 
 
 def behavior_ratio(logp_BT: Tensor, batch: RolloutBatch, clip: Clip) -> Surrogate:
@@ -48,13 +50,13 @@ def behavior_ratio(logp_BT: Tensor, batch: RolloutBatch, clip: Clip) -> Surrogat
 def decoupled(logp_BT: Tensor, batch: RolloutBatch, clip: Clip, weight_cap: float = math.inf) -> Surrogate:
     """Decoupled PPO: w · min(rA, clip(r)A) with r = π_θ/π_old and w = π_old/μ.
 
-    The trust region lies around π_old, however old μ is; w corrects for the sampling and is a constant.
+    The trust region lies around π_old, however old μ is. The weight w corrects for sampling from μ and has no gradient.
 
     Args:
         logp_BT: log π_θ.
-        batch: Its ``proximal_logp_BT`` is filled.
+        batch: The learner has filled in its ``proximal_logp_BT``.
         clip: The interval of r.
-        weight_cap: Bound of w.
+        weight_cap: Upper bound of w.
 
     Source: Hilton, Cobbe and Schulman, arXiv 2110.00641 (the decoupled objective); for stale rollouts AReaL,
         arXiv 2505.24298.
@@ -65,7 +67,7 @@ def decoupled(logp_BT: Tensor, batch: RolloutBatch, clip: Clip, weight_cap: floa
 
 
 def tis(logp_BT: Tensor, batch: RolloutBatch, clip: Clip) -> Surrogate:
-    """Truncated importance sampling: `decoupled` with w bounded by `TIS_CAP`, which trades variance for bias.
+    """Truncated importance sampling: `decoupled` with w bounded by `TIS_CAP`, for less variance and some bias.
 
     Source: Yao et al., "Your efficient RL framework secretly brings you off-policy RL training" (2025); the truncation
         is that of IMPALA, arXiv 1802.01561.
@@ -74,9 +76,11 @@ def tis(logp_BT: Tensor, batch: RolloutBatch, clip: Clip) -> Surrogate:
 
 
 def cispo(logp_BT: Tensor, batch: RolloutBatch, clip: Clip) -> Surrogate:
-    """CISPO: sg(clip(ρ)) · A · log π_θ with ρ = π_θ/μ: the weight is clipped, no token loses its gradient.
+    """CISPO: sg(clip(ρ)) · A · log π_θ with ρ = π_θ/μ and sg = stop-gradient.
 
-    Source: MiniMax-M1, arXiv 2506.13585 eq. (4–5), which leaves the lower side open (ε_low ≥ 1) and takes token means.
+    Clipping bounds the weight of a token but, unlike in the clipped surrogate, leaves it a gradient.
+
+    Source: MiniMax-M1, arXiv 2506.13585 eq. (4–5), which does not clip from below (ε_low ≥ 1) and takes token means.
     """
     weight_BT = log_ratio(logp_BT.detach(), batch.behavior_logp_BT).exp().clamp(1 - clip.low, 1 + clip.high)
     never_BT = torch.zeros_like(weight_BT, dtype=torch.bool)
@@ -84,9 +88,9 @@ def cispo(logp_BT: Tensor, batch: RolloutBatch, clip: Clip) -> Surrogate:
 
 
 def gspo(logp_BT: Tensor, batch: RolloutBatch, clip: Clip) -> Surrogate:
-    """GSPO: min(sA, clip(s)A) with one ratio a sequence, s = exp(mean_t log ρ_t), ρ = π_θ/μ.
+    """GSPO: min(sA, clip(s)A) with one ratio per sequence, s = exp(mean_t log ρ_t), ρ = π_θ/μ.
 
-    Every token carries its sequence's value, so that both aggregations weigh it as they weigh the sequence.
+    Every token gets the value of its sequence, so that both aggregations weigh it as for other corrections.
 
     Source: arXiv 2507.18071 eq. (5).
     """
@@ -96,14 +100,15 @@ def gspo(logp_BT: Tensor, batch: RolloutBatch, clip: Clip) -> Surrogate:
 
 
 def m2po_clip(log_ratio_BT: Tensor, advantage_B: Tensor, mask_BT: Tensor) -> Clip:
-    """The interval [e^−τ, e^τ] of M2PO, of the whole minibatch: as wide as `M2PO_BUDGET` allows.
+    """The interval [e^−τ, e^τ] of M2PO, one for the whole minibatch: as wide as `M2PO_BUDGET` allows.
 
-    Of the tokens that clipping can act on (A > 0 and ρ > 1, or A < 0 and ρ < 1; ρ = π_θ/μ) the mean of min(Δ², τ²) may
-    not exceed the budget, Δ = log ρ. The largest such τ; infinite, thus no clipping, where the mean of Δ² does not.
+    Let Δ = log ρ, ρ = π_θ/μ. τ is the largest number for which the mean of min(Δ², τ²) does not exceed the budget. The
+    mean is over the tokens that clipping can act on: A > 0 and ρ > 1, or A < 0 and ρ < 1. Where the mean of Δ² itself
+    does not exceed the budget, τ is infinite and nothing is clipped.
 
     Args:
         log_ratio_BT: log ρ, without gradient.
-        advantage_B: One advantage a sequence.
+        advantage_B: One advantage per sequence.
         mask_BT: Completion mask.
 
     Source: arXiv 2510.01161; its code (Infini-AI-Lab/M2PO, ``kpo_clip_harmful_tokens``) takes the largest Δ² below τ²
@@ -130,12 +135,12 @@ CORRECTIONS: dict[str, Correction] = {
 
 
 def clip_interval(config: WorkerConfig, batch: RolloutBatch, log_probs: Callable[[], Tensor]) -> Clip:
-    """The interval that a correction clips to.
+    """The interval to which ratios are clipped: that of ``clip_eps`` and ``clip_eps_high``, or the correction's own.
 
     Args:
-        config: Its ``clip_eps`` and ``clip_eps_high`` count unless the correction brings its own interval.
+        config: The run's config.
         batch: The whole minibatch.
-        log_probs: Gives its log π_θ [B, T], without gradient; called only where the interval depends on it.
+        log_probs: Returns log π_θ [B, T] of the minibatch, without gradient; called only if the interval depends on it.
     """
     if config.correction == "gspo":
         return GSPO_CLIP
@@ -146,25 +151,26 @@ def clip_interval(config: WorkerConfig, batch: RolloutBatch, log_probs: Callable
 
 
 def gac_removed_share(cosine: float | None) -> float:
-    """Gradient alignment control: which share of the gradient's part along the previous gradient is removed.
+    """Gradient alignment control (GAC): the share to remove of the gradient's component along the previous gradient.
 
-    With c the cosine of both, 1 − `GAC_COSINE`/c where c exceeds it, else 0: what is left along the previous gradient
-    is `GAC_COSINE` of the gradient's norm at most.
+    It is 1 − `GAC_COSINE`/c where the cosine c of the two gradients exceeds `GAC_COSINE`, else 0. The component that is
+    left is then at most `GAC_COSINE` times the gradient's norm.
 
-    Source: arXiv 2603.01501 for the projection (in its abstract); the shrinking rule and its threshold are ours.
+    Source: arXiv 2603.01501 (abstract) for the projection; how much to remove, and above which cosine, is ours.
     """
     return 1 - GAC_COSINE / cosine if cosine is not None and cosine > GAC_COSINE else 0.0
 
 
 def learning_rate_factor(config: WorkerConfig, ess_sequence: Callable[[], float]) -> float:
-    """What a correction multiplies the learning rate with.
+    """The factor by which a correction multiplies the learning rate.
 
     ``eta_over_k``: 1/k, the local rule k·η ≤ C_local of arXiv 2607.01083 eq. (30) turned into a schedule.
     ``vcpo``: √min(1, ESS/`VCPO_ESS`), arXiv 2602.17616, whose other half, a minimum-variance baseline, is left out.
 
     Args:
-        config: Names the correction.
-        ess_sequence: Gives the effective sample size of the sequence ratios π_θ/μ, as a share; called for vcpo only.
+        config: The run's config.
+        ess_sequence: Returns the effective sample size of the sequence ratios π_θ/μ, as a share of the sequences;
+            called for ``vcpo`` only.
     """
     if config.correction == "eta_over_k":
         return 1 / config.k

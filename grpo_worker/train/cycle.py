@@ -1,4 +1,4 @@
-"""What one rollout cycle measures: gathered step by step, saved with a checkpoint, written as a `SyncRecord`."""
+"""Gathers what is measured in a rollout cycle, step by step, until its `SyncRecord` can be made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from grpo_worker.train.learner import Learner, StepMetrics
 
 @dataclass(frozen=True, slots=True)
 class BatchMetrics:
-    """What is measured once for a rollout batch; names as in `SyncRecord`."""
+    """The measurements of one rollout batch; names as in `SyncRecord`."""
 
     reward: float
     reward_std: float
@@ -35,7 +35,13 @@ class BatchMetrics:
 
 @dataclass(slots=True)
 class Cycle:
-    """The rollout cycle that weight sync ``sync`` began after ``learner_step`` learner steps."""
+    """The measurements of one rollout cycle so far; other names as in `SyncRecord`.
+
+    Attributes:
+        batches: One entry for each rollout batch that the cycle has fetched.
+        steps: One entry for each learner step that it has taken.
+        lags: Of all tokens that these steps consumed.
+    """
 
     sync: int
     learner_step: int
@@ -49,7 +55,7 @@ class Cycle:
     idle_s: float = 0.0
 
     def take(self, fetched: Fetched, group_size: int, eos_ids: Sequence[int]) -> None:
-        """Measure a rollout batch that the cycle consumes."""
+        """Add a rollout batch that the cycle consumes."""
         batch = fetched.batch
         tokens = int(batch.mask_BT.sum())
         group_std_P = batch.reward_B.view(-1, group_size).std(dim=1)
@@ -64,14 +70,14 @@ class Cycle:
         )  # fmt: skip
 
     def add(self, step: StepMetrics, lag_N: Tensor) -> None:
-        """Take in what a learner step measured, and the lags of the tokens that it consumed."""
+        """Add what a learner step measured, and the lags [tokens] of the tokens that it consumed."""
         if not self.steps and not lag_N.any():
             self.engine_gap = step.abs_log_ratio
         self.steps.append(step)
         self.lags.add(lag_N)
 
     def record(self, learner: Learner) -> SyncRecord:
-        """The cycle's record; see `SyncRecord` for what each metric means."""
+        """Make the record of the cycle, which is over."""
         first = self.steps[0]
         drift_from_start, drift_in_cycle = learner.drifts()
         means: dict[str, Any] = {name: _average(self.steps, name) for name in _STEP_MEANS}
@@ -91,7 +97,7 @@ class Cycle:
         )  # fmt: skip
 
     def state(self) -> dict[str, Any]:
-        """All of it in plain types and tensors, for a checkpoint."""
+        """Return all of it as plain types, for a checkpoint."""
         return {
             **{f.name: getattr(self, f.name) for f in dataclasses.fields(self)},
             "batches": [dataclasses.asdict(batch) for batch in self.batches],
@@ -101,7 +107,7 @@ class Cycle:
 
     @classmethod
     def restored(cls, state: dict[str, Any]) -> Cycle:
-        """The cycle that `state` was taken of."""
+        """Make the cycle anew from what `state` returned."""
         return cls(
             **state | {
                 "batches": [BatchMetrics(**batch) for batch in state["batches"]],
@@ -136,7 +142,7 @@ _BATCH_SUMS = ("rollout_tokens", "rollout_s", "dropped_groups")
 
 
 def _truncated(batch: RolloutBatch, eos_ids: Sequence[int]) -> Tensor:
-    """Which completions were cut at the length limit, [B]."""
+    """Whether each completion was cut at the length limit, [B]."""
     full_length = batch.mask_BT.sum(1) == batch.mask_BT.shape[1]
     last_token_B = batch.token_BT[:, -1]
     return full_length & ~torch.isin(last_token_B, torch.tensor(eos_ids, device=last_token_B.device))

@@ -1,6 +1,6 @@
 """Diagnostics of staleness as pure functions.
 
-Shapes as in `grpo_worker.train.objective`; N is all kept tokens or samples.
+Shapes as in `grpo_worker.train.objective`; N counts all unpadded tokens, or the samples.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from grpo_worker.train.objective import kl_penalty, log_ratio
 
 
 def cosine(norm: float, other_norm: float, dot: float) -> float | None:
-    """Cosine of two vectors from their norms and dot product; None when either is zero, where it is not defined."""
+    """Cosine of two vectors, given their norms and their dot product; None if a norm is 0: it is then not defined."""
     return None if norm == 0 or other_norm == 0 else dot / (norm * other_norm)
 
 
 def effective_sample_size(log_weight_N: Tensor) -> Tensor:
-    """(Σw)² / (N Σw²) of importance weights, as a share of the samples: 1 when all are equal, 1/N when one dominates.
+    """(Σw)² / (N Σw²) of importance weights w: 1 when all are equal, 1/N when one dominates.
 
     Args:
-        log_weight_N: Log importance weights; shifted by their maximum first, so that exp cannot overflow.
+        log_weight_N: log w. Their maximum is subtracted first, so that exp cannot overflow.
     """
     weight_N = (log_weight_N - log_weight_N.max()).exp()
     return weight_N.sum().square() / (len(weight_N) * weight_N.square().sum())
@@ -34,14 +34,17 @@ def effective_sample_size(log_weight_N: Tensor) -> Tensor:
 def policy_metrics(
     batch: RolloutBatch, logp_BT: Tensor, entropy_BT: Tensor, low_BT: Tensor, high_BT: Tensor
 ) -> dict[str, Tensor]:
-    """Measure the policy at a learner step; names as in `grpo_worker.schema.records.SyncRecord`, each a 0-d tensor.
+    """Measure the policy at a learner step.
 
     Args:
-        batch: What the step consumed.
+        batch: The minibatch that the step consumed.
         logp_BT: log π_θ before the update.
         entropy_BT: Entropy of π_θ at each token, in nats.
-        low_BT: True where the step's surrogate clipped a token with A < 0.
-        high_BT: Likewise with A > 0.
+        low_BT: Where the step's surrogate clipped a token with A < 0.
+        high_BT: Where it clipped a token with A > 0.
+
+    Returns:
+        0-d tensors, named as in `grpo_worker.train.learner.StepMetrics`.
     """
     kept_BT = batch.mask_BT > 0
     log_ratio_BT = log_ratio(logp_BT, batch.behavior_logp_BT)
@@ -70,7 +73,7 @@ class LagHistogram:
         self._tokens: Counter[int] = Counter(tokens or {})
 
     def tokens(self) -> dict[int, int]:
-        """How many tokens had which lag."""
+        """Lag → number of tokens."""
         return dict(self._tokens)
 
     def add(self, lag_N: Tensor) -> None:
@@ -94,7 +97,7 @@ class LagHistogram:
         return sum(lag * n for lag, n in self._tokens.items()) / self._tokens.total()
 
     def quantile(self, q: float) -> int:
-        """Smallest lag that at least a share q of the tokens does not exceed."""
+        """The smallest lag such that at least a share ``q`` of the tokens has that lag or a smaller one."""
         needed, seen = q * self._tokens.total(), 0
         for lag in sorted(self._tokens):
             seen += self._tokens[lag]

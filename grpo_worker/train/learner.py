@@ -1,4 +1,4 @@
-"""One learner step: the surrogate on a minibatch, its gradient, one update; and what the step measured."""
+"""One learner step: the objective on a minibatch, its gradient, one update, and the metrics of the step."""
 
 from __future__ import annotations
 
@@ -20,15 +20,21 @@ from grpo_worker.train.diagnostics import cosine, policy_metrics
 from grpo_worker.train.objective import Clip, Surrogate, aggregate, kl_penalty, log_ratio
 from grpo_worker.train.optimizers import make_optimizer, warmed_up
 
-_PIECE = 2**20  # a CPU adds float32 numbers up in a row: over 1e8 of them a norm would be 2 % too small
-_GPU_PIECE = 2**30  # a GPU adds them up in a tree; its dot product takes no more than 2³¹
+_PIECE = 2**20  # a CPU adds float32 numbers one after the other: the norm of 1e8 at once would be 2 % too small
+_GPU_PIECE = 2**30  # a GPU adds them up in a tree, which is exact enough; its dot product takes at most 2³¹ numbers
 
 _VECTORS = ("cycle_start_N", "previous_cycle_start_N", "previous_gradient_N", "previous_update_N")
 
 
 @dataclass(frozen=True, slots=True)
 class StepMetrics:
-    """What one learner step measured; names as in `grpo_worker.schema.records.SyncRecord`."""
+    """The metrics of one learner step, named as in `grpo_worker.schema.records.SyncRecord`.
+
+    Attributes:
+        cosine_gradient: Cosine of this step's raw gradient and the previous step's; None where it is not defined.
+        cosine_update: Likewise for the applied updates.
+        abs_log_ratio: Mean |log π_θ − log μ| per token before the update.
+    """
 
     gradient_norm: float
     update_norm: float
@@ -47,7 +53,7 @@ class StepMetrics:
 
 
 class Forward(NamedTuple):
-    """What the forward and backward passes of a minibatch leave behind, without graph; names as in `Surrogate`."""
+    """Results of the forward pass of a minibatch, detached from the graph; names as in `Surrogate`."""
 
     loss: Tensor
     logp_BT: Tensor
@@ -59,11 +65,11 @@ class Forward(NamedTuple):
 class Learner:
     """Holds the policy that is trained, its optimizer, and the previous step's gradient and update.
 
-    What a learner sharded over processes (`grpo_worker.train.sharded`) does otherwise goes through ``parameters_type``,
-    `norm`, `dot`, `share`, `_pieces` and `_gathered`.
+    `grpo_worker.train.sharded.ShardedLearner`, which runs in several processes, overrides ``parameters_type``, `norm`,
+    `dot`, `share`, `_pieces` and `_gathered`.
 
     Args:
-        policy: The policy; its parameters become views of one vector.
+        policy: The policy. Its parameters become views of one vector.
         config: The run's config.
     """
 
@@ -85,7 +91,7 @@ class Learner:
         """Apply one learner step and count it.
 
         Args:
-            batch: The minibatch. Where its ``proximal_logp_BT`` is still NaN, the learner fills it in.
+            batch: The minibatch. The learner fills in its ``proximal_logp_BT`` where that is still NaN.
 
         Raises:
             Diverged: The loss, the gradient or the update is not finite. The step does not count.
@@ -120,7 +126,7 @@ class Learner:
         )  # fmt: skip
 
     def _backward(self, batch: RolloutBatch) -> Forward:
-        """Accumulate the gradient of the loss, in pieces of ``prompts_per_forward`` whose sum is that of the whole."""
+        """Accumulate the gradient of the loss, ``prompts_per_forward`` prompts at a time."""
         pieces = self._pieces(batch)
         clip: Clip | None = None
         done: list[Forward] = []
@@ -140,12 +146,12 @@ class Learner:
         return Forward(loss, *(self._gathered(torch.cat(parts)) for parts in others))
 
     def _pieces(self, batch: RolloutBatch) -> list[RolloutBatch]:
-        """The parts of a minibatch that this process passes through the model, one after the other."""
+        """The parts of a minibatch that this process passes through the model one after the other."""
         prompts = self.config.prompts_per_forward
         return list(batch.parts(prompts * self.config.group_size if prompts else len(batch)))
 
     def _gathered(self, value: Tensor) -> Tensor:
-        """Values of all processes, joined along the first axis."""
+        """Join the values of all processes along the first axis."""
         return value
 
     def loss(self, batch: RolloutBatch, logp_BT: Tensor, surrogate: Surrogate) -> Tensor:
@@ -174,15 +180,15 @@ class Learner:
         return torch.stack([torch.dot(a, b) for a, b in pieces]).sum()
 
     def weights(self) -> dict[str, Tensor]:
-        """The trainable parameters by name, for a weight sync: live, in the model's dtype."""
+        """The trainable parameters by name, for a weight sync: not copies, in the model's dtype."""
         return {name: p.detach() for name, p in self.policy.model.named_parameters() if p.requires_grad}
 
     def sampling_policy(self) -> Policy:
-        """The policy as it is now, to sample from; not to be changed."""
+        """The policy as it is now, to sample from. The caller must not change it."""
         return self.policy
 
     def begin_cycle(self) -> None:
-        """Remember θ as that of a weight sync; ``overlap`` needs the one before too, which samples the next batch."""
+        """Remember θ at a weight sync; for ``overlap`` also θ at the one before, which sampled the cycle's batch."""
         self.previous_cycle_start_N = self.cycle_start_N if self.config.pipeline == "overlap" else None
         self.cycle_start_N = self.parameters.snapshot()
 
@@ -193,7 +199,7 @@ class Learner:
         return from_start, in_cycle
 
     def state(self) -> dict[str, Any]:
-        """All that an exact resume needs, for ``torch.save``: live tensors, to be saved before the next step."""
+        """All that an exact resume needs, for ``torch.save`` before the next step: the tensors are not copies."""
         return {
             "theta": self.parameters.theta_N.detach(), "optimizer": self.optimizer.state_dict(),
             "steps": self.steps, "path_length": self.path_length,
@@ -201,7 +207,7 @@ class Learner:
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned, on this learner's device."""
+        """Restore what `state` returned, on this learner's device."""
         device = self.start_N.device
         self.parameters.assign(state["theta"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -211,10 +217,10 @@ class Learner:
 
     @torch.no_grad()
     def engine_gap(self, batch: RolloutBatch) -> float:
-        """Mean |log-prob of the sampler − of the learner| on the first group, under the weights of the previous cycle.
+        """Mean |log-prob of the sampler − log-prob of the learner| per token, under the weights of the previous cycle.
 
         Args:
-            batch: A rollout batch which those weights sampled.
+            batch: A rollout batch that those weights sampled; its first group is compared.
         """
         assert self.previous_cycle_start_N is not None, "only `overlap` consumes such batches"
         group = next(batch.parts(self.config.group_size))
@@ -230,7 +236,7 @@ class Learner:
 
     @torch.no_grad()
     def _whole_log_probs(self, pieces: Sequence[RolloutBatch], first_BT: Tensor) -> Tensor:
-        """Log-probs of a whole minibatch before its first piece is learned from, given those of that piece."""
+        """Log-probs of a whole minibatch before the update, given those of its first piece."""
         return self._gathered(torch.cat([first_BT, *(self._log_probs(piece)[0] for piece in pieces[1:])]))
 
     def _regulate_gradient(self, norm: float, gradient_cosine: float | None) -> None:
@@ -246,7 +252,7 @@ class Learner:
             grad_N.mul_(bound / norm)
 
     def _compared(self, vector_N: Tensor, previous_N: Tensor | None) -> list[Tensor]:
-        """Norm of a vector, norm of the previous step's (0 before the second step), and their dot product."""
+        """Norm of a vector, norm of the previous step's, and their dot product; 0 where there is no previous step."""
         norm = self.norm(vector_N)
         if previous_N is None:
             return [norm, torch.zeros_like(norm), torch.zeros_like(norm)]
@@ -258,12 +264,12 @@ class Learner:
 
 
 def _split(vector_N: Tensor) -> Sequence[Tensor]:
-    """A vector in pieces, each short enough to be added up without loss."""
+    """Split a vector into pieces, each short enough to be summed precisely in float32."""
     parts: Sequence[Tensor] = torch.split(vector_N, _GPU_PIECE if vector_N.is_cuda else _PIECE)
     return parts
 
 
 def _floats(values: Sequence[Tensor]) -> list[float]:
-    """Values of one-element tensors, moved off the device at once."""
+    """The values of one-element tensors, moved to the CPU all at once."""
     numbers: list[float] = torch.stack(list(values)).tolist()
     return numbers

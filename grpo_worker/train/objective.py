@@ -18,7 +18,7 @@ KlEstimator = Literal["k1", "k2", "k3"]
 
 
 MAX_LOG_RATIO = 20.0
-"""Log-ratios are clamped to ± this before ``exp``: a policy that has drifted far would overflow to inf − inf."""
+"""Log-ratios are clamped to ± this before ``exp``; else those of a policy that has drifted far would give inf − inf."""
 
 
 def log_ratio(logp_BT: Tensor, other_logp_BT: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class Clip(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Surrogate:
-    """What a learner step maximises, and which tokens the clipping leaves without a gradient.
+    """What a learner step maximises, and the tokens that clipping leaves without a gradient.
 
     Attributes:
         objective_BT: Objective per token.
@@ -51,13 +51,15 @@ class Surrogate:
 def clipped_surrogate(log_ratio_BT: Tensor, advantage_B: Tensor, clip: Clip) -> Surrogate:
     """Clipped surrogate min(ρA, clip(ρ, 1−ε_low, 1+ε_high)A) of eq. (3) per token, with ρ = π_θ/π_μ of eq. (2).
 
-    The minimum picks the clipped term, which has no gradient, where A < 0 and ρ < 1−ε_low, and where A > 0 and
-    ρ > 1+ε_high. Two different ε: DAPO, arXiv 2503.14476 §3.1.
+    The minimum is the clipped term, which has no gradient, where A < 0 and ρ < 1−ε_low, and where A > 0 and
+    ρ > 1+ε_high.
 
     Args:
         log_ratio_BT: log ρ.
-        advantage_B: One advantage a sequence.
-        clip: The two ε.
+        advantage_B: One advantage per sequence.
+        clip: ε_low and ε_high.
+
+    Source: two different ε are DAPO's, arXiv 2503.14476 §3.1.
     """
     lowest, highest = 1 - clip.low, 1 + clip.high
     ratio_BT = log_ratio_BT.exp()
@@ -72,21 +74,21 @@ def clipped_surrogate(log_ratio_BT: Tensor, advantage_B: Tensor, clip: Clip) -> 
 def kl_penalty(logp_BT: Tensor, reference_logp_BT: Tensor, estimator: KlEstimator) -> Tensor:
     """Per-token estimate of KL(π_θ ‖ π_ref), with d = log π_θ − log π_ref, on tokens that π_θ sampled.
 
-    What differentiating the estimate gives is another matter. On tokens that π_θ itself has just sampled:
+    The gradient of an unbiased estimate need not estimate the gradient of the KL. On tokens that π_θ has just sampled:
 
     | estimator | value | its gradient | which is, in expectation |
     |---|---|---|---|
-    | k1 | d, unbiased, may be negative | ∇log π_θ | zero: noise that knows nothing of π_ref |
+    | k1 | d, unbiased, may be negative | ∇log π_θ | zero: noise that does not depend on π_ref |
     | k2 | d²/2 ≥ 0, biased | d · ∇log π_θ | ∇KL(π_θ ‖ π_ref): the right one |
     | k3 | e^(−d) − 1 + d ≥ 0, unbiased | (1 − e^(−d)) · ∇log π_θ | ∇KL(π_ref ‖ π_θ): the other direction |
 
-    On stale tokens no estimate is corrected for their age, as in GRPO. Each token's gradient ends at that token: what
-    it does to later ones is left out.
+    As in GRPO, the estimates are not corrected for the staleness of the tokens, and the gradient leaves out how a token
+    changes the later ones.
 
     Args:
         logp_BT: log π_θ.
         reference_logp_BT: log π_ref.
-        estimator: Which one. In k3 d is clamped to ±`MAX_LOG_RATIO`; beyond it has no gradient.
+        estimator: Which one. For k3, d is clamped to ±`MAX_LOG_RATIO`; beyond that there is no gradient.
 
     Source: J. Schulman, "Approximating KL divergence" (values); Tang and Munos, arXiv 2506.09477, and Liu et al.,
         arXiv 2510.01555 (gradients); GRPO, arXiv 2402.03300 eq. (4) uses k3.
@@ -100,13 +102,14 @@ def kl_penalty(logp_BT: Tensor, reference_logp_BT: Tensor, estimator: KlEstimato
 
 
 def aggregate(value_BT: Tensor, mask_BT: Tensor, how: Aggregation) -> Tensor:
-    """One number from per-token values.
+    """Average per-token values to one number.
 
     Args:
-        value_BT: Any per-token value; masked positions are ignored, whatever they hold.
+        value_BT: Any per-token value; values on padding, NaN too, are ignored.
         mask_BT: Completion mask; every sequence has at least one token.
-        how: ``sequence_mean`` is 1/B Σ_i 1/|y_i| Σ_t, as in GRPO (arXiv 2402.03300 eq. 3): every sequence weighs the
-            same. ``token_mean`` is 1/Σ_i |y_i| Σ_i Σ_t, as in DAPO (arXiv 2503.14476 §3.3): every token does.
+        how: ``sequence_mean`` is 1/B Σ_i 1/|y_i| Σ_t, which gives every sequence the same weight (GRPO, arXiv
+            2402.03300 eq. 3). ``token_mean`` is 1/Σ_i |y_i| Σ_i Σ_t, which gives every token the same weight (DAPO,
+            arXiv 2503.14476 §3.3).
     """
     kept_BT = value_BT.where(mask_BT > 0, 0.0)
     if how == "token_mean":

@@ -1,4 +1,4 @@
-"""Optimizers of one flat parameter vector, and the learning rate's warm-up."""
+"""Optimizers of one flat parameter vector, and the warm-up of the learning rate."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from grpo_worker.schema.config import OptimizerConfig, WorkerConfig
 
 
 class NormalizedSGD(torch.optim.Optimizer):
-    """Steps of exactly the learning rate's length: θ ← θ − η d/‖d‖ with d = g + weight decay · θ.
+    """Updates whose norm is exactly the learning rate: θ ← θ − η d/‖d‖ with d = g + weight decay · θ.
 
-    The applied update is then bounded by G_upd = 1, Assumption 1 of arXiv 2607.01083. A zero d has no direction: θ
-    stays, the update's norm is 0.
+    The updates then meet Assumption 1 of arXiv 2607.01083 with the bound G_upd = 1. If d is zero, θ does not change.
 
     Args:
-        theta_N: The parameters.
+        theta_N: The parameters θ.
         lr: η.
         weight_decay: Factor of θ in d.
-        norm: Euclidean norm of such a vector.
+        norm: Returns the Euclidean norm of a vector over all parameters.
     """
 
     def __init__(self, theta_N: nn.Parameter, lr: float, weight_decay: float, norm: Callable[[Tensor], Tensor]) -> None:
@@ -37,27 +36,27 @@ class NormalizedSGD(torch.optim.Optimizer):
                 if group["weight_decay"]:
                     direction_N = direction_N.add(theta_N, alpha=group["weight_decay"])
                 norm = float(self._norm(direction_N))
-                if norm != 0:  # NaN is not 0: it must reach θ, where the learner sees it
+                if norm != 0:  # a NaN gets through: it must reach θ, where the learner detects it
                     theta_N.add_(direction_N, alpha=-group["lr"] / norm)
 
 
 def make_optimizer(
     theta_N: nn.Parameter, config: WorkerConfig, norm: Callable[[Tensor], Tensor]
 ) -> torch.optim.Optimizer:
-    """The optimizer that a config names.
+    """Make the optimizer that a config names.
 
     Args:
         theta_N: The parameters.
         config: The run's config.
-        norm: Euclidean norm of such a vector.
+        norm: Returns the Euclidean norm of a vector over all parameters.
     """
     o: OptimizerConfig = config.optimizer
     if o.name == "sgd":
-        # Without momentum, torch's L2 term is decoupled weight decay.
+        # Without momentum, torch's L2 term equals decoupled weight decay.
         return torch.optim.SGD([theta_N], lr=config.eta, weight_decay=o.weight_decay)
     if o.name == "normalized_sgd":
         return NormalizedSGD(theta_N, config.eta, o.weight_decay, norm)
-    # One kernel, without temporaries. On a CPU that gains nothing and gives other bits.
+    # Fused: one kernel without temporaries. Not on a CPU, where it is no faster and changes the bits.
     fused = True if theta_N.is_cuda else None
     return torch.optim.AdamW(
         [theta_N], lr=config.eta, betas=(o.beta1, o.beta2), eps=o.eps, weight_decay=o.weight_decay, fused=fused
@@ -65,7 +64,7 @@ def make_optimizer(
 
 
 def warmed_up(config: WorkerConfig, steps: int) -> float:
-    """Learning rate of a learner step: linear from η/warm-up to η, then constant.
+    """Learning rate of a learner step: it rises linearly from η/``warmup_steps`` to η and then stays constant.
 
     Args:
         config: The run's config.

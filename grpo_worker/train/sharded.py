@@ -1,7 +1,8 @@
-"""A learner whose weights, gradients, moments and batches are shared by the GPUs of one node, through FSDP2.
+"""A learner in several processes that share its weights, gradients, moments and batches, one GPU each, through FSDP2.
 
-Every process runs the same `ShardedLearner`. The first one is the run's own: it announces each call, the others follow.
-Vectors [N] hold a process's own shard; norms, dot products and a minibatch's log-probs are put together from all.
+Every process runs a `ShardedLearner`. The first is the run's own process: it broadcasts the name and the arguments of
+each call, and the others make the same call. Vectors [N] hold the shard of one process; norms, dot products and the
+log-probs of a minibatch are combined from all.
 
 Source: PyTorch FSDP, arXiv 2304.11277; ``torch.distributed.fsdp.fully_shard``.
 """
@@ -32,7 +33,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class ShardedParameters(FlatParameters):
-    """This process's shards of the trainable parameters as one float32 vector; FSDP's own tensors are copies of it.
+    """This process's shards of the trainable parameters as one float32 vector, of which FSDP's own tensors are copies.
 
     Args:
         model: A model that FSDP has sharded.
@@ -64,7 +65,7 @@ def _move_shard(into: Tensor, parameter: Any) -> None:
 
 
 def together(method: Method) -> Method:
-    """Have every process call a method that the first one calls, with the same arguments."""
+    """Make every process call a method, with the same arguments, whenever the first process calls it."""
 
     @functools.wraps(method)
     def announced(self: Learner, *arguments: Any) -> Any:
@@ -80,7 +81,7 @@ class ShardedLearner(Learner):
 
     Args:
         policy: The whole policy; FSDP shards it.
-        config: The run's config; its prompts are dealt out evenly.
+        config: The run's config. Each process gets an equal share of the prompts.
         cache_dir: Where warmed-up builtin policies are kept.
     """
 
@@ -94,7 +95,7 @@ class ShardedLearner(Learner):
         layers = max((m for m in policy.model.modules() if isinstance(m, nn.ModuleList)), key=len)
         for layer in layers:
             fully_shard(layer, mesh=mesh)
-        # By default the outermost parameters stay whole after a forward, and would not see θ assigned after it.
+        # By default the outermost parameters stay whole after a forward pass, and a later change of θ would be missed.
         fully_shard(policy.model, mesh=mesh, reshard_after_forward=True)
         super().__init__(policy, config)
 
@@ -115,18 +116,18 @@ class ShardedLearner(Learner):
 
     @together
     def engine_gap(self, batch: RolloutBatch) -> float:
-        """See `Learner.engine_gap`; every process passes the same group through the model."""
+        """See `Learner.engine_gap`. Every process passes the same group through the model."""
         return super().engine_gap(batch)
 
     @together
     def weights(self) -> dict[str, Tensor]:
-        """See `Learner.weights`: whole tensors, in the first process."""
+        """See `Learner.weights`. The first process returns whole tensors, the others nothing."""
         named = [(name, p) for name, p in self.policy.model.named_parameters() if p.requires_grad]
         whole = ((name, p.full_tensor().detach()) for name, p in named)  # type: ignore[attr-defined]
         return {name: weight for name, weight in whole if self._rank == 0}
 
     def sampling_policy(self) -> Policy:
-        """See `Learner.sampling_policy`: a whole copy on the first process's device."""
+        """See `Learner.sampling_policy`. It is a whole copy on the first process's device."""
         if self._whole is None:
             self._whole = load_policy(self.config, self._cache_dir, self.start_N.device)
             self._whole.model.requires_grad_(False)
@@ -137,7 +138,7 @@ class ShardedLearner(Learner):
 
     @together
     def state(self) -> dict[str, Any]:
-        """See `Learner.state`: of all processes, in the first one."""
+        """See `Learner.state`. The first process returns the states of all."""
         states: list[Any] | None = [None] * self._ranks if self._rank == 0 else None
         distributed.gather_object(super().state(), states)
         return {"shards": states}
@@ -160,12 +161,12 @@ class ShardedLearner(Learner):
         return self._summed(super().dot(a_N, b_N))
 
     def share(self, piece: RolloutBatch, batch: RolloutBatch) -> Tensor | float:
-        """See `Learner.share`; FSDP averages gradients over processes, so each counts that many times."""
+        """See `Learner.share`. It is multiplied by the number of processes, because FSDP averages their gradients."""
         return super().share(piece, batch) * self._ranks
 
     def _backward(self, batch: RolloutBatch) -> Forward:
         forward = super()._backward(batch)
-        known_BT = batch.proximal_logp_BT  # those of the other processes' parts too, for a checkpoint
+        known_BT = batch.proximal_logp_BT  # filled in for the parts of other processes too, for a checkpoint
         known_BT.copy_(forward.logp_BT.where(known_BT.isnan(), known_BT))
         return forward
 
@@ -185,8 +186,8 @@ class ShardedLearner(Learner):
 
 @contextmanager
 def sharded_learner(config: WorkerConfig, cache_dir: Path) -> Iterator[ShardedLearner]:
-    """Start the other processes of a learner and be its first; they end with the block."""
-    model_folder(config, cache_dir)  # transformers would save a policy in part only, were a rank to make it
+    """Start the other processes of a learner, and yield that of this process, the first; they end with the block."""
+    model_folder(config, cache_dir)  # makes the builtin policy now: from a rank, transformers would save part of it
     context = further_processes()
     with tempfile.TemporaryDirectory(prefix="stalesweep-ranks-") as folder:
         others = [
@@ -210,7 +211,7 @@ def sharded_learner(config: WorkerConfig, cache_dir: Path) -> Iterator[ShardedLe
 
 
 def _follow(config: WorkerConfig, cache_dir: Path, rank: int, folder: str) -> None:
-    """The body of every process but the first: call what the first one announces."""
+    """The main function of every process but the first: make the calls that the first one broadcasts."""
     end_with_parent()
     prepare(config)
     with _joined(config, rank, folder):
@@ -221,9 +222,9 @@ def _follow(config: WorkerConfig, cache_dir: Path, rank: int, folder: str) -> No
             name, arguments = announced[0]
             if name == "close":
                 return
-            device = learner.start_N.device  # a batch comes from the first process's
+            device = learner.start_N.device  # a batch arrives on the first process's device
             mine = [argument.to(device) if isinstance(argument, RolloutBatch) else argument for argument in arguments]
-            with suppress(Diverged):  # the first process has met it too, and ends the run
+            with suppress(Diverged):  # the first process raises it too, and ends the run
                 getattr(learner, name)(*mine)
 
 

@@ -89,9 +89,9 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
     ),
     "verifier misspelt": (
         axis("task.verifier: [mth]"), 7,
-        "found 'mth'; did you mean 'math'?; allowed: exact, number, math or module:function of yours or null",
+        "found 'mth'; did you mean 'math'?; allowed: exact, number, math or module:function of your own or null",
     ),
-    "verifier that is no function's name": (axis('task.verifier: ["a b:c"]'), 7, "or module:function of yours"),
+    "verifier that is no function's name": (axis('task.verifier: ["a b:c"]'), 7, "or module:function of your own"),
     "mapping as an axis": (axis("task.options: [{a: 1}]"), 7, "a mapping has no place in tables; write it under"),
     "file of a task missing": (GOOD + "fixed: {task.name: jsonl}\n", 2, "is needed when task.name is 'jsonl'"),
     "yes for true": (

@@ -1,13 +1,17 @@
-"""Llama's forward and backward by hand: what transformers computes, in half of the time where a model is small.
+"""Llama's forward and backward pass written by hand: the results of transformers, in half the time for a small model.
 
-There a step is the cost of calling kernels. So the whole model is one node of autograd's graph, the matrices that
-multiply the same input are multiplied at once, padding is computed in attention alone, and only positions that
-predict a token get logits. `is_exact` compares log-probs and gradients with those of transformers; a model that
-differs (biases, another architecture, adapters, shards, another dtype) keeps transformers' forward.
+In a small model most of the time of a step goes into calling kernels, so this code calls fewer. The whole model is one
+node of autograd's graph, matrices that multiply the same input are multiplied at once, padding is computed only in
+attention, and only positions that predict a token get logits. `is_exact` compares log-probs and gradients with those of
+transformers. A model for which they differ (biases, another architecture, adapters, shards, another dtype) is computed
+by transformers.
+
+Others use the names in ``__all__``. ``predictions`` computes log-probs for the learner, ``states`` logits for sampling;
+both go through ``layers``, on a ``layout`` of the tokens.
 
 Shapes: P rows of at most L tokens on a grid of S = P·L slots, X tokens on it; E model width, F feed-forward width, V
-vocabulary; H query heads in C groups, each sharing one of the C key heads, of D dimensions; K keys that a row's
-queries see; N tokens that predict others, M predictions.
+vocabulary; H query heads in C groups, each sharing one of the C key heads, of D dimensions; K keys to which the queries
+of a row attend; N tokens that predict others, M predictions.
 """
 
 from __future__ import annotations
@@ -25,15 +29,16 @@ from grpo_worker.model.packing import example, pack
 
 __all__ = ["States", "is_exact", "is_plain", "log_probs", "side_by_side"]
 
-_MODULES = ("torch.nn.modules.", "transformers.")  # no adapters, no quantised layers
-_ROTATIONS = {"default", "linear", "llama3", "yarn"}  # others depend on the length of the sequence
+_MODULES = ("torch.nn.modules.", "transformers.")  # not those of adapters or quantised layers
+_ROTATIONS = {"default", "linear", "llama3", "yarn"}  # the others depend on the length of the sequence
 _TOLERANCE = 1e-3
 
 
 def is_exact(model: nn.Module) -> bool:
-    """Whether a model is a Llama in float32 whose log-probs and gradients come out here as transformers has them.
+    """Whether a model is a Llama in float32 for which this code gives the log-probs and gradients of transformers.
 
-    Compared are the log-probs of a small example, and their gradients in the first layer, which all layers pass on.
+    The comparison is of the log-probs of a small example and of their gradients in the first layer, which depend on the
+    backward pass of all layers.
     """
     if not is_plain(model) or not all(type(m).__module__.startswith(_MODULES) for m in model.modules()):
         return False
@@ -53,12 +58,12 @@ def is_exact(model: nn.Module) -> bool:
 
 
 def is_plain(model: nn.Module) -> TypeGuard[LlamaForCausalLM]:
-    """Whether a model's class is Llama's own, not one that sharding made of it."""
+    """Whether a model is of the class `LlamaForCausalLM` itself. A sharded model is of a subclass."""
     return type(model) is LlamaForCausalLM
 
 
 def side_by_side(model: nn.Module) -> None:
-    """Let the parameters share one piece of memory, in their order, so that `_fused` need not copy."""
+    """Move the parameters into one piece of memory, in their order, so that `layers.fused` need not copy them."""
     parameters = list(model.parameters())
     memory = torch.cat([p.detach().flatten() for p in parameters])
     for p, part in zip(parameters, torch.split(memory, [p.numel() for p in parameters]), strict=True):

@@ -17,25 +17,25 @@ from transformers import LlamaForCausalLM
 from grpo_worker.model.llama.layout import Layout
 
 KEPT_WEIGHTS = 2**24
-"""Attention weights of a layer that are kept for its backward; more are computed again."""
+"""A layer keeps at most so many attention weights for its backward pass; if it has more, they are computed again."""
 
 _KNOWN: weakref.WeakKeyDictionary[LlamaForCausalLM, list[Tensor]] = weakref.WeakKeyDictionary()
 
 
 def parameters_of(model: LlamaForCausalLM) -> list[Tensor]:
-    """Embedding, nine weights a layer, norm, head, which may be the embedding."""
+    """The embedding, nine weights per layer, the final norm, and the head, which may be the embedding."""
     if model not in _KNOWN:
         _KNOWN[model] = [*model.model.parameters(), model.lm_head.weight]
     return _KNOWN[model]
 
 
 def layers(parameters: Sequence[Tensor]) -> list[Sequence[Tensor]]:
-    """Of `parameters_of`, the nine of each layer."""
+    """The nine weights of each layer, taken from `parameters_of`."""
     return [parameters[i : i + 9] for i in range(1, len(parameters) - 2, 9)]
 
 
 def fused(*weights: Tensor) -> Tensor:
-    """Matrices below each other as one: a view where they lie so in memory (`side_by_side`), else a copy."""
+    """Stack matrices on top of each other: a view if they lie so in memory (`side_by_side`), else a copy."""
     storage, end = weights[0].untyped_storage().data_ptr(), weights[0].data_ptr()
     for weight in weights:
         if weight.data_ptr() != end or weight.untyped_storage().data_ptr() != storage:
@@ -45,7 +45,7 @@ def fused(*weights: Tensor) -> Tensor:
 
 
 def normalized(x_XE: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
-    """Divide by √(mean x² + ε); returns that root too."""
+    """Divide each row by √(mean x² + ε); return the result and that root. ``floor`` is √ε."""
     norm_X1 = torch.linalg.vector_norm(x_XE, dim=1, keepdim=True)
     root_X1 = norm_X1.div_(x_XE.shape[1] ** 0.5).hypot_(floor)
     return x_XE / root_X1, root_X1
@@ -54,7 +54,10 @@ def normalized(x_XE: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
 def norm_backward(
     grad_XE: Tensor, unit_XE: Tensor, root_X1: Tensor, weight_E: Tensor, past_XE: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of the input, with that of the path past the norm and its block, and of the norm's weight."""
+    """Gradients of a norm's input and of its weight.
+
+    ``past_XE`` is the gradient that reaches the input past the norm and its block; it is added to the first.
+    """
     weighted_XE = grad_XE * weight_E
     along_X1 = torch.linalg.vecdot(weighted_XE, unit_XE).unsqueeze(1)
     across_XE = weighted_XE.addcmul_(unit_XE, along_X1, value=-1 / len(weight_E))
@@ -62,13 +65,13 @@ def norm_backward(
 
 
 def _attention(layout: Layout, q_BQD: Tensor, k_BKD: Tensor, v_BKD: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Attention, and its weights where they are few enough to be kept."""
+    """Attention; and its weights, or None if they are too many to be kept."""
     mask_P1LK = layout.mask_P1LK
     if len(q_BQD) * q_BQD.shape[1] * k_BKD.shape[1] > KEPT_WEIGHTS:
         q, k, v = (x.view(layout.key_heads, layout.rows, *x.shape[1:]) for x in (q_BQD, k_BKD, v_BKD))
         if mask_P1LK is not None:
             mask_P1LK = mask_P1LK.expand(-1, q.shape[2] // mask_P1LK.shape[2], -1, -1).flatten(1, 2)
-        # On a GPU the result lies in memory in another order.
+        # reshape, not view: on a GPU the result has another order in memory.
         return F.scaled_dot_product_attention(q, k, v, mask_P1LK, scale=1.0).reshape(q_BQD.shape), None
     score_BQK = torch.bmm(q_BQD, k_BKD.transpose(1, 2))
     if mask_P1LK is not None:
@@ -99,7 +102,17 @@ Extend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 def layer(
     layout: Layout, weights: Sequence[Tensor], x_XE: Tensor, extend: Extend | None = None
 ) -> tuple[Tensor, tuple[Any, ...]]:
-    """One decoder layer, x + attention(norm x), then + swiglu(norm x), and what its backward needs."""
+    """One decoder layer: y = x + attention(norm x), then y + swiglu(norm y).
+
+    Args:
+        layout: The layout of the tokens.
+        weights: The nine weights of the layer.
+        x_XE: The input.
+        extend: Returns the keys and values to attend to, given those of these tokens; None = no others.
+
+    Returns:
+        The output [X, E], and what `layer_backward` needs.
+    """
     q, k, v, o, gate, up, down, norm_E, mlp_norm_E = weights
     qkv, gate_up, size = fused(q, k, v), fused(gate, up), layout.cos_SD.shape[1]
     heads, turned = len(q) // size, (len(q) + len(k)) // size

@@ -1,4 +1,4 @@
-"""Where the tokens of a forward stand; shapes as in `grpo_worker.model.llama`."""
+"""Where the tokens of a forward pass are in memory and in their sequences; shapes as in `grpo_worker.model.llama`."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from torch import Tensor
 from transformers import LlamaForCausalLM
 
 NEVER = torch.finfo(torch.float32).min
-"""Added to the score of a key that a query must not see."""
+"""Added to the score of a key that a query must not attend to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """What the layers of one forward share: the grid of tokens, who sees whom, the rotations of their positions.
+    """What all layers of one forward pass share: the grid of tokens, the attention mask, the rotations by position.
 
     Attributes:
         rows: P.
         key_heads: C.
-        floor: Root of the norms' ε.
-        mask_P1LK: Additive mask; None where every query sees every key.
-        token_S: The token on each slot; any where there is none.
+        floor: √ε of the norms.
+        mask_P1LK: Additive mask; None if every query attends to every key.
+        token_S: The token on each slot; any token on an empty slot.
         slot_X: The slot of each token.
-        cos_SD: Cosines of the positions, and
-        sin_SD: sines, both times D^(−1/4), so that the product of a query and a key is scaled by D^(−1/2).
-        quarter_DD: Turns the pairs of dimensions that rotate together by 90 degrees.
+        cos_SD: Cosines of the rotations, times D^(−1/4), so that the product of a query and a key is scaled by
+            D^(−1/2).
+        sin_SD: Sines, scaled likewise.
+        quarter_DD: Rotates the pairs of dimensions that rotate together by 90 degrees.
     """
 
     rows: int
@@ -41,7 +42,7 @@ class Layout:
     quarter_DD: Tensor
 
     def rotated(self, x_HSD: Tensor, direction: int, out: Tensor | None = None) -> Tensor:
-        """Rotary position embedding of queries or keys; direction −1 takes a gradient back."""
+        """Rotary position embedding of queries or keys; direction −1 is its backward pass."""
         return torch.addcmul(x_HSD * self.cos_SD, x_HSD @ self.quarter_DD, self.sin_SD, value=direction, out=out)
 
     def on_grid(self, x_XH: Tensor) -> Tensor:
@@ -53,7 +54,7 @@ class Layout:
         return x_HSD.index_select(1, self.slot_X).transpose(0, 1).reshape(len(self.slot_X), -1)
 
     def grouped(self, x_HSD: Tensor) -> Tensor:
-        """[H, S, D] → [C·P, H/C·L, D]: a matrix for each key head and row, its query heads below each other."""
+        """[H, S, D] → [C·P, H/C·L, D]: one matrix per key head and row, with the query heads of that key head stacked."""
         heads, slots, size = x_HSD.shape
         if heads == self.key_heads:
             return x_HSD.view(heads * self.rows, -1, size)
@@ -61,7 +62,7 @@ class Layout:
         return x.transpose(1, 2).reshape(self.key_heads * self.rows, -1, size)
 
     def ungrouped(self, x_BQD: Tensor) -> Tensor:
-        """The reverse of `grouped`."""
+        """The inverse of `grouped`."""
         slots, size = self.cos_SD.shape
         if x_BQD.shape[1] * self.rows == slots:
             return x_BQD.reshape(-1, slots, size)
@@ -72,7 +73,15 @@ class Layout:
 def lay_out(
     model: LlamaForCausalLM, real_PL: Tensor | None, position_PL: Tensor, mask_P1LK: Tensor | None, reach: int
 ) -> Layout:
-    """Lay out the real tokens of a grid, whose positions are below ``reach``; None: all are real."""
+    """Make the layout of the tokens of a grid.
+
+    Args:
+        model: The model.
+        real_PL: True on tokens, False on empty slots; None = there are no empty slots.
+        position_PL: Position of each token in its own sequence.
+        mask_P1LK: See `Layout`.
+        reach: All positions are below this.
+    """
     config, position_S = model.config, position_PL.flatten()
     cos, sin, quarter_DD, floor = _constants(model.model.rotary_emb, 1 << (reach - 1).bit_length(), position_S.device)
     if real_PL is None:
@@ -88,7 +97,7 @@ def lay_out(
 @functools.lru_cache(maxsize=8)
 @torch.inference_mode(False)
 def _constants(rotary: Any, reach: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of `Layout`: cosines and sines of all positions, by the model's own module; the quarter turn; the floor."""
+    """For `Layout`: cosines and sines of all positions, from the model's own module; ``quarter_DD``; ``floor``."""
     cos_1RD, sin_1RD = rotary(torch.zeros(1, device=device), torch.arange(reach, device=device).unsqueeze(0))
     size = cos_1RD.shape[2]
     one = torch.eye(size // 2, device=device)

@@ -21,23 +21,23 @@ from grpo_worker.model.llama.layout import NEVER, Layout, lay_out
 from grpo_worker.model.packing import PackedRows
 
 VECTOR = 16
-"""Torch's softmax on a CPU takes seven times as long on rows that do not fill a vector."""
+"""Rows are padded to this length, because torch's softmax on a CPU takes seven times as long on shorter ones."""
 CHUNK = 2**20
-"""Logits that are exponentiated at once, so that the passes over them stay in the processor's cache."""
+"""How many logits are exponentiated at once on a CPU: few enough to stay in its cache."""
 GPU_CHUNK = 2**27
-"""A GPU has no such cache, and calling its kernels is what costs; this bounds the memory beside the logits."""
+"""Likewise on a GPU, where fewer kernels are faster; the limit bounds the memory that is needed beside the logits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Predictions:
-    """What a batch asks of the model.
+    """What to compute for a batch.
 
     Attributes:
-        layout: Of its tokens.
+        layout: The layout of its tokens.
         token_X: The tokens.
-        source_N: Those of them that predict others.
-        state_M: Which of these predicts each completion token.
-        chosen_M: Where that token's logit stands in [N, V].
+        source_N: The tokens, as indices into X, that predict others.
+        state_M: The index into N of the token that predicts each completion token.
+        chosen_M: The index of that completion token's logit in the flattened logits [N, V].
     """
 
     layout: Layout
@@ -47,7 +47,7 @@ class _Predictions:
     chosen_M: Tensor
 
 
-@functools.lru_cache(maxsize=2)  # a replayed batch comes back at each of its k steps, to the learner and the reference
+@functools.lru_cache(maxsize=2)  # a replayed batch is prepared once for its k steps
 @torch.inference_mode(False)
 def _predictions(batch: RolloutBatch, rows: PackedRows, model_ref: weakref.ref[LlamaForCausalLM]) -> _Predictions:
     model = model_ref()
@@ -70,14 +70,14 @@ def _predictions(batch: RolloutBatch, rows: PackedRows, model_ref: weakref.ref[L
 def log_probs(
     model: LlamaForCausalLM, batch: RolloutBatch, rows: PackedRows, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """As `grpo_worker.model.packing.packed_log_probs`."""
+    """Do the same as `grpo_worker.model.packing.packed_log_probs`."""
     asked = _predictions(batch, rows, weakref.ref(model))
     logp_M, entropy_M = _LogProbs.apply(asked, temperature, *parameters_of(model))  # type: ignore[no-untyped-call]
     return logp_M.view(batch.token_BT.shape), entropy_M.view(batch.token_BT.shape)
 
 
 class _LogProbs(torch.autograd.Function):
-    """Log-probs of the predicted tokens, and the entropies of the distributions that they come from."""
+    """Log-probs of the predicted tokens, and entropies of the distributions from which they were sampled."""
 
     @staticmethod
     def forward(ctx: Any, asked: _Predictions, temperature: float, *parameters: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,7 +103,7 @@ class _LogProbs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_M: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         asked, temperature, parameters, saved, scaled_E, unit_NE, root_N1, weight_NV, total_N = ctx.state
-        del ctx.state  # its tensors are used up
+        del ctx.state  # what follows overwrites its tensors
         grad_N = torch.zeros_like(total_N).index_add_(0, asked.state_M, grad_M)
         grad_NV = weight_NV.mul_(grad_N.div_(total_N).neg_().unsqueeze(1))
         grad_NV.view(-1).index_add_(0, asked.chosen_M, grad_M)
@@ -122,7 +122,7 @@ class _LogProbs(torch.autograd.Function):
 
 
 def _exponentiated(logit_NV: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Replace logits by e = exp(logit − top), in place; returns top, Σe and Σe·log e of each row."""
+    """Replace logits by e = exp(logit − top) in place; return top (the row's maximum), Σe and Σe·log e of each row."""
     parts, chunk = [], GPU_CHUNK if logit_NV.is_cuda else CHUNK
     for part_NV in torch.split(logit_NV, max(1, chunk // logit_NV.shape[1])):
         top_N1 = part_NV.amax(-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Decoding with keys and values kept; shapes as in `grpo_worker.model.llama`."""
+"""Decoding with a cache of keys and values; shapes as in `grpo_worker.model.llama`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from grpo_worker.model.llama.layout import NEVER, Layout, lay_out
 
 
 class States:
-    """Keys and values of all layers for rows of tokens that grow one by one; for sampling, without gradient.
+    """Keys and values of all layers, for rows that grow token by token. For sampling only: there is no gradient.
 
     Args:
         model: The model.
-        capacity: The longest row there will be.
+        capacity: The largest length of a row.
     """
 
     def __init__(self, model: LlamaForCausalLM, capacity: int) -> None:
@@ -27,11 +27,11 @@ class States:
         self._kv = torch.empty(0)  # [layers, 2, C, R, capacity, D]
 
     def logits(self, token_RL: Tensor, mask_RL: Tensor) -> Tensor:
-        """Logits [R, V] of the token after each row; what was seen before is not computed again.
+        """Logits [R, V] of the token after each row. Only tokens that are new since the last call are computed.
 
         Args:
-            token_RL: The rows, padded on the left; after the first call one token longer each time.
-            mask_RL: 1 on tokens.
+            token_RL: The rows, padded on the left. After the first call they are one token longer each time.
+            mask_RL: 1 on tokens, 0 on padding.
         """
         layout = self._next_token(mask_RL) if self._seen else self._prompts(mask_RL)
         parameters = parameters_of(self._model)
@@ -44,12 +44,12 @@ class States:
         return torch.mm(unit_RE * parameters[-2], parameters[-1].t())
 
     def keep(self, row_R: Tensor) -> None:
-        """Go on with these rows."""
+        """Keep only these rows, in this order; a row may be given several times."""
         if not torch.equal(row_R, torch.arange(self._kv.shape[3], device=row_R.device)):
             self._kv = self._kv.index_select(3, row_R)
 
     def _extended(self, layer: int, k_BLD: Tensor, v_BLD: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of a layer: those seen before, then the given ones."""
+        """Append the given keys and values of a layer to the cached ones and return all."""
         kv_2BKD = self._kv[layer].flatten(1, 2)[:, :, : self._seen + k_BLD.shape[1]]
         kv_2BKD[:, :, self._seen :] = torch.stack([k_BLD, v_BLD])
         return kv_2BKD[0], kv_2BKD[1]

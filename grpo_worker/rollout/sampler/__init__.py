@@ -1,4 +1,8 @@
-"""Rollout engines behind one protocol: what samples completions under a known version of the weights."""
+"""Rollout engines: they sample completions with weights of a known version, behind one protocol, `Sampler`.
+
+``engines`` builds the engine that a config names: ``hf`` (transformers) or ``vllm``. ``pool`` runs one or several of
+them, in the learner's process or, through ``process``, in separate ones. ``vllm_transfer`` moves weights into vLLM.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +17,17 @@ from grpo_worker.schema.config import WorkerConfig
 
 
 def no_pull() -> None:
-    """Leave the weights as they are while a batch is sampled."""
+    """Do nothing: the weights stay the same while a batch is sampled."""
 
 
 class Sampler(Protocol):
     """A rollout engine. It starts with the weights of the initial policy as version 0."""
 
     def load(self, weights: Mapping[str, Tensor], version: int) -> None:
-        """Replace the weights and remember their version; later tokens come from them alone.
+        """Replace the weights and remember their version. Every later token is sampled from them.
 
         Args:
-            weights: The learner's trainable parameters, under the names that the model gives them.
+            weights: The learner's trainable parameters, by their names in the model.
             version: Learner steps applied to them.
         """
 
@@ -35,14 +39,14 @@ class Sampler(Protocol):
         Args:
             prompts: The prompts.
             group_size: G.
-            uniform_BT: Uniform random numbers in [0, 1), one a token: they alone decide what is sampled. T is the
-                longest completion allowed.
-            pull: Called before each token. It may call `load`: the tokens from there on are sampled from the new
-                weights, over states recomputed with them, and carry the new version.
+            uniform_BT: Uniform random numbers in [0, 1), one per token. With the weights and the prompts they determine
+                what is sampled. T is the largest length of a completion.
+            pull: Called before each token. It may call `load`; the next tokens are then sampled from the new weights,
+                with all earlier keys and values recomputed, and get the new version.
         """
 
     def close(self) -> None:
-        """Free what the engine holds: memory, files, processes."""
+        """Release memory, files and processes of the engine."""
 
 
 MakeSampler = Callable[[WorkerConfig, Path], Sampler]

@@ -1,4 +1,4 @@
-"""The engine that a config names."""
+"""Builds the rollout engine that a config names."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Sampling with a transformers model and its key-value cache, each distinct prefix once.
+"""Sampling with a transformers model and its key-value cache, which computes each distinct prefix only once.
 
-Completions of a prompt that agree so far share the row that predicts their next token: rows R hold the distinct
-prefixes of the completions A that have not ended; the other shapes are those of `grpo_worker.model.batches`.
+Completions of a prompt that are equal so far share one row, which predicts their next tokens. Shapes: R rows, one for
+each distinct prefix; A completions that have not ended; the others as in `grpo_worker.model.batches`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class HfSampler:
     """A rollout engine in this process.
 
     Args:
-        policy: The policy to sample from, which the engine owns from now on: `load` overwrites its weights.
+        policy: The policy to sample from. The engine owns it from now on: `load` overwrites its weights.
         temperature: Divides the logits.
     """
 
@@ -48,7 +48,7 @@ class HfSampler:
         return generate(self._policy, prompts, group_size, uniform_BT, self._temperature, self._version, pulled_version)
 
     def close(self) -> None:
-        """See `Sampler.close`: the model goes with the sampler."""
+        """See `Sampler.close`. There is nothing to do: the model's memory is freed with the sampler."""
 
 
 def generate(
@@ -60,16 +60,16 @@ def generate(
     version: int,
     pull: Callable[[], int] | None = None,
 ) -> Completions:
-    """Sample from a policy by inverting the cumulative distribution at given uniforms; see `Sampler.sample`.
+    """Sample from a policy by inverting the cumulative distribution at the given uniforms; see `Sampler.sample`.
 
     Args:
         policy: The policy to sample from.
         prompts: The prompts.
-        group_size: G, completions a prompt.
-        uniform_BT: Uniforms in [0, 1); they fix the outcome, so equal weights give equal completions.
+        group_size: G, completions per prompt.
+        uniform_BT: Uniforms in [0, 1). They determine the outcome, so that equal weights give equal completions.
         temperature: Divides the logits.
-        version: Of the policy's weights, recorded for every token.
-        pull: Called before each token; may change the weights, and returns their version.
+        version: The version of the policy's weights, which is recorded for every token.
+        pull: Called before each token. It may change the weights, and returns their version.
     """
     completions = Completions(
         token_BT=torch.full_like(uniform_BT, policy.pad_id, dtype=torch.long),
@@ -81,7 +81,7 @@ def generate(
     return completions
 
 
-@torch.inference_mode()  # its own tensors only: what it makes could not enter a loss
+@torch.inference_mode()  # it only fills given tensors: one that was made here could not enter a loss
 def _fill(
     completions: Completions,
     policy: Policy,
@@ -99,7 +99,7 @@ def _fill(
     row_A = alive_A // group_size
     for t in range(length):
         if (now := pull()) != version or states is None:
-            version, states = now, _states(policy, prompts.token_PS.shape[1] + length)  # no keys of other weights
+            version, states = now, _states(policy, prompts.token_PS.shape[1] + length)  # no keys from old weights
             completions.version_BT[:, t:] = version
         logp_RV = torch.log_softmax(states.logits(token_RL, mask_RL).float() / temperature, dim=-1)
         vocabulary = logp_RV.shape[1]
@@ -121,7 +121,7 @@ def _fill(
 
 
 class _HfStates:
-    """`grpo_worker.model.llama.States` of any model of transformers."""
+    """Does the same as `grpo_worker.model.llama.States`, with any model of transformers."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
@@ -149,9 +149,9 @@ def _states(policy: Policy, capacity: int) -> llama.States | _HfStates:
 
 
 def invert_cdf(logp_BV: Tensor, uniform_B: Tensor) -> Tensor:
-    """Token whose cumulative probability first exceeds the uniform: an exact sample for a uniform draw.
+    """The first token whose cumulative probability exceeds the uniform: an exact sample, if the uniform is random.
 
-    The cumulative sum is in float64, since over a large vocabulary float32 would lose the rare tokens.
+    The cumulative sum is in float64, because over a large vocabulary float32 would lose rare tokens.
     """
     cumulative_BV = logp_BV.exp().double().cumsum(dim=-1)
     target_B1 = uniform_B.double().unsqueeze(1) * cumulative_BV[:, -1:]

@@ -1,8 +1,8 @@
-"""Where a rollout engine runs: between the learner's steps, or beside them in processes of its own.
+"""Runs rollout engines: one in the learner's process, between its steps, or some in separate processes, beside them.
 
-Both pools take the same requests and give the same completions. With ``free_running`` a process takes new weights
-as soon as they are published, in the midst of a batch too; otherwise it works through weights and requests in the
-order in which they were given, so that what it samples does not depend on timing.
+Both pools answer the same requests with the same completions. In the pipeline ``queue`` the processes are free-running:
+they load new weights as soon as these are published, even in the middle of a batch. In other pipelines a process takes
+weights and requests in the order in which they were sent, so that what it samples does not depend on timing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CLOSE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A batch to sample; see `Sampler.sample` for its tensors. The ticket numbers the run's rollout batches."""
+    """A batch to sample; see `Sampler.sample` for its tensors. The ticket is the number of the rollout batch."""
 
     ticket: int
     prompts: PromptBatch
@@ -56,16 +56,16 @@ class SamplerPool(Protocol):
     """One rollout engine or several."""
 
     def load(self, weights: Mapping[str, Tensor], version: int) -> None:
-        """Publish weights: they sample the requests submitted from now on (free-running: they, or later ones)."""
+        """Publish weights. They, or later ones if the engines are free-running, sample the requests submitted next."""
 
     def submit(self, request: Request) -> None:
-        """Have a batch sampled."""
+        """Order a batch."""
 
     def collect(self, *, wait: bool = True) -> Sampled | None:
-        """The next finished batch; in order of submission, but for several free-running processes.
+        """The next finished batch: in order of submission, unless several processes are free-running.
 
         Args:
-            wait: Until there is one; otherwise None is returned where there is none yet.
+            wait: Wait until there is one. If False, return None when there is none yet.
 
         Raises:
             SamplerError: An engine failed or its process died.
@@ -76,7 +76,7 @@ class SamplerPool(Protocol):
 
 
 class InlinePool:
-    """Samples a request as it is submitted, in the learner's process."""
+    """Samples each request when it is submitted, in the learner's process."""
 
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
@@ -102,14 +102,14 @@ class InlinePool:
 
 
 class ProcessPool:
-    """Runs engines in processes of their own, which end with the learner's however that ends.
+    """Runs engines in separate processes, which end when the learner's process ends, even if that is killed.
 
     Args:
         make_sampler: Builds the engine in each process; it is pickled.
         config: The run's config.
         cache_dir: Where warmed-up builtin policies are kept.
         weights: The initial weights, version 0.
-        device: Where completions are wanted.
+        device: The device to which completions are moved.
     """
 
     def __init__(
@@ -137,14 +137,14 @@ class ProcessPool:
                 name=f"sampler-{index}",
             )
             process.start()
-            theirs.close()  # so that the process's end is seen here
+            theirs.close()  # so that this end is closed when the process ends
             threading.Thread(target=_receive, args=(ours, index, self._inbox), daemon=True).start()
             self._processes.append(process)
             self._connections.append(ours)
         self._due = [0] * len(self._processes)
 
     def load(self, weights: Mapping[str, Tensor], version: int) -> None:
-        """See `SamplerPool.load`. Waits until the version before has been taken over: at most one is on its way."""
+        """See `SamplerPool.load`. Waits first until the previous version has been loaded."""
         while self._loads_due:
             self._take_message()
         self._shared.publish(weights, version)
@@ -153,7 +153,7 @@ class ProcessPool:
             self._loads_due += 1
 
     def submit(self, request: Request) -> None:
-        """See `SamplerPool.submit`. Goes to the process with the least to do."""
+        """See `SamplerPool.submit`. The process with the fewest unfinished batches gets the request."""
         index = min(range(len(self._due)), key=self._due.__getitem__)
         prompts = request.prompts
         arrays = [t.cpu().numpy() for t in (prompts.token_PS, prompts.mask_PS, request.uniform_BT)]
@@ -182,7 +182,7 @@ class ProcessPool:
     def _send(self, index: int, message: tuple[str, Any]) -> None:
         try:
             self._connections[index].send(message)
-        except OSError:  # the process is gone: what it said last tells why
+        except OSError:  # the process has ended; its last message, which says why, raises the error
             while True:
                 self._take_message()
 
@@ -210,7 +210,7 @@ class ProcessPool:
 
 
 def _receive(connection: Connection, index: int, inbox: queue.SimpleQueue[tuple[str, Any]]) -> None:
-    """Take in what a process says, so that it never waits for the learner; the last word is that it ended."""
+    """Move messages of a process to the inbox, so that it never waits for the learner; "ended" is the last of them."""
     try:
         while True:
             kind, content = connection.recv()

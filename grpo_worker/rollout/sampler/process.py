@@ -1,4 +1,4 @@
-"""The inside of a sampler's own process: it serves weights and requests until the learner's process is gone."""
+"""The main function of a sampler process, which answers requests until it is closed or the learner's process ends."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def serve(
     shared: SharedWeights,
     free_running: bool,
 ) -> None:
-    """Build an engine and answer messages; the body of the process.
+    """Build an engine and answer messages.
 
     Messages in: ``("load", None)``, ``("sample", (ticket, group_size, arrays))``, ``("close", None)``.
     Messages out: ``("loaded", None)``, ``("sampled", (ticket, arrays, seconds))``, ``("failed", message)``.
 
     Args:
-        connection: To the learner's process.
+        connection: The connection to the learner's process.
         make_sampler: Builds the engine.
         config: The run's config.
         cache_dir: Where warmed-up builtin policies are kept.
-        shared: What the learner publishes.
-        free_running: Take new weights whenever there are any, instead of on a message.
+        shared: The weights that the learner publishes.
+        free_running: Load new weights as soon as there are any, between two tokens too, instead of on a message.
     """
     end_with_parent()
     prepare(config)

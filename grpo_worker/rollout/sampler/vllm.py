@@ -1,8 +1,8 @@
-"""vLLM as the rollout engine. Written and tested with vLLM 0.32, whose outputs name the weights of each token.
+"""vLLM as the rollout engine. Written and tested with vLLM 0.32, whose outputs name the weight version of each token.
 
-vLLM changes the process that it runs in (environment, signal handling, global seed, threads), so a run gives it a
-process of its own. There it works in-process on a CPU; on a GPU it starts its engine in a further one, since CUDA
-does not map memory into the process that it came from, as ``ipc`` would have to.
+vLLM changes the process that it runs in (environment, signal handling, global seed, threads), so a run starts it in a
+separate one. On a CPU its engine runs inside that process. On a GPU its engine runs in another one again, because
+``ipc`` maps GPU memory of one process into another, and CUDA cannot map it into the same process.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.errors import SamplerError, WorkerError
 from grpo_worker.system.devices import sampler_device
 
-CPU_CACHE_BYTES = 256 * 2**20  # keys and values; what does not fit waits its turn
+CPU_CACHE_BYTES = 256 * 2**20  # for keys and values; requests that do not fit wait
 
 
 class VllmSampler:
     """A vLLM engine that starts with the initial policy as version 0.
 
-    Each completion is a request of its own, whose seed is a hash of its row of uniforms: they decide what it
-    samples, whatever else is in the batch. (They are not compared with the distribution as `HfSampler` does.)
+    Each completion is a separate request, whose seed is a hash of its row of uniforms. They determine what is sampled,
+    whatever else is in the batch, but not as in `HfSampler`, which inverts the cumulative distribution at them.
 
     Args:
         config: The run's config.
         cache_dir: Where warmed-up builtin policies are kept.
 
     Raises:
-        SamplerError: vLLM is not installed, does not start, or cannot transfer weights as the config asks.
+        SamplerError: vLLM is not installed, does not start, or does not support the configured weight transfer.
         ModelError: The model cannot be found.
     """
 
@@ -87,7 +87,7 @@ class VllmSampler:
     def sample(
         self, prompts: PromptBatch, group_size: int, uniform_BT: Tensor, pull: Callable[[], None] = no_pull
     ) -> Completions:
-        """See `Sampler.sample`. Pulls before each engine step, which gives every running completion one token."""
+        """See `Sampler.sample`. ``pull`` is called before each engine step, which samples a token for every request."""
         completions = Completions(
             token_BT=torch.full_like(uniform_BT, self._pad_id, dtype=torch.long),
             mask_BT=torch.zeros_like(uniform_BT),
@@ -121,7 +121,7 @@ class VllmSampler:
             for tokens, mask in zip(prompts.token_PS.tolist(), prompts.mask_PS.tolist(), strict=True)
         ]
         longest, length, limit = max(map(len, prompt_ids)), uniform_BT.shape[1], self._llm.model_config.max_model_len
-        if longest + length > limit:  # vLLM would cut the completions short
+        if longest + length > limit:  # vLLM would cut the completions
             raise SamplerError(
                 f"a prompt of {longest} tokens and a completion of {length} exceed vLLM's {limit} tokens"
             )
@@ -141,7 +141,7 @@ class VllmSampler:
         return row_of
 
     def _merged(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The adapted weights W + (α/r)·B·A, under the names of the model without adapters.
+        """The merged weights W + (α/r)·B·A, by their names in the model without adapters.
 
         Source: LoRA, arXiv 2106.09685, section 4.1 (no additional inference latency).
         """
@@ -163,23 +163,23 @@ def _backend(asked: str, on_gpu: bool) -> str:
     if asked == "auto":
         return "ipc" if on_gpu else "file"
     if asked != "file" and not on_gpu:
-        raise SamplerError(f"weight_transfer {asked!r} needs the sampler on a GPU; on a CPU it is 'file' or 'auto'")
+        raise SamplerError(f"weight_transfer {asked!r} needs the sampler on a GPU; allowed on a CPU: 'file', 'auto'")
     return asked
 
 
 def _environment(config: WorkerConfig, on_gpu: bool) -> dict[str, str]:
-    """What vLLM reads as it is imported. A variable that the user has set stays as it is."""
+    """Environment variables that vLLM reads when it is imported. Those that the user has set are kept."""
     values = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_LOGGING_STREAM": "ext://sys.stderr", "VLLM_NO_USAGE_STATS": "1"}
     if on_gpu:
         values |= {"VLLM_ALLOW_INSECURE_SERIALIZATION": "1"}  # ipc's handles are pickled
-    else:  # even eager, vLLM compiles parts with dynamo, for which it needs 13 s and a C++ compiler
+    else:  # without the second, vLLM compiles parts even if eager, which takes 13 s and a C++ compiler
         values |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "TORCHDYNAMO_DISABLE": "1"}
         values |= {"OMP_NUM_THREADS": str(config.threads)}
     return {name: os.environ.get(name, value) for name, value in values.items()}
 
 
 def _settings(config: WorkerConfig, device: torch.device, backend: str) -> dict[str, Any]:
-    """Arguments of `vllm.LLM`. No top-p, no top-k: they would sample another distribution than the learner's."""
+    """Arguments of `vllm.LLM`. There is no top-p or top-k, because the learner's distribution has none."""
     settings: dict[str, Any] = {
         "dtype": config.model.dtype, "seed": 0, "max_model_len": -1, "skip_tokenizer_init": True,
         "logprobs_mode": "processed_logprobs", "enable_prefix_caching": True, "use_tqdm_on_load": False,
@@ -193,7 +193,7 @@ def _settings(config: WorkerConfig, device: torch.device, backend: str) -> dict[
 
 
 def _check_head_size(llm: Any) -> None:
-    """Say at the start what vLLM's attention for CPUs says when it first runs, and more clearly."""
+    """Check the size of the attention heads at the start, because vLLM on a CPU would fail later and less clearly."""
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 
     size, allowed = llm.model_config.get_head_size(), CPUAttentionBackend.get_supported_head_sizes()
@@ -205,7 +205,7 @@ def _check_head_size(llm: Any) -> None:
 
 
 def _fill(completions: Completions, row: int, output: Any) -> None:
-    """Write one finished request into its row."""
+    """Write the output of a finished request into its row."""
     length = len(output.token_ids)
     completions.token_BT[row, :length] = torch.tensor(output.token_ids)
     completions.mask_BT[row, :length] = 1.0

@@ -1,11 +1,11 @@
-"""How weights reach a vLLM engine: one sync for every backend of vLLM's weight-transfer API, and one backend of ours.
+"""Sends weights to a vLLM engine through vLLM's weight-transfer API, and adds a backend for CPUs to it.
 
     pause → start / update … / finish (`send_weights` of a trainer engine) → version → reset the cache → resume
 
-``ipc`` (one GPU) and ``nccl`` (two) are vLLM's own. ``file``, for the CPU, which has neither, hands the weights over
-in a memory-backed file without a name: no path to clean up, however a process ends, and none to exhaust.
+vLLM has the backends ``ipc`` (one GPU) and ``nccl`` (two GPUs). Ours, ``file``, passes the weights in a memory-backed
+file without a name, so that nothing is left behind however a process ends.
 
-vLLM imports this module in each of its workers, where that registers the backend. Import it only where vLLM may be.
+vLLM imports this module in each of its workers, which registers the backend there. Importing it imports vLLM.
 Source: docs.vllm.ai/en/v0.32.0/training/weight_transfer.
 """
 
@@ -38,7 +38,7 @@ IPC_BUFFER_BYTES = 256 * 2**20
 
 
 class NamedWeights(WeightSource):  # type: ignore[misc]
-    """Weights under the names that a checkpoint gives them; `weights` is replaced before each transfer."""
+    """The weights to send, by their names in a checkpoint; `weights` is replaced before each transfer."""
 
     def __init__(self) -> None:
         self.weights: Mapping[str, Tensor] = {}
@@ -52,36 +52,36 @@ class NamedWeights(WeightSource):  # type: ignore[misc]
 
 
 class Client:
-    """The engine's side of a transfer, as a trainer engine calls it."""
+    """Passes the calls of a trainer engine (the sending side of a transfer) on to the vLLM engine, which receives."""
 
     def __init__(self, llm: LLM) -> None:
         self._llm = llm
 
     def init_weight_transfer_engine(self, init_info: dict[str, Any]) -> None:
-        """Connect the engine's workers."""
+        """Connect the workers of the engine."""
         self._llm.init_weight_transfer_engine({"init_info": init_info})
 
     def start_weight_update(self) -> None:
-        """Make the workers ready to receive."""
+        """Tell the workers to prepare for new weights."""
         self._llm.start_weight_update()
 
     def update_weights(self, update_info: dict[str, Any]) -> None:
-        """Have the workers receive one part."""
+        """Tell the workers to receive one part of the weights."""
         self._llm.update_weights({"update_info": update_info})
 
     def finish_weight_update(self, weight_version: str | None = None) -> None:
-        """Have the workers use what they received."""
+        """Tell the workers to use what they have received."""
         self._llm.finish_weight_update(weight_version)
 
 
 def connect(backend: str, llm: LLM, source: NamedWeights, device: torch.device) -> TrainerWeightTransferEngine:
-    """Open the trainer's side of a transfer.
+    """Open the sending side of a transfer.
 
     Args:
         backend: ``file``, ``ipc`` (copies to a buffer on the engine's GPU) or ``nccl`` (sends from the weights' GPU).
         llm: The engine.
-        source: What to send.
-        device: The engine's.
+        source: The weights to send.
+        device: The device of the engine.
     """
     info: TrainerInitInfo
     if backend != "file":
@@ -99,20 +99,20 @@ def connect(backend: str, llm: LLM, source: NamedWeights, device: torch.device) 
 
 @dataclass
 class FileTrainerInitInfo(TrainerInitInfo):  # type: ignore[misc]
-    """Nothing is to be agreed upon."""
+    """Settings that both sides agree on at first; ``file`` needs none."""
 
     backend: ClassVar[str] = "file"
 
 
 @dataclass
 class FileUpdateInfo(WeightTransferUpdateInfo):  # type: ignore[misc]
-    """Where the weights of one transfer lie."""
+    """The path of the file with the weights of one transfer."""
 
     path: str
 
 
 class FileTrainerEngine(TrainerWeightTransferEngine):  # type: ignore[misc]
-    """Sends weights in a file that only this process's descriptor keeps alive."""
+    """Sends weights in a file without a name, which is freed when this process closes it or ends."""
 
     init_info_cls = FileTrainerInitInfo
 
@@ -135,7 +135,7 @@ class FileTrainerEngine(TrainerWeightTransferEngine):  # type: ignore[misc]
 
 
 class FileEngine(IPCWeightTransferEngine):  # type: ignore[misc]
-    """Receives weights from a file; what surrounds that is as for ipc."""
+    """Receives weights from a file; the rest is as for ``ipc``."""
 
     init_info_cls = WeightTransferInitInfo
     update_info_cls = FileUpdateInfo
@@ -149,7 +149,7 @@ class FileEngine(IPCWeightTransferEngine):  # type: ignore[misc]
         self.model.load_weights(weights.items())
 
     def finish_weight_update(self) -> None:
-        """See vLLM's base class. On a CPU, vLLM itself goes on using the packed copy that a tied output layer has."""
+        """See vLLM's base class, which on a CPU does not renew the packed weights of an output layer that is tied."""
         super().finish_weight_update()
         for layer in self.model.modules():
             if isinstance(layer, ParallelLMHead):
@@ -157,7 +157,7 @@ class FileEngine(IPCWeightTransferEngine):  # type: ignore[misc]
 
 
 class EndWithParent:
-    """Mixed into vLLM's workers: they end when the process that started them does, which vLLM itself leaves out."""
+    """Mixed into vLLM's workers so that they import this module and end when the process that started them ends."""
 
 
 def _end_with_parent() -> None:

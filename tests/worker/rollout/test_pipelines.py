@@ -238,7 +238,7 @@ def test_a_sampler_process_ends_with_a_killed_learner(policy_cache: Path, tmp_pa
     ("fields", "message"),
     [
         ({"pipeline": "queue", "k": 2, "sync_every_steps": 3}, "sync_every_steps = 3 must not exceed k = 2"),
-        ({"pipeline": "queue", "sampler": INLINE}, "'queue' needs samplers with their own process"),
+        ({"pipeline": "queue", "sampler": INLINE}, "'queue' needs samplers in separate processes"),
         ({"pipeline": "delay", "reuse": "split"}, "'split' has no meaning with pipeline 'delay'"),
     ],
 )

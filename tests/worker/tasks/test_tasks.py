@@ -143,7 +143,9 @@ def test_what_is_no_gsm8k(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         load_task(TaskConfig(name="gsm8k", path=str(path), val_prompts=1))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for path_or_id in ("nobody/no-such-dataset", "./no/such/folder"):
-        with pytest.raises(TaskError, match=f"'{path_or_id}' is neither a file or folder nor fetched from the hub"):
+        with pytest.raises(
+            TaskError, match=f"'{path_or_id}' is no file or folder and cannot be downloaded from the hub"
+        ):
             load_task(TaskConfig(name="gsm8k", path=path_or_id))
 
 
@@ -246,7 +248,7 @@ def test_a_verifier_that_returns_no_reward(
 def test_a_verifier_that_is_not_there(users: Callable[[str], Callable[[str, str], float]], tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"'my_rewards:none' cannot be imported.*has no attribute 'none'"):
         users("none")
-    with pytest.raises(TaskError, match="'my_rewards:NUMBER' is no function but 3"):
+    with pytest.raises(TaskError, match="'my_rewards:NUMBER' is not a function, but 3"):
         users("NUMBER")
     with pytest.raises(TaskError, match=rf"from {tmp_path}: No module named 'no_such_module'"):
         load_verifier("no_such_module:f")
