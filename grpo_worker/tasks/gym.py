@@ -14,7 +14,7 @@ from grpo_worker.tasks.task import Problem, Task, content_of
 from grpo_worker.tasks.verifiers import load_verifier
 
 _DEFAULTS = {"size": 10_000, "seed": 2607}
-_UNSTEADY = {  # in 0.1.25 they depend on the order of sets or on the date: a resumed run would get others
+_UNSTEADY = {  # in 0.1.25 they depend on the order of sets or on the date: resumed runs would get others
     "intermediate_integration", "isomorphic_strings", "knight_swap", "polynomial_multiplication", "ransom_note",
     "time_intervals", "word_ladder",
 }  # fmt: skip
@@ -23,8 +23,8 @@ _UNSTEADY = {  # in 0.1.25 they depend on the order of sets or on the date: a re
 def gym_task(config: TaskConfig) -> Task:
     """Generate a dataset by name. Validation problems are made at once, training problems when they are drawn.
 
-    If no verifier is chosen, the dataset scores the text between ``<answer>`` and ``</answer>``, or the whole completion
-    if it has no such tags; it may give partial credit. The ``answer`` of a problem is then the number of its entry.
+    If no verifier is chosen, the dataset scores the text between ``<answer>`` and ``</answer>``, or a whole completion
+    that has no such tags; it may give partial credit. The ``answer`` of a problem is then the number of its entry.
 
     Raises:
         TaskError: reasoning-gym is not installed, the dataset is unknown, does not take these options, gives different

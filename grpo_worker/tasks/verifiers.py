@@ -17,8 +17,10 @@ from grpo_worker.schema.errors import TaskError
 
 Verify = Callable[[str, str], float]
 
+TIMEOUT_S = 2
+"""How long ``math`` may take to parse a completion, and again to compare it with the answer."""
+
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
-_TIMEOUT_S = 2
 
 
 def load_verifier(name: str) -> Verify:
@@ -59,8 +61,8 @@ def _math_verifier() -> Verify:
         return parse(answer if "$" in answer or "\\boxed" in answer else f"${answer}$")
 
     def math(completion: str, answer: str) -> bool:
-        found = parse(completion, parsing_timeout=_TIMEOUT_S)
-        return bool(verify(gold(answer), found, timeout_seconds=_TIMEOUT_S))
+        found = parse(completion, parsing_timeout=TIMEOUT_S)
+        return bool(verify(gold(answer), found, timeout_seconds=TIMEOUT_S))
 
     return math
 

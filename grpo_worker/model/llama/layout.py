@@ -54,7 +54,7 @@ class Layout:
         return x_HSD.index_select(1, self.slot_X).transpose(0, 1).reshape(len(self.slot_X), -1)
 
     def grouped(self, x_HSD: Tensor) -> Tensor:
-        """[H, S, D] → [C·P, H/C·L, D]: one matrix per key head and row, with the query heads of that key head stacked."""
+        """[H, S, D] → [C·P, H/C·L, D]: one matrix per key head and row; it stacks the query heads of that key head."""
         heads, slots, size = x_HSD.shape
         if heads == self.key_heads:
             return x_HSD.view(heads * self.rows, -1, size)
