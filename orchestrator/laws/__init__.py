@@ -1,5 +1,5 @@
-"""The laws: where training collapses, when, and with which exponents. Pure functions of frames; no database.
+"""The laws: where training collapses, when, and with which exponents. Pure functions of frames, without a database.
 
-Others use ``cells`` (runs → evidence), ``fit`` (evidence → laws), ``advice``, ``collapse`` (detectors at fit time),
-``detectors`` (their comparison), ``early`` and ``regimes`` (early warnings), and ``result`` with what a fit returns.
+Others use ``cells`` (runs → evidence), ``fit`` (evidence → laws), ``detectors`` (fits under every definition of
+collapse), ``advice``, ``collapse``, ``early_warnings``, and ``result`` with what a fit returns.
 """

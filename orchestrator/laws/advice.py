@@ -1,4 +1,4 @@
-"""The largest learning rate that the fitted laws call safe, what limits it, and how far that reaches past the data."""
+"""The largest learning rate that the fitted laws call safe, which law limits it, and how far it extrapolates."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from orchestrator.laws.survival import TimeFit, fit
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What the laws of one group of runs say of one k and one horizon.
+    """The largest safe η of one group of runs, at one k and one horizon.
 
     Attributes:
         k: Staleness.
         horizon: Learner steps to be trained.
-        eta: The largest safe η: the smaller limit; its interval ends where the limits' do.
-        binds: Which limit is the smaller one.
-        local: η below which half of the runs or more are immune, with the exponents as fitted.
-        late: η below which T* of a susceptible run is past the horizon, for half of them.
-        paper: The same by min(C_local/k, C_horizon/T), the exponents held at the paper's; a number only.
-        p_collapse: Expected share of runs that collapse within the horizon at ``eta``: a law is a line that half of the
-            runs cross, not one that none does.
-        risk: A share of runs that may collapse.
-        eta_at_risk: The largest η at which no more than that are expected to; a number only.
-        nearest: The measured cell nearest in log η and log k.
-        notes: How far this reaches past the data, and what is not known; plain sentences.
+        eta: The largest safe η: the smaller of the two limits.
+        binds: Which limit that is, ``local`` or ``horizon``.
+        local: Limit of the local law: the η at which half of the runs are immune.
+        late: Limit of the horizon law: the η at which half of the susceptible runs collapse after the horizon.
+        paper: The limit min(C_local/k, C_horizon/T), with the paper's exponents; without an interval.
+        p_collapse: Expected share of runs that collapse within the horizon at ``eta``. It is not 0, because half of
+            the runs cross the line of a law.
+        risk: The share of runs that may collapse.
+        eta_at_risk: The largest η at which that share is expected to collapse; without an interval.
+        nearest: The measured cell that is nearest in log η and log k.
+        notes: How far this extrapolates and what is not known, in sentences.
     """
 
     k: float
@@ -52,31 +52,31 @@ class Advice:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain Python."""
+        """The same as plain Python."""
         return asdict(self)
 
 
 def advise(
     rows: pd.DataFrame, cells: Sequence[MeasuredCell], k: float, horizon: int, risk: float = 0.05
 ) -> Advice | str:
-    """Ask the laws for the largest safe η.
+    """Find the largest safe η.
 
     Args:
         rows: Evidence of one group that bounds T*.
-        cells: Of the group.
+        cells: The cells of the group.
         k: Staleness, at least 1.
         horizon: Learner steps, at least 1.
         risk: Share of runs that may collapse.
 
     Returns:
-        The advice; or one sentence that says why there is none and what to run.
+        The advice; or a sentence that gives the reason why there is none and the runs to make.
     """
     collapsed = rows[rows["collapsed"]]
     terms = identified_terms(collapsed)
     gaps = [str(gap) for gap in about_terms(collapsed, Tried.of(rows))]
     late_fit = fit(rows, immune=False, values=held_for(terms)) if "eta" in terms else None
     if late_fit is None:
-        return gaps[0] if gaps else "T* could not be fitted; run more seeds of the cells that collapse."
+        return gaps[0] if gaps else "T* could not be fitted. Run more seeds of the cells that collapse."
     mixed, why = joint_fit(rows, terms)
     if mixed is None or late_fit.aic <= mixed.aic:
         return _advice(late_fit, cells, k, horizon, risk, [why or ALL_LATE, *gaps])
@@ -109,7 +109,7 @@ def _advice(
 
 
 def _smaller(sides: Sequence[Side]) -> Side | None:
-    """Ends of the smaller of two numbers, each known to an interval: both ends are the smaller ones."""
+    """The interval of the smaller of several numbers, given the interval of each."""
     if not sides:
         return None
     lows, highs = ([end for end in ends if end is not None] for ends in zip(*sides, strict=True))
@@ -128,7 +128,7 @@ def _paper(found: TimeFit, k: float, horizon: int) -> float | None:
 
 
 def _eta_at_risk(found: TimeFit, k: float, horizon: int, risk: float, limit: float) -> float | None:
-    """Where the expected share crosses the risk, within a factor of 1,000 of the laws' limit."""
+    """The η at which the expected share equals the risk; None if it is not within a factor of 1,000 of the limit."""
 
     def excess(log_eta: float) -> float:
         return found.p_collapse(k, math.exp(log_eta), horizon) - risk
@@ -145,7 +145,7 @@ def _nearest(cells: Sequence[MeasuredCell], k: float, eta: float) -> MeasuredCel
 
 
 def _reach(cells: Sequence[MeasuredCell], k: float, eta: float, horizon: int) -> list[str]:
-    """How far the advice lies outside what was measured."""
+    """How far the advice lies outside the measured cells."""
     measured = [cell for cell in cells if cell.n_runs]
     axes: dict[str, tuple[float, list[float]]] = {
         "k": (k, [cell.k for cell in measured]),
@@ -156,10 +156,10 @@ def _reach(cells: Sequence[MeasuredCell], k: float, eta: float, horizon: int) ->
     for name, (asked, seen) in axes.items():
         low, high = min(seen), max(seen)
         if asked > high:
-            how_far = f"{asked / high:.3g} above the largest that was measured, {high:g}"
+            how_far = f"{asked / high:.3g} above the largest measured value, {high:g}"
         elif asked < low and name != "the horizon":
-            how_far = f"{low / asked:.3g} below the smallest that was measured, {low:g}"
+            how_far = f"{low / asked:.3g} below the smallest measured value, {low:g}"
         else:
             continue
-        sentences.append(f"This reaches past the data: {name} = {asked:.4g} is a factor of {how_far}.")
+        sentences.append(f"This extrapolates: {name} = {asked:.4g} is a factor of {how_far}.")
     return sentences

@@ -1,4 +1,4 @@
-"""Runs → evidence: which runs count, what each one says about T*, and the cells they make up."""
+"""Runs → evidence: which runs count, what is known of T* from each, and the cells."""
 
 from __future__ import annotations
 
@@ -19,23 +19,26 @@ from orchestrator.laws.collapse import of_class
 from orchestrator.laws.forms import CollapseStep, MeasuredCell
 from orchestrator.laws.result import LeftOut
 
-Record = dict[Any, Any]
+_Record = dict[Any, Any]
 """One row of the evidence."""
 
 
 def evidence(runs: pd.DataFrame) -> pd.DataFrame:
-    """Tell for every run what it says about T*, in an order that does not depend on that of the rows.
+    """State for every run what is known about T*, in an order that does not depend on that of the rows.
 
     Args:
-        runs: The export's ``runs``; or of `orchestrator.laws.collapse.redetect`, whose ``last_alive`` is where a run
-            is censored instead of at its last learner step.
+        runs: The export's ``runs``, or what `orchestrator.laws.collapse.redetect` returns; its ``last_alive`` then
+            takes the place of the last learner step at which a run is censored.
 
     Returns:
-        ``runs``, sorted, with columns ``collapsed`` (bool); ``lo``, ``hi`` (learner steps: T* lies in
-        (lo, hi]; hi is infinite when the run did not collapse); ``why`` (why no cell counts the run, else
-        empty); ``bounds`` (bool: it bounds T*, also when it died of its job or is still running); ``group``
-        (the further axes, as canonical JSON). T* of a run that a search stopped early is past the step at which it was
-        last seen alive, since it may have been collapsing already.
+        ``runs``, sorted, with more columns:
+
+        - ``collapsed``: bool.
+        - ``lo``, ``hi``: T* lies in (lo, hi], in learner steps; hi is infinite if the run did not collapse. For a run
+          that a search stopped early, lo is the step at which it was last seen alive: it may have been collapsing.
+        - ``why``: why no cell counts the run, else empty.
+        - ``bounds``: bool, whether the run bounds T*. So do runs whose job failed and runs that still run.
+        - ``group``: the further axes, as canonical JSON.
     """
     rows = runs.copy()
     k, horizon = _numbers(rows, "k"), _numbers(rows, "horizon")
@@ -47,7 +50,7 @@ def evidence(runs: pd.DataFrame) -> pd.DataFrame:
     if "last_alive" in rows:
         seen_alive = _numbers(rows, "last_alive")
         survived = np.where(np.isnan(seen_alive), survived, seen_alive)
-    # without a last step seen alive, the run was alive one rollout cycle before
+    # if no last step seen alive is stored, the run is taken to have been alive one rollout cycle before
     alive = np.maximum(np.where(np.isnan(step_lo), step - k, step_lo), 0.0)
     rows["lo"] = np.where(rows["collapsed"], alive, survived)
     rows["hi"] = np.where(rows["collapsed"], step, np.inf)
@@ -58,7 +61,7 @@ def evidence(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def groups(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Split evidence by model, and by the further axes where a model has several settings of them."""
+    """Split evidence by model, and by the further axes if a model has several settings of them."""
     for model, of_model in rows.groupby("model", sort=True):
         several = of_model["group"].nunique() > 1
         for group, members in of_model.groupby("group", sort=True):
@@ -73,12 +76,12 @@ def left_out(rows: pd.DataFrame) -> tuple[LeftOut, ...]:
 
 def cells(rows: pd.DataFrame) -> tuple[MeasuredCell, ...]:
     """The cells of one group, by rising k, then η."""
-    # plain records: a data frame per cell would take milliseconds each
+    # records, because a data frame per cell would take milliseconds each
     records = rows.sort_values(["k", "eta"], kind="stable").to_dict("records")
     return tuple(_cell(list(members)) for _, members in groupby(records, key=itemgetter("k", "eta")))
 
 
-def _cell(members: Sequence[Record]) -> MeasuredCell:
+def _cell(members: Sequence[_Record]) -> MeasuredCell:
     k, eta = int(members[0]["k"]), float(members[0]["eta"])
     finished = [run for run in members if not run["why"]]
     collapsed = [run for run in finished if run["collapsed"]]
@@ -101,7 +104,7 @@ def _cell(members: Sequence[Record]) -> MeasuredCell:
     )
 
 
-def _median_step(collapsed: Sequence[Record]) -> CollapseStep | None:
+def _median_step(collapsed: Sequence[_Record]) -> CollapseStep | None:
     if not collapsed:
         return None
     lo, hi = (_median([run[end] for run in collapsed]) for end in ("lo", "hi"))
@@ -114,7 +117,7 @@ _STOPPED: dict[Any, str] = {
 }
 
 
-def _why_left_out(row: Record) -> str:
+def _why_left_out(row: _Record) -> str:
     state = str(row["state"])
     if state == RunState.COLLAPSED and not row["hi"] > row["lo"]:
         return f"collapsed, but its collapse interval ({row['lo']:g}, {row['hi']:g}] is empty or missing"
@@ -127,7 +130,7 @@ def _why_left_out(row: Record) -> str:
 
 
 def _outlived(rows: pd.DataFrame, survived: np.ndarray[Any, np.dtype[np.float64]]) -> pd.Series:
-    """Runs that ended, or have come so far, without a result of their own: T* is past where they were alive last."""
+    """Which runs have no result, but trained for some learner steps that T* is known to be past."""
     unrelated = rows["state"].isin([*WITHOUT_RESULT, *GOING]) & ~of_class(rows, [FailureClass.DIVERGED])
     return unrelated & rows["learner_steps"].notna() & (survived > 0)
 

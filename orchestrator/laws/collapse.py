@@ -55,7 +55,7 @@ def redetect(detector: CollapseConfig, runs: pd.DataFrame, evals: pd.DataFrame, 
 
 
 def of_class(runs: pd.DataFrame, classes: Iterable[str]) -> NDArray[np.bool_]:
-    """Say which rows of the export's ``runs`` are of one of some failure classes."""
+    """Whether each row of the export's ``runs`` has one of these failure classes, shape (runs,)."""
     return runs["failure_class"].isin(list(classes)).to_numpy(dtype=bool)
 
 

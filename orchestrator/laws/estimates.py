@@ -1,4 +1,4 @@
-"""A fitted number: its estimate and what the data say of its range."""
+"""A fitted number: its estimate and its ranges."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 Side = tuple[float | None, float | None]
-"""Ends of a range; None where it is open."""
+"""Ends of a range; None if that side is open."""
 
 ROUNDING = 1e-9
-"""A value this close to an end is inside."""
+"""A value this close to an end counts as inside."""
 
 LARGEST_LOG = 700.0
-"""Larger logarithms have no exponential in double precision."""
+"""Largest logarithm whose exponential fits in double precision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A parameter.
+    """A fitted parameter; None is what the data do not identify.
 
     Attributes:
         estimate: The point estimate.
-        ci95: 95 % confidence interval. A side is None when the data leave it open.
-        identified_set: All values that the data allow without a sampling model: the resolution of the grid,
-            not a confidence interval. A side is None when the data do not bound it.
-        seed_factor: How many times as wide ``ci95`` is, in logarithms, since runs of one seed resemble each other; 1
-            where they do not, None where that was not looked at.
+        ci95: 95 % confidence interval. A side is None if the data leave it open.
+        identified_set: All values that the data allow without a sampling model. This is the resolution of the grid, not
+            a confidence interval. A side is None if the data do not bound it.
+        seed_factor: By which factor ``ci95`` is wider, in logarithms, because runs of one seed resemble each other; 1
+            if they do not, None if that was not computed.
     """
 
     estimate: float | None = None
@@ -35,18 +35,18 @@ class Estimate:
     seed_factor: float | None = None
 
     def shifted(self, by: float) -> Estimate:
-        """With ``by`` added to all numbers."""
+        """The same with ``by`` added to all numbers."""
         return self._mapped(lambda number: number + by)
 
     def widened(self, factor: float) -> Estimate:
-        """For seeds that differ: ends of the confidence interval are so many times as far from the estimate."""
+        """The same with a confidence interval that is wider by a factor, because seeds differ."""
         if self.estimate is None or self.ci95 is None:
             return self
         low, high = (None if end is None else self.estimate + factor * (end - self.estimate) for end in self.ci95)
         return replace(self, ci95=(low, high), seed_factor=factor)
 
     def exponential(self) -> Estimate:
-        """From the logarithm of a positive constant to the constant."""
+        """The constant, if this is its logarithm."""
         return self._mapped(lambda number: math.exp(min(number, LARGEST_LOG)))
 
     def _mapped(self, function: Callable[[float], float]) -> Estimate:
@@ -66,6 +66,6 @@ UNKNOWN = Estimate()
 
 
 def contains(ends: Side, value: float) -> bool:
-    """Whether a range holds a value."""
+    """Whether a value lies in a range."""
     low, high = ends
     return (low is None or low <= value + ROUNDING) and (high is None or high >= value - ROUNDING)

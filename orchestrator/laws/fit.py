@@ -1,4 +1,4 @@
-"""From stored runs to the laws: one fit per model, and what the runs themselves give reason to warn about."""
+"""From evidence to the laws: one fit per group of runs, and what to know about the runs before using it."""
 
 from __future__ import annotations
 
@@ -17,28 +17,33 @@ from orchestrator.laws.joint import joint_law
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.laws.rule import two_constraint
 from orchestrator.laws.settle import Gap, Tried, merged
-from orchestrator.laws.stopped import about_stopped
+
+EARLY_STOPS = {
+    FailureClass.PREDICTED_COLLAPSE: "because a collapse was predicted. They are excluded from the cell counts, so "
+    "eta_max and the constants of T* look larger.",
+    FailureClass.DECIDED: "because nothing was left to decide. They are excluded from the cell counts, so eta_max "
+    "looks smaller if they were stable.",
+}
+"""Why searches stopped runs, and how that changes the fit."""
 
 
 def fit_laws(runs: pd.DataFrame, *, brief: bool = False) -> Laws:
     """Fit every law to every model.
 
-    A model whose runs have several settings of further axes is fitted once per setting, under
-    ``model · axis=value``.
+    If a model's runs have several settings of further axes, each setting is fitted, as ``model · axis=value``.
 
     Args:
-        runs: The export's ``runs``. Collapsed runs place T* in (collapse_step_lo, collapse_step]; stable and
-            degraded runs are censored at their last learner step. So are, for the laws of T* alone, runs that
-            ended with their job, go on, or were stopped early; cells leave these out, and diverged runs are left out
-            of everything.
-        brief: Only what the comparison of several definitions of collapse needs: the local law, the horizon law
-            over all runs, and the numbers of the joint law without intervals.
+        runs: The export's ``runs``. Collapsed runs place T* in (collapse_step_lo, collapse_step]. Stable and degraded
+            runs are censored at their last learner step. So are, in the laws of T* only, runs that failed with their
+            job, still run or were stopped early; cells exclude these. Diverged runs are excluded from everything.
+        brief: Fit only what the comparison of several definitions of collapse needs: the local law, the horizon law
+            with all runs, and the numbers of the joint law without intervals.
     """
     return fit_evidence(evidence(runs), brief=brief)
 
 
 def fit_evidence(rows: pd.DataFrame, *, brief: bool = False) -> Laws:
-    """The same for what `orchestrator.laws.cells.evidence` has made of runs."""
+    """Do as `fit_laws`, given what `orchestrator.laws.cells.evidence` returns."""
     of_groups = dict(groups(rows))
     return Laws(
         models={name: _fit_group(members, brief) for name, members in of_groups.items()},
@@ -64,20 +69,20 @@ def _fit_group(members: pd.DataFrame, brief: bool) -> ModelLaws:
     finished, bounded = members[members["why"] == ""], members[members["bounds"]]
     of_group, tried = cells(members), Tried.of(members)
     if finished.empty:
-        none = Gap("No run has finished: nothing can be fitted yet; launch the sweep again or wait for it.")
-        gaps = [*_about_runs(members, of_group, tried), *about_stopped(members, tried), none]
+        none = Gap("No run has finished, so nothing can be fitted yet. Launch the sweep again or wait for it.")
+        gaps = [*_about_runs(members, of_group, tried), none]
         return ModelLaws(of_group, LocalLaw(), HorizonLaw(), JointLaw(), TwoConstraint(), tuple(map(str, gaps)))
     collapsed = bounded[bounded["collapsed"]]
     terms = identified_terms(collapsed)
     local, gaps = local_law(of_group, finished, tried)
     horizon, about_horizon = horizon_law(bounded, of_group, terms, tried, brief=brief)
-    gaps += [*about_terms(collapsed, tried), *about_horizon]
     joint, joint_fit, about_joint = joint_law(bounded, terms, tried, local.brackets, brief=brief)
     gaps += [
+        *about_terms(collapsed, tried),
+        *about_horizon,
         *about_joint,
         *_about_seeds(finished, local, horizon, joint, tried),
         *_about_runs(members, of_group, tried),
-        *([] if brief else about_stopped(members, tried)),
     ]
     return ModelLaws(
         cells=of_group,
@@ -93,12 +98,15 @@ def _fit_group(members: pd.DataFrame, brief: bool) -> ModelLaws:
 def _about_seeds(
     finished: pd.DataFrame, local: LocalLaw, horizon: HorizonLaw, joint: JointLaw, tried: Tried
 ) -> list[Gap]:
-    """Whether seeds are too few, or too different, for what is said of all seeds."""
+    """Whether seeds are too few, or differ too much."""
     boundary = tried.again(bracket_ends(local.brackets))
     seeds = finished["seed"].unique()
     if len(seeds) == 1:
-        text = f"Every cell was run with seed {seeds[0]} only, so how often it collapses is not known, and no interval "
-        return [Gap(f"{text}speaks of seeds other than {seeds[0]}.", boundary)]
+        text = (
+            f"Every cell was run with seed {seeds[0]} only. How often a cell collapses is therefore not known, and the "
+            f"intervals do not hold for seeds other than {seeds[0]}."
+        )
+        return [Gap(text, boundary)]
     immune = joint.constant.estimate is not None
     constants = {
         "C_local": joint.constant if immune else local.constant,
@@ -109,42 +117,53 @@ def _about_seeds(
         return []
     factors = " and ".join(f"of {name} {factor:.2g} times" for name, factor in differ.items())
     text = (
-        f"The {len(seeds)} seeds differ by more than their runs do, so the interval {factors} as wide, in logarithms, "
-        "as if all runs were independent; more seeds narrow it."
+        f"The {len(seeds)} seeds differ more than the runs within a seed do. In logarithms, the interval {factors} as "
+        "wide as it would be for independent runs; more seeds make it narrower."
     )
     return [Gap(text, boundary)]
 
 
 def _about_runs(members: pd.DataFrame, of_group: Sequence[MeasuredCell], tried: Tried) -> list[Gap]:
-    """What to know about the runs before believing any fit of them."""
-    finished = members[members["why"] == ""]
-    gaps = []
-    repeated = int(finished.duplicated(["k", "eta", "seed"]).sum())
-    if repeated:
-        gaps.append(
-            f"{repeated} runs repeat the (k, eta, seed) of another and are counted as if independent; "
-            "name one sweep on the command line to fit it alone."
-        )
-    detectors = finished.loc[finished["collapsed"], "collapse_detector"].dropna().value_counts()
-    if len(detectors) > 1:
-        counts = ", ".join(f"{name}: {count}" for name, count in sorted(detectors.items()))
-        gaps.append(f"Collapse was called by different definitions ({counts} runs); choose one detector for all runs.")
-    diverged = int(of_class(members, [FailureClass.DIVERGED]).sum())
-    if diverged:
-        gaps.append(
-            f"{diverged} runs diverged (a loss or weight was not finite) and are left out, though that is no "
-            "infrastructure failure; lower eta there or look at their logs before reading the boundary."
-        )
-    waiting = int(members["state"].isin([*GOING, RunState.LOST]).sum())
-    if waiting and not finished.empty:
-        gaps.append(f"{waiting} runs have not finished; launch the sweep again, then fit again.")
+    """What to know about the runs before using any fit of them."""
     degraded = [
         Gap(
             f"k={cell.k}, eta={cell.eta:g}: {cell.n_degraded} of {cell.n_runs} runs ended degraded, between stable and "
-            "collapsed, and are fitted as not collapsed; longer training would tell.",
+            "collapsed. They are fitted as not collapsed; longer training would show whether they collapse.",
             tried.longer([(cell.k, cell.eta)]),
         )
         for cell in of_group
         if cell.n_degraded
     ]
-    return [*degraded, *map(Gap, gaps)]
+    return [*degraded, *map(Gap, _about_finished(members)), *map(Gap, _about_unfinished(members))]
+
+
+def _about_finished(members: pd.DataFrame) -> Iterator[str]:
+    finished = members[members["why"] == ""]
+    repeated = int(finished.duplicated(["k", "eta", "seed"]).sum())
+    if repeated:
+        yield (
+            f"{repeated} runs have the same k, eta and seed as another run and are counted as independent; name one "
+            "sweep on the command line to fit it alone."
+        )
+    detectors = finished.loc[finished["collapsed"], "collapse_detector"].dropna().value_counts()
+    if len(detectors) > 1:
+        counts = ", ".join(f"{name}: {count}" for name, count in sorted(detectors.items()))
+        yield f"Different definitions of collapse were used ({counts} runs); choose one with --detector."
+
+
+def _about_unfinished(members: pd.DataFrame) -> Iterator[str]:
+    diverged = int(of_class(members, [FailureClass.DIVERGED]).sum())
+    if diverged:
+        yield (
+            f"{diverged} runs diverged (a loss or weight was not finite) and are left out, although their "
+            "infrastructure did not fail; lower eta there or read their logs before you use the boundary."
+        )
+    waiting = int(members["state"].isin([*GOING, RunState.LOST]).sum())
+    if waiting and (members["why"] == "").any():
+        yield f"{waiting} runs have not finished; launch the sweep again, then fit again."
+    has_begun = (members["learner_steps"].fillna(members["horizon"]) > 0).to_numpy(dtype=bool)
+    for failure_class, why in EARLY_STOPS.items():
+        ks = members.loc[of_class(members, [failure_class]) & has_begun, "k"]
+        if len(ks):
+            by_k = ", ".join(f"k={k}: {count}" for k, count in ks.value_counts().sort_index().items())
+            yield f"{len(ks)} {'run' if len(ks) == 1 else 'runs'} ({by_k}) stopped early {why}"

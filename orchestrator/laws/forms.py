@@ -1,11 +1,11 @@
-"""The laws and what a fit says about each: formula, parameters, source.
+"""The laws, and the numbers of a fit of each: formula, parameters, source.
 
 - local law:    η_max(k) = C·k^−a. The paper has a = 1: k·η ≤ C_local (arXiv 2607.01083, eq. 30).
-- horizon law:  T* = C·η^−b·k^−q, log-normal around it with σ. The paper has b = 1, q = 0:
+- horizon law:  T* = C·η^−b·k^−q, with log-normal scatter σ. The paper has b = 1, q = 0:
   T* = C_horizon/η (eq. 34).
 - two-constraint rule: stable iff η ≤ min(C_local/k, C_horizon/T) (eq. 36–37).
 
-Whatever the data cannot identify is None.
+What the data do not identify is None.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from orchestrator.laws.estimates import UNKNOWN, Estimate
 
 @dataclass(frozen=True, slots=True)
 class CollapseStep:
-    """Median T* of a cell's collapsed runs, in learner steps: in (lo, hi], observed as ``median`` = hi."""
+    """Median T* of a cell's collapsed runs, in learner steps. It lies in (lo, hi]; ``median`` = hi is observed."""
 
     lo: float
     hi: float
@@ -34,12 +34,12 @@ class MeasuredCell:
         k: Staleness, learner steps per rollout cycle.
         eta: Learning rate η.
         axes: Any further axes of the grid.
-        n_runs: Finished runs; all counts below are of these.
-        n_collapsed: Of them, collapsed.
-        n_degraded: Of them, degraded; fitted like stable runs.
-        n_left_out: Runs that did not finish or whose outcome is no evidence; see `Laws.left_out`.
-        horizon: Longest training horizon T of the finished runs, in learner steps.
-        collapse_step: T* over the collapsed runs.
+        n_runs: Finished runs; the numbers below are of these.
+        n_collapsed: Collapsed runs.
+        n_degraded: Degraded runs; they are fitted like stable ones.
+        n_left_out: Runs that did not finish or are not evidence, see `Laws.left_out`.
+        horizon: Longest training horizon T, in learner steps.
+        collapse_step: Median T* of the collapsed runs.
         collapse_sync: Median weight sync m* of the collapsed runs.
         eta_k: η·k.
         eta_T: η·T*, with the median T*.
@@ -63,11 +63,11 @@ class MeasuredCell:
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
-    """Where η_max(k) lies: at or above ``eta_stable``, below ``eta_collapsed``.
+    """Where η_max(k) lies: at or above ``eta_stable``, and below ``eta_collapsed``.
 
     Attributes:
         k: Staleness.
-        eta_stable: Largest η at which, as at every smaller η tested, no run collapsed.
+        eta_stable: Largest η such that no run collapsed there or at any smaller tested η.
         eta_collapsed: Smallest η at which a run collapsed.
         eta_half: The η at which half of the runs collapse within their horizon, by the logistic regression.
     """
@@ -82,17 +82,17 @@ class Bracket:
 class LocalLaw:
     """η_max(k) = C·k^−a. Source: arXiv 2607.01083, eq. 30 (a = 1).
 
-    ``estimate`` and ``ci95`` are of the η at which half of the runs collapse within their horizon, by penalised
-    logistic regression; ``identified_set`` is of a sharp boundary, by the brackets alone.
+    ``estimate`` and ``ci95`` describe the η at which half of the runs collapse within their horizon, by penalised
+    logistic regression. ``identified_set`` describes a sharp boundary, by the brackets alone.
 
     Attributes:
         exponent: a.
         constant: C_local = k·η_max under a = 1.
         prefactor: C = η_max·k^a, with a free: η_max at k = 1.
-        width: Factor in η from 10 % to 90 % of runs that collapse.
+        width: Factor in η from 10 % of runs that collapse to 90 %.
         p_exponent_is_1: Test of a = 1.
-        brackets: Per k, rising.
-        separable: Whether some power law passes through all brackets; None with fewer than two k.
+        brackets: One for each k, rising.
+        separable: Whether some power law passes through all brackets; None if there are fewer than two k.
     """
 
     exponent: Estimate = UNKNOWN
@@ -106,13 +106,13 @@ class LocalLaw:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """T* under one reading of its exponents.
+    """T* with some exponents held.
 
     Attributes:
         name: ``ballistic`` (b = 1, q = 0; the paper's), ``diffusive`` (b = 2, q = 0), ``eta`` (b free, q = 0) or
             ``eta and k`` (both free).
         aic: Akaike's criterion.
-        delta_aic: Above the smallest.
+        delta_aic: Difference to the smallest.
     """
 
     name: str
@@ -128,13 +128,13 @@ class HorizonFit:
         eta_exponent: b.
         k_exponent: q.
         constant: C_horizon = η·T* under b = 1 and q = 0, in learner steps times η.
-        prefactor: C of the fit with free exponents; its estimate only.
+        prefactor: C of the fit with free exponents; without ranges.
         sigma: σ, scatter of log T*.
-        p_law: p of the joint test of (b, q) = (1, 0).
-        law_in_set: Whether (1, 0) lies in the identified set; None when there is no such set.
+        p_law: p-value of the joint test of (b, q) = (1, 0).
+        law_in_set: Whether (1, 0) lies in the identified set; None if there is no such set.
         alternatives: By rising AIC.
-        n_collapsed: Collapsed runs, known to (lo, hi].
-        n_censored: Runs known only to have outlived their last step.
+        n_collapsed: Collapsed runs, whose T* lies in (lo, hi].
+        n_censored: Runs that did not collapse, whose T* is past their last step.
     """
 
     eta_exponent: Estimate = UNKNOWN
@@ -151,11 +151,11 @@ class HorizonFit:
 
 @dataclass(frozen=True, slots=True)
 class HorizonLaw:
-    """The horizon law under two estimators, since the estimator decides.
+    """The horizon law with runs that did not collapse treated in two ways, because the result depends on it.
 
     Attributes:
-        censored: Runs that did not collapse are right-censored: taken as runs that would collapse later.
-        collapsed_only: Runs that did not collapse are ignored, as in the paper; this selects short T*.
+        censored: Runs that did not collapse would collapse later (right-censoring).
+        collapsed_only: Runs that did not collapse are ignored, as in the paper, which prefers short T*.
         cv_eta_T: Coefficient of variation of η·T* over the cells that collapsed.
     """
 
@@ -166,21 +166,20 @@ class HorizonLaw:
 
 @dataclass(frozen=True, slots=True)
 class JointLaw:
-    """Both laws from one likelihood: a mixture of runs that collapse by the horizon law and of immune ones.
+    """Both laws from one likelihood: a mixture of susceptible runs, which follow the horizon law, and immune ones.
 
-    A run is susceptible with log-odds s·(log η + a·log k − log C); only susceptible runs collapse, when the horizon
-    law says.
+    A run is susceptible with log-odds s·(log η + a·log k − log C). Immune runs never collapse.
 
     Attributes:
-        horizon: The latency of susceptible runs.
+        horizon: The horizon law of susceptible runs.
         exponent: a of the boundary between immune and susceptible.
         constant: C_local = k·η on that boundary, under a = 1.
-        width: Factor in η from 10 % to 90 % of runs that are susceptible.
+        width: Factor in η from 10 % of susceptible runs to 90 %.
         p_exponent_is_1: Test of a = 1.
         p_laws: Test of a = 1, b = 1 and q = 0 together.
-        immune: Expected share of the runs that did not collapse which never would have.
+        immune: Expected share of immune runs among those that did not collapse.
         aic: Akaike's criterion.
-        aic_all_susceptible: Of the horizon law with runs that did not collapse censored.
+        aic_all_susceptible: Akaike's criterion of the horizon law without immune runs.
     """
 
     horizon: HorizonFit = HorizonFit()
@@ -196,14 +195,14 @@ class JointLaw:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a rule says of one cell.
+    """What the rule predicts for one cell.
 
     Attributes:
         k: Staleness.
         eta: Learning rate.
-        stable: Whether the rule says so.
-        stable_left_out: The same with constants from all other cells; None where these do not give them.
-        binds: The constraint that is the smaller one here, ``local`` or ``horizon``.
+        stable: Whether it predicts stable runs.
+        stable_left_out: The same with constants from all other cells; None if these do not identify them.
+        binds: The smaller constraint, ``local`` or ``horizon``.
         observed_stable: Whether fewer than half of the runs collapsed.
     """
 
@@ -219,16 +218,16 @@ class Prediction:
 class TwoConstraint:
     """The rule: stable iff η ≤ min(C_local/k, C_horizon/T). Source: eq. 36–37.
 
-    By the joint law a run collapses only if it is susceptible and its T* is within T, so that either constraint is
-    enough to be stable: η ≤ max(C_local/k, C_horizon/T). That is scored too.
+    In the joint law a run collapses only if it is susceptible and its T* is within T, so either constraint is enough
+    for stability: η ≤ max(C_local/k, C_horizon/T). That rule is scored too.
 
     Attributes:
-        cells_right: Cells it predicts with constants that all cells were used for.
+        cells_right: Cells predicted right, with constants from all cells.
         cells: Cells with finished runs.
-        left_out_right: Cells it predicts with constants from all the other cells.
-        left_out_cells: Cells whose others give constants.
-        either_right: As ``cells_right``, of the rule with max in place of min.
-        either_left_out_right: As ``left_out_right``, of that rule.
+        left_out_right: Cells predicted right, each with constants from all other cells.
+        left_out_cells: Cells without which the others still identify the constants.
+        either_right: As ``cells_right``, for the rule with max in place of min.
+        either_left_out_right: As ``left_out_right``, for that rule.
         crossing: C_horizon/C_local: the rollout cycles T/k beyond which the horizon binds.
         predictions: By rising k, then η.
     """
@@ -245,13 +244,13 @@ class TwoConstraint:
 
 @dataclass(frozen=True, slots=True)
 class GroupTest:
-    """A test of whether something is the same in all groups.
+    """A test of whether parameters are the same in all groups.
 
     Attributes:
         what: ``exponents of T*``, ``constant of T*`` (exponents shared), ``slopes of the boundary`` or ``constant of
             the boundary`` (slopes shared).
-        p: Its p-value.
-        factors: For a constant: each group's T*, or η_max, over the first group's.
+        p: The p-value.
+        factors: For a constant: each group's T*, or η_max, divided by the first group's.
     """
 
     what: str
@@ -264,7 +263,7 @@ class GroupComparison:
     """Settings of further axes, or models, under laws with shared slopes.
 
     Attributes:
-        groups: Names, as in `Laws.models`; the first is what factors refer to.
+        groups: Names, as in `Laws.models`. Factors are relative to the first.
         left_out: Groups whose runs do not identify the exponents of T*.
         tests: In the order of `GroupTest.what`.
     """

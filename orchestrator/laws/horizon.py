@@ -1,6 +1,6 @@
-"""The horizon law: log T* = log C − b·log η − q·log k + σε, with T* known to an interval or only outlived.
+"""The horizon law: log T* = log C − b·log η − q·log k + σε, where T* lies in an interval or past the last step.
 
-Fitted twice, with runs that did not collapse right-censored and without them, since the estimator decides.
+It is fitted twice, with runs that did not collapse right-censored and without them, because the result depends on it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from orchestrator.laws.settle import Gap, Tried
 from orchestrator.laws.survival import TimeFit, fit
 
 MIN_COLLAPSED = {1: 3, 2: 4, 3: 5}
-"""Collapsed runs needed for so many coefficients: one more than parameters, σ included."""
+"""Collapsed runs that are needed for a number of coefficients: one more than parameters, with σ."""
 
 MARGIN = 1e-9
-"""A line that stays this far (in log T*) inside all intervals passes through them."""
+"""If a line stays this far (in log T*) inside all intervals, it passes through them."""
 
 READINGS: Mapping[str, Mapping[str, float]] = {
     "ballistic": {"b": 1.0, "q": 0.0},
@@ -29,7 +29,7 @@ READINGS: Mapping[str, Mapping[str, float]] = {
     "eta": {"q": 0.0},
     "eta and k": {},
 }
-"""What is held in each reading of the exponents of T*."""
+"""Which exponents of T* each alternative holds."""
 
 
 def horizon_law(
@@ -42,10 +42,10 @@ def horizon_law(
         cells: The group's cells, for the spread of η·T*.
         terms: What `identified_terms` found.
         tried: What was run.
-        brief: Only the exponents, the constant and the test of the law, with all runs.
+        brief: Fit only the exponents, the constant and the test of the law, with all runs.
 
     Returns:
-        The law, and what it could not tell.
+        The law, and what the data do not identify.
     """
     collapsed = rows[rows["collapsed"]]
     censored = _fit(rows, terms, brief)
@@ -56,7 +56,7 @@ def horizon_law(
 
 
 def identified_terms(collapsed: pd.DataFrame) -> tuple[str, ...]:
-    """Which of η and k the collapsed runs can tell apart."""
+    """Which of the exponents of η and k the collapsed runs identify."""
     n = len(collapsed)
     if n < MIN_COLLAPSED[2] or collapsed["eta"].nunique() == 1:
         return ()
@@ -66,34 +66,34 @@ def identified_terms(collapsed: pd.DataFrame) -> tuple[str, ...]:
 
 
 def about_terms(collapsed: pd.DataFrame, tried: Tried) -> list[Gap]:
-    """Why not both terms are identified, and what to run."""
+    """Why an exponent is not identified, and what to run."""
     if "k" in identified_terms(collapsed):
         return []
     n, etas, ks = len(collapsed), sorted(set(collapsed["eta"])), sorted(set(collapsed["k"]))
     places = [(int(k), float(eta)) for k, eta in zip(collapsed["k"], collapsed["eta"], strict=True)]
     if n == 0:
-        text = "No run collapsed, so there is no horizon law; run larger eta or a longer horizon."
+        text = "No run collapsed, so there is no horizon law. Run larger eta or a longer horizon."
         return [Gap(text, tried.above(tried.ks))]
     if len(etas) == 1:
-        text = f"All collapsed runs share eta={etas[0]:g}: how T* depends on eta cannot be told."
+        text = f"All collapsed runs have eta={etas[0]:g}, so the dependence of T* on eta is not known."
         return [Gap(text, tried.above(ks))]
     if n < MIN_COLLAPSED[2]:
-        text = f"Only {n} runs collapsed, the exponents of T* need at least {MIN_COLLAPSED[2]}."
+        text = f"Only {n} runs collapsed; the exponents of T* need at least {MIN_COLLAPSED[2]}."
         return [Gap(text, tried.again(places))]
     if len(ks) == 1:
-        text = f"All collapsed runs share k={ks[0]}: T* was fitted without k."
+        text = f"All collapsed runs have k={ks[0]}, so T* was fitted without k."
         others = [k for k in tried.ks if k != ks[0]]
         return [Gap(text, tried.above(others) if others else tried.another_k(etas))]
     if _together(collapsed):
-        text = "Among the collapsed runs k and eta change together: T* was fitted without k."
+        text = "Among the collapsed runs k and eta change together, so T* was fitted without k."
         (k_low, eta_low), (k_high, eta_high) = min(places), max(places)
         return [Gap(text, tried.again([(k_low, eta_high), (k_high, eta_low)]))]
-    text = f"Only {n} runs collapsed: T* was fitted without k, which needs at least {MIN_COLLAPSED[3]}."
+    text = f"Only {n} runs collapsed, so T* was fitted without k, which needs at least {MIN_COLLAPSED[3]}."
     return [Gap(text, tried.again(places))]
 
 
 def _together(collapsed: pd.DataFrame) -> bool:
-    """Whether log k is a function of log η, or all but."""
+    """Whether log k is a linear function of log η."""
     log_eta, log_k = (np.log(collapsed[name].to_numpy(dtype=float)) for name in ("eta", "k"))
     design = np.column_stack([np.ones(len(collapsed)), log_eta - log_eta.mean(), log_k - log_k.mean()])
     return int(np.linalg.matrix_rank(design)) < 3
@@ -108,14 +108,14 @@ def _fit(rows: pd.DataFrame, terms: Sequence[str], brief: bool) -> HorizonFit:
 
 
 def held_for(terms: Sequence[str]) -> dict[str, float]:
-    """What must be held, given the terms that the data identify; without any, the paper's exponents."""
+    """Which exponents to hold if the data identify only these terms; the paper's, if they identify none."""
     if not terms:
         return {"b": 1.0, "q": 0.0}
     return {} if "k" in terms else {"q": 0.0}
 
 
 def describe(free: TimeFit, terms: Sequence[str], *, brief: bool = False) -> HorizonFit:
-    """The horizon law's numbers from a fit in which nothing is held but what the data do not identify."""
+    """The horizon law's numbers, from a fit that holds only what the data do not identify."""
     law = free.ballistic if terms else free
     constant = law.c_horizon if law else Estimate()
     if not terms:
@@ -142,7 +142,7 @@ def _alternatives(free: TimeFit, terms: Sequence[str]) -> tuple[Alternative, ...
 
 
 def _with_sets(found: HorizonFit, rows: pd.DataFrame, terms: Sequence[str]) -> HorizonFit:
-    """Add what the intervals of T* allow without scatter, where one line passes inside all of them."""
+    """Add identified sets without scatter, if one line passes inside all intervals of T*."""
     with np.errstate(divide="ignore"):
         lower, upper, log_eta, log_k = (np.log(rows[name].to_numpy(dtype=float)) for name in ("lo", "hi", "eta", "k"))
     one = np.ones((len(rows), 1))
@@ -178,7 +178,5 @@ def _gaps(found: HorizonFit, collapsed: pd.DataFrame, tried: Tried) -> list[Gap]
     if not without:
         return []
     slowest = {k: min(eta for of, eta in places if of == k) for k, _ in places}
-    text = (
-        f"The runs do not bound {' and '.join(without)} from both sides; validate more often, or let more runs collapse"
-    )
-    return [Gap(f"{text} late.", tried.again(slowest.items()))]
+    text = f"The runs do not bound {' and '.join(without)} from both sides. Validate more often, or run smaller eta."
+    return [Gap(text, tried.again(slowest.items()))]

@@ -1,7 +1,7 @@
 """Identified sets: all coefficients β with lower ≤ X·β ≤ upper, by linear programming.
 
-Both laws are linear in logarithms and meet data that only bound them: brackets of η_max, intervals of T*.
-Where a likelihood would run off to σ = 0, the set of coefficients that the bounds allow is the honest answer.
+Both laws are linear in logarithms, and brackets of η_max or intervals of T* only bound them. If a likelihood has its
+maximum at σ = 0, the set of coefficients that the bounds allow is what can be said.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from orchestrator.laws.estimates import Side
 Array = NDArray[np.float64]
 
 SLACK = 1e-12
-"""Loosens bounds that touch, so that rounding does not empty a set of a single point."""
+"""How far touching bounds are moved apart, so that rounding does not empty a set of one point."""
 
 MARGIN_CAP = 1.0
-"""Bound of the margin, so that data which bound β from one side only still give a bounded program."""
+"""Largest margin, so that the program is bounded even if the data bound β from one side only."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -29,8 +29,8 @@ class Band:
 
     Attributes:
         design: X, shape (rows, coefficients).
-        lower: Shape (rows,); −inf where there is no bound.
-        upper: Shape (rows,); +inf where there is no bound.
+        lower: Shape (rows,); −inf without a bound.
+        upper: Shape (rows,); +inf without a bound.
     """
 
     design: Array
@@ -40,7 +40,7 @@ class Band:
     def margin(self) -> float:
         """The largest s with lower + s ≤ X·β ≤ upper − s for some β, at most `MARGIN_CAP`.
 
-        Negative when no β keeps all bounds: then −s is the least possible largest violation.
+        It is negative if no β keeps all bounds. Then −s is the smallest possible value of the largest violation.
         """
         matrix, bounds = self._inequalities()
         if not len(bounds):
@@ -56,7 +56,7 @@ class Band:
         return Band(self.design, self.lower - by, self.upper + by)
 
     def extent(self, coefficient: int) -> Side:
-        """Smallest and largest value of a coefficient over the set; None where it is unbounded."""
+        """Smallest and largest value of a coefficient in the set; None if it is unbounded."""
         matrix, bounds = self._inequalities()
         cost = np.zeros(self.design.shape[1])
         ends: list[float | None] = []
@@ -67,9 +67,9 @@ class Band:
         return ends[0], ends[1]
 
     def centre(self) -> Array | None:
-        """A point of the set: each coefficient in turn the middle of what the ones before it leave.
+        """A point of the set: each coefficient is the middle of what the coefficients before it leave.
 
-        Unlike a vertex it does not depend on the solver or on the order of rows. None when unbounded.
+        Unlike a vertex, it does not depend on the solver or on the order of rows. None if the set is unbounded.
         """
         band, values = self, []
         for _ in range(self.design.shape[1]):
@@ -78,12 +78,12 @@ class Band:
                 return None
             values.append((lo + hi) / 2)
             shift = band.design[:, 0] * values[-1]
-            # a fixed middle is feasible by convexity; the slack keeps rounding from emptying the set
+            # the middle is feasible, because the set is convex; the slack absorbs rounding
             band = Band(band.design[:, 1:], band.lower - shift, band.upper - shift).relaxed(SLACK)
         return np.array(values)
 
     def _inequalities(self) -> tuple[Array, Array]:
-        """Rows of A·β ≤ b: sorted and without duplicates, so that the order of runs cannot matter."""
+        """Rows of A·β ≤ b, sorted and without duplicates, so that the order of runs does not matter."""
         below, above = np.isfinite(self.lower), np.isfinite(self.upper)
         matrix = np.vstack([self.design[above], -self.design[below]])
         bounds = np.concatenate([self.upper[above], -self.lower[below]])

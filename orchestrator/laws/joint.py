@@ -1,4 +1,4 @@
-"""Both laws from one likelihood, so that runs that did not collapse are used as what they may be: late, or immune."""
+"""Both laws from one likelihood, in which runs that did not collapse are either late or immune."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from orchestrator.laws.settle import Gap, Tried
 from orchestrator.laws.survival import TimeFit, fit
 
 LEAST_SURVIVORS = 2
-"""Fewest runs that did not collapse for a share of immune runs to be estimated."""
+"""Fewest runs that did not collapse from which a share of immune runs is estimated."""
 
 
 ALL_LATE = (
-    "The runs that did not collapse are explained as late ones, none of them immune, so C_local cannot be told apart "
-    "from the length of training; longer training would tell."
+    "A model without immune runs fits at least as well: all runs may collapse if they are trained longer. The data "
+    "therefore do not give C_local; longer training would."
 )
 
 
@@ -37,10 +37,10 @@ def joint_law(
         terms: Exponents of T* that the collapsed runs identify, from `orchestrator.laws.horizon.identified_terms`.
         tried: What was run.
         brackets: Of the local law.
-        brief: Only the numbers and the test of the horizon law, without intervals, and the share of immune runs.
+        brief: Fit only the numbers and the test of the horizon law, without intervals, and the share of immune runs.
 
     Returns:
-        The law and its fit, empty where they are not identified, and why.
+        The law, its fit (None if the data do not identify it), and what they do not identify.
     """
     free, why = joint_fit(rows, terms)
     if free is None:
@@ -70,8 +70,8 @@ def joint_law(
     if found.exponent.ci95 and None not in found.exponent.ci95:
         return found, free, []
     text = (
-        "The runs do not bound the exponent a of the boundary between immune and susceptible runs from both sides; "
-        "every k needs a stable and a collapsing cell, with several seeds."
+        "The runs do not bound the exponent a of the boundary between immune and susceptible runs from both sides. "
+        "Every k needs a stable and a collapsing cell, with several seeds."
     )
     return found, free, [Gap(text, tried.again(bracket_ends(brackets)))]
 
@@ -90,15 +90,15 @@ def _points(free: TimeFit) -> HorizonFit:
 
 
 def joint_fit(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[TimeFit | None, str]:
-    """The likelihood's maximum, or why there is none; both empty where T* itself is not identified."""
+    """The likelihood's maximum, or why there is none; neither if the exponents of T* are not identified."""
     survivors = int((~rows["collapsed"]).sum())
     if "k" not in terms:
         return None, ""
     if survivors < LEAST_SURVIVORS:
-        return None, f"Only {survivors} runs did not collapse, so immune runs cannot be told from late ones."
+        return None, f"Only {survivors} runs did not collapse, so the share of immune runs is not known."
     free = fit(rows, immune=True, values=held_for(terms))
     if free is None or not free.grows:
-        return None, "Where runs become immune cannot be told: collapse does not grow with eta."
+        return None, "Collapse does not get more likely with eta, so the boundary of immune runs is not known."
     return free, ""
 
 

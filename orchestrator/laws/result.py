@@ -1,4 +1,4 @@
-"""The result of a fit of all groups of runs, and its JSON, in which what is not identified is null."""
+"""The result of a fit of all groups of runs, and its JSON. What is not identified is null."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from orchestrator.laws.settle import Next
 
 @dataclass(frozen=True, slots=True)
 class DetectorFit:
-    """The numbers that one definition of collapse leads to.
+    """The numbers under one definition of collapse.
 
     Attributes:
         detector: Its name.
-        n_decided: Finished runs whose metrics let it decide; the others stay as they are stored.
+        n_decided: Finished runs with the metrics to decide; the others keep their stored state.
         n_collapsed: Finished runs that collapsed.
         n_degraded: Finished runs that degraded.
         exponent: a of η_max ∝ k^−a.
         c_local: C_local, under a = 1.
-        immune: Expected share of the stable runs that never would have collapsed; None where runs do not speak for any.
-        eta_exponent: b of T* ∝ η^−b·k^−q, by the joint law where some runs are immune, else with stable runs censored.
+        immune: Expected share of immune runs among the stable ones; None if a model without immune runs fits as well.
+        eta_exponent: b of T* ∝ η^−b·k^−q, by the joint law if there are immune runs, else with stable runs censored.
         k_exponent: q.
         c_horizon: C_horizon, under b = 1 and q = 0.
         p_law: Test of b = 1 and q = 0.
-        brackets: Of η_max, per k.
+        brackets: Brackets of η_max, one for each k.
     """
 
     detector: str
@@ -61,10 +61,9 @@ class Comparison:
 
     Attributes:
         fits: One for each definition.
-        fragile: A sentence for each verdict that changes with the definition.
-        n_between: Finished runs that end between alive and dead, `orchestrator.laws.collapse.BETWEEN`; None without
-            validations.
-        notes: What else to know, one plain sentence each.
+        fragile: A sentence for each conclusion that changes with the definition.
+        n_between: Finished runs that end in `orchestrator.laws.collapse.BETWEEN`; None without validations.
+        notes: What else to know, in sentences.
     """
 
     fits: tuple[DetectorFit, ...]
@@ -79,10 +78,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class ModelLaws:
-    """All that one group of runs (a model, at one setting of the further axes) says.
+    """The fit of one group of runs: a model, at one setting of the further axes.
 
-    ``warnings`` say what cannot be told, and ``next_runs`` are all runs that they name. ``regime`` needs weight syncs
-    and ``detectors`` rewards: None where only runs were read.
+    ``warnings`` name what is not known, and ``next_runs`` are all runs that they name. ``regime`` and ``detectors`` are
+    None if only runs were read, without weight syncs and rewards.
     """
 
     cells: tuple[MeasuredCell, ...]
@@ -109,11 +108,11 @@ class Laws:
     """The result of ``fit-laws``.
 
     Attributes:
-        models: One entry per model; per setting of the further axes where there are several.
-        runs: Runs that were read, those left out included.
+        models: One entry for each model, or for each setting of its further axes if there are several.
+        runs: Runs that were read, with those left out.
         left_out: Runs that no fit uses.
-        comparisons: For each model with several settings of further axes, and for each setting with several models.
-        inputs: What was fitted, and with which code; None outside of a database.
+        comparisons: One for each model with several settings of further axes, and each setting with several models.
+        inputs: What was fitted, and with which code; None without a database.
     """
 
     models: Mapping[str, ModelLaws]
@@ -154,7 +153,7 @@ def _model_json(model: ModelLaws) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Replace tuples by lists and numbers that JSON cannot say by None."""
+    """Replace tuples by lists, and numbers that JSON does not have by None."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

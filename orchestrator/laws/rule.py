@@ -1,4 +1,4 @@
-"""The two-constraint rule: what it predicts of each cell, also of cells that its constants have not seen."""
+"""The two-constraint rule: what it predicts for each cell, also with constants from the other cells alone."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ Constants = tuple[float, float]
 """C_local and C_horizon."""
 
 TOLERANCE = 1e-9
-"""Cells on the line itself are stable; this absorbs rounding."""
+"""Cells on the line are stable; this absorbs rounding."""
 
 
 def two_constraint(cells: Sequence[MeasuredCell], free: TimeFit) -> TwoConstraint:
     """Score η ≤ min(C_local/k, C_horizon/T) on all cells, and on each with constants from the others.
 
     Args:
-        cells: Of one group.
-        free: The joint fit of the group. C_local is taken under a = 1, C_horizon under b = 1 and q = 0.
+        cells: The cells of one group.
+        free: Its joint fit. C_local comes from the fit under a = 1, C_horizon from the one under b = 1 and q = 0.
     """
     local, horizon = free.inverse, free.ballistic
     fitted = _constants(local, horizon)

@@ -1,4 +1,4 @@
-"""How well a number tells two kinds of runs apart: area under the ROC curve, its interval, and tests of chance."""
+"""How well a number separates two kinds of runs: area under the ROC curve (AUC), its interval, and tests."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Z95 = float(ndtri(0.975))
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """How well a number tells events from the others.
+    """How well a number separates events from the others.
 
     Attributes:
-        auc: Probability that an event has the larger number; ties count half. Over pairs of the same stratum.
+        auc: Probability that an event has the larger number, over pairs of the same stratum; ties count half.
         p: Two-sided test of chance (Mann–Whitney with ties; over strata their sum), a normal approximation.
         pairs: How many pairs of an event and another were compared.
     """
@@ -36,12 +36,12 @@ class Separation:
 
 
 def separation(values: Array, is_event: Mask, strata: Labels | None = None) -> Separation | None:
-    """Compare events with the others of their stratum; None where no stratum holds both.
+    """Compare events with the others of their stratum; None if no stratum has both.
 
     Args:
         values: Finite numbers, shape (runs,).
         is_event: Shape (runs,).
-        strata: What only equals are compared of, shape (runs,); None compares all.
+        strata: Only runs with equal values are compared, shape (runs,); None compares all.
     """
     if not len(values):
         return None
@@ -68,11 +68,11 @@ def separation(values: Array, is_event: Mask, strata: Labels | None = None) -> S
 
 
 def interval(values: Array, is_event: Mask, clusters: Labels) -> tuple[float, float]:
-    """95 % interval of the AUC over all pairs, when runs of a cluster (a seed) may resemble each other.
+    """95 % interval of the AUC over all pairs, if runs of a cluster (a seed) may resemble each other.
 
-    Newcombe's score interval (2006, Stat. Med. 25, 559–573, method 5), which stays within 0 and 1 and keeps a width
-    where the two kinds do not overlap; its numbers of runs are divided by the design effect: how much larger the
-    variance of DeLong (1988) gets when it is summed by cluster (Obuchowski 1997, Biometrics 53, 567–578), at least 1.
+    This is Newcombe's score interval (2006, Stat. Med. 25, 559–573, method 5), which stays within 0 and 1 and has a
+    width even if the two kinds do not overlap. Its numbers of runs are divided by the design effect, at least 1: the
+    factor by which summing by cluster (Obuchowski 1997, Biometrics 53, 567–578) increases DeLong's variance (1988).
     """
     found = separation(values, is_event)
     if found is None:
@@ -91,7 +91,7 @@ def interval(values: Array, is_event: Mask, clusters: Labels) -> tuple[float, fl
 
 
 def design_effect(values: Array, is_event: Mask, clusters: Labels) -> float:
-    """How much larger the variance of the AUC is by clusters than by runs; 1 where it cannot be told."""
+    """Variance of the AUC by clusters divided by that by runs, at least 1; 1 if it is not known."""
     by_run, by_cluster = (variance(values, is_event, labels) for labels in (np.arange(len(values)), clusters))
     if by_run is None or by_cluster is None or not by_run > 0:
         return 1.0
@@ -99,10 +99,10 @@ def design_effect(values: Array, is_event: Mask, clusters: Labels) -> float:
 
 
 def variance(values: Array, is_event: Mask, clusters: Labels) -> float | None:
-    """Variance of the AUC by sums over clusters; with every run its own cluster, DeLong's. None with fewer than 2."""
+    """Variance of the AUC by sums over clusters, DeLong's if each run is one; None with fewer than 2 clusters."""
     m, n = int(is_event.sum()), int((~is_event).sum())
     rank = _ranks(values)
-    # the share of the other kind that each run beats, less its mean over the runs of its kind
+    # the share of the other kind that each run beats, minus its mean over the runs of its kind
     beats = np.empty(len(values))
     beats[is_event] = (rank[is_event] - _ranks(values[is_event])) / n
     beats[~is_event] = 1 - (rank[~is_event] - _ranks(values[~is_event])) / m
@@ -119,7 +119,7 @@ def variance(values: Array, is_event: Mask, clusters: Labels) -> float | None:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's adjusted p-values (1979, Scand. J. Stat. 6, 65–70); what was not tested stays None and does not count."""
+    """Holm's adjusted p-values (1979, Scand. J. Stat. 6, 65–70); None stays None and does not count as a test."""
     tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     largest = 0.0
@@ -130,6 +130,6 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def _ranks(values: Array) -> Array:
-    """From 1, those of ties their mean; `scipy.stats` has it too, and takes half a second to import."""
+    """Ranks from 1; ties share their mean. `scipy.stats` has this too, but takes half a second to import."""
     _, place, alike = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(alike) - (alike - 1) / 2)[place])

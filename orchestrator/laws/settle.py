@@ -1,4 +1,4 @@
-"""What the data cannot tell, and the runs that would: cells, seeds, and a longer horizon where runs were too short."""
+"""What the data do not identify, and which runs would: cells, seeds, and longer horizons."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ FURTHER_K = 4
 """Factor from the k that were run to another one."""
 
 FURTHER_ETA = 2.0
-"""Factor from the η that were run to another one, where these have no steps of their own."""
+"""Factor from the η that were run to another one, if there is only one."""
 
 LONGER = 2
-"""Factor in the horizon where training was too short."""
+"""Factor in the horizon, if training was too short."""
 
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """Runs of one cell that are still to be made.
+    """Runs of one cell to make next.
 
     Attributes:
         k: Staleness.
         eta: Learning rate.
-        seeds: One run each.
-        horizon: Learner steps; None: as the runs so far.
+        seeds: One run for each.
+        horizon: Learner steps; None = as the runs so far.
     """
 
     k: int
@@ -47,11 +47,11 @@ class Next:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something that the data cannot tell, or that is to be known before they are believed.
+    """Something that the data do not identify, or that a reader of the fit must know.
 
     Attributes:
         text: Whole sentences.
-        runs: What would settle it; empty where more runs would not.
+        runs: Runs that would settle it; empty if more runs would not.
     """
 
     text: str
@@ -63,14 +63,14 @@ class Gap:
 
 @dataclass(frozen=True)
 class Tried:
-    """The cells of one group, with the seeds and the longest horizon of all their runs, finished or not."""
+    """The cells of one group, with the seeds and the longest horizon of their runs, finished or not."""
 
     seeds: Mapping[Place, frozenset[int]]
     horizons: Mapping[Place, int]
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> Tried:
-        """Of the evidence of a group."""
+        """Collect the cells of a group's evidence."""
         seeds: dict[Place, set[int]] = defaultdict(set)
         horizons: dict[Place, int] = defaultdict(int)
         for k, eta, seed, horizon in zip(rows["k"], rows["eta"], rows["seed"], rows["horizon"], strict=True):
@@ -81,7 +81,7 @@ class Tried:
 
     @property
     def ks(self) -> list[int]:
-        """All staleness that was tried, rising."""
+        """All k that were tried, rising."""
         return sorted({k for k, _ in self.seeds})
 
     def again(self, places: Iterable[Place]) -> tuple[Next, ...]:
@@ -99,15 +99,15 @@ class Tried:
         )
 
     def below(self, ks: Iterable[int]) -> tuple[Next, ...]:
-        """A smaller η at each k than any that was tried there."""
+        """A smaller η at each k than was tried there."""
         return self._new((k, self._etas(k)[0] / self._step) for k in ks)
 
     def above(self, ks: Iterable[int]) -> tuple[Next, ...]:
-        """A larger η at each k than any that was tried there."""
+        """A larger η at each k than was tried there."""
         return self._new((k, self._etas(k)[-1] * self._step) for k in ks)
 
     def another_k(self, etas: Iterable[float]) -> tuple[Next, ...]:
-        """The η at a larger k than any that was tried."""
+        """The η at a larger k than was tried."""
         return self._new((FURTHER_K * self.ks[-1], eta) for eta in etas)
 
     def _etas(self, k: int) -> list[float]:
@@ -123,13 +123,13 @@ class Tried:
         return tuple(Next(k, float(f"{eta:.3g}"), self._all_seeds()) for k, eta in sorted(set(places)))
 
     def _all_seeds(self) -> tuple[int, ...]:
-        """Those that were tried; at least so many that a cell has replicates."""
+        """The seeds that were tried, and more if a cell would have no replicates."""
         known = frozenset().union(*self.seeds.values())
         return tuple(sorted(known | set(_unused(known, FEWEST_SEEDS - len(known)))))
 
 
 def merged(gaps: Iterable[Gap]) -> tuple[Next, ...]:
-    """All runs that would settle some gap, each once, by rising k, then η."""
+    """All runs of some gaps, each once, by rising k, then η."""
     seeds: dict[tuple[int, float, int | None], set[int]] = defaultdict(set)
     for gap in gaps:
         for run in gap.runs:
@@ -139,13 +139,13 @@ def merged(gaps: Iterable[Gap]) -> tuple[Next, ...]:
 
 
 def _unused(known: Iterable[int], number: int) -> tuple[int, ...]:
-    """The smallest seeds that are not known."""
+    """The smallest seeds that are not taken."""
     taken = set(known)
     return tuple(islice((seed for seed in count() if seed not in taken), max(number, 0)))
 
 
 def _listed(runs: Sequence[Next]) -> str:
-    """Cells by k, those with the same seeds and horizon together."""
+    """The cells in words, those with the same seeds and horizon together."""
     alike: dict[tuple[tuple[int, ...], int | None], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
         alike[run.seeds, run.horizon][run.k].append(run.eta)

@@ -98,6 +98,7 @@ def frame(
             "collapse_sync": np.nan,
             "collapse_detector": np.where(state == "collapsed", "half", None),
             "failure": np.where(state == "failed", "node failure", None),
+            "failure_class": None,
         }
     )
     integers = ("learner_steps", "collapse_step", "collapse_step_lo", "collapse_sync")

@@ -26,7 +26,7 @@ def test_limits_are_where_the_laws_were_drawn() -> None:
     assert lo < 1e-3 * 12 ** (-1 / 1.6) < hi < 1.3 * lo
     assert answer.binds == "horizon" and answer.eta.estimate == answer.late.estimate
     assert answer.p_collapse == pytest.approx(0.5, abs=1e-6)
-    assert answer.local.estimate is None and any("late ones" in note for note in answer.notes)
+    assert answer.local.estimate is None and any("without immune runs" in note for note in answer.notes)
 
 
 def test_the_smaller_limit_binds_and_sets_the_interval() -> None:
@@ -54,7 +54,7 @@ def test_less_risk_is_a_smaller_eta() -> None:
 
 def test_data_that_cannot_tell_give_one_sentence() -> None:
     assert "No run collapsed" in ask(frame([run(2, 1e-3), run(8, 1e-3)]), 2, 100)
-    assert "share eta=0.001" in ask(frame([run(k, 1e-3, s, 64 + 8 * s) for k in (2, 8) for s in range(3)]), 2, 100)
+    assert "have eta=0.001" in ask(frame([run(k, 1e-3, s, 64 + 8 * s) for k in (2, 8) for s in range(3)]), 2, 100)
 
 
 def test_words_and_json_say_the_same() -> None:

@@ -110,42 +110,16 @@ def with_stops(**fields: object) -> pd.DataFrame:
     return frame(rows)
 
 
-def test_people_are_told_how_far_it_may_move_the_boundary() -> None:
+def test_people_are_told_how_many_were_stopped_and_what_that_does() -> None:
     [said] = [text for text in fit_laws(with_stops()).models["tiny"].warnings if "stopped" in text]
-    counts, _, moves = said.partition(". From all of these runs collapsing to none: ")
-    assert counts == (
-        "4 runs (k=8: 2, k=32: 2) were stopped early, predicted to collapse, and left out of the cells' shares: "
-        "eta_max, and for the laws of T* the constants, look larger for it"
-    )
-    ends = {name: tuple(map(float, rest.rstrip(".").split(" to "))) for name, rest in _parts(moves).items()}
-    assert set(ends) == {"C_local", "eta_max(8)", "eta_max(32)"}
-    fitted = fit_laws(with_stops()).models["tiny"].local
-    for name, middle, estimate in (
-        ("C_local", 4e-3, fitted.constant.estimate),
-        *((f"eta_max({one.k})", 4e-3 / one.k, one.eta_half.estimate) for one in fitted.brackets),
-    ):
-        low, high = ends[name]
-        assert middle * 0.9 < low < middle * 1.1 < high < 2 * middle
-        assert estimate is not None
-        assert low < estimate <= high * 1.001, "as it is fitted, without them"
+    assert said.startswith("4 runs (k=8: 2, k=32: 2) stopped early because a collapse was predicted.")
+    assert "excluded from the cell counts" in said and "look larger" in said
 
 
 def test_runs_that_had_nothing_left_to_decide_are_counted_apart() -> None:
     runs = with_stops(failure_class="decided")
     [said] = [text for text in fit_laws(runs).models["tiny"].warnings if "stopped" in text]
-    assert said.startswith("4 runs (k=8: 2, k=32: 2) were stopped early because nothing was left to decide")
+    assert said.startswith("4 runs (k=8: 2, k=32: 2) stopped early because nothing was left to decide")
     runs.loc[(runs["seed"] == 0) & (runs["state"] == "cancelled"), "learner_steps"] = 0
     [said] = [text for text in fit_laws(runs).models["tiny"].warnings if "stopped" in text]
-    assert said.startswith("2 runs (k=8: 1, k=32: 1) were stopped early"), "one that never began hides nothing"
-
-
-def test_where_nothing_else_has_finished_brackets_are_told() -> None:
-    runs = frame([run(8, 1e-3, seed, **STOPPED, learner_steps=80) for seed in range(2)])  # type: ignore[arg-type]
-    [said] = [text for text in fit_laws(runs).models["tiny"].warnings if "stopped" in text]
-    assert said.endswith(
-        "collapsing to none: C_local from unknown to unknown; eta_max(8) from below 0.001 to above 0.001."
-    )
-
-
-def _parts(text: str) -> dict[str, str]:
-    return dict(part.split(" from ") for part in text.split("; "))
+    assert said.startswith("2 runs (k=8: 1, k=32: 1) stopped early"), "one that never began hides nothing"
