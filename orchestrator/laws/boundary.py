@@ -60,7 +60,7 @@ def _bracket(cells: Sequence[MeasuredCell], tried: Tried) -> tuple[Bracket, list
     elif not below:
         gaps.append(Gap(f"k={k} has no stable cell, so eta_max has no lower bound.", tried.below([k])))
     if above:
-        text = f"k={k} collapses at eta={lowest:g} but not at the larger eta={above[0]:g}, so it is not sharp."
+        text = f"k={k} collapses at eta={lowest:g} but not at the larger eta={above[0]:g}: the boundary is not sharp."
         gaps.append(Gap(text, tried.again([(k, lowest), (k, above[0])])))
     return Bracket(k, max(below, default=None), min(collapsing, default=None)), gaps
 

@@ -115,10 +115,10 @@ def _about_seeds(
     differ = {name: value.seed_factor for name, value in constants.items() if (value.seed_factor or 1.0) > 1.0}
     if not differ:
         return []
-    factors = " and ".join(f"of {name} {factor:.2g} times" for name, factor in differ.items())
+    factors = " and ".join(f"{factor:.2g} times ({name})" for name, factor in differ.items())
     text = (
-        f"The {len(seeds)} seeds differ more than the runs within a seed do. In logarithms, the interval {factors} as "
-        "wide as it would be for independent runs; more seeds make it narrower."
+        f"The {len(seeds)} seeds differ more than the runs within a seed do. In logarithms, intervals are {factors} as "
+        "wide as they would be for independent runs; more seeds make them narrower."
     )
     return [Gap(text, boundary)]
 

@@ -76,11 +76,11 @@ def test_seeds_that_differ_are_named_with_what_they_cost() -> None:
     (model,) = fit_laws(runs).models.values()
     factor = model.joint.constant.seed_factor
     assert factor > 1
-    said = f"the interval of C_local {factor:.2g} times as wide"
+    said = f"{factor:.2g} times (C_local)"
     assert any(said in warning and "with seeds 3 and 4" in warning for warning in model.warnings)
     (model,) = fit_laws(runs.assign(seed=np.random.default_rng(1).permutation(runs["seed"]))).models.values()
     assert model.joint.constant.seed_factor == 1
-    assert not any("of C_local" in warning and "seeds differ more" in warning for warning in model.warnings)
+    assert not any("(C_local)" in warning and "seeds differ more" in warning for warning in model.warnings)
 
 
 def test_one_seed_says_nothing_of_others() -> None:
