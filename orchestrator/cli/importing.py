@@ -10,10 +10,8 @@ import typer
 from orchestrator.base.errors import UsageError
 from orchestrator.cli.options import Database
 from orchestrator.cli.output import one_of
-from orchestrator.store import imports
 
 if TYPE_CHECKING:
-    from orchestrator.data.importing.mapping import Options
     from orchestrator.data.importing.read import Import
 
 DETECTORS = ("half", "zero")
@@ -45,28 +43,42 @@ def import_file(
     detector: Annotated[
         str | None, typer.Option(help="half or zero: how collapse is found in logs; default: what they allow.")
     ] = None,
+    lag_unit: Annotated[
+        str | None,
+        typer.Option(metavar="UNIT", help="What a logged lag of 1 is: steps, versions, fraction, or learner steps."),
+    ] = None,
+    append: Annotated[bool, typer.Option("--append", help="Add the runs to the import of that name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be imported, write nothing.")] = False,
     db: Database = None,
 ) -> None:
     """Bring in runs made elsewhere, for `fit-laws`: tables, exports, logs of TRL and Weights & Biases."""
-    from orchestrator.data.importing.forms import FORMATS
-    from orchestrator.data.importing.mapping import Options
-    from orchestrator.data.importing.read import read_import
+    from orchestrator.data.importing.columns import Options
+    from orchestrator.data.importing.read import FORMATS, read_import
 
     one_of("--format", format, FORMATS)
     if detector is not None:
         one_of("--detector", detector, DETECTORS)
     constants = {"model": model, "k": k, "eta": eta, "seed": seed, "horizon": horizon}
     values = _pairs("--set", set_ or []) | {name: value for name, value in constants.items() if value is not None}
-    options = Options(format, _pairs("--map", map or []), values, tuple(skip or ()), detector, runs)
+    _check_unit(lag_unit)
+    options = Options(format, _pairs("--map", map or []), values, tuple(skip or ()), detector, runs, lag_unit)
     _check_name(sweep)
     found = read_import(source, options)
     typer.echo(_summary(found))
     if dry_run:
         typer.echo("Nothing was written.")
         return
-    _save(found, sweep, options, db)
+    _save(found, sweep, db, append=append)
     typer.echo(f"stored as sweep {sweep!r}; fit it with: stalesweep fit-laws {sweep}")
+
+
+def _check_unit(unit: str | None) -> None:
+    try:
+        is_known = unit in (None, "steps", "versions", "fraction") or 0 < float(str(unit)) < float("inf")
+    except ValueError:
+        is_known = False
+    if not is_known:
+        raise UsageError(f"--lag-unit: expected steps, versions, fraction or a number of learner steps, found {unit!r}")
 
 
 def _pairs(option: str, written: list[str]) -> dict[str, str]:
@@ -98,12 +110,13 @@ def _summary(found: Import) -> str:
     cells = len({run.cell for run in found.runs})
     collapsed = sum(run.state == "collapsed" for run in found.runs)
     counts = f"{len(found.runs):,} runs in {cells:,} cells, {collapsed:,} of them collapsed"
-    rows = f"{found.syncs[1]:,} weight syncs, {found.evals[1]:,} validations"
+    rows = f"{len(found.syncs):,} weight syncs, {len(found.evals):,} validations"
     return "\n".join([f"{found.source} ({found.format}): {counts}; {rows}", *(f"  {note}" for note in found.notes)])
 
 
-def _save(found: Import, name: str, options: Options, db: str | None) -> None:
+def _save(found: Import, name: str, db: str | None, *, append: bool) -> None:
     from orchestrator.base.settings import database_url
+    from orchestrator.data.importing.stored import store_import
     from orchestrator.store.schema import upgrade
     from orchestrator.store.store import Store
 
@@ -111,4 +124,4 @@ def _save(found: Import, name: str, options: Options, db: str | None) -> None:
     if done := upgrade(url):
         typer.echo(str(done), err=True)
     with Store(url) as store:
-        imports.import_sweep(store, found.sweep(name, options))
+        store_import(store, found, name, append=append)

@@ -20,31 +20,31 @@ def syncs(*rows: str) -> str:
 
 BAD: dict[str, tuple[str | bytes, str]] = {
     # one row per run
-    "k of 0": (run(k=0), "row 2: k must be at least 1 (found 0)"),
+    "k of 0": (run(k=0), "row 2: k must be at least 1 (found '0')"),
     "k of 2.5": (run(k=2.5), "row 2: k must be a whole number of at most 64 bits (found '2.5')"),
     "k as a word": (run(k="two"), "row 2: k must be a whole number"),
     "k missing": (run(k=""), "row 2: k not given: neither in the file nor with --set k=... or --runs"),
     "k beyond 64 bits": (run(k=10**19), "row 2: k must be a whole number of at most 64 bits"),
-    "eta of 0": (run(eta=0), "row 2: eta must be a finite number above 0 (found 0.0)"),
-    "eta below 0": (run(eta=-1e-3), "row 2: eta must be a finite number above 0 (found -0.001)"),
-    "eta NaN": (run(eta="NaN"), "row 2: eta must be a finite number above 0 (found nan)"),
-    "eta infinite": (run(eta="inf"), "row 2: eta must be a finite number above 0"),
+    "eta of 0": (run(eta=0), "row 2: eta must be finite and above 0 (found '0')"),
+    "eta below 0": (run(eta=-1e-3), "row 2: eta must be finite and above 0 (found '-0.001')"),
+    "eta NaN": (run(eta="NaN"), "row 2: eta must be finite and above 0 (found 'NaN')"),
+    "eta infinite": (run(eta="inf"), "row 2: eta must be finite and above 0"),
     "eta with a comma": (run(eta="1,5"), "row 2: eta must be a number, with a point before its decimals"),
-    "eta that overflows": (run(eta="1e999"), "row 2: eta is beyond what 64-bit floats hold"),
+    "eta that overflows": (run(eta="1e999"), "row 2: eta must fit in a 64-bit float"),
     "eta in hexadecimal": (run(eta="0x1p-3"), "row 2: eta must be a number"),
     "eta with underscores": (run(eta="1_0"), "row 2: eta must be a number"),
-    "seed below 0": (run(seed=-1), "row 2: seed must be at least 0 (found -1)"),
-    "horizon of 0": (run(horizon=0, collapse_step=""), "row 2: horizon must be at least 1 (found 0)"),
+    "seed below 0": (run(seed=-1), "row 2: seed must be at least 0 (found '-1')"),
+    "horizon of 0": (run(horizon=0, collapse_step=""), "row 2: horizon must be at least 1 (found '0')"),
     "collapse beyond the horizon": (
-        run(collapse_step=481), "row 2: collapse_step must lie in 1 to the horizon 480 (found 481)",
+        run(collapse_step=481), "row 2: collapse_step must lie in 1 to the horizon 480 (found '481')",
     ),
-    "collapse at 0": (run(collapse_step=0), "row 2: collapse_step must lie in 1 to the horizon 480 (found 0)"),
+    "collapse at 0": (run(collapse_step=0), "row 2: collapse_step must lie in 1 to the horizon 480 (found '0')"),
     "collapse below 0": (run(collapse_step=-8), "row 2: collapse_step must lie in 1 to the horizon 480"),
     "collapse between steps": (run(collapse_step=96.5), "row 2: collapse_step must be a whole number"),
     "collapse as NA": (run(collapse_step="NA"), "row 2: collapse_step must be a whole number"),
     "last step alive after it": (
         run(collapse_step_lo=96),
-        "row 2: collapse_step_lo must lie in 0 to collapse_step - 1 (found 96, collapse_step 96)",
+        "row 2: collapse_step_lo must lie in 0 to collapse_step - 1 = 95 (found '96')",
     ),
     "last step alive without it": (
         run(collapse_step="", collapse_step_lo=8), "row 2: collapse_step_lo is 8, but there is no collapse_step",
@@ -59,7 +59,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     ),
     "unknown state": (run(state="fine", collapse_step=""), "row 2: state must be one of pending, queued"),
     "more steps than the horizon": (run(learner_steps=481), "row 2: learner_steps must lie in 0 to the horizon 480"),
-    "time below 0": (run(wall_s=-1), "row 2: wall_s must be finite and at least 0"),
+    "time below 0": (run(wall_s=-1), "row 2: wall_s must be at least 0"),
     "half a GPU": (run(wall_s=10, gpu_s=5), "row 2: gpu_s must be a whole number of GPUs times wall_s"),
     "axes that are no JSON": (run(axes="clip"), "row 2: axes must be a JSON object"),
     "axes as a list": (run(axes="[1]"), "row 2: axes must be a JSON object"),
@@ -77,7 +77,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "sync missing": (syncs("0,1", ",1"), "row 3: sync must be a whole number (found nothing)"),
     "sync of 1.5": (syncs("1.5,1"), "row 2: sync must be a whole number"),
     "reward as a word": (syncs("0,1", "1,good"), "row 3: reward must be a number"),
-    "reward that overflows": (syncs("0,1", "1,-1e400"), "row 3: reward is beyond what 64-bit floats hold"),
+    "reward that overflows": (syncs("0,1", "1,-1e400"), "row 3: reward must fit in a 64-bit float"),
     "sync beyond the horizon": (
         syncs("0,1", "241,1"), "row 2: has a weight sync at learner step 482, beyond its horizon 480",
     ),
@@ -88,7 +88,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "learner step below 0": (
         "model,k,eta,seed,sync,learner_step,reward\nm,2,1,0,0,-1,1\n", "row 2: learner_step must be at least 0",
     ),
-    "horizon of syncs 0": (SYNCS + "m,2,1,0,0,0,1\n", "row 2: horizon must be at least 1 (found 0)"),
+    "horizon of syncs 0": (SYNCS + "m,2,1,0,0,0,1\n", "row 2: horizon must be at least 1 (found '0')"),
     "two horizons of one run": (
         SYNCS + "m,2,1,0,480,0,1\nm,2,1,0,320,1,1\n", "row 3: says horizon '320', but row 2 of the same run says '480'",
     ),
@@ -121,7 +121,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "a field too many": (RUNS + "m,2,1e-3,0,480,96,\n", "row 2: has 7 fields, but the header names 6"),
     "a field too few": (RUNS + GOOD + "\nm,2,1e-3,1,480\n", "row 4: has 5 fields, but the header names 6"),
     "Latin-1": (RUNS.encode() + b"\xe9,2,1e-3,0,480,\n", "it is not text in UTF-8 (found byte 0xe9)"),
-    "an open quote": (RUNS + GOOD + '"m,2\n', "after row 2: cannot be read: unexpected end of data"),
+    "an open quote": (RUNS + GOOD + '"m,2\n', "row 3: has 1 fields, but the header names 6"),
     "none of the forms": ("a,b\n1,2\n", "is none of the forms that can be imported"),
 }  # fmt: skip
 

@@ -20,16 +20,17 @@ from sqlalchemy import func, select, update
 
 from grpo_worker.schema.config import CollapseConfig
 from grpo_worker.schema.records import FinishRecord, StartRecord
-from orchestrator.base.errors import GridError, NothingToDo, SweepConflict, UsageError
+from orchestrator.base.errors import GridError, NothingToDo, StoreError, SweepConflict, UsageError
 from orchestrator.data import frames
 from orchestrator.data.export import export
-from orchestrator.data.importing.mapping import METRICS, Options
+from orchestrator.data.importing.columns import METRICS, Options
 from orchestrator.data.importing.read import read_import
+from orchestrator.data.importing.stored import store_import
 from orchestrator.grid.sweep import Sweep as Grid
 from orchestrator.jobs.status import sweep_status
 from orchestrator.laws.collapse import redetect
 from orchestrator.laws.fit import fit_laws
-from orchestrator.store import imports, queries, registration, schema, submissions
+from orchestrator.store import queries, registration, schema, submissions
 from orchestrator.store.models import Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.store.store import Store
 from tests.support.stores import begin, eval_record, sync_record, write
@@ -41,9 +42,8 @@ VALUES = (None, math.nan, math.inf, -math.inf, 5e-324, 1 / 3, 1.7976931348623157
 TRL = Path(__file__).parents[1] / "data" / "trl"
 
 
-def bring(store: Store, source: Path, name: str, options: Options | None = None) -> int:
-    options = options or Options()
-    return imports.import_sweep(store, read_import(source, options).sweep(name, options))
+def bring(store: Store, source: Path, name: str, options: Options | None = None, *, append: bool = False) -> int:
+    return store_import(store, read_import(source, options or Options()), name, append=append)
 
 
 def fill(store: Store, grid: MakeGrid) -> None:
@@ -101,7 +101,7 @@ def rows(folder: Path, name: str) -> list[str]:
 def test_an_export_comes_back_equal(
     store: Store, grid: MakeGrid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: Any
 ) -> None:
-    monkeypatch.setattr("orchestrator.data.importing.tables.BATCH_ROWS", 2)
+    monkeypatch.setattr("orchestrator.data.importing.stored.INSERTED_ROWS", 2)
     monkeypatch.setattr(frames, "BATCH_ROWS", 3)
     fill(store, grid)
     export(store, None, tmp_path / "first", format)
@@ -261,17 +261,14 @@ def test_nothing_of_a_refused_import_is_stored(store: Store, tmp_path: Path) -> 
     with pytest.raises(GridError):
         bring(store, path, "mine")
     path.write_text("model,k,eta,seed,sync,reward\nm,2,1,0,0,1\nm,2,1,0,1,1\n")
-    sweep = read_import(path, Options()).sweep("mine", Options())
-
-    def dies() -> Any:
-        yield from sweep.syncs()
-        raise OSError("the disk is gone")
-
-    broken = type(sweep)(sweep.name, sweep.digest, sweep.text, sweep.runs, sweep.order, dies, sweep.evals)
-    with pytest.raises(OSError, match="the disk is gone"):
-        imports.import_sweep(store, broken)
+    found = read_import(path, Options())
+    good = found.syncs
+    found.syncs = good.set_column(good.schema.names.index("sync"), "sync", pa.array([0, -1]))
+    with pytest.raises(StoreError, match=r"CHECK constraint failed|violates check constraint"):
+        store_import(store, found, "mine")
     assert counts(store) == [0] * 6
-    imports.import_sweep(store, sweep)
+    found.syncs = good
+    store_import(store, found, "mine")
     assert counts(store) == [1, 1, 1, 1, 2, 0]
 
 

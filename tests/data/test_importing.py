@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.base.errors import GridError
-from orchestrator.data.importing.mapping import Options
+from orchestrator.data.importing.columns import Options
 from orchestrator.data.importing.read import Import, read_import
+from orchestrator.data.importing.rows import ImportedRun
 from orchestrator.data.importing.values import SHOWN_MISTAKES
-from orchestrator.store.imports import ImportedRun
 from tests.data.bad_imports import BAD, BAD_JSON_LINES, GOOD, RUNS, SYNCS
 
 TRL = Path(__file__).parents[1] / "data" / "trl"
@@ -37,17 +37,15 @@ def mistakes(path: Path, content: str | bytes, **options: Any) -> list[str]:
 
 
 def rows(found: Import, kind: str = "syncs") -> list[dict[str, Any]]:
-    batches, count = getattr(found, kind)
-    listed = [row for batch in batches() for row in batch.to_pylist()]
-    assert len(listed) == count
+    listed: list[dict[str, Any]] = getattr(found, kind).to_pylist()
     return listed
 
 
 def test_good_runs(tmp_path: Path) -> None:
     (run,) = read(tmp_path / "runs.csv", RUNS + GOOD).runs
-    assert run == ImportedRun(
-        "m", 2, 1e-3, "{}", 0, "collapsed", 480, 96, collapse_step=96, collapse_detector="imported"
-    )
+    known = {"model": "m", "k": 2, "eta": 1e-3, "seed": 0, "horizon": 480, "collapse_step": 96}
+    assert run == ImportedRun(**known)
+    assert (run.state, run.learner_steps, run.collapse_detector, run.axes) == ("collapsed", 96, "imported", "{}")
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -146,7 +144,7 @@ def test_learner_steps_of_the_file_are_kept(tmp_path: Path) -> None:
 
 
 def test_parquet_as_pandas_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.data.importing.tables.BATCH_ROWS", 1)
+    monkeypatch.setattr("orchestrator.data.importing.tables.JSON_ROWS", 1)
     frame = pd.DataFrame({
         "model": pd.Categorical(["m", "m"]), "k": [2.0, 2.0], "eta": [1e-3, 1e-3], "seed": [0, 1],
         "horizon": [480, 480], "collapse_step": [96.0, None], "clip_eps": [0.2, 0.2],
@@ -159,8 +157,11 @@ def test_parquet_as_pandas_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
     pq.write_table(pa.table({**frame.to_dict("list"), "k": [0, 2], "eta": [True, False]}), tmp_path / "bad.parquet")
     with pytest.raises(GridError) as refused:
         read_import(tmp_path / "bad.parquet", Options())
-    for row, (one, value) in enumerate(zip(refused.value.mistakes, ("True", "False"), strict=True), start=1):
-        assert f"row {row}: eta must be a number (found {value})" in one
+    assert [one.partition("bad.parquet: ")[2] for one in refused.value.mistakes] == [
+        "row 1: k must be at least 1 (found 0)",
+        "row 1: eta must be a number (found True)",
+        "row 2: eta must be a number (found False)",
+    ]
 
 
 def test_numbers_keep_their_bits_and_missing_is_not_nan(tmp_path: Path) -> None:
@@ -261,7 +262,7 @@ def test_a_real_trl_log_shows_k_and_horizon(tmp_path: Path) -> None:
         }.items():  # fmt: skip
             assert row[ours] == pytest.approx(sum(entry[theirs] for entry in of_cycle) / 4)
     assert rows(found, "evals") == [
-        {"run": 0, "attempt": 1, "learner_step": entry["step"], "val_reward": entry["eval_reward"]}
+        {"run": 0, "learner_step": entry["step"], "val_reward": entry["eval_reward"]}
         for entry in history if "eval_reward" in entry
     ]  # fmt: skip
     vals = [row["val_reward"] for row in rows(found)]
@@ -287,7 +288,7 @@ def test_trl_contradictions_and_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(GridError) as refused:
         read_import(TRL, Options(values={"model": "tiny", "seed": "0"}))
     assert [one.partition(": ")[2].partition("; ")[0].partition(" not given")[0] for one in refused.value.mistakes] == [
-        "run 'k2-lr3e-3-every4': k, eta", "run 'k4-lr1e-4': eta", "run 'k4-lr3e-3': eta",
+        "run 'k2-lr3e-3-every4': k",
     ]  # fmt: skip
     notes = trl("k2-lr3e-3-every4", values={"k": "2"}).notes
     assert any(note.startswith("logged every 4 steps only") for note in notes)
@@ -407,7 +408,7 @@ def test_a_chart_of_weights_and_biases(tmp_path: Path) -> None:
     unknown = mistakes(path, panel(), values={"model": "m", "k": "4", "eta": "1", "seed": "0"})
     assert "run 'c-2': is a second run with model m, k 4, eta 1, seed 0 (first: run 'a - b-1')" in unknown[0]
     timed = mistakes(path, panel().replace('"Step"', '"Relative Time (Process)"'), runs_file=known)
-    assert "has no column of learner steps (found: Relative Time (Process)" in timed[0]
+    assert "has no column of learner steps (found: run, Relative Time (Process)" in timed[0]
 
 
 def test_a_table_that_names_runs_is_checked(tmp_path: Path) -> None:
@@ -435,13 +436,13 @@ BAD_EXPORT = {
     "a run twice": ("runs", "\n9", "\n7", "runs.csv: row 3: run 7 is there twice"),
     "a run without number": ("runs", "\n9", "\n", "runs.csv: row 3: run must be the number"),
     "another attempt": ("syncs", "7,1,1", "7,1,2", "syncs.csv: row 3: attempt 2 of run 7 is not among"),
-    "a sync twice": ("syncs", "7,1,1", "7,0,1", "syncs.csv: row 3: sync 0 of run 7 stands in row 2 already"),
+    "a sync twice": ("syncs", "7,1,1", "7,0,1", "syncs.csv: row 3: sync 0 of this run stands in row 2 already"),
     "a step below 0": ("syncs", "1,2,", "1,-2,", "syncs.csv: row 3: learner_step must be a whole number of at least 0"),
     "a step missing": ("syncs", "1,2,", "1,,", "syncs.csv: row 3: learner_step must be a whole number of at least 0"),
     "a reward in words": ("syncs", "2,0.5", "2,x", "syncs.csv: row 3: reward must be a number"),
     "a column less": ("syncs", "learner_step", "step", "syncs.csv: row 1: has no column learner_step"),
     "a validation without reward": ("evals", "0.5", "", "evals.csv: row 2: val_reward is missing"),
-    "no prompts": ("evals", "256", "0", "evals.csv: row 2: val_n must be at least 1 (found 0)"),
+    "no prompts": ("evals", "256", "0", "evals.csv: row 2: val_n must be a whole number of at least 1 (found 0)"),
     "an end without outcome": ("attempts", "stable", "", "attempts.csv: row 2: outcome and ended_at must both"),
     "an unknown outcome": ("attempts", "stable", "fine", "attempts.csv: row 2: outcome must be one of collapsed"),
     "an unknown class": (
@@ -457,7 +458,7 @@ BAD_EXPORT = {
         "attempts.csv: row 2: failure_class must be one of exception",
     ),
     "an attempt 0": ("attempts", "7,1,l", "7,0,l", "attempts.csv: row 2: attempt must be at least 1"),
-    "no host": ("attempts", ",h,", ",,", "attempts.csv: row 2: host missing"),
+    "no host": ("attempts", ",h,", ",,", "attempts.csv: row 2: host not given"),
     "a time in words": (
         "attempts",
         "2026-01-01 10:00:00+00:00",
@@ -478,7 +479,7 @@ def write_export(folder: Path, changed: tuple[str, str, str] | None = None) -> P
 
 def test_a_good_export(tmp_path: Path) -> None:
     found = read_import(write_export(tmp_path), Options())
-    assert (found.format, len(found.runs), found.syncs[1], found.evals[1]) == ("export", 2, 2, 1)
+    assert (found.format, len(found.runs), len(found.syncs), len(found.evals)) == ("export", 2, 2, 1)
     assert [len(run.attempts or ()) for run in found.runs] == [1, 0]
 
 

@@ -23,13 +23,14 @@ from orchestrator.attempt.claim import begin
 from orchestrator.attempt.recording import ORDINARY
 from orchestrator.base.errors import Fenced, NothingToDo, UsageError
 from orchestrator.data import frames
-from orchestrator.data.importing.mapping import Options
+from orchestrator.data.importing.columns import Options
 from orchestrator.data.importing.read import read_import
+from orchestrator.data.importing.stored import store_import
 from orchestrator.grid.sweep import Sweep as GridSweep
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir.journal import Chunk, Journal
 from orchestrator.runs import removal
-from orchestrator.store import imports, queries, registration
+from orchestrator.store import queries, registration
 from orchestrator.store import removal as rows_of_runs
 from orchestrator.store.collect import collect
 from orchestrator.store.models import Attempt, Run, SyncMetric
@@ -265,7 +266,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 def import_file(store: Store, folder: Path) -> int:
     path = folder / "paper.csv"
     path.write_text("model,k,eta,seed,horizon,collapse_step\nllama,2,1e-5,0,400,\nllama,8,1e-5,0,400,160\n")
-    return imports.import_sweep(store, read_import(path, Options()).sweep("paper", Options()))
+    return store_import(store, read_import(path, Options()), "paper")
 
 
 def test_an_import_goes_run_by_run_and_then_altogether(store: Store, sweep: int, tmp_path: Path) -> None:

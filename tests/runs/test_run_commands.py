@@ -19,13 +19,14 @@ from orchestrator.attempt.recording import ORDINARY
 from orchestrator.base import provenance
 from orchestrator.base.settings import code_version
 from orchestrator.cli.app import app
-from orchestrator.data.importing.mapping import Options
+from orchestrator.data.importing.columns import Options
 from orchestrator.data.importing.read import read_import
+from orchestrator.data.importing.stored import store_import
 from orchestrator.grid.sweep import Sweep
 from orchestrator.report.run_page import run_page
 from orchestrator.rundir import folder as rundirs
 from orchestrator.runs.details import run_details
-from orchestrator.store import imports, queries, registration
+from orchestrator.store import queries, registration
 from orchestrator.store.store import Store
 from tests.support.lives import START, begun, ended, launched, recording_of, trained
 from tests.support.stores import eval_record, sync_record
@@ -184,7 +185,7 @@ def test_runs_that_have_little(store: Store, grid: Grid, directories: dict[int, 
 def test_an_imported_run(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "paper.csv"
     path.write_text("model,k,eta,seed,horizon,collapse_step\nllama,8,1e-5,0,400,160\n")
-    imports.import_sweep(store, read_import(path, Options()).sweep("paper", Options()))
+    store_import(store, read_import(path, Options()), "paper")
     result = stalesweep("show", "paper")
     page = flat(result.stdout)
     assert " · sweep paper · llama, k = 8, η = 1e-05, seed 0 state collapsed at learner step T* = 160" in page

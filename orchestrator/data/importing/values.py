@@ -1,16 +1,15 @@
-"""Raw values to numbers, each wrong one noted with its row: whole columns at once, one by one where that fails.
+"""Raw values of a file, read as numbers; a value that cannot be read is noted with its row.
 
-A raw value is text (CSV, JSON: nothing or an empty text is missing, ``NaN`` and ``inf`` are numbers) or, from
-Parquet, already typed.
+A raw value is text (CSV and JSON, where empty text is missing and ``NaN`` and ``inf`` are numbers) or, in Parquet,
+already typed.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,9 +21,9 @@ from orchestrator.base.errors import GridError
 T = TypeVar("T")
 
 SHOWN_MISTAKES = 100
-"""More are counted, not printed."""
+"""Mistakes of a file that are printed; further ones are counted."""
 
-_WHOLE = re.compile(r"[-+]?[0-9]+(\.0*)?")
+_WHOLE = re.compile(r"[-+]?[0-9]{1,28}(\.0*)?")
 _REAL = re.compile(r"[-+]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|nan|inf|infinity)", re.IGNORECASE)
 _EXACT = 2**53
 """Floats hold every whole number up to here."""
@@ -32,48 +31,44 @@ _EXACT = 2**53
 
 @dataclass(slots=True)
 class Mistakes:
-    """The mistakes of a file, each a complete sentence with its place.
-
-    Attributes:
-        path: The file that is read, as mistakes name it.
-        found: The sentences, at most `SHOWN_MISTAKES`.
-        count: How many there are.
-    """
+    """The mistakes of one file: one sentence each, at most `SHOWN_MISTAKES`, and how many there are."""
 
     path: Path
     found: list[str] = field(default_factory=list)
     count: int = 0
 
     def note(self, place: str, what: str) -> None:
-        """Note what is wrong at a place in the file, e.g. ``row 7``; none = the file itself."""
+        """Note what is wrong at a place in the file such as ``row 7``; an empty place is the file itself."""
         self.count += 1
         if len(self.found) < SHOWN_MISTAKES:
             self.found.append(f"{self.path}: {place}: {what}" if place else f"{self.path}: {what}")
 
-    def raise_all(self) -> None:
-        """Raise what was noted.
+    def raise_all(self, *others: Mistakes) -> None:
+        """Raise the mistakes of this file and others together.
 
         Raises:
             GridError: There are mistakes.
         """
-        if self.count > len(self.found):
-            self.found.append(f"{self.path}: and {self.count - len(self.found):,} more mistakes")
-        if self.found:
-            raise GridError(self.found)
+        listed: list[str] = []
+        for one in (self, *others):
+            hidden = one.count - len(one.found)
+            listed += [*one.found, *([f"{one.path}: and {hidden:,} more mistakes"] if hidden else [])]
+        if listed:
+            raise GridError(listed)
 
 
 def whole(raw: Any) -> int | None:
-    """Read a whole number that fits in 64 bits; ``8.0`` is one, as pandas writes those beside missing ones.
+    """Read a whole number. ``8.0`` is one, because pandas writes it so beside missing values.
 
     Raises:
-        ValueError: It is none; the message says what is allowed.
+        ValueError: It is not one; the message says what is allowed.
     """
-    raw = _stripped(raw)
+    raw = (raw.strip() or None) if isinstance(raw, str) else raw
     if raw is None or (isinstance(raw, float) and math.isnan(raw)):
         return None
     if isinstance(raw, float) and raw.is_integer() and abs(raw) <= _EXACT:
         return int(raw)
-    if isinstance(raw, str) and _WHOLE.fullmatch(raw) and len(raw) < 30:
+    if isinstance(raw, str) and _WHOLE.fullmatch(raw):
         raw = int(raw.partition(".")[0])
     if isinstance(raw, int) and not isinstance(raw, bool) and -(2**63) <= raw < 2**63:
         return raw
@@ -84,52 +79,32 @@ def real(raw: Any) -> float | None:
     """Read a number; ``NaN`` and ``inf`` are numbers.
 
     Raises:
-        ValueError: It is none; the message says what is allowed.
+        ValueError: It is not one; the message says what is allowed.
     """
-    raw = _stripped(raw)
-    if raw is None:
-        return None
+    raw = (raw.strip() or None) if isinstance(raw, str) else raw
     if isinstance(raw, str):
         if not _REAL.fullmatch(raw):
             raise ValueError("must be a number, with a point before its decimals; missing is an empty field")
-        value = float(raw)
-        if math.isinf(value) and "n" not in raw.lower():
-            raise ValueError("is beyond what 64-bit floats hold; write inf if that is what it was")
-        return value
-    if isinstance(raw, bool) or not isinstance(raw, int | float):
+        if math.isinf(float(raw)) and "n" not in raw.lower():
+            raise ValueError("must fit in a 64-bit float; infinity is written inf")
+    elif isinstance(raw, bool) or not isinstance(raw, int | float | None):
         raise ValueError("must be a number")
-    return float(raw)
+    return None if raw is None else float(raw)
 
 
 def text(raw: Any) -> str | None:
-    """Read text as it is; none and an empty one are missing."""
+    """Read text as it is; empty text is missing."""
     return None if raw is None or raw == "" else str(raw)
 
 
-def moment(raw: Any) -> datetime | None:
-    """Read a time; without a zone it is UTC.
-
-    Raises:
-        ValueError: It is none.
-    """
-    raw = _stripped(raw)
-    if raw is None:
-        return None
-    try:
-        value = raw if isinstance(raw, datetime) else datetime.fromisoformat(str(raw))
-    except ValueError:
-        raise ValueError("must be a time such as 2026-03-01 12:30:00+00:00") from None
-    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-
-
 def shown(raw: Any) -> str:
-    """A value for a message, shortened."""
+    """Write a value for a message, shortened."""
     written = repr(raw)
     return written if len(written) <= 60 else f"{written[:57]}..."
 
 
 def checked(read: Callable[[Any], T], raw: Any, mistakes: Mistakes, place: str, column: str) -> T | None:
-    """Read one value, or note why it cannot be read and give None."""
+    """Read one value; if it cannot be read, note why and return None."""
     try:
         return read(raw)
     except ValueError as error:
@@ -137,44 +112,29 @@ def checked(read: Callable[[Any], T], raw: Any, mistakes: Mistakes, place: str, 
         return None
 
 
-def floats(raw: pa.Array, rows: Sequence[int], mistakes: Mistakes, column: str) -> pa.Array:
-    """Read a column of numbers as float64, missing ones as null."""
-    fast = _cast(raw, pa.float64())
-    if fast is not None and not (pa.types.is_string(raw.type) and pc.any(pc.is_inf(fast)).as_py()):
+def numbers(
+    raw: pa.ChunkedArray, kind: pa.DataType, rows: pa.ChunkedArray, mistakes: Mistakes, column: str
+) -> pa.ChunkedArray:
+    """Read a column of raw values as ``pa.int64()`` or ``pa.float64()``: all at once, or one by one if that fails."""
+    fast = _cast(raw, kind)
+    if fast is not None:
         return fast
-    return _one_by_one(real, raw, rows, mistakes, column, pa.float64())
+    read: Callable[[Any], Any] = whole if kind == pa.int64() else real
+    pairs = zip(rows.to_pylist(), raw.to_pylist(), strict=True)
+    values = [checked(read, value, mistakes, f"row {row}", column) for row, value in pairs]
+    return pa.chunked_array([pa.array(values, kind, from_pandas=False)])
 
 
-def wholes(raw: pa.Array, rows: Sequence[int], mistakes: Mistakes, column: str) -> pa.Array:
-    """Read a column of whole numbers as int64, missing ones as null."""
-    fast = _cast(raw, pa.int64()) if not pa.types.is_floating(raw.type) else None
-    return fast if fast is not None else _one_by_one(whole, raw, rows, mistakes, column, pa.int64())
-
-
-def _cast(raw: pa.Array, wanted: pa.DataType) -> pa.Array | None:
-    if pa.types.is_boolean(raw.type):
+def _cast(raw: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
+    is_text = pa.types.is_string(raw.type)
+    if pa.types.is_boolean(raw.type) or (pa.types.is_floating(raw.type) and kind == pa.int64()):
         return None
-    if pa.types.is_string(raw.type):
+    if is_text:
         trimmed = pc.utf8_trim_whitespace(raw)
         raw = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
     try:
-        return pc.cast(raw, wanted)
+        read = pc.cast(raw, kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
-
-
-def _one_by_one(
-    read: Callable[[Any], Any],
-    raw: pa.Array,
-    rows: Sequence[int],
-    mistakes: Mistakes,
-    column: str,
-    wanted: pa.DataType,
-) -> pa.Array:
-    pairs = zip(rows, raw.to_pylist(), strict=True)
-    values = [checked(read, value, mistakes, f"row {row}", column) for row, value in pairs]
-    return pa.array(values, wanted, from_pandas=False)
-
-
-def _stripped(raw: Any) -> Any:
-    return (raw.strip() or None) if isinstance(raw, str) else raw
+    may_overflow = is_text and kind == pa.float64() and pc.any(pc.is_inf(read)).as_py()
+    return None if may_overflow else read

@@ -1,0 +1,192 @@
+"""Storing runs made elsewhere: cells, runs, attempts and metrics of one import, in one transaction."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Connection, bindparam, func, insert, select, update
+
+from grpo_worker.schema.config import content_digest
+from orchestrator.base.errors import GridError, NothingToDo, SweepConflict
+from orchestrator.base.settings import code_version
+from orchestrator.base.states import AttemptOutcome, FailureClass
+from orchestrator.data.importing.read import Import
+from orchestrator.data.importing.rows import ImportedAttempt, ImportedRun
+from orchestrator.store.imports import SOURCE
+from orchestrator.store.models import Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.transactions import writes
+from orchestrator.store.types import now
+
+INSERTED_ROWS = 20_000
+"""Rows held as Python objects at a time."""
+
+
+@writes
+def store_import(connection: Connection, found: Import, name: str, *, append: bool = False) -> int:
+    """Store an import as a sweep: all of it, or nothing.
+
+    Args:
+        connection: The database, or a transaction of it.
+        found: The import.
+        name: The sweep's name.
+        append: Whether the runs may join those that were imported under this name before.
+
+    Returns:
+        The sweep's id.
+
+    Raises:
+        NothingToDo: The same was imported under this name before.
+        SweepConflict: The name stands for something else.
+        GridError: The sweep has some of the runs already.
+    """
+    sweep_id = _sweep_id(connection, found, name, append=append)
+    run_ids = _insert_runs(connection, sweep_id, found, name)
+    _insert_attempts(connection, found.runs, run_ids)
+    _insert_rows(connection, SyncMetric, found.syncs, run_ids)
+    _insert_rows(connection, Evaluation, found.evals, run_ids)
+    return sweep_id
+
+
+def _sweep_id(connection: Connection, found: Import, name: str, *, append: bool) -> int:
+    """Find or make the sweep; what joins it is added to its description."""
+    columns = Sweep.id, Sweep.digest, Sweep.source, Sweep.grid_text
+    stored = connection.execute(select(*columns).where(Sweep.name == name).with_for_update()).one_or_none()
+    own = found.described()
+    if stored is None:
+        values = {"name": name, "digest": found.digest, "grid_text": _written(own), "source": SOURCE}
+        made = connection.execute(insert(Sweep).values(**values, created_at=now()).returning(Sweep.id))
+        return int(made.scalar_one())
+    if stored.source != SOURCE:
+        raise SweepConflict(f"sweep {name!r} is a grid's: import under another name with --sweep")
+    described = json.loads(stored.grid_text)
+    if found.digest in (stored.digest, *(one["digest"] for one in described.get("appended", []))):
+        raise NothingToDo(f"sweep {name!r} holds this import already; nothing was changed")
+    if not append:
+        raise SweepConflict(
+            f"sweep {name!r} holds another import: add this one's runs to it with --append, or give this one another "
+            f"name with --sweep\nstored:\n{stored.grid_text}\nthis one:\n{_written(own)}"
+        )
+    described["appended"] = [*described.get("appended", []), {**own, "digest": found.digest}]
+    connection.execute(update(Sweep).where(Sweep.id == stored.id).values(grid_text=_written(described)))
+    return int(stored.id)
+
+
+def _written(described: dict[str, Any]) -> str:
+    return json.dumps(described, indent=2, ensure_ascii=False)
+
+
+def _insert_runs(connection: Connection, sweep_id: int, found: Import, name: str) -> list[int]:
+    """Add the cells that the sweep lacks, and the runs; returns the runs' numbers."""
+    cells = _cells(connection, sweep_id)
+    in_sweep = select(Run.cell_id, Run.seed, Run.id).join(Cell).where(Cell.sweep_id == sweep_id)
+    there = {(cell_id, seed) for cell_id, seed, _ in connection.execute(in_sweep)}
+    twice = [run for run in found.runs if (cells.get(run.cell), run.seed) in there]
+    if twice:
+        raise GridError([f"{found.source}: sweep {name!r} has a run with {run.described()} already" for run in twice])
+    new = [key for key in dict.fromkeys(run.cell for run in found.runs) if key not in cells]
+    names = ("model", "k", "eta", "axes")
+    last = connection.execute(select(func.max(Cell.position)).where(Cell.sweep_id == sweep_id)).scalar()
+    start = 0 if last is None else last + 1
+    if rows := [{"position": place, **dict(zip(names, key, strict=True))} for place, key in enumerate(new, start)]:
+        connection.execute(insert(Cell).values(sweep_id=sweep_id), rows)
+    cells = _cells(connection, sweep_id)
+    values = [_run_values(found.runs[place], cells[found.runs[place].cell]) for place in found.order]
+    connection.execute(insert(Run).values(updated_at=now()), values)
+    numbers = {(cell_id, seed): run_id for cell_id, seed, run_id in connection.execute(in_sweep)}
+    return [numbers[cells[run.cell], run.seed] for run in found.runs]
+
+
+def _cells(connection: Connection, sweep_id: int) -> dict[tuple[str, int, float, str], int]:
+    keys = select(Cell.model, Cell.k, Cell.eta, Cell.axes, Cell.id).where(Cell.sweep_id == sweep_id)
+    return {(model, k, eta, axes): cell_id for model, k, eta, axes, cell_id in connection.execute(keys)}
+
+
+_COPIED = (
+    "seed", "state", "horizon", "learner_steps", "collapse_step", "collapse_step_lo", "collapse_sync",
+    "collapse_detector", "failure", "failure_class",
+)  # fmt: skip
+
+
+def _run_values(run: ImportedRun, cell_id: int) -> dict[str, Any]:
+    # In the place of a config stands what is known of the run. No worker can be started from it.
+    known = {"source": SOURCE, "model": run.model, "k": run.k, "eta": run.eta, "seed": run.seed}
+    known |= {"horizon": run.horizon, "axes": json.loads(run.axes), "label": run.label}
+    fence = 1 if run.attempts is None else max((one.attempt for one in run.attempts), default=0)
+    return {name: getattr(run, name) for name in _COPIED} | {
+        "cell_id": cell_id,
+        "config": known,
+        "resources": {"gpus": run.gpus},
+        "config_digest": run.config_digest or content_digest(known),
+        "code_version": run.code_version or code_version(),
+        "fence": fence,
+    }
+
+
+def _insert_attempts(connection: Connection, runs: Sequence[ImportedRun], run_ids: Sequence[int]) -> None:
+    imported_at = connection.execute(select(now())).scalar_one()
+    rows = []
+    for run, run_id in zip(runs, run_ids, strict=True):
+        code = {"run_id": run_id, "code_version": run.code_version or code_version(), "process_started_at": 0.0}
+        attempts = (_the_import(run, imported_at),) if run.attempts is None else run.attempts
+        for attempt in attempts:
+            ended_at = attempt.ended_at or _last_seen(run, attempt)
+            values = attempt.model_dump(exclude={"attempt"}) | {"ended_at": ended_at, "heartbeat_at": ended_at}
+            if attempt.outcome is None:
+                values |= {"outcome": AttemptOutcome.LOST, "failure_class": FailureClass.LOST}
+            pid = os.getpid() if run.attempts is None else 0
+            rows.append({**code, **values, "number": attempt.attempt, "pid": pid})
+    if rows:
+        connection.execute(insert(Attempt), rows)
+
+
+def _the_import(run: ImportedRun, imported_at: datetime) -> ImportedAttempt:
+    """The import itself, as the only attempt of a run whose attempts are not known."""
+    return ImportedAttempt(
+        attempt=1,
+        executor="import",
+        restart_count=0,
+        host=socket.gethostname(),
+        started_at=imported_at - timedelta(seconds=run.wall_s),
+        ended_at=imported_at,
+        outcome=AttemptOutcome(run.state or "") if run.state in list(AttemptOutcome) else AttemptOutcome.INTERRUPTED,
+        failure_class=run.failure_class,
+    )
+
+
+def _last_seen(run: ImportedRun, attempt: ImportedAttempt) -> datetime:
+    """When an open attempt was last heard of: when the run's time was used up."""
+    others = [one.ended_at - one.started_at for one in run.attempts or () if one.ended_at is not None]
+    return attempt.started_at + max(timedelta(0), timedelta(seconds=run.wall_s) - sum(others, timedelta(0)))
+
+
+def _insert_rows(connection: Connection, table: type[Base], rows: pa.Table, run_ids: Sequence[int]) -> None:
+    if not len(rows):
+        return
+    rows = rows.append_column("run_id", pa.array(run_ids, pa.int64()).take(rows["run"]))
+    if "attempt" not in rows.schema.names:
+        rows = rows.append_column("attempt", pa.repeat(1, len(rows)))
+    names = [column.name for column in table.__table__.columns if column.name in rows.schema.names]
+    # As the driver takes it: the types' own processing, value by value, would take most of the time.
+    statement = insert(table).values({name: bindparam(name) for name in names}).compile(dialect=connection.dialect)
+    order = statement.positiontup
+    for batch in rows.select(order or names).to_batches(max_chunksize=INSERTED_ROWS):
+        columns = [_values(column, nan_as_text=connection.dialect.name == "sqlite") for column in batch.columns]
+        values = zip(*columns, strict=True)
+        parameters: Any = list(values) if order else [dict(zip(names, row, strict=True)) for row in values]
+        connection.exec_driver_sql(str(statement), parameters)
+
+
+def _values(column: pa.Array, *, nan_as_text: bool) -> list[Any]:
+    values: list[Any] = column.to_pylist()
+    if nan_as_text and pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
+        # As `orchestrator.store.types.NanFloat` stores it.
+        return ["NaN" if value is not None and math.isnan(value) else value for value in values]
+    return values
