@@ -246,6 +246,38 @@ def test_a_name_stands_for_one_import(store: Store, runs_file: Path, grid: MakeG
     assert [after - stored for after, stored in zip(counts(store), before, strict=True)] == [1, 2, 4, 0, 0, 0]
 
 
+def test_another_file_joins_an_import(store: Store, runs_file: Path, grid: MakeGrid) -> None:
+    first = bring(store, runs_file, "mine", append=True)
+    history = runs_file.with_name("history.jsonl")
+    history.write_text("".join(f'{{"_step": {step}, "reward": {0.5 if step < 5 else 0}}}\n' for step in range(1, 25)))
+    options = Options(values={"model": "big/model-1B", "k": "2", "eta": "1e-3", "seed": "2"})
+    with pytest.raises(SweepConflict, match="with --append"):
+        bring(store, history, "mine", options)
+    assert bring(store, history, "mine", options, append=True) == first
+    other = Options(values={**options.values, "k": "16"})
+    bring(store, history, "mine", other, append=True)
+    for again in (options, other):
+        with pytest.raises(NothingToDo, match="holds this import already"):
+            bring(store, history, "mine", again, append=True)
+    with pytest.raises(NothingToDo):
+        bring(store, runs_file, "mine")
+    runs = frames.runs(store, ["mine"])
+    assert runs[["k", "seed"]].to_numpy().tolist() == [[2, 0], [2, 1], [2, 2], [8, 0], [8, 0], [16, 2]]
+    assert runs["state"].tolist() == ["collapsed", "stable", "collapsed", "collapsed", "stable", "degraded"]
+    assert len(frames.syncs(store, ["mine"])) == 12 + 2
+    before = counts(store)
+    more = runs_file.with_name("more.csv")
+    more.write_text(RUNS.replace(",480,", ",481,") + "big/model-1B,2,1e-3,3,480,96\n")
+    with pytest.raises(GridError) as refused:
+        bring(store, more, "mine", append=True)
+    assert len(refused.value.mistakes) == 4
+    assert "sweep 'mine' has a run with model big/model-1B, k 2, eta 0.001, seed 0 already" in refused.value.mistakes[0]
+    assert counts(store) == before
+    registration.register(store, grid())
+    with pytest.raises(SweepConflict, match="is a grid's"):
+        bring(store, runs_file, "demo", append=True)
+
+
 def test_imported_runs_are_not_trained(store: Store, runs_file: Path, grid: MakeGrid) -> None:
     bring(store, runs_file, "mine")
     for extend in (False, True):

@@ -498,3 +498,72 @@ def test_an_export_is_taken_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "runs.parquet").touch()
     with pytest.raises(GridError, match=r"holds both runs.csv and runs.parquet"):
         read_import(tmp_path, Options())
+
+
+# Trainers' names, lags, learning rates
+
+TRAINERS = {
+    "verl": (
+        "training/global_step",
+        "critic/rewards/mean",
+        "training/off_policy/trajectory_staleness/mean",
+        "actor/lr",
+    ),
+    "SkyRL": ("trainer/global_step", "reward/avg_raw_reward", "async/staleness_mean", "policy/policy_lr"),
+    "AReaL": (
+        "global_step",
+        "ppo_actor/task_reward/avg",
+        "ppo_actor/update/version_stats/sample_staleness_theta_avg",
+        "ppo_actor/update/lr",
+    ),
+    "prime-rl": ("step", "reward/all/mean", "off_policy/mean", "optim/lr"),
+    "NeMo-RL": ("step", "train/reward", "train/avg_trajectory_age", "train/lr"),
+    "miles": ("train/step", "rollout/raw_reward", "staleness/total/mean", "train/lr-pg_0"),
+    "TRL": ("train/global_step", "train/reward", "lag_mean", "train/learning_rate"),
+}
+
+
+def log_of(trainer: str, rates: list[float] | None = None) -> str:
+    step, reward, lag, rate = TRAINERS[trainer]
+    rows = [{step: s, reward: 0.5, lag: s % 3, rate: (rates or [1e-6])[s % len(rates or [1])]} for s in range(1, 13)]
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_names_of_trainers(tmp_path: Path, trainer: str) -> None:
+    values = {"model": "m", "k": "4", "seed": "0"}
+    found = read(tmp_path / "log.jsonl", log_of(trainer), values=values, lag_unit="steps")
+    assert (found.runs[0].eta, found.runs[0].horizon) == (1e-6, 12)
+    assert "eta = 1e-06: the learning rate is constant at 1e-06" in found.notes
+    assert [(row["learner_step"], row["reward"], row["lag_mean"]) for row in rows(found)] == [
+        (0, 0.5, 1.0), (4, 0.5, 1.25), (8, 0.5, 0.75),
+    ]  # fmt: skip
+    if trainer != "TRL":
+        wrong = mistakes(tmp_path / "log.jsonl", log_of(trainer), values=values)
+        assert f"row 1: {TRAINERS[trainer][2]}: say what a lag of 1 is with --lag-unit" in wrong[0]
+
+
+@pytest.mark.parametrize(("unit", "steps"), [("steps", 1), ("versions", 4), ("fraction", 4), ("2.5", 2.5)])
+def test_units_of_lag(tmp_path: Path, unit: str, steps: float) -> None:
+    content = "step,reward,off_policy/mean,off_policy/max\n" + "".join(f"{s},0.5,0.3,1\n" for s in range(1, 9))
+    found = read(tmp_path / "log.csv", content, values=CONSTANTS, lag_unit=unit)
+    lags = [(row["lag_mean"], row["lag_max"]) for row in rows(found)]
+    assert lags == [(pytest.approx(0.3 * steps), round(steps))] * 2
+    assert rows(read(tmp_path / "log.csv", content, values=CONSTANTS, skip=["off_policy/mean", "off_policy/max"]))
+    ours = content.replace("off_policy/mean", "lag_mean").replace("off_policy/max", "lag_max")
+    assert rows(read(tmp_path / "log.csv", ours, values=CONSTANTS, lag_unit=unit))[0]["lag_mean"] == pytest.approx(0.3)
+
+
+def test_a_learning_rate_that_changes(tmp_path: Path) -> None:
+    values = {"model": "m", "k": "4", "seed": "0"}
+    found = read(tmp_path / "log.jsonl", log_of("TRL", [2e-6, 1e-6, 0.0]), values=values)
+    assert found.runs[0].eta == 2e-6
+    assert (
+        "eta = 2e-06: the learning rate is scheduled from 0 to 2e-06; its largest value was taken, --eta sets another"
+    ) in found.notes
+    given = read(tmp_path / "log.jsonl", log_of("TRL"), values={**values, "eta": "5e-6"})
+    assert given.runs[0].eta == 5e-6
+    assert "eta is given as 5e-6, but the learning rate is constant at 1e-06" in given.notes
+    warmed_up = read_import(TRL / "k4-lr1e-4", Options(values={"model": "t", "seed": "0"}))
+    assert warmed_up.runs[0].eta == 1e-4
+    assert any("scheduled from 0 to 0.0001; its largest value was taken" in note for note in warmed_up.notes)

@@ -165,11 +165,9 @@ class ImportedRun(Row):
         step, is_lo = info.data["collapse_step"], info.field_name == "collapse_step_lo"
         if step is None and not (is_lo and info.data["failure_class"] in EARLY_STOPS):
             raise ValueError(f"is {value}, but there is no collapse_step")
-        limit, most = (
-            ("learner_steps", info.data["learner_steps"]) if step is None else ("collapse_step - 1 =", step - 1)
-        )
+        most = info.data["learner_steps"] if step is None else step - 1
         if is_lo and not 0 <= value <= most:
-            raise ValueError(f"must lie in 0 to {limit} {most}")
+            raise ValueError(f"must lie in 0 to {'learner_steps' if step is None else 'collapse_step - 1 ='} {most}")
         if value < 0:
             raise ValueError("must be at least 0")
         return value

@@ -92,7 +92,7 @@ class RunLogs:
         if not facts:
             return np.full(len(rows), self._find({LABEL: label}, rows[ROW][0].as_py()) if len(rows) else 0, np.int64)
         raw = rows.select(list(facts.values())).to_pandas()
-        group = raw.groupby(list(raw.columns), sort=False, dropna=False).ngroup().to_numpy()
+        group: Ints = raw.groupby(list(raw.columns), sort=False, dropna=False).ngroup().to_numpy()
         _, first = np.unique(group, return_index=True)
         row = rows[ROW].to_numpy()
         stated = rows.select(list(facts.values())).take(first).to_pylist()

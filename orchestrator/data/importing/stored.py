@@ -156,7 +156,7 @@ def _the_import(run: ImportedRun, imported_at: datetime) -> ImportedAttempt:
         host=socket.gethostname(),
         started_at=imported_at - timedelta(seconds=run.wall_s),
         ended_at=imported_at,
-        outcome=AttemptOutcome(run.state or "") if run.state in list(AttemptOutcome) else AttemptOutcome.INTERRUPTED,
+        outcome={str(one): one for one in AttemptOutcome}.get(str(run.state), AttemptOutcome.INTERRUPTED),
         failure_class=run.failure_class,
     )
 
