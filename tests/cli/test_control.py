@@ -54,12 +54,12 @@ def test_status_counts_steps_and_says_how_long_the_rest_takes() -> None:
             progress(1, "collapsed", learner_steps=60, collapse_step=40),
             progress(2, "running", learner_steps=50, steps_per_s=5.0, heartbeat_age_s=1.0),
             progress(3, "running", learner_steps=0, heartbeat_age_s=500.0),
-            progress(4, "queued"),
+            progress(4, "queued", heartbeat_age_s=500.0),
         ],
     )
     assert status.steps_done == 100 + 50
     assert status.eta_s == pytest.approx((50 + 100 + 100) / 5)
-    assert [run.run_id for run in status.silent] == [3]
+    assert [run.run_id for run in status.silent] == [3], "run 4 waits for a job again, and nobody is to be heard of"
     assert summary_line(status) == ("1 of 4 runs done, 2 running, 1 waiting · 38 % of 400 learner steps · 0:00:50 left")
     assert sweep_status("demo", [progress(1, "running")]).eta_s is None
 

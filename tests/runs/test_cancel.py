@@ -25,6 +25,7 @@ from orchestrator.store.selection import select_runs
 from orchestrator.store.store import Store
 from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, QUICK, Jobs, killed_at
+from tests.support.stand_in import StandIn
 
 pytestmark = pytest.mark.services
 
@@ -242,6 +243,48 @@ def test_one_that_cannot_be_caught_is_named(jobs: MakeJobs, monkeypatch: pytest.
     monkeypatch.setattr(cancelling, "_say_so", lambda *_: None)
     with pytest.raises(UsageError, match="runs 1 began anew meanwhile: cancel them again"):
         cancel(made, 1)
+
+
+# The tasks of Slurm
+
+
+@pytest.fixture
+def cluster(jobs: MakeJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Jobs, StandIn]:
+    """Runs 1 and 2 in task 0 of array 1001, run 3 in its task 1; squeue says that both wait."""
+    stand_in = StandIn.make(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{stand_in.folder}:{os.environ['PATH']}")
+    made = jobs(3)
+    made.submit(1, 2, 3)
+    with Store(made.url) as store:
+        submissions.open_submission(
+            store, made.sweep_id, token="ab12", job_name="demo-ab12", folder="/x", resources={}, shares=[[1, 2], [3]]
+        )
+        submissions.answer(store, "ab12", "1001")
+    (stand_in.folder / "submitted").write_text("1001|demo-ab12|2\n")
+    return made, stand_in
+
+
+def cancelled(stand_in: StandIn) -> list[str]:
+    path = stand_in.folder / "cancelled"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_a_task_is_cancelled_with_the_last_of_its_runs(cluster: tuple[Jobs, StandIn]) -> None:
+    made, stand_in = cluster
+    assert cancel(made, 1).tasks == 0, "run 2 is to go on"
+    assert cancelled(stand_in) == []
+    assert cancel(made, 3).tasks == 1
+    assert cancelled(stand_in) == ["--quiet 1001_[1]"]
+    assert cancel(made, 2).tasks == 1
+    assert cancelled(stand_in)[1:] == ["--quiet 1001_[0]"]
+
+
+def test_a_job_id_that_slurm_gave_to_another_job_is_left_alone(cluster: tuple[Jobs, StandIn]) -> None:
+    made, stand_in = cluster
+    squeue = stand_in.folder / "squeue"
+    squeue.write_text("#!/bin/sh\necho '1001|0|of-somebody-else|RUNNING|node1|None'\n")
+    assert cancel(made, 1, 2, 3).tasks == 0
+    assert cancelled(stand_in) == []
 
 
 # The command

@@ -44,6 +44,7 @@ def runs_folder(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr("orchestrator.attempt.claim.checkout", lambda: provenance.Checkout(COMMIT, True, b"diff"))
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "4711")
+    monkeypatch.setenv("SLURM_JOB_ID", "4712")  # a task has a number of its own too
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     return tmp_path / "runs"
 
