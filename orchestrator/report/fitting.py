@@ -15,7 +15,7 @@ from grpo_worker.schema.config import CollapseConfig
 from orchestrator.base import provenance
 from orchestrator.base.errors import UsageError
 from orchestrator.base.settings import code_version
-from orchestrator.data import frames, series
+from orchestrator.data import frames, measured
 from orchestrator.laws.cells import evidence
 from orchestrator.laws.collapse import redetect
 from orchestrator.laws.detectors import STORED, Metrics, fit_definitions, last_early_step
@@ -77,11 +77,11 @@ def fit(
     runs = frames.runs(store, sweeps)
     if model is not None:
         runs = runs[runs["model"] == model].reset_index(drop=True)
-    syncs = series.syncs(store, sweeps, ("reward", "drift_from_start"), model=model)
-    evals = series.evals(store, sweeps, model=model)
+    syncs = measured.syncs(store, sweeps, ("reward", "drift_from_start"), model=model)
+    evals = measured.evals(store, sweeps, model=model)
     counted = {STORED: runs} | {name: redetect(one, runs, evals, syncs) for name, one in detectors.items()}
     rows = {name: evidence(of_definition) for name, of_definition in counted.items()}
-    early = series.syncs(store, sweeps, METRICS, model=model, until=last_early_step(rows[STORED]))
+    early = measured.syncs(store, sweeps, METRICS, model=model, until=last_early_step(rows[STORED]))
     metrics = Metrics(evals, syncs[["run", "learner_step", "drift_from_start"]], early)
     laws = fit_definitions(rows, metrics, definition.detector)
     inputs = _inputs(rows, definition, detectors, model)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from orchestrator.data import measured
 from orchestrator.report.selection import evenly, said
-from orchestrator.store import overview
 from orchestrator.store.store import Store
 
 MOST_KS, MOST_ETAS, MOST_RUNS = 4, 5, 8
@@ -50,16 +49,14 @@ def load(store: Store, runs: pd.DataFrame) -> Trajectories:
     """
     drawn, chosen = _choose(runs)
     numbers = [int(run) for run in drawn["run"]]
-    with store.read() as connection:
-        syncs = overview.sync_metrics(connection, numbers, METRICS, MOST_POINTS)
-        evals = overview.validations(connection, numbers)
-    measured = _frame(syncs, ["end_step", *METRICS])
-    last = measured["run"].map(dict(zip(numbers, drawn["learner_steps"].astype(float), strict=True)))
-    measured["end_step"] = measured["end_step"].fillna(last)
+    syncs = _as_floats(measured.thinned_syncs(store, numbers, METRICS, MOST_POINTS))
+    evals = _as_floats(measured.evals_of(store, numbers))
+    last = syncs["run"].map(dict(zip(numbers, drawn["learner_steps"].astype(float), strict=True)))
+    syncs["end_step"] = syncs["end_step"].fillna(last)
     return Trajectories(
         runs=drawn,
-        syncs=measured,
-        evals=_thinned(_frame(evals, ["val_reward"])),
+        syncs=syncs,
+        evals=_thinned(evals),
         chosen=chosen,
     )
 
@@ -77,10 +74,9 @@ def _choose(runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return drawn, " ".join(filter(None, sentences))
 
 
-def _frame(rows: Sequence[overview.Row], metrics: Sequence[str]) -> pd.DataFrame:
-    """Rows as floats; for a line, what was not measured and what was not a number are gaps alike."""
-    frame = pd.DataFrame.from_records(list(rows), columns=["run", "learner_step", *metrics])
-    return frame.astype(dict.fromkeys(metrics, float))
+def _as_floats(frame: pd.DataFrame) -> pd.DataFrame:
+    """For a line, what was not measured and what was not a number are gaps alike."""
+    return frame.astype(dict.fromkeys(frame.columns[2:], float))
 
 
 def _thinned(frame: pd.DataFrame) -> pd.DataFrame:

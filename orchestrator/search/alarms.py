@@ -10,7 +10,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from orchestrator.data import series
+from orchestrator.data import measured
 from orchestrator.laws.early_warnings import METRICS, first_steps
 from orchestrator.laws.weight_syncs import WeightSyncs, weight_syncs
 from orchestrator.search.alarm import Alarm, alarm
@@ -108,7 +108,9 @@ class Alarms:
         return alarm(rows, self._early(rows, steps[-1]), self._rate) if steps else None
 
     def _early(self, rows: pd.DataFrame, until: int) -> WeightSyncs:
-        return weight_syncs(series.early(self._store, rows["run"].tolist(), METRICS, until), rows, whole=False)
+        return weight_syncs(
+            measured.syncs_of(self._store, rows["run"].tolist(), METRICS, until=until), rows, whole=False
+        )
 
 
 def _last_alive(one: Outcome) -> float:

@@ -37,10 +37,11 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.base.states import EARLY_STOPS, GOING, RESULTS, WITHOUT_RESULT, RunState
+from orchestrator.data import measured
 from orchestrator.grid import sweep as grid
 from orchestrator.search.sampling import STOP_ABOVE, WARNING, BoundarySampler, CollapsePruner, params, space
 from orchestrator.search.study_storage import TROUBLE, Opened, reason
-from orchestrator.store import overview, queries
+from orchestrator.store import queries
 from orchestrator.store.store import RunProgress, Store
 
 log = logging.getLogger(__name__)
@@ -289,7 +290,7 @@ def _read_rewards(store: Store, behind: Collection[_Told]) -> None:
     by_run = {
         told.run.run_id: told.rewards for told in behind if told.run.state not in (RunState.PENDING, RunState.QUEUED)
     }
-    with store.read() as connection:
-        for run_id, step, reward in overview.validations(connection, by_run):
-            if math.isfinite(reward):
-                by_run[run_id][step] = reward
+    evals = measured.evals_of(store, by_run)
+    for run_id, step, reward in zip(*(evals[name].tolist() for name in evals.columns), strict=True):
+        if math.isfinite(reward):
+            by_run[run_id][step] = reward

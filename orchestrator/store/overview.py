@@ -1,14 +1,13 @@
-"""What a report tells of many runs: a few metrics of some of them, how attempts ended, and what they ran on."""
+"""What a report says about the attempts of sweeps: how they ended, and with which code and machines they ran."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Double, Select, and_, distinct, func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import Connection, Double, Select, distinct, func, select
 
-from orchestrator.store.models import Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.models import Attempt, Cell, Run, Sweep
 from orchestrator.store.types import seconds_between
 
 if TYPE_CHECKING:
@@ -17,44 +16,6 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 
 _SECONDS = func.sum(seconds_between(Attempt.started_at, func.coalesce(Attempt.ended_at, Attempt.heartbeat_at)))
-
-
-def sync_metrics(connection: Connection, runs: Iterable[int], columns: Sequence[str], most: int) -> list[Row]:
-    """Read metrics of runs, by run and sync.
-
-    Args:
-        connection: From `Store.read`.
-        runs: Numbers of the runs.
-        columns: Names of metrics.
-        most: Syncs to read of a run, about; of one that has more, every n-th is read.
-
-    Returns:
-        Per sync, the run, the learner step, that of the next sync, and the metrics; None where there is none.
-    """
-    of_runs = SyncMetric.run_id.in_(list(runs))
-    last = connection.execute(
-        select(SyncMetric.run_id, func.max(SyncMetric.sync)).where(of_runs).group_by(SyncMetric.run_id)
-    )
-    by_stride: dict[int, list[int]] = {}
-    for run_id, sync in last:
-        by_stride.setdefault(sync // most + 1, []).append(run_id)
-    following = aliased(SyncMetric)
-    is_next = and_(following.run_id == SyncMetric.run_id, following.sync == SyncMetric.sync + 1)
-    metrics = [getattr(SyncMetric, column) for column in columns]
-    query = select(SyncMetric.run_id, SyncMetric.learner_step, following.learner_step, *metrics)
-    query = query.join(following, is_next, isouter=True)
-    rows: list[Row] = []
-    for stride, members in by_stride.items():
-        chosen = SyncMetric.run_id.in_(members), SyncMetric.sync % stride == 0
-        rows += map(tuple, connection.execute(query.where(*chosen)))
-    return sorted(rows, key=lambda row: row[:2])
-
-
-def validations(connection: Connection, runs: Iterable[int]) -> list[Row]:
-    """Read the validations of runs: run, learner step, validation reward, by run and step."""
-    query = select(Evaluation.run_id, Evaluation.learner_step, Evaluation.val_reward)
-    order = Evaluation.run_id, Evaluation.learner_step
-    return [tuple(row) for row in connection.execute(query.where(Evaluation.run_id.in_(list(runs))).order_by(*order))]
 
 
 def sweeps(connection: Connection, names: Sequence[str]) -> list[Row]:
@@ -87,11 +48,11 @@ def provenance(connection: Connection, sweeps: Sequence[str], model: str | None)
 
 
 def versions(connection: Connection, sweeps: Sequence[str], model: str | None) -> list[dict[str, Any]]:
-    """List the versions of libraries that attempts told of, without repetition."""
+    """List the versions of libraries that attempts recorded, each set of versions once."""
     found: list[dict[str, Any]] = []
-    for (told,) in _of(connection, select(Attempt.versions), sweeps, model, ordered=False):
-        if told and told not in found:
-            found.append(told)
+    for (recorded,) in _of(connection, select(Attempt.versions), sweeps, model, ordered=False):
+        if recorded and recorded not in found:
+            found.append(recorded)
     return found
 
 

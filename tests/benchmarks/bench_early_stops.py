@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from orchestrator.data import frames, series
+from orchestrator.data import frames, measured
 from orchestrator.grid.sweep import Sweep
 from orchestrator.laws.cells import evidence
 from orchestrator.laws.early_warnings import METRICS, first_steps
@@ -126,7 +126,7 @@ def main() -> None:
     options = parser.parse_args()
     with Store(options.db) as store:
         runs = evidence(frames.runs(store, ["dense"])).sort_values("run", ignore_index=True)
-        syncs = series.syncs(store, ["dense"], METRICS, until=first_steps(int(runs["horizon"].min()))[-1])
+        syncs = measured.syncs(store, ["dense"], METRICS, until=first_steps(int(runs["horizon"].min()))[-1])
         ended = {(one.k, one.eta, one.seed): one for one in outcomes.outcomes(store, ["tiny"])}
     runs["learner_steps"] = runs["learner_steps"].astype(float)
     factor = runs["eta"] / runs["k"].map(NEAR)

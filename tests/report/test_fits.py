@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 from grpo_worker.schema.records import FinishRecord
 from orchestrator.base.errors import UsageError
 from orchestrator.cli.app import app
-from orchestrator.data import frames, series
+from orchestrator.data import frames, measured
 from orchestrator.grid.sweep import Sweep
 from orchestrator.laws.cells import evidence
 from orchestrator.report import fitting
@@ -76,8 +76,8 @@ def stored_fits(url: str) -> list[int]:
 # --- what is read
 
 
-def test_series_are_columns_of_the_frames(store: Store, grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(series, "BATCH_ROWS", 3)
+def test_measured_metrics_are_columns_of_the_frames(store: Store, grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured, "BATCH_ROWS", 3)
     unusual = queries.unfinished_runs(store, registration.register(store, grid("unusual", k=[2], seed=[0], horizon=8)))[
         0
     ]
@@ -92,7 +92,7 @@ def test_series_are_columns_of_the_frames(store: Store, grid: Grid, monkeypatch:
     metrics = ("val_reward", "ratio_max", "entropy")
     everything = frames.syncs(store)
     for sweeps in (["unusual"], ["demo", "unusual", "other"]):
-        ours = series.syncs(store, sweeps, metrics)
+        ours = measured.syncs(store, sweeps, metrics)
         of_sweeps = frames.runs(store, sweeps)
         finished = of_sweeps.loc[of_sweeps["state"].isin(["collapsed", "stable"]), "run"]
         theirs = everything.loc[everything["run"].isin(finished), ["run", "learner_step", *metrics]]
@@ -102,9 +102,9 @@ def test_series_are_columns_of_the_frames(store: Store, grid: Grid, monkeypatch:
             ours_and_theirs = [column.to_numpy(dtype=float, na_value=-1 if name == "val_reward" else math.nan)
                                for column in (ours[name], theirs[name])]  # fmt: skip
             np.testing.assert_array_equal(*ours_and_theirs)
-    assert series.syncs(store, ["demo"], metrics, until=6)["learner_step"].max() == 6
-    assert series.syncs(store, ["demo"], metrics, model="none").empty
-    evals = series.evals(store, ["demo"])
+    assert measured.syncs(store, ["demo"], metrics, until=6)["learner_step"].max() == 6
+    assert measured.syncs(store, ["demo"], metrics, model="none").empty
+    evals = measured.evals(store, ["demo"])
     pd.testing.assert_frame_equal(evals, frames.evals(store, ["demo"])[list(evals.columns)], check_dtype=False)
 
 

@@ -10,29 +10,11 @@ from grpo_worker.schema.records import FinishRecord, StartRecord
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store import overview, queries, registration
 from orchestrator.store.store import Store
-from tests.support.stores import begin, eval_record, sync_record, write
+from tests.support.stores import begin, sync_record, write
 
 pytestmark = pytest.mark.services
 
 Grid = Callable[..., Sweep]
-
-
-def test_only_some_metrics_of_some_runs_are_read(store: Store, grid: Grid) -> None:
-    first, second, third, *_ = queries.unfinished_runs(store, registration.register(store, grid()))
-    for run, syncs in ((first, 7), (second, 3), (third, 2)):
-        claim = begin(store, run)
-        records = [sync_record(sync, k=4, reward=float(sync), ratio_max=float("nan")) for sync in range(syncs)]
-        write(store, claim, *records, eval_record(0, 0.5), eval_record(8, 0.25))
-    with store.read() as connection:
-        rows = overview.sync_metrics(connection, [second, first], ["reward", "val_reward"], 3)
-        assert overview.validations(connection, [second]) == [(second, 0, 0.5), (second, 8, 0.25)]
-        assert overview.sync_metrics(connection, [], ["reward"], 3) == []
-    # Of seven syncs about three, of three all; beside each stands where the next one began.
-    assert [row for row in rows if row[0] == first] == [(first, 0, 4, 0.0, None), (first, 12, 16, 3.0, None),
-                                                        (first, 24, None, 6.0, None)]  # fmt: skip
-    assert [row[:4] for row in rows if row[0] == second] == [(second, 0, 4, 0.0), (second, 4, 8, 1.0),
-                                                             (second, 8, None, 2.0)]  # fmt: skip
-    assert {row[0] for row in rows} == {first, second}
 
 
 def test_attempts_and_where_they_ran(store: Store, grid: Grid) -> None:
