@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.base.errors import GridError
-from orchestrator.data.importing.columns import Options
+from orchestrator.data.importing.columns import ALIASES, Options
 from orchestrator.data.importing.read import Import, read_import
 from orchestrator.data.importing.rows import ImportedRun
 from orchestrator.data.importing.values import SHOWN_MISTAKES
@@ -567,3 +567,10 @@ def test_a_learning_rate_that_changes(tmp_path: Path) -> None:
     warmed_up = read_import(TRL / "k4-lr1e-4", Options(values={"model": "t", "seed": "0"}))
     assert warmed_up.runs[0].eta == 1e-4
     assert any("scheduled from 0 to 0.0001; its largest value was taken" in note for note in warmed_up.notes)
+
+
+def test_the_page_lists_the_names_of_trainers() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "import-export.md").read_text()
+    pairs = [pair for trainer in ALIASES.values() for pair in trainer.items()]
+    names = {name for ours, listed in pairs for name in listed.split() if name != ours}
+    assert {name for name in names if f"`{name}`" not in page} == set()
