@@ -1,4 +1,4 @@
-"""``stalesweep advise``: the largest learning rate that the laws of stored runs call safe."""
+"""``stalesweep advise``: the largest learning rate that the laws call safe."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def advise(
     k: Annotated[int, typer.Option(min=1, help="Staleness: learner steps per rollout cycle.")],
     horizon: Annotated[int, typer.Option(min=1, help="Learner steps you want to train.")],
     model: Annotated[
-        str | None, typer.Option(help="Model, or model · axis=value; may be left out if only one.")
+        str | None, typer.Option(help="Model, or model · axis=value; needed if there are several.")
     ] = None,
     sweeps: SweepNames = None,
     risk: Annotated[float, typer.Option(help="Share of runs that may collapse, between 0 and 1.")] = 0.05,
     format: Annotated[str, typer.Option(help="table or json.")] = "table",
     db: Database = None,
 ) -> None:
-    """Say which learning rates are safe for a model, a staleness and a horizon, and what limits them."""
+    """Print the largest safe learning rate for a model, a staleness and a horizon, and what limits it."""
     one_blas_thread()
     from orchestrator.data import frames
     from orchestrator.laws.advice import advise as ask
@@ -50,7 +50,7 @@ def advise(
 
 def _chosen(model: str | None, groups: list[str]) -> str:
     if not groups:
-        raise NothingToDo("no runs to learn from")
+        raise NothingToDo("no runs to fit")
     if model is None and len(groups) == 1:
         return groups[0]
     if model in groups:

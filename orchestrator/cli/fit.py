@@ -1,4 +1,4 @@
-"""The command that fits the laws: which runs, under which definition of collapse; printed, written and kept."""
+"""``stalesweep fit-laws``: fit the laws, print them, write them to files and store them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def fit_laws(
     format: Annotated[str, typer.Option(help="table, markdown, latex, csv or json.")] = "table",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write every format and figures here.")] = None,
     detector: Annotated[str, typer.Option(help="What counts as collapse: stored, half or zero.")] = "stored",
-    fraction: Annotated[float | None, typer.Option(help="Of half; default that of the runs.")] = None,
-    min_evals: Annotated[int | None, typer.Option(help="Of half and zero; default that of the runs.")] = None,
-    history: Annotated[bool, typer.Option("--history", help="List the fits that are stored, and fit nothing.")] = False,
+    fraction: Annotated[float | None, typer.Option(help="Setting of half; default: that of the runs.")] = None,
+    min_evals: Annotated[int | None, typer.Option(help="Setting of half and zero; default: that of the runs.")] = None,
+    history: Annotated[bool, typer.Option("--history", help="List the stored fits and fit nothing.")] = False,
     db: Database = None,
 ) -> None:
     """Print the phase-diagram table and the fitted laws."""
@@ -62,13 +62,13 @@ def _write(store: Store, fitted: Fitted, folder: Path) -> None:
 
 
 def _keep(store: Store, fitted: Fitted) -> None:
-    """Store a fit; that it cannot be is no reason to fail."""
+    """Store a fit; if that fails, say so and go on."""
     from orchestrator.report import fitting
 
     try:
         fitting.save(store, fitted)
     except StoreError as error:
-        typer.echo(f"note: this fit is not stored, so --history will not list it: {error}", err=True)
+        typer.echo(f"note: this fit was not stored, so --history will not list it: {error}", err=True)
 
 
 def _history(sweeps: list[str] | None, format: str, db: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Advice in words and as JSON."""
+"""Advice as text, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from orchestrator.laws.estimates import Estimate
 from orchestrator.report.numbers import scientific, short
 
 CONSTRAINTS = {
-    "local": "the local law, where half of the runs are immune",
-    "horizon": "the horizon law, where half of the runs collapse later",
+    "local": "the local law (at its limit half of the runs are immune)",
+    "horizon": "the horizon law (at its limit half of the runs collapse after the horizon)",
 }
 
 
 RISK = 0.05
-"""The share of runs that may collapse, where nothing else is asked."""
+"""The share of runs that may collapse, by default."""
 
 
 def as_text(group: str, advice: Advice) -> str:
@@ -32,19 +32,19 @@ def as_text(group: str, advice: Advice) -> str:
         f"{group}, k = {k}, {horizon} learner steps",
         "",
         f"The fitted laws call safe: η ≤ {_limit(advice.eta)}.",
-        f"What binds is {CONSTRAINTS[advice.binds]}.",
+        f"The limit is that of {CONSTRAINTS[advice.binds]}.",
         "",
         f"  local law     η ≤ {_limit(advice.local)}",
         f"  horizon law   η ≤ {_limit(advice.late)}",
     ]
     if advice.paper is not None:
         lines.append(f"  the paper's   η ≤ {short(advice.paper)}   min(C_local/k, C_horizon/T), exponents held at 1")
-    lines += ["", f"A law is a line that half of the runs cross. At this η {_share(advice.p_collapse)} are expected to"]
-    lines[-1] += " collapse within the horizon;"
+    lines += ["", f"Half of the runs cross the limit of a law. At this η, {_share(advice.p_collapse)} are expected"]
+    lines[-1] += " to collapse within the horizon."
     lines.append(
-        f"at most {_share(advice.risk)} are up to η = {short(advice.eta_at_risk)}."
+        f"At most {_share(advice.risk)} are expected to collapse up to η = {short(advice.eta_at_risk)}."
         if advice.eta_at_risk is not None
-        else f"no η near it keeps that at {_share(advice.risk)}."
+        else f"No η near it keeps that at {_share(advice.risk)}."
     )
     near = advice.nearest
     lines.append(
@@ -57,11 +57,11 @@ def as_text(group: str, advice: Advice) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AdviceTable:
-    """What is advised at each measured k for the horizon that was measured there.
+    """The advice at each measured k, for the horizon that was measured there.
 
     Attributes:
         rows: Texts of `ADVICE_COLUMNS`.
-        notes: How far this reaches past the data, what is not known, and for which k.
+        notes: How far the advice extrapolates and what is not known, with the k that each note is about.
     """
 
     rows: Sequence[tuple[str, ...]]
@@ -70,12 +70,12 @@ class AdviceTable:
 
 ADVICE_COLUMNS = (
     "k", "T", "largest safe η", "95 % interval", "binds", "expected to collapse there",
-    f"at most {100 * RISK:g} % collapse up to η", "within the η that were run",
+    f"at most {100 * RISK:g} % collapse up to η", "within the tested η",
 )  # fmt: skip
 
 
 def advice_table(members: pd.DataFrame) -> AdviceTable:
-    """Ask for the largest safe η at each measured k.
+    """Find the largest safe η at each measured k.
 
     Args:
         members: Evidence of one group.
@@ -102,7 +102,7 @@ def _for(ks: list[int], note: str, asked: int) -> str:
 
 
 def as_json(group: str, advice: Advice) -> dict[str, Any]:
-    """Tuples as lists."""
+    """The advice as plain Python, with lists for tuples."""
     plain: dict[str, Any] = json.loads(json.dumps({"model": group, **advice.to_json()}, allow_nan=False))
     return plain
 

@@ -1,4 +1,4 @@
-"""Wide tables as several narrow ones, side by side no longer but one below the other."""
+"""Wide tables as several narrow ones, one below the other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ GAP = 3
 
 
 def blocks(items: Sequence[float], at_most: int) -> list[Sequence[float]]:
-    """Split into as few blocks as needed, all of about the same size."""
+    """Split into as few blocks as possible, all of about the same size."""
     count = -(-len(items) // at_most)
     size = -(-len(items) // count) if count else 1
     return [items[start : start + size] for start in range(0, len(items), size)]

@@ -1,6 +1,6 @@
-"""Fitted laws as curves to draw: the one place where figures take numbers from a fit.
+"""Fitted laws as curves to draw. Figures take numbers of a fit only from here.
 
-Each function gives None where the fit does not say, so that a figure shows the data alone.
+Each function returns None if the fit does not identify the curve; the figure then shows the data alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from orchestrator.laws.identified import Array
 from orchestrator.laws.result import ModelLaws
 
 FAR = 20.0
-"""Natural logarithms from a line that are out of every figure: where an end that is not known is drawn."""
+"""Distance from a line, in natural logarithms, that is outside of every figure: unknown ends are drawn there."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -28,7 +28,7 @@ class Line:
     Attributes:
         x: Where it is drawn.
         y: Its height.
-        name: What it is, in a few words.
+        name: A few words for the legend.
     """
 
     x: Array
@@ -38,7 +38,7 @@ class Line:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Ribbon:
-    """An interval over x; a side that nothing bounds lies out of every figure."""
+    """An interval over x; an open side lies outside of every figure."""
 
     x: Array
     lower: Array
@@ -47,7 +47,7 @@ class Ribbon:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A constant and its interval; a side that nothing bounds is 0 or infinite. Without an interval, both are None."""
+    """A constant and its interval. An open side is 0 or infinite; without an interval both sides are None."""
 
     value: float
     lower: float | None
@@ -65,8 +65,8 @@ def boundary(model: ModelLaws, ks: Array) -> Line | None:
 def boundary_interval(model: ModelLaws, points: int = 33) -> Ribbon | None:
     """The 95 % interval of the η at which half of the runs collapse, from the smallest k that was run to the largest.
 
-    It is fitted at those k. Between them, the squared distance of an end from the line is interpolated in log k: for
-    a straight line with normal errors that is a parabola, so the band is as narrow between two k as it should be.
+    It is fitted at those k. Between them, the squared distance of each end from the line is interpolated in log k. For
+    a straight line with normal errors that distance is a parabola, so the interpolation keeps the band's shape.
     """
     known = [(b.k, b.eta_half.estimate, *_open(b.eta_half.ci95)) for b in model.local.brackets
              if b.eta_half.ci95 and b.eta_half.estimate]  # fmt: skip
@@ -91,7 +91,7 @@ def slope_one(model: ModelLaws, ks: Array) -> Line | None:
 
 
 def collapse_step(model: ModelLaws, etas: Array, k: int) -> Line | None:
-    """The fitted T* = C·η^−b·k^−q at one k; without q where the fit could not tell it."""
+    """The fitted T* = C·η^−b·k^−q at one k; with q = 0 if the data do not identify q."""
     fit, _ = horizon_fit(model)
     b, q, c = fit.eta_exponent.estimate, fit.k_exponent.estimate, fit.prefactor.estimate
     if b is None or c is None:
@@ -100,7 +100,7 @@ def collapse_step(model: ModelLaws, etas: Array, k: int) -> Line | None:
 
 
 def collapse_law(model: ModelLaws) -> str | None:
-    """The law behind `collapse_step`, written out, and how runs that did not collapse were taken."""
+    """The law behind `collapse_step`, and how it treats runs that did not collapse."""
     fit, taken = horizon_fit(model)
     b, q = fit.eta_exponent.estimate, fit.k_exponent.estimate
     if b is None or fit.prefactor.estimate is None:
@@ -117,14 +117,14 @@ def horizon_constant(model: ModelLaws) -> Level | None:
 
 
 def horizon_fit(model: ModelLaws) -> tuple[HorizonFit, str]:
-    """The reading of T* that figures show, and how it takes runs that did not collapse."""
+    """The fit of T* that figures show, and how it treats runs that did not collapse."""
     if model.joint.horizon.eta_exponent.estimate is not None:
-        return model.joint.horizon, "where runs may be immune"
-    return model.horizon.censored, "where every run collapses in the end"
+        return model.joint.horizon, "if some runs are immune"
+    return model.horizon.censored, "if all runs collapse in the end"
 
 
 def over(values: Sequence[float], points: int = 33) -> Array:
-    """So many places on a log axis, from a little below the smallest value to a little above the largest."""
+    """Places on a log axis, from a little below the smallest value to a little above the largest."""
     margin = 1.5
     return np.geomspace(min(values) / margin, max(values) * margin, points)
 

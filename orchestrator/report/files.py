@@ -36,13 +36,13 @@ _LATEX = {
     "k^−q": "$k^{-q}$", "T*": "$T^*$", "C_local": r"$C_{\mathrm{local}}$", "η": r"$\eta$", "σ": r"$\sigma$",
     "C_horizon": r"$C_{\mathrm{horizon}}$", "·": r"$\cdot$", "∝": r"$\propto$", "²": "$^2$", "±": r"$\pm$",
     "○": r"$\circ$", "●": r"$\bullet$", "✗": r"$\times$",
-    "≤": r"$\leq$", "≥": r"$\geq$", "−": "$-$", "–": "--", "…": r"\ldots{}",
+    "Δ": r"$\Delta$", "≤": r"$\leq$", "≥": r"$\geq$", "−": "$-$", "–": "--", "…": r"\ldots{}",
 }  # fmt: skip
 _LATEX_TOKEN = re.compile("|".join(re.escape(token) for token in sorted(_LATEX, key=len, reverse=True)))
 
 
 def csv_cells(laws: Laws) -> str:
-    """One row per cell; empty where there is nothing to report."""
+    """One row per cell. What is not known is empty."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -66,7 +66,7 @@ def _csv_rule(cell: predicted.Predicted | None) -> Sequence[object]:
 
 
 def markdown(laws: Laws) -> str:
-    """Tables and sentences; names from the store cannot break out of their cell."""
+    """Tables and sentences. Names from the database are escaped, so that they stay in their cell."""
     lines = []
     for name, model in laws.models.items():
         lines += [f"## {_markdown(name)}", "", f"{summary(model)}.", ""]
@@ -86,7 +86,7 @@ def markdown(laws: Laws) -> str:
 
 
 def latex(laws: Laws) -> str:
-    """One table environment per table (needs booktabs), ASCII only; sentences follow as comments."""
+    """One table environment for each table (needs booktabs), in ASCII. Sentences follow as comments."""
     lines = ["% needs \\usepackage{booktabs}"]
     for name, model in laws.models.items():
         for heading, about, rows in _tables(model):
@@ -105,7 +105,7 @@ def latex(laws: Laws) -> str:
 
 
 def _tables(model: ModelLaws) -> list[tuple[str, str, list[Sequence[str]]]]:
-    """Heading, how to read the table, and rows, the first row being the header."""
+    """Each table's heading, how to read it, and its rows; the first row is the header."""
     etas = list(labels(model))
     by_place = {(cell.k, cell.eta): cell for cell in model.cells}
     phase: list[Sequence[str]] = [["k", *(f"η = {text}" for text in labels(model).values())]]
@@ -134,7 +134,7 @@ def _markdown_list(heading: str, sentences: Iterable[str]) -> list[str]:
 
 
 def markdown_row(texts: Sequence[str]) -> str:
-    """A row of a table, or the line of ``---`` below its headings."""
+    """A row of a table, or the line of ``---`` below its header."""
     return f"| {' | '.join(text if text == '---' else _markdown(text) for text in texts)} |"
 
 

@@ -1,4 +1,4 @@
-"""Stored fits, one line for each model of each: did the numbers change as more runs came?"""
+"""Stored fits, with a line for each model of each, so that one sees how numbers changed with more runs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NUMBERS = {
     "q": ("horizon", "k_exponent"),
     "C_horizon": ("horizon", "constant"),
 }
-"""What is listed of a fit, and where its JSON has it."""
+"""The numbers that are listed, and their place in a fit's JSON."""
 
 
 def history_json(fits: pd.DataFrame) -> list[dict[str, Any]]:
-    """One object for each model of each fit, oldest first.
+    """One object for each model of each fit, the oldest first.
 
     Args:
         fits: The export's ``fits``.
@@ -50,8 +50,8 @@ def history(fits: pd.DataFrame) -> RenderableType:
             table.add_row("", Text(", ".join(line["sweeps"])), end_section=True)
         parts += [Text(model, style="bold"), table]
     parts.append(Text(
-        "runs: collapsed/finished, and the detector. Under a number stands its 95 % interval, or in [ ] what the grid "
-        "leaves open.", style="dim"))  # fmt: skip
+        "runs: collapsed/finished, and the detector. Below each number: its 95 % interval, or in [ ] the range that "
+        "the grid allows.", style="dim"))  # fmt: skip
     return Group(*parts)
 
 

@@ -1,4 +1,4 @@
-"""A sweep's progress while it runs: redrawn in a terminal, else a line whenever a run ends. On stderr."""
+"""A sweep's progress while it runs, on stderr: redrawn in a terminal, else a line for each run that ends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Show = Callable[[list[RunProgress]], None]
 
 @contextmanager
 def show_progress(name: str) -> Iterator[Show]:
-    """Give a function that is called with the sweep's progress, again and again."""
+    """Yield a function that shows the sweep's progress each time it is called."""
     if not sys.stderr.isatty():
         yield _Lines(name)
         return

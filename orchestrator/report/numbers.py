@@ -1,10 +1,10 @@
-"""How numbers are written, for every face of the report alike."""
+"""How numbers are written in all outputs."""
 
 from __future__ import annotations
 
 
 def scientific(number: float) -> str:
-    """A learning rate as people write it: 2.5e-4; every digit that it has."""
+    """A learning rate as people write it, 2.5e-4, with all its digits."""
     mantissa, exponent = f"{number:.11e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".")
     return f"{mantissa}e{int(exponent)}"
@@ -18,5 +18,5 @@ def short(number: float) -> str:
 
 
 def decimal(number: float) -> str:
-    """Two decimals, as exponents are given; never ``-0.00``."""
+    """Two decimals, for exponents; never ``-0.00``."""
     return f"{round(number, 2) + 0.0:.2f}"

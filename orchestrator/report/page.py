@@ -1,4 +1,4 @@
-"""One HTML page of all that a store says of sweeps: complete in itself, without scripts, readable offline."""
+"""One HTML page about sweeps: it contains all it needs, has no scripts, and can be read offline."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _KINDS = {"sqlite": "a SQLite file", "postgresql": "a PostgreSQL database"}
 _PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):[^\s/@]+@")
 
 _SCALE = 130
-"""Pixels of the page that an inch of a figure takes."""
+"""Pixels of the page for each inch of a figure."""
 
 
 def page(store: Store, laws: Laws, runs: pd.DataFrame, model: str | None = None) -> str:
@@ -50,7 +50,7 @@ def page(store: Store, laws: Laws, runs: pd.DataFrame, model: str | None = None)
         store: Where the runs are.
         laws: What was fitted.
         runs: What it was fitted to: the export's ``runs``.
-        model: The only model that is meant; None = all.
+        model: Only this model; None = all.
     """
     sweeps = list(dict.fromkeys(runs["sweep"]))
     with store.read() as connection:
@@ -86,7 +86,7 @@ def page(store: Store, laws: Laws, runs: pd.DataFrame, model: str | None = None)
 
 
 def write_page(text: str, path: Path) -> None:
-    """Put the page where it belongs, whole or not at all."""
+    """Write the page, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text.encode())
 
@@ -182,5 +182,5 @@ def _versions(told: dict[str, Any]) -> str:
 
 
 def _without_password(text: str) -> str:
-    """Hide what stands between a user name and its host in any URL: the page is made to be passed on."""
+    """Hide the password in any URL, because the page is made to be passed on."""
     return _PASSWORD.sub(r"\1:***@", text)

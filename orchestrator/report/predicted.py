@@ -1,4 +1,4 @@
-"""What the two-constraint rule predicts of each cell, in marks beside what its runs did, for every face alike."""
+"""What the two-constraint rule predicts for each cell, as marks, shared by all outputs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SAFE, COLLAPSES, WRONG, HANGS = "○", "●", "✗", "?"
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What the rule says of one cell.
+    """The rule's prediction of one cell.
 
     Attributes:
-        horizon: T that it was asked for, in learner steps.
-        limit: The largest η that it allows at this k and T.
-        said: Its prediction.
+        horizon: T, in learner steps.
+        limit: The largest η that the rule allows at this k and T.
+        said: The prediction.
     """
 
     horizon: int
@@ -33,23 +33,23 @@ class Predicted:
 
     @property
     def right(self) -> bool:
-        """Whether the runs did what it says."""
+        """Whether the runs did as predicted."""
         return self.said.stable == self.said.observed_stable
 
     @property
     def hangs(self) -> bool:
-        """Whether the other cells alone do not lead to the same."""
+        """Whether the other cells alone do not lead to the same prediction."""
         return self.said.stable_left_out != self.said.stable
 
     @property
     def mark(self) -> str:
-        """A disc, filled where it says collapse, and what there is to add."""
+        """A disc, filled if collapse is predicted, and marks for wrong and uncertain predictions."""
         notes = (WRONG if not self.right else "") + (HANGS if self.hangs else "")
         return f"{SAFE if self.said.stable else COLLAPSES} {notes}".rstrip()
 
 
 def constants(model: ModelLaws) -> Constants | None:
-    """C_local and C_horizon of the rule; None where it predicts nothing."""
+    """C_local and C_horizon of the rule; None if it predicts nothing."""
     c_local, c_horizon = model.joint.constant.estimate, model.joint.horizon.constant.estimate
     if not model.two_constraint.predictions or c_local is None or c_horizon is None:
         return None
@@ -57,7 +57,7 @@ def constants(model: ModelLaws) -> Constants | None:
 
 
 def predicted(model: ModelLaws) -> dict[tuple[int, float], Predicted]:
-    """By k and η; empty where the rule predicts nothing."""
+    """Predictions by k and η; empty if the rule predicts nothing."""
     fitted = constants(model)
     horizons = {(cell.k, cell.eta): cell.horizon for cell in model.cells}
     found = {}
@@ -69,7 +69,7 @@ def predicted(model: ModelLaws) -> dict[tuple[int, float], Predicted]:
 
 
 def missing(model: ModelLaws) -> list[str]:
-    """Why the rule predicts nothing, in a sentence where it does not."""
+    """A sentence that says why the rule predicts nothing; none if it does."""
     if predicted(model):
         return []
     runs, collapsed = (sum(getattr(cell, name) for cell in model.cells) for name in ("n_runs", "n_collapsed"))
@@ -79,27 +79,27 @@ def missing(model: ModelLaws) -> list[str]:
     elif not collapsed:
         why = "no run collapsed"
     elif model.horizon.censored.k_exponent.estimate is None:
-        why = "the runs do not tell how T* depends on η and on k"
+        why = "the runs do not identify the exponents of T*"
     elif runs - collapsed < LEAST_SURVIVORS:
         why = f"fewer than {LEAST_SURVIVORS} runs did not collapse"
     elif joint.aic is not None and joint.aic_all_susceptible is not None and joint.aic_all_susceptible <= joint.aic:
-        why = "runs that did not collapse are explained as late ones, so that C_local is not known"
+        why = "a model without immune runs fits at least as well, so C_local is not known"
     else:
-        why = "where runs become immune is not known, and so C_local is not"
+        why = "the boundary of immune runs is not known, so C_local is not either"
     return [f"The rule η ≤ min(C_local/k, C_horizon/T) predicts nothing here: {why}."]
 
 
 def legend(model: ModelLaws) -> str:
-    """The marks that occur, in words."""
+    """What the marks that occur mean."""
     cells = predicted(model).values()
     parts = [f"{SAFE} safe, {COLLAPSES} collapses"]
-    parts += [f"{WRONG} half of the runs or more did otherwise"] if not all(cell.right for cell in cells) else []
-    parts += [f"{HANGS} not so without this cell's runs"] if any(cell.hangs for cell in cells) else []
+    parts += [f"{WRONG} at least half of the runs did otherwise"] if not all(cell.right for cell in cells) else []
+    parts += [f"{HANGS} predicted otherwise without this cell's runs"] if any(cell.hangs for cell in cells) else []
     return "; ".join(parts) + "."
 
 
 def rows(model: ModelLaws, etas: Sequence[float]) -> tuple[list[str], list[list[str]]]:
-    """A header and rows by k (and T, where cells differ in it): the limit, what binds, and a mark for each η."""
+    """A header and rows by k (and T, if cells differ in it): the limit, what binds, and a mark for each η."""
     cells = predicted(model)
     of_rows = {(k, cell.horizon): cell for (k, _), cell in cells.items()}
     several = len({horizon for _, horizon in of_rows}) > 1

@@ -1,4 +1,4 @@
-"""A sweep's progress as the phase table filling in: one cell a point of the grid, a bar and an ETA below."""
+"""A sweep's progress: the phase table with the states of its runs, and below it a bar and the time left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orchestrator.report.columns import GAP, blocks
 from orchestrator.store.store import RunProgress
 
 _LISTED = 20
-"""So many failed runs, and silent ones, are named."""
+"""How many failed runs, and silent ones, are named."""
 
 STYLES: dict[str, str] = {
     RunState.COLLAPSED: "red", RunState.DEGRADED: "yellow", RunState.STABLE: "green",
@@ -29,7 +29,7 @@ STYLES: dict[str, str] = {
 
 
 def progress_view(status: SweepStatus) -> RenderableType:
-    """The whole picture: a table for each model and setting of further axes, then the bar, then what went wrong."""
+    """A table for each model and setting of further axes, the bar, and what went wrong."""
     parts: list[RenderableType] = []
     groups: dict[str, list[CellStatus]] = {}
     for cell in status.cells:
@@ -43,7 +43,7 @@ def progress_view(status: SweepStatus) -> RenderableType:
         f"run {run.run_id} ({run_label(run)}) stopped early{_known(run)}: {run.failure}" for run in status.stopped
     ]
     silent = [
-        f"run {run.run_id} ({run_label(run)}) has not been heard of for {run.heartbeat_age_s:.0f} s"
+        f"run {run.run_id} ({run_label(run)}) has sent no heartbeat for {run.heartbeat_age_s:.0f} s"
         for run in status.silent
     ]
     parts += [Text(line, style="magenta") for line in _first(failed)]
@@ -71,12 +71,12 @@ def _spaced(name: str) -> str:
 
 
 def _waiting(status: SweepStatus) -> list[str]:
-    """What runs wait for in Slurm's queue, and which of them wait in vain."""
+    """Why runs wait in Slurm's queue, and which of them need help."""
     waits = [run for run in status.runs if run.state == RunState.QUEUED and not run.needs_help]
     unknown = [run for run in status.runs if run.state == UNKNOWN]
     lines = []
     for one, many, runs in (
-        ("waits until somebody helps", "wait until somebody helps", status.stuck),
+        ("waits and needs help", "wait and need help", status.stuck),
         ("waits in the queue", "wait in the queue", waits),
         ("is not known", "are not known", unknown),
     ):
@@ -101,7 +101,7 @@ def run_label(run: RunProgress) -> str:
 
 
 def run_line(run: RunProgress) -> str:
-    """How one run ended, as a line of a log."""
+    """How one run ended, as a line for a log."""
     result = run.state
     if run.state == RunState.COLLAPSED:
         result = f"collapsed at T* = {run.collapse_step}"
@@ -112,7 +112,7 @@ def run_line(run: RunProgress) -> str:
 
 
 def summary_line(status: SweepStatus) -> str:
-    """Counts, share of the learner steps, ETA."""
+    """Counts of runs, share of the learner steps, and the time left."""
     states = status.states
     done = sum(states[state] for state in RESULTS)
     counts = [f"{done} of {len(status.runs)} runs done"]
@@ -138,7 +138,7 @@ def plan_view(
         executor: Where it would run.
         hours: A line for each model: how long its runs will take.
         arrays: A line for each job array that would be submitted; empty where there are none.
-        gaps: What the laws will lack, a sentence each.
+        gaps: What the laws will not identify, in sentences.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("model", "k", "η", "further axes", "runs", "learner steps"):
@@ -155,14 +155,14 @@ def plan_view(
         *hours,
         f"Executor: {executor}.",
         *arrays,
-        *(["What these runs will not tell:", *(f"- {gap}" for gap in gaps)] if gaps else []),
+        *(["What these runs will not identify:", *(f"- {gap}" for gap in gaps)] if gaps else []),
         "Nothing was written.",
     ]
     return Group(table, *(Text(line) for line in lines))
 
 
 class _PhaseTable:
-    """The cells, rows k and columns η, both rising; several tables where the columns do not fit."""
+    """The cells, rows k and columns η, both rising; several tables if the columns do not fit."""
 
     def __init__(self, cells: Sequence[CellStatus]) -> None:
         self._texts = {(cell.k, cell.eta): _cell_text(cell) for cell in cells}

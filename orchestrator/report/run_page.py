@@ -1,4 +1,4 @@
-"""One run, for people: what it is, how it went, with which config, what lies in its directory, each attempt."""
+"""One run as text: its cell, state, config, directory and attempts."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d+)\.pt")
 _OF_ATTEMPT = re.compile(r"attempt-(\d+)\.(journal|diff|log)")
 
 Lines = list[tuple[str, str]]
-"""A label and what stands beside it; None of them is left out."""
+"""Labels with their values."""
 
 
 def run_page(details: dict[str, Any], width: int) -> Text:
-    """Lay a run's details out.
+    """Lay out the details of a run.
 
     Args:
         details: From `orchestrator.runs.details.run_details`.
-        width: Columns to stay within; paths and other long words may be longer.
+        width: Columns of the text. Only paths and other long words may be longer.
     """
     axes = "".join(f", {name} = {value}" for name, value in details["axes"].items())
     point = f"{details['model']}, k = {details['k']}, η = {details['eta']:g}{axes}, seed {details['seed']}"
@@ -51,7 +51,7 @@ def run_page(details: dict[str, Any], width: int) -> Text:
 
 
 def size(count: int) -> str:
-    """A number of bytes, for people."""
+    """A number of bytes with a unit."""
     for unit, power in (("GB", 3), ("MB", 2), ("kB", 1)):
         if count >= 1000**power:
             return f"{count / 1000**power:,.1f} {unit}"
@@ -120,7 +120,7 @@ def _alive(run: dict[str, Any]) -> str:
 def _blocks(run: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
     if run["imported"] is not None:
         yield "imported from", run["imported"]
-        yield "known in the place of a config", run["config"]
+        yield "known instead of a config", run["config"]
     else:
         yield f"config (digest {run['config_digest']})", run["config"]
     yield "resources", run["resources"]
@@ -129,7 +129,7 @@ def _blocks(run: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
 def _directory(run: dict[str, Any]) -> Iterable[str]:
     directory = run["directory"]
     if directory["path"] is None:
-        yield "none: it was trained elsewhere" if run["source"] == "import" else "none before its first launch"
+        yield "none, it was trained elsewhere" if run["source"] == "import" else "none before its first launch"
         return
     if not directory["exists"]:
         yield f"{directory['path']} (not there)"
@@ -175,7 +175,7 @@ def _attempt(attempt: dict[str, Any]) -> Lines:
         took = f"after {_duration(attempt['duration_s'])}, {attempt['outcome']}{why}{failure}"
         lines.append(("ended", f"{_time(attempt['ended_at'])}, {took}"))
     else:
-        lines.append(("last heard", f"{_duration(attempt['heartbeat_age_s'])} ago; it has not ended"))
+        lines.append(("heartbeat", f"{_duration(attempt['heartbeat_age_s'])} ago; it has not ended"))
     lines.append(("stored", _stored(attempt)))
     dirty = {None: "", False: ", tree clean", True: ", tree dirty"}[attempt["git_dirty"]]
     lines.append(("code", _code(attempt["code_version"], attempt["git_commit"]) + dirty))

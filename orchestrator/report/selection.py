@@ -1,4 +1,4 @@
-"""Which values of a grid are drawn where not all of them can be told apart, and how they are written."""
+"""Which values of a grid are drawn if there are too many, and how they are written."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from orchestrator.report.numbers import scientific
 
 
 def evenly(values: Sequence[float], most: int) -> list[float]:
-    """So many of the values, evenly apart, the first and the last among them."""
+    """At most this many of the values, evenly spaced, with the first and the last."""
     places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
     return [values[place] for place in places]
 
 
 def labels(model: ModelLaws) -> dict[float, str]:
-    """Each learning rate of a grid, to three digits or as many as tell them apart: a geometric grid has twelve."""
+    """Each learning rate of a grid as text, with three digits or as many as keep them different (at most twelve)."""
     etas = sorted({cell.eta for cell in model.cells})
     for digits in range(3, 13):
         texts = {eta: scientific(float(f"{eta:.{digits - 1}e}")) for eta in etas}
@@ -27,12 +27,12 @@ def labels(model: ModelLaws) -> dict[float, str]:
 
 
 def said(name: str, values: Sequence[float], most: int) -> str:
-    """A sentence that tells which are drawn; empty where all are.
+    """A sentence that says which values are drawn; empty if all are.
 
     Args:
         name: ``k`` or ``η``.
         values: Of the grid, rising.
-        most: Of `evenly`.
+        most: As for `evenly`.
     """
     if len(values) <= most:
         return ""

@@ -37,11 +37,11 @@ FORMATS: tuple[str, ...] = get_args(Format)
 
 
 def render(laws: Laws, format: str, *, width: int = 80) -> str:
-    """Write the laws as plain text, without colour.
+    """Write the laws as text without colour.
 
     Args:
         laws: What was fitted.
-        format: ``csv`` has one row per cell and no laws; ``json`` is the contract's.
+        format: One of `FORMATS`. ``csv`` has one row per cell and no laws.
         width: Columns of the ``table``; other formats do not wrap.
 
     Raises:
@@ -60,7 +60,7 @@ def render(laws: Laws, format: str, *, width: int = 80) -> str:
 
 
 def write_all(laws: Laws, folder: Path) -> list[Path]:
-    """Write every format to a folder, JSON as ``laws.json``; each file appears whole or not at all."""
+    """Write every format to a folder, JSON as ``laws.json``. Each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     names = {"markdown": "laws.md", "latex": "laws.tex", "csv": "cells.csv", "json": "laws.json", "table": "laws.txt"}
     paths = []
@@ -70,7 +70,7 @@ def write_all(laws: Laws, folder: Path) -> list[Path]:
 
 
 def terminal(laws: Laws, width: int) -> RenderableType:
-    """All that ``fit-laws`` prints, for a rich console of ``width`` columns."""
+    """What ``fit-laws`` prints on a rich console of ``width`` columns."""
     parts: list[RenderableType] = []
     for name, model in laws.models.items():
         parts += [Text(name, style="bold"), Text(f"{summary(model)}.")]
@@ -87,7 +87,7 @@ def terminal(laws: Laws, width: int) -> RenderableType:
 
 
 def phase_table(model: ModelLaws, width: int) -> list[Table]:
-    """The phase diagram, rows k and columns η, both rising; several tables where the columns do not fit.
+    """The phase diagram, rows k and columns η, both rising; several tables if the columns do not fit.
 
     Args:
         model: The laws of one model.
@@ -111,7 +111,7 @@ def phase_table(model: ModelLaws, width: int) -> list[Table]:
 
 
 def _rule(model: ModelLaws, width: int) -> list[RenderableType]:
-    """What the two-constraint rule predicts of the cells above, several tables where the columns do not fit."""
+    """What the two-constraint rule predicts for the cells; several tables if the columns do not fit."""
     cells = predicted.predicted(model)
     if not cells:
         return []

@@ -1,4 +1,4 @@
-"""Which runs are drawn over their steps, and only their metrics: a store may hold millions of weight syncs."""
+"""Which runs are drawn over their steps. Only their metrics are read: a database may have millions of weight syncs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from orchestrator.report.selection import evenly, said
 from orchestrator.store.store import Store
 
 MOST_KS, MOST_ETAS, MOST_RUNS = 4, 5, 8
-"""Rows and columns of a grid of cells, and runs in each, that can still be told apart."""
+"""Most rows and columns of a grid of cells, and runs in each, that one can still distinguish."""
 
 MOST_POINTS = 500
-"""Points of a line."""
+"""Most points of a line."""
 
 COSINES = {
     "cosine_gradient_within": "raw-gradient cosine",
@@ -25,13 +25,13 @@ METRICS = ("reward", "drift_from_start", *COSINES)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Trajectories:
-    """What the drawn runs of one model measured.
+    """The metrics of the drawn runs of one model.
 
     Attributes:
         runs: Their evidence, see `orchestrator.laws.cells.evidence`.
         syncs: ``run``, ``learner_step`` of the sync and ``end_step`` of its rollout cycle, and `METRICS`.
         evals: ``run``, ``learner_step``, ``val_reward``.
-        chosen: What is left out of these runs, in sentences; empty when nothing is.
+        chosen: Sentences that say what is left out; empty if nothing is.
     """
 
     runs: pd.DataFrame
@@ -41,7 +41,7 @@ class Trajectories:
 
 
 def load(store: Store, runs: pd.DataFrame) -> Trajectories:
-    """Choose runs to draw and read what they measured.
+    """Choose runs to draw, and read their metrics.
 
     Args:
         store: The store.
@@ -68,14 +68,14 @@ def _choose(runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     drawn = of_cells.groupby(["k", "eta"]).head(MOST_RUNS)
     sentences = [said("k", ks, MOST_KS), said("η", etas, MOST_ETAS)]
     if len(drawn) < len(of_cells):
-        sentences.append(f"Of each cell the first {MOST_RUNS} runs are shown.")
+        sentences.append(f"Only the first {MOST_RUNS} runs of each cell are shown.")
     if (drawn["learner_steps"] > MOST_POINTS).any():
-        sentences.append(f"A run with more than {MOST_POINTS} points is drawn at every n-th.")
+        sentences.append(f"Of runs with more than {MOST_POINTS} points, only every n-th point is drawn.")
     return drawn, " ".join(filter(None, sentences))
 
 
 def _as_floats(frame: pd.DataFrame) -> pd.DataFrame:
-    """For a line, what was not measured and what was not a number are gaps alike."""
+    """Metrics as floats. Missing values and NaN are both gaps in a line."""
     return frame.astype(dict.fromkeys(frame.columns[2:], float))
 
 

@@ -1,4 +1,4 @@
-"""What a fit says in words and in one list of numbers, for every face of the report alike."""
+"""A fit in sentences and as one list of numbers, shared by all outputs."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from orchestrator.report.numbers import decimal, short
 from orchestrator.report.selection import labels
 
 RUNS_NAMED = 12
-"""Left-out runs are listed up to so many per reason, then counted."""
+"""How many left-out runs are named for each reason; more are counted."""
 
 ESTIMATORS_AGREE = 0.2
-"""Exponents that differ by no more are not worth a sentence."""
+"""If exponents differ by more than this, a sentence says so."""
 
-ALL_LATE, ALONE = "if all runs collapse in the end", "over the collapsed runs alone"
-"""What a run that did not collapse may be taken for, immune runs apart."""
+ALL_LATE, ALONE = "if all runs collapse in the end", "from the collapsed runs alone"
+"""How runs that did not collapse may be treated, if none is immune."""
 
 SIGNIFICANT = 0.05
-"""p-values below are called rejections."""
+"""A p-value below this counts as a rejection."""
 
 READINGS = {"ballistic": "1/η", "diffusive": "1/η²", "eta": "η^−b", "eta and k": "η^−b·k^−q"}
-"""How each reading of T* is written."""
+"""How each alternative for T* is written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """One line of the list of fitted numbers; texts are ready to print, ``–`` where not identified.
+    """One line of the list of fitted numbers, as texts; ``–`` if a number is not identified.
 
     Attributes:
-        symbol: Of the docs.
+        symbol: Its symbol in the docs.
         meaning: What it is.
         estimate: The point estimate.
-        interval: 95 % confidence interval.
-        grid: Identified set.
+        interval: The 95 % confidence interval.
+        grid: The identified set.
     """
 
     symbol: str
@@ -48,7 +48,7 @@ class Quantity:
 
 
 def summary(model: ModelLaws) -> str:
-    """How many cells and runs, and how they ended."""
+    """How many cells and runs there are, and how the runs ended."""
     runs = sum(cell.n_runs for cell in model.cells)
     collapsed = sum(cell.n_collapsed for cell in model.cells)
     degraded = sum(cell.n_degraded for cell in model.cells)
@@ -61,7 +61,7 @@ def summary(model: ModelLaws) -> str:
 
 
 def cell_lines(cell: MeasuredCell) -> list[str]:
-    """A cell of the phase diagram: collapsed/runs with the median T*, η·T*, then what else is to be known."""
+    """The lines of a cell of the phase diagram: collapsed/runs, median T*, η·T*, degraded runs, left-out runs."""
     lines = []
     if cell.collapse_step and cell.eta_T is not None:
         lines.append(f"{cell.n_collapsed}/{cell.n_runs} T* {cell.collapse_step.median:.15g}")
@@ -78,7 +78,7 @@ def cell_lines(cell: MeasuredCell) -> list[str]:
 
 
 def quantities(model: ModelLaws) -> list[tuple[str, list[Quantity]]]:
-    """The fitted numbers under headings, those without any left out: the boundary, both laws at once, then T* twice."""
+    """The fitted numbers under their headings. Headings without a number are left out."""
     local, horizon, joint = model.local, model.horizon, model.joint
     sections = [
         ("Boundary", _boundary_quantities(local.exponent, local.constant)),
@@ -95,7 +95,7 @@ def quantities(model: ModelLaws) -> list[tuple[str, list[Quantity]]]:
 
 
 def bracket_texts(model: ModelLaws) -> list[tuple[str, str, str, str]]:
-    """Per k: largest stable and smallest collapsing η, k·η_max between them, and the η at which half collapse."""
+    """For each k: largest stable and smallest collapsing η, k·η_max between them, η at which half collapse."""
     etas = labels(model)
     texts = []
     for b in model.local.brackets:
@@ -109,7 +109,7 @@ def bracket_texts(model: ModelLaws) -> list[tuple[str, str, str, str]]:
 
 
 def verdicts(model: ModelLaws) -> list[str]:
-    """What the numbers mean, one plain sentence each; nothing about what is not identified."""
+    """What the numbers mean, in sentences. There is none about what is not identified."""
     on_steps = _on_joint(model) or _on_horizon(model)
     readings = _on_alternatives(model.joint.horizon if model.joint.immune is not None else model.horizon.censored)
     on_laws = [*_on_boundary(model.local), *on_steps, *readings, *_on_spread(model.horizon.cv_eta_T), *_on_rule(model)]
@@ -117,12 +117,12 @@ def verdicts(model: ModelLaws) -> list[str]:
 
 
 def comparison_heading(comparison: GroupComparison) -> str:
-    """What is compared, for the head of the sentences."""
+    """Heading of the sentences of a comparison."""
     return f"Between {', '.join(comparison.groups)}"
 
 
 def comparison_texts(comparison: GroupComparison) -> list[str]:
-    """Whether exponents or constants moved between groups, a sentence each for T* and for the boundary."""
+    """Whether exponents or constants differ between groups: a sentence for T* and one for the boundary."""
     p_values = {test.what: test for test in comparison.tests}
     sentences = []
     for slopes, constant, subject in (
@@ -133,23 +133,23 @@ def comparison_texts(comparison: GroupComparison) -> list[str]:
             continue
         differ, moved = p_values[slopes], p_values[constant]
         if differ.p < SIGNIFICANT:
-            sentences.append(f"The {slopes} differ between the groups, {_p(differ.p)}: one power law does not do.")
+            sentences.append(f"The {slopes} differ between the groups, {_p(differ.p)}; no one power law fits all.")
             continue
         factors = ", ".join(
             f"{short(factor)} for {name}" for name, factor in zip(comparison.groups, moved.factors, strict=True)
         )
         sentences.append(
-            f"The {slopes} do not differ detectably, {_p(differ.p)}. With them shared, the constant "
-            f"{'moved' if moved.p < SIGNIFICANT else 'did not move detectably'}, {_p(moved.p)}: {subject} by factors "
-            f"of {factors}."
+            f"The {slopes} do not differ detectably, {_p(differ.p)}. If they are equal, the constant "
+            f"{'differs' if moved.p < SIGNIFICANT else 'does not differ detectably'}, {_p(moved.p)}: {subject} by "
+            f"factors of {factors}."
         )
     if comparison.left_out:
-        sentences.append(f"Too little collapsed for a comparison in {', '.join(comparison.left_out)}.")
+        sentences.append(f"Too few runs collapsed for a comparison in {', '.join(comparison.left_out)}.")
     return sentences
 
 
 def left_out_texts(laws: Laws) -> list[str]:
-    """One line per reason with the runs it concerns."""
+    """A line for each reason, with its runs."""
     by_reason: dict[str, list[int]] = defaultdict(list)
     for item in laws.left_out:
         by_reason[item.why].append(item.run)
@@ -161,30 +161,31 @@ def _on_boundary(local: LocalLaw) -> list[str]:
     a, ends = local.exponent, local.exponent.identified_set
     if a.ci95 and a.estimate is not None and local.p_exponent_is_1 is not None:
         sentences.append(
-            f"The η at which half of the runs collapse falls as k^−a with a = {_with_interval(a)}. "
+            f"The η at which half of the runs collapse is proportional to k^−a with a = {_with_interval(a)}. "
             f"a = 1 (k·η_max constant) {_tested(local.p_exponent_is_1)}."
         )
     if ends and ends != (None, None):
         where = "within" if contains(ends, 1.0) else "outside"
         sentences.append(
-            f"A sharp boundary between the tested η would have a in the range {_range(ends, decimal)}: that is how far "
-            f"the grid resolves a, not a confidence interval. a = 1 lies {where} it."
+            f"For a sharp boundary between the tested η, the grid allows a in the range {_range(ends, decimal)}. This "
+            f"is not a confidence interval. a = 1 lies {where} it."
         )
     return sentences
 
 
 def _on_joint(model: ModelLaws) -> list[str]:
-    """With immune runs in the fit; and what b would be without them, where that differs."""
+    """With immune runs in the fit; and b without them, if it differs."""
     joint, horizon = model.joint, model.horizon
     b, q = joint.horizon.eta_exponent, joint.horizon.k_exponent
     if b.estimate is None or joint.immune is None or joint.aic is None or joint.aic_all_susceptible is None:
         return []
     sentences = [
-        f"The runs speak for immune ones: AIC is smaller by {joint.aic_all_susceptible - joint.aic:.1f} than if all "
-        f"collapse in the end. Of the runs that did not collapse {100 * joint.immune:.0f} % never would have.",
-        f"T* of the others falls as η^−b and as k^−q with b = {_with_interval(b)} and q = {_with_interval(q)}."
-        f"{_on_law(joint.horizon)} The boundary of the immune falls as k^−a with a = {_with_interval(joint.exponent)}. "
-        f"All three of the paper's exponents (1, 0 and 1) together: {_p(joint.p_laws)}.",
+        f"A model in which some runs never collapse fits better (ΔAIC {joint.aic_all_susceptible - joint.aic:.1f}). Of "
+        f"the runs that did not collapse, {100 * joint.immune:.0f} % would never have collapsed.",
+        f"In the other runs T* is proportional to η^−b·k^−q with b = {_with_interval(b)} and q = {_with_interval(q)}."
+        f"{_on_law(joint.horizon)} The boundary below which runs never collapse is proportional to k^−a with a = "
+        f"{_with_interval(joint.exponent)}. The paper's three exponents together (b = 1, q = 0, a = 1): "
+        f"{_p(joint.p_laws)}.",
     ]
     readings = {ALL_LATE: horizon.censored.eta_exponent, ALONE: horizon.collapsed_only.eta_exponent}
     others = {how: value for how, value in readings.items() if value.estimate is not None}
@@ -192,27 +193,28 @@ def _on_joint(model: ModelLaws) -> list[str]:
         abs(value.estimate - b.estimate) > ESTIMATORS_AGREE for value in others.values() if value.estimate is not None
     ):
         each = " and ".join(f"{_with_interval(value)} {how}" for how, value in others.items())
-        sentences.append(f"The estimator decides: b is {each}.")
+        sentences.append(f"b depends on how runs that did not collapse are treated: it is {each}.")
     return sentences
 
 
 def _on_horizon(model: ModelLaws) -> list[str]:
-    """Without immune runs in the fit, where none speak for them."""
+    """Without immune runs in the fit."""
     horizon = model.horizon
     readings = {ALL_LATE: horizon.censored} if horizon.censored.n_censored else {}
     known = {how: fit for how, fit in (readings | {ALONE: horizon.collapsed_only}).items() if fit.eta_exponent.estimate}
     sentences = []
     for how, fit in known.items():
         b, q = fit.eta_exponent, fit.k_exponent
-        k_part = f" and as k^−q with q = {_with_interval(q)}" if q.estimate is not None else ""
+        by_k, k_part = ("·k^−q", f" and q = {_with_interval(q)}") if q.estimate is not None else ("", "")
         sentences.append(
-            f"T* falls as η^−b with b = {_with_interval(b)}{k_part}, {how} ({fit.n_collapsed} collapsed).{_on_law(fit)}"
+            f"T* is proportional to η^−b{by_k} with b = {_with_interval(b)}{k_part}, {how} ({fit.n_collapsed} "
+            f"collapsed).{_on_law(fit)}"
         )
     estimates = [fit.eta_exponent.estimate or 0.0 for fit in known.values()]
     if max(estimates, default=0.0) - min(estimates, default=0.0) > ESTIMATORS_AGREE:
         sentences.append(
-            f"The estimator decides: b lies between {decimal(min(estimates))} and {decimal(max(estimates))} by how "
-            "runs that did not collapse are taken."
+            f"b depends on how runs that did not collapse are treated: it lies between {decimal(min(estimates))} and "
+            f"{decimal(max(estimates))}."
         )
     return sentences
 
@@ -228,16 +230,16 @@ def _on_alternatives(fit: HorizonFit) -> list[str]:
     if len(fit.alternatives) < 2:
         return []
     best, *others = fit.alternatives
-    rest = ", ".join(f"{READINGS[other.name]} by {other.delta_aic:.1f}" for other in others)
-    return [f"By AIC the best reading of T* is {READINGS[best.name]}; behind it are {rest} (below 2 is no difference)."]
+    rest = ", ".join(f"{READINGS[other.name]} {other.delta_aic:.1f}" for other in others)
+    return [f"By AIC, T* ∝ {READINGS[best.name]} fits best. ΔAIC of the others: {rest}. Below 2 is no difference."]
 
 
 def _on_law(fit: HorizonFit) -> str:
     if fit.law_in_set is not None:
-        return f" T* = C/η whatever k is {'fits' if fit.law_in_set else 'does not fit'} every interval of T*."
+        return f" T* = C/η at every k {'passes' if fit.law_in_set else 'does not pass'} through all intervals of T*."
     if fit.p_law is None:
         return ""
-    return f" T* = C/η whatever k is (b = 1, q = 0) {_tested(fit.p_law)}."
+    return f" T* = C/η at every k (b = 1, q = 0) {_tested(fit.p_law)}."
 
 
 def _on_rule(model: ModelLaws) -> list[str]:
@@ -247,10 +249,10 @@ def _on_rule(model: ModelLaws) -> list[str]:
     binding = sum(one.binds == "horizon" for one in rule.predictions)
     return [
         f"The rule η ≤ min(C_local/k, C_horizon/T) is right in {rule.left_out_right} of {rule.left_out_cells} cells if "
-        f"each is predicted from the others ({rule.cells_right} of {rule.cells} with constants from all). C_horizon/T "
-        f"binds in {binding} of them, beyond {short(rule.crossing)} rollout cycles (T/k). That either constraint be "
-        f"enough, η ≤ max(…), is right in {rule.either_left_out_right} of {rule.left_out_cells} "
-        f"({rule.either_right} of {rule.cells})."
+        f"each is predicted from the others, and in {rule.cells_right} of {rule.cells} with constants from all. "
+        f"C_horizon/T is the smaller limit in {binding} cells, those with more than {short(rule.crossing)} rollout "
+        f"cycles (T/k). The rule η ≤ max(C_local/k, C_horizon/T) is right in {rule.either_left_out_right} of "
+        f"{rule.left_out_cells}, and in {rule.either_right} of {rule.cells}."
     ]
 
 
@@ -289,7 +291,7 @@ def _with_interval(value: Estimate) -> str:
     estimate = "unknown" if value.estimate is None else decimal(value.estimate)
     if value.ci95 and value.ci95 != (None, None):
         return f"{estimate} (95 %: {_range(value.ci95, decimal)})"
-    return f"{estimate} (the data leave both sides open)" if value.ci95 else estimate
+    return f"{estimate} (no interval: the data leave both sides open)" if value.ci95 else estimate
 
 
 def _tested(p: float) -> str:

@@ -172,7 +172,7 @@ def test_medians_and_runs_do_not_cover_each_other() -> None:
 def test_of_many_series_some_are_drawn_and_named() -> None:
     model, runs = fitted("many of both")
     labels = [text.get_text() for text in steps_by_eta(model, runs).legends[0].get_texts()]
-    assert labels == ["k = 1", "k = 4", "k = 16", "k = 128", "k = 1024", "outlived"]
+    assert labels == ["k = 1", "k = 4", "k = 16", "k = 128", "k = 1024", "did not collapse"]
     assert said("k", sorted(runs["k"].unique()), MOST) == "5 of 10 k are shown (1, 4, 16, 128, 1024)."
     assert said("k", [1, 2], MOST) == ""
 

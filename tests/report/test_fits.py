@@ -264,7 +264,7 @@ def test_a_fit_that_cannot_be_stored_is_printed(url: str, grid: Grid, monkeypatc
         fitted = run(url, "fit-laws", "--format", "json")
     assert fitted.exit_code == 0, fitted.output
     assert json.loads(fitted.stdout)["runs"] == 8
-    assert "note: this fit is not stored, so --history will not list it: " in fitted.stderr
+    assert "note: this fit was not stored, so --history will not list it: " in fitted.stderr
     assert stored_fits(url) == []
     assert run(url, "fit-laws").exit_code == 0
     assert len(stored_fits(url)) == 1

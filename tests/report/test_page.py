@@ -96,7 +96,7 @@ def test_names_are_text_and_the_page_needs_nothing_else(store: Store) -> None:
 def test_runs_without_metrics_have_no_empty_figures(store: Store) -> None:
     elements = Elements(of(store, "results"))
     assert [a["alt"] for tag, a in elements.tags if tag == "img"] == ["Phase diagram", "T* against η", "η·T* against k"]
-    assert elements.text.count("runs imported as one row each have none") == 5
+    assert elements.text.count("Runs that were imported as one row each have none") == 5
     assert "What was imported, as stored" in elements.text and "results.csv" in elements.text
 
 
@@ -140,7 +140,7 @@ def test_advice_that_reaches_past_the_runs_says_so_and_for_which_k() -> None:
     table = advice_table(members[(members["eta"] >= 5e-4) | (members["k"] == 32) & (members["eta"] > 1.5e-4)])
     reaching = [row[0] for row in table.rows if row[7] == "no"]
     assert reaching and all(
-        any(note.startswith(f"k = {k}: This reaches past") for note in table.notes) for k in reaching
+        any(note.startswith(f"k = {k}: This extrapolates") for note in table.notes) for k in reaching
     )
 
 
@@ -153,7 +153,7 @@ def test_where_the_runs_cannot_tell_there_is_no_advice(state: str, notes: int) -
 def test_nothing_finished_is_said(store: Store) -> None:
     runs = frames.runs(store, ["results"]).assign(state="running", collapse_step=pd.NA)
     elements = Elements(of(store, "results", runs))
-    assert "No run has finished: there is nothing to draw yet." in elements.text
+    assert "No run has finished, so there is nothing to draw yet." in elements.text
     assert not [tag for tag, _ in elements.tags if tag == "img"]
 
 

@@ -41,7 +41,7 @@ def test_of_many_failed_and_silent_runs_some_are_named_and_all_are_counted() -> 
     runs += [progress(300 + n, "running", heartbeat_age_s=500.0) for n in range(21)]
     text = shown(runs, 100)
     assert text.count("out of memory") == 20
-    assert text.count("not been heard of") == 20
+    assert text.count("has sent no heartbeat") == 20
     assert "and 280 more" in text
     assert "and 1 more" in text
     assert " more:" not in shown(runs[:20], 100)
@@ -54,7 +54,7 @@ def test_what_runs_wait_for_is_said_once_for_all_of_them() -> None:
     text = shown(runs, 100)
     assert text.count("Priority") == 1
     assert "12 runs wait in the queue: Priority" in text
-    assert "1 run waits until somebody helps: no node is as it asks" in text
+    assert "1 run waits and needs help: no node is as it asks" in text
     assert "1 run is not known: Slurm does not answer" in text
     assert "1 not known" in text
 

@@ -1,4 +1,4 @@
-"""The figures of a fit: which there are, what each shows, and why one is missing. Imports matplotlib."""
+"""The figures of a fit: which ones there are, their captions, and why one is missing. Imports matplotlib."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from orchestrator.report.selection import said
 from orchestrator.report.trajectories import COSINES, Trajectories
 from orchestrator.store.store import Store
 
-NOT_MEASURED = "No {what} is stored of the runs that are drawn: runs imported as one row each have none."
+NOT_MEASURED = "No {what} is stored for the drawn runs. Runs that were imported as one row each have none."
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Drawn:
-    """A figure of one model, or why there is none.
+    """A figure of one model, or the reason why it is missing.
 
     Attributes:
-        name: What its file is called, without the model.
-        title: What it is called in a report.
-        caption: What it shows; without a figure, why there is none.
+        name: Name of its file, without the model.
+        title: Its title in a report.
+        caption: What it shows, or why there is none.
         figure: The figure.
-        dense: Whether it has so many points that a page shows it as pixels.
+        dense: Whether it has so many points that a page shows pixels instead of vectors.
     """
 
     name: str
@@ -46,10 +46,10 @@ class Drawn:
 
 
 def figures_of(store: Store, laws: Laws, runs: pd.DataFrame) -> Iterator[tuple[str, Drawn]]:
-    """Draw the figures of each model, one at a time.
+    """Draw the figures of each model, one after the other.
 
     Args:
-        store: Where the runs are; only those that are drawn over their steps are read.
+        store: Where the runs are. Only the metrics of drawn runs are read.
         laws: What was fitted.
         runs: What it was fitted to: the export's ``runs``.
 
@@ -69,10 +69,10 @@ def write_figures(store: Store, laws: Laws, runs: pd.DataFrame, folder: Path) ->
         store: As for `figures_of`.
         laws: As for `figures_of`.
         runs: As for `figures_of`.
-        folder: It exists.
+        folder: An existing folder.
 
     Yields:
-        The files, and sentences that tell of figures left out.
+        The files, and a sentence for each missing figure.
     """
     prefixes = _file_names(list(laws.models))
     for model, drawn in figures_of(store, laws, runs):
@@ -86,7 +86,7 @@ def write_figures(store: Store, laws: Laws, runs: pd.DataFrame, folder: Path) ->
 
 def _of_model(store: Store, model: ModelLaws, finished: pd.DataFrame) -> Iterator[Drawn]:
     if finished.empty:
-        yield Drawn("phase-diagram", "Phase diagram", "No run has finished: there is nothing to draw yet.", None)
+        yield Drawn("phase-diagram", "Phase diagram", "No run has finished, so there is nothing to draw yet.", None)
         return
     yield Drawn("phase-diagram", "Phase diagram", _about_phase(model), phase_diagram(model))
     why_not = predicted.missing(model)
@@ -129,8 +129,8 @@ def _over_steps(drawn: Trajectories) -> Iterator[Drawn]:
 
 def _about_phase(model: ModelLaws) -> str:
     parts = [
-        "Each disc is a cell, filled by the share of its finished runs that collapsed, with collapsed/runs beside it "
-        "where there is room; grey bars are the brackets of η_max, arrows where only one side is known."
+        "Each disc is a cell. Its filled part is the share of finished runs that collapsed, with collapsed/runs beside "
+        "it if there is room. Grey bars are the brackets of η_max; an arrow means that only one side is known."
     ]
     at = curves.over([cell.k for cell in model.cells], 2)
     if curves.boundary(model, at) is not None:
@@ -143,23 +143,23 @@ def _about_phase(model: ModelLaws) -> str:
 
 def _about_rule(model: ModelLaws) -> str:
     parts = [
-        "The line is min(C_local/k, C_horizon/T): dashed where C_horizon/T binds, solid where C_local/k does. Left: "
-        "what the runs did. Right: what the rule says, safe up to the line and collapsed above it."
+        "The line is min(C_local/k, C_horizon/T), dashed where C_horizon/T is smaller and solid where C_local/k is. "
+        "Left: the runs. Right: the rule, which predicts safe cells up to the line and collapse above it."
     ]
     cells = predicted.predicted(model).values()
     if not all(cell.right for cell in cells):
-        parts.append("Crossed out: half of the runs or more did otherwise.")
+        parts.append("Crossed out: at least half of the runs did otherwise.")
     if any(cell.hangs for cell in cells):
-        parts.append("Dotted rings: without this cell's own runs the rule does not say so.")
+        parts.append("Dotted rings: without this cell's own runs the rule predicts otherwise, or nothing.")
     if len({cell.horizon for cell in cells}) > 1:
-        parts.append("The dashed levels are those of the horizons T that cells were trained for.")
+        parts.append("There is a dashed level for each horizon T of the cells.")
     return " ".join(parts)
 
 
 def _about_steps(model: ModelLaws, finished: pd.DataFrame) -> str:
     parts = [
-        "Bars: the interval that holds each collapsed run's T*, with a dot at its upper end; symbols, a little to the "
-        "right: the median of each cell; arrows: runs that outlived their last step. Values of one η stand side by "
+        "Bars: the interval of each collapsed run's T*, with a dot at its upper end. Symbols, a little to the right: "
+        "the median of each cell. Arrows: the last step of runs that did not collapse. Runs of one η stand side by "
         "side.",
         said("k", sorted(finished["k"].unique()), MOST),
     ]
@@ -169,8 +169,8 @@ def _about_steps(model: ModelLaws, finished: pd.DataFrame) -> str:
 
 def _about_constant(model: ModelLaws, finished: pd.DataFrame) -> str:
     parts = [
-        "η times T*: bars for the interval of each collapsed run, symbols, a little to the right, for the median of "
-        "each cell.",
+        "η times T*. Bars: the interval of each collapsed run. Symbols, a little to the right: the median of each "
+        "cell.",
         said("η", sorted(finished.loc[finished["collapsed"], "eta"].unique()), MOST),
     ]
     level, (_, taken) = curves.horizon_constant(model), curves.horizon_fit(model)
@@ -181,7 +181,7 @@ def _about_constant(model: ModelLaws, finished: pd.DataFrame) -> str:
 
 
 def _file_names(models: list[str]) -> dict[str, str]:
-    """A file name's beginning for each model, no two alike even where case does not count."""
+    """A beginning of file names for each model. They differ even if upper and lower case are the same."""
     names: dict[str, str] = {}
     for model in models:
         plain = re.sub(r"[^A-Za-z0-9._=-]+", "-", model).strip("-.")[:60] or "model"

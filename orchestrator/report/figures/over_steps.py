@@ -1,4 +1,4 @@
-"""What runs measured while they trained: grids of cells, rows k and columns η, and drift and cosines of all runs."""
+"""Metrics over learner steps: grids of cells with rows k and columns η, and drift and cosines of all runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from orchestrator.report.figures import style
 
 NARROW = 3
-"""A grid of so many columns fits the width of a column of text."""
+"""Most columns of a grid that fit the width of a column of text."""
 
 
 @style.styled
@@ -26,7 +26,7 @@ def cell_grid(runs: pd.DataFrame, metrics: pd.DataFrame, column: str, label: str
         runs: Evidence of the runs to draw, see `orchestrator.laws.cells.evidence`.
         metrics: Their ``run``, ``learner_step`` and the metric.
         column: Name of the metric.
-        label: What it is.
+        label: Its name on the axis.
     """
     ks, etas = sorted(runs["k"].unique()), sorted(runs["eta"].unique())
     width = style.COLUMN if len(etas) <= NARROW else style.PAGE
@@ -57,12 +57,12 @@ def cell_grid(runs: pd.DataFrame, metrics: pd.DataFrame, column: str, label: str
 
 @style.styled
 def drift_and_cosines(runs: pd.DataFrame, metrics: pd.DataFrame, columns: dict[str, str]) -> Figure:
-    """Draw the drift from the start, logarithmic with slopes 1/2 and 1 beside it, and cosines, coloured by outcome.
+    """Draw the drift from the start (logarithmic, with lines of slopes 1/2 and 1) and cosines, coloured by outcome.
 
     Args:
         runs: As for `cell_grid`.
-        metrics: ``run``, ``end_step``, ``drift_from_start`` and the columns, all of which tell of a cycle's end.
-        columns: Cosines to draw beside it, and what each is called.
+        metrics: ``run``, ``end_step``, ``drift_from_start`` and the columns, all known at the end of a cycle.
+        columns: Cosines to draw, with the name of each.
     """
     figure = style.new_figure(style.COLUMN, 2.2 + 1.3 * len(columns))
     panels = figure.subplots(1 + len(columns), 1, squeeze=False, height_ratios=[1.5, *([1.0] * len(columns))])
@@ -107,7 +107,7 @@ def _line(axes: Axes, run: dict[Any, Any], steps: Any, values: Any) -> None:
 
 
 def _slopes(axes: Axes) -> None:
-    """Lines of slope 1/2 and 1 from the middle of the left edge of what is drawn."""
+    """Lines of slope 1/2 and 1 from the middle of the left edge."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     axes.set(xlim=(left, right), ylim=(bottom, top))
     at, start = np.array([left, right]), float(np.sqrt(bottom * top)) / 3

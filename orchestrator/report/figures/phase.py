@@ -1,4 +1,4 @@
-"""The phase diagram: what happened in each cell, where the boundary lies, and where a slope of −1 would put it."""
+"""The phase diagram: how runs of each cell ended, the fitted boundary, and a boundary of slope −1."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from orchestrator.report import curves
 from orchestrator.report.figures import style
 
 ROOM = 0.36, 0.14
-"""Inches that collapsed/runs beside a mark takes, across and up; where cells lie closer it is left out."""
+"""Inches for collapsed/runs beside a mark, across and up. If cells lie closer, it is left out."""
 
 _INCHES = 2.45
-"""Width of the axes, about: what is left of a column beside the labels."""
+"""Approximate width of the axes: a column of text without the labels."""
 
 
 @style.styled
 def phase_diagram(model: ModelLaws) -> Figure:
-    """Draw the cells of one model in (k, η), both logarithmic; there is at least one."""
+    """Draw the cells of one model, at least one, over k and η, both logarithmic."""
     ks, etas = sorted({cell.k for cell in model.cells}), sorted({cell.eta for cell in model.cells})
     height = min(3.4, 1.9 + 0.22 * len(etas))
     figure = style.new_figure(style.COLUMN, height)
@@ -48,7 +48,7 @@ def phase_diagram(model: ModelLaws) -> Figure:
 
 
 def margin(values: Sequence[float], inches: float, room: float = 0.3) -> float:
-    """The factor beyond the outermost values that leaves so many inches for their marks."""
+    """The factor beyond the outermost values that leaves ``room`` inches for their marks."""
     span = math.log(values[-1] / values[0])
     return math.exp(max(0.3, span * room / (inches - 2 * room)))
 
@@ -68,7 +68,7 @@ def _boundary(axes: Axes, model: ModelLaws, ks: Sequence[int]) -> None:
 
 
 def _bracket(axes: Axes, bracket: Bracket) -> None:
-    """A bar between the two ends, or an arrow from the one there is."""
+    """A bar between the two ends, or an arrow if there is only one."""
     lo, hi = bracket.eta_stable, bracket.eta_collapsed
     if lo and hi:
         axes.plot([bracket.k] * 2, [lo, hi], color=style.GREY, linewidth=2.4, solid_capstyle="butt", zorder=3)
@@ -81,7 +81,7 @@ def _bracket(axes: Axes, bracket: Bracket) -> None:
 
 
 def draw_cells(axes: Axes, cells: Sequence[MeasuredCell], *, annotated: bool) -> None:
-    """Discs, filled as pies by the share that collapsed; a square around them where runs ended degraded."""
+    """Discs, filled like pies by the share that collapsed, with a square around them if runs ended degraded."""
     finished = [cell for cell in cells if cell.n_runs]
     unfinished = [cell for cell in cells if not cell.n_runs]
     scatter(axes, unfinished, s=18, marker="x", color=style.GREY, linewidths=0.8, zorder=5)
@@ -106,13 +106,13 @@ def draw_cells(axes: Axes, cells: Sequence[MeasuredCell], *, annotated: bool) ->
 
 
 def scatter(axes: Axes, cells: Sequence[MeasuredCell | Prediction], **looks: Any) -> None:
-    """Mark cells alike; nothing where there are none."""
+    """Mark cells in the same way; do nothing if there are none."""
     if cells:
         axes.scatter([cell.k for cell in cells], [cell.eta for cell in cells], **looks)
 
 
 def cell_marks(cells: Sequence[MeasuredCell]) -> list[Artist]:
-    """What the legend says of `draw_cells`."""
+    """The legend of `draw_cells`."""
 
     def mark(label: str, **looks: Any) -> Line2D:
         return Line2D([], [], linestyle="none", markersize=5, markeredgewidth=0.7, label=label, **looks)

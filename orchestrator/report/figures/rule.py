@@ -1,4 +1,4 @@
-"""The two-constraint rule: the phase diagram as observed and as predicted, side by side, under the same line."""
+"""The two-constraint rule: the phase diagram as observed and as predicted, side by side, with the rule's line."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from orchestrator.report.figures import style
 from orchestrator.report.figures.phase import cell_marks, draw_cells, margin, scatter
 
 NARROW = 5
-"""Two panels of so many k fit the width of a column of text."""
+"""Most k of two panels that fit the width of a column of text."""
 
 HORIZON_DASHES = (3, 1.2)
 
 NEAR = 10
-"""The line is shown where it lies within this factor of the grid."""
+"""The line is shown if it lies within this factor of the grid."""
 
 ROOM = 0.15
 """Inches between the outermost marks and the frame."""
@@ -28,7 +28,7 @@ ROOM = 0.15
 
 @style.styled
 def two_constraint(model: ModelLaws) -> Figure:
-    """Draw the cells of one model twice; the rule predicts at least one of them."""
+    """Draw the cells of one model as observed and as predicted; the rule predicts at least one."""
     ks, etas = sorted({cell.k for cell in model.cells}), sorted({cell.eta for cell in model.cells})
     width = style.COLUMN if len(ks) <= NARROW else style.PAGE
     height = min(3.4, 1.9 + 0.22 * len(etas))
@@ -54,7 +54,7 @@ def two_constraint(model: ModelLaws) -> Figure:
 
 
 def _limits(axes: Axes, model: ModelLaws) -> None:
-    """min(C_local/k, C_horizon/T), dashed where the horizon binds: one level for each T."""
+    """Draw min(C_local/k, C_horizon/T), dashed where C_horizon/T is smaller: one level for each T."""
     fitted = predicted.constants(model)
     assert fitted
     left, right = axes.get_xlim()
@@ -70,7 +70,7 @@ def _limits(axes: Axes, model: ModelLaws) -> None:
 
 
 def _predictions(axes: Axes, cells: Sequence[predicted.Predicted]) -> None:
-    """Discs, crossed out where the runs did otherwise, in a dotted ring where they hang on the cell itself."""
+    """Discs, crossed out if the runs did otherwise, in a dotted ring if the prediction depends on the cell itself."""
     edge = {"edgecolor": style.BLACK, "zorder": 5}
     safe, collapses = ([cell.said for cell in cells if cell.said.stable is stable] for stable in (True, False))
     scatter(axes, safe, s=34, facecolor="white", linewidths=0.7, **edge)

@@ -19,19 +19,19 @@ from orchestrator.report.figures import style
 from orchestrator.report.selection import evenly
 
 MOST = 5
-"""Series that can still be told apart where they stand side by side."""
+"""Most series that one can distinguish side by side."""
 
 _LABELS = 0.8
 """Inches beside the axes."""
 
 _SLOT = 0.09
-"""Inches that the marks of a series take at one value of the axis."""
+"""Inches for the marks of one series at one value of the axis."""
 
 _SHARE = 0.8
-"""Of the space between two values of the axis, what marks may take."""
+"""Share of the space between two values of the axis that marks may take."""
 
 _ASIDE = 2.2
-"""Points that single runs stand left of their value and their median right of it, so that neither covers the other."""
+"""Points by which runs are drawn left of their value and their median right of it, so that both are visible."""
 
 Colour = tuple[float, float, float, float]
 Numbers = NDArray[np.float64] | pd.Series
@@ -69,7 +69,7 @@ def steps_by_eta(model: ModelLaws, runs: pd.DataFrame) -> Figure:
         _bars(axes, ended["eta"] * shift, ended["lo"], ended["hi"], colour, dense)
         _medians(axes, medians, ended["eta"] * shift, marker, colour, f"k = {k}")
     if not runs["collapsed"].all():
-        axes.scatter([], [], marker=r"$\uparrow$", s=36, color=style.BLACK, label="outlived")
+        axes.scatter([], [], marker=r"$\uparrow$", s=36, color=style.BLACK, label="did not collapse")
     style.legend_below(figure, axes.get_legend_handles_labels()[0])
     return style.laid_out(figure)
 
@@ -112,7 +112,7 @@ def constant_by_k(model: ModelLaws, runs: pd.DataFrame) -> Figure:
 
 
 def _apart(values: Sequence[float]) -> float:
-    """The least factor between neighbours; 2 where there is only one value."""
+    """The smallest factor between neighbours; 2 if there is only one value."""
     return min((b / a for a, b in itertools.pairwise(values)), default=2.0)
 
 
@@ -122,14 +122,14 @@ def _margin(values: Sequence[float]) -> float:
 
 
 def _width(values: Sequence[float], series: int) -> float:
-    """Inches of an axis on which so many series stand side by side at each value: of a column, or else of a page."""
+    """Inches of an axis with this many series side by side at each value: that of a column of text, or of a page."""
     low, high = style.log_limits(values, _margin(values))
     needed = series * _SLOT / _SHARE * math.log(high / low) / math.log(_apart(values))
     return (style.COLUMN if needed <= style.COLUMN - _LABELS else style.PAGE) - _LABELS
 
 
 def _spread(count: int, apart: float) -> list[float]:
-    """Factors that put so many series side by side, within the space of one value."""
+    """Factors that put series side by side within the space of one value."""
     return [apart ** (_SHARE * ((place + 0.5) / count - 0.5)) for place in range(count)]
 
 
@@ -140,7 +140,7 @@ def _step_limits(runs: pd.DataFrame) -> tuple[float, float]:
 
 
 def _bars(axes: Axes, x: pd.Series, lo: pd.Series, hi: pd.Series, colour: Colour, dense: bool) -> None:
-    """Where T* of each collapsed run lies; a run last seen alive at step 0 has a bar down to the edge."""
+    """The interval of T* of each collapsed run. If a run was last seen alive at step 0, its bar reaches the edge."""
     bottom, several = axes.get_ylim()[0], x.duplicated(keep=False)
     for chosen, aside in ((several, -_ASIDE), (~several, 0.0)):
         if not chosen.any():
@@ -153,15 +153,15 @@ def _bars(axes: Axes, x: pd.Series, lo: pd.Series, hi: pd.Series, colour: Colour
 def _medians(
     axes: Axes, medians: Sequence[tuple[float, float]], runs: pd.Series, marker: str, colour: Colour, label: str
 ) -> None:
-    """The median of each cell, beside its runs, or on the only one.
+    """The median of each cell, beside its runs; if there is only one run, on it.
 
     Args:
         axes: Where to draw.
         medians: x and y.
         runs: x of each collapsed run.
-        marker: Of the series.
-        colour: Of the series.
-        label: Of the series.
+        marker: The series' marker.
+        colour: Its colour.
+        label: Its label.
     """
     several = set(runs[runs.duplicated()])
     for aside in (_ASIDE, 0.0):
@@ -173,7 +173,7 @@ def _medians(
 
 
 def _aside(axes: Axes, points: float) -> Transform:
-    """Where data stand, so many points to the right."""
+    """The place of data, moved to the right by some points."""
     scale = axes.figure.dpi_scale_trans
     return axes.transData + ScaledTranslation(points / 72, 0, scale)
 

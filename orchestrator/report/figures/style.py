@@ -1,4 +1,4 @@
-"""How figures look, and how they become files: print sizes, colours for the colour-blind, the same bytes each time."""
+"""How figures look and become files: print sizes, colours for colour-blind readers, the same bytes each time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from orchestrator.report.numbers import scientific
 COLUMN, PAGE = 3.3, 7.0
 """Width of a column and of a page, in inches."""
 
-# Okabe and Ito's, which colour-blind readers can tell apart.
+# The colours of Okabe and Ito, which colour-blind readers can distinguish.
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, GREY = (
     "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#767676",
 )  # fmt: skip
@@ -40,7 +40,7 @@ OUTCOMES: dict[str, tuple[str, Dashes]] = {
 """Colour and dashes of a run's line."""
 
 DENSE = 2_000
-"""More runs than this are drawn as pixels even in svg and pdf, which would be megabytes otherwise."""
+"""If there are more runs than this, svg and pdf draw them as pixels, because the files would be too large."""
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -78,7 +78,7 @@ R = TypeVar("R")
 
 
 def styled(function: Callable[P, R]) -> Callable[P, R]:
-    """Make or save a figure in the house's style; what the user's own matplotlibrc says does not matter."""
+    """Make or save a figure in this style, whatever the user's matplotlibrc sets."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -92,7 +92,7 @@ def styled(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure that draws without a screen; sizes in inches."""
+    """An empty figure that needs no screen; sizes in inches."""
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure
@@ -100,7 +100,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 @styled
 def content(figure: Figure, format: str) -> bytes:
-    """A figure as a file's bytes, equal each time.
+    """A figure as the bytes of a file, the same each time.
 
     Args:
         figure: The figure.
@@ -112,19 +112,19 @@ def content(figure: Figure, format: str) -> bytes:
 
 
 def shades(count: int) -> list[tuple[float, float, float, float]]:
-    """Colours for the values of an axis, dark to light, none too light for white paper."""
+    """Colours for the values of an axis, from dark to light, all dark enough for white paper."""
     colours = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, max(count, 2)))
     return [(red, green, blue, opacity) for red, green, blue, opacity in colours[:count].tolist()]
 
 
 def log_ticks(axis: Axis, values: Sequence[float], inches: float, room: float, *, as_eta: bool = False) -> None:
-    """Put the ticks of a log axis at the values of the grid, as many as there is room for.
+    """Put the ticks of a log axis at values of the grid, as many as fit.
 
     Args:
         axis: The axis, its limits set.
         values: Rising.
         inches: Length of the axis.
-        room: Inches that a label takes.
+        room: Inches for a label.
         as_eta: Whether the values are learning rates.
     """
     low, high = axis.get_view_interval()
@@ -140,24 +140,24 @@ def log_ticks(axis: Axis, values: Sequence[float], inches: float, room: float, *
 
 
 def least_gap(axis: Axis, values: Sequence[float], inches: float) -> float:
-    """Inches between the two nearest values on a log axis of some length; its limits are set."""
+    """Inches between the two nearest values on a log axis of this length, its limits set."""
     low, high = axis.get_view_interval()
     factor = min((after / before for before, after in itertools.pairwise(values)), default=high / low)
     return inches * math.log(factor) / math.log(high / low)
 
 
 def eta_text(eta: float) -> str:
-    """A learning rate, to three digits: there is no room for more."""
+    """A learning rate with three digits, because there is no room for more."""
     return scientific(float(f"{eta:.3g}"))
 
 
 def number(value: float) -> str:
-    """A tick's label: plain digits where they are few. No raised exponents, which print too small."""
+    """A tick's label: plain digits if they are few, else an exponent that is not raised, so that it can be read."""
     return f"{value:g}" if 0.01 <= abs(value) < 1e5 or not value else eta_text(value)
 
 
 def decades(axis: Axis) -> None:
-    """Put the ticks of a log axis at powers of ten, or at 1, 2, 5 or all digits where those are few."""
+    """Put the ticks of a log axis at powers of ten, and also at 1, 2, 5 or all digits if those are few."""
     low, high = axis.get_view_interval()
     subs = [1.0] if high / low > 200 else [1.0, 2.0, 5.0] if high / low > 4 else [float(n) for n in range(1, 10)]
     axis.set_major_locator(LogLocator(subs=subs, numticks=9))
@@ -166,12 +166,12 @@ def decades(axis: Axis) -> None:
 
 
 def log_limits(values: Sequence[float], margin: float) -> tuple[float, float]:
-    """Limits of a log axis around values, by a factor."""
+    """Limits of a log axis: a factor below and above the values."""
     return min(values) / margin, max(values) * margin
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
-    """Put the legend under the axes, where it can hide nothing, in as few rows as the width allows."""
+    """Put the legend below the axes, in as few rows as the width allows."""
     canvas: Any = figure.canvas
     renderer = canvas.get_renderer()
     for columns in range(len(handles), 0, -1):
@@ -186,12 +186,12 @@ def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
 
 
 def laid_out(figure: Figure) -> Figure:
-    """Settle where everything stands, once for all files that are made of the figure."""
+    """Lay the figure out once, so that all its files have the same layout."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return figure
 
 
 def haloed(colour: str = "white") -> list[withStroke]:
-    """Keep text readable over lines."""
+    """A halo that keeps text readable over lines."""
     return [withStroke(linewidth=1.5, foreground=colour)]
