@@ -357,4 +357,5 @@ def load_config(path: Path) -> WorkerConfig:
         return WorkerConfig.model_validate(content)
     except ValidationError as error:
         lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (found {e['input']!r})" for e in error.errors()]
-        raise ConfigError("\n".join([f"{path}: {len(lines)} mistakes", *lines])) from error
+        mistakes = "1 mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
+        raise ConfigError("\n".join([f"{path}: {mistakes}", *lines])) from error

@@ -1,4 +1,4 @@
-"""Small parts of the control plane: processes, status, exit codes, configs of the worker."""
+"""Small parts of the control plane: processes, status, exit codes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from grpo_worker.schema.config import ConfigError, load_config
-from grpo_worker.schema.records import EvalRecord, FinishRecord, StartRecord, from_json, to_json
 from orchestrator.base.errors import UsageError
 from orchestrator.base.processes import is_alive, started_at
 from orchestrator.cli.app import app
@@ -76,36 +74,6 @@ def test_a_run_line_says_how_it_ended() -> None:
         "run 3 (tiny, k = 8, η = 0.001, seed 0): collapsed at T* = 40 after 100 learner steps, validation reward 0.02"
     )
     assert "failed: out of memory" in run_line(progress(3, "failed", failure="out of memory"))
-
-
-def test_records_survive_a_round_trip() -> None:
-    for record in (
-        StartRecord(None, None, 7, "cpu", {"python": "3"}, 1, 0.5),
-        EvalRecord(8, float("inf"), 256),
-        FinishRecord("collapsed", 100, "half", 40, 32, 5),
-    ):
-        assert from_json(to_json(record)) == record
-    with pytest.raises(ValueError, match="not a record"):
-        from_json('{"record": "other"}')
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("k: 2", "3 mistakes"),
-        ("- k", "expected a mapping"),
-        ("k: [", "while parsing"),
-        ("{model: {name: tiny}, k: 0, eta: 1e-3, seed: 0}", "k: Input should be greater than or equal to 1"),
-        ("{model: {name: tiny}, k: 2, eta: 1e-3, seed: 0, learning_rate: 3}", "learning_rate: Extra inputs"),
-    ],
-)
-def test_a_wrong_worker_config_is_told_by_field(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "run.yaml"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=message):
-        load_config(path)
-    with pytest.raises(ConfigError, match="No such file"):
-        load_config(tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize(

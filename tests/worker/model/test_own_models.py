@@ -10,17 +10,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig, PreTrainedTokenizerFast
 
 from grpo_worker import loop as loop_module
 from grpo_worker.loop import run
-from grpo_worker.model.policy import FlatParameters, Policy, load_policy
+from grpo_worker.model.policy import FlatParameters, Policy, end_ids, load_policy
+from grpo_worker.model.tiny import tiny_tokenizer
 from grpo_worker.schema.config import TaskConfig, WorkerConfig
 from grpo_worker.schema.errors import ModelError
 from grpo_worker.schema.records import EvalRecord, FinishRecord, Record, SyncRecord
-from grpo_worker.tasks import load_task
+from grpo_worker.tasks import Problem, load_task
 from grpo_worker.train.learner import Learner
 from tests.conftest import tiny_run
 
@@ -98,6 +99,28 @@ def test_prompts_go_through_the_chat_template(tmp_path: Path) -> None:
     prompts = policy.encode(problems)
     texts = policy.decode(prompts.token_PS.flip(1), prompts.mask_PS.flip(1))
     assert [text[::-1] for text in texts] == [f"<user>{problem.prompt}<assistant>" for problem in problems]
+
+
+@pytest.mark.parametrize(("template", "beginnings"), [(None, 1), (TEMPLATE, 0)])
+def test_special_tokens_are_added_only_without_a_chat_template(
+    tmp_path: Path, template: str | None, beginnings: int
+) -> None:
+    """A template writes its own beginning of sequence: the tokenizer must not add a second."""
+    save_model(tmp_path, "gpt2", template)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    special = [("|", tokenizer.convert_tokens_to_ids("|"))]
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing("| $A", special_tokens=special)
+    policy = Policy(AutoModelForCausalLM.from_pretrained(tmp_path), tokenizer)
+    prompts = policy.encode([Problem("what is 1+1?", "2"), Problem("1?", "1")])
+    assert (prompts.token_PS == special[0][1]).sum(1).tolist() == [beginnings] * 2
+
+
+def test_what_ends_a_completion() -> None:
+    """The model's generation config decides, which may name several tokens; else the tokenizer does."""
+    tokenizer = tiny_tokenizer()
+    assert end_ids(None, tokenizer) == [tokenizer.eos_token_id]
+    assert end_ids(3, tokenizer) == [3]
+    assert end_ids([3, 5], tokenizer) == [3, 5]
 
 
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:

@@ -97,6 +97,16 @@ def test_a_file_that_is_no_task(tmp_path: Path, content: str, message: str) -> N
         load_task(TaskConfig(name="jsonl", path=str(tmp_path / "task.jsonl"), val_prompts=1))
 
 
+def test_blank_lines_are_skipped_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "task.jsonl"
+    path.write_text('\n{"prompt": "a", "answer": 1}\n  \n{"prompt": "b", "answer": 2.5}\n\n')
+    task = load_task(TaskConfig(name="jsonl", path=str(path), val_prompts=1))
+    assert {*task.train, *task.val} == {Problem("a", "1"), Problem("b", "2.5")}
+    path.write_text('\n{"prompt": "a", "answer": true}\n')
+    with pytest.raises(TaskError, match=r"task\.jsonl:2: expected text under 'answer'"):
+        load_task(TaskConfig(name="jsonl", path=str(path), val_prompts=1))
+
+
 def test_a_task_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match=r"task\.path is needed when task\.name is 'jsonl'"):
         TaskConfig(name="jsonl")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from grpo_worker.model.batches import RolloutBatch
-from grpo_worker.train.diagnostics import cosine, effective_sample_size, policy_metrics
+from grpo_worker.train.diagnostics import LagHistogram, cosine, effective_sample_size, policy_metrics
 
 
 def test_effective_sample_size() -> None:
@@ -63,3 +63,12 @@ def test_metrics_of_a_step_against_plain_python() -> None:
     poisoned = policy_metrics(batch, logp, entropy, low, high)
     unaffected = {"clip_fraction_low", "clip_fraction_high", "entropy"}
     assert {name for name, value in poisoned.items() if not value.isnan()} == unaffected
+
+
+def test_statistics_of_lags_are_over_tokens() -> None:
+    lags = LagHistogram()
+    lags.add(torch.tensor([0, 0, 0, 2]))
+    lags.add(torch.tensor([2, 5, 0, 2]))
+    assert (lags.min, lags.max, lags.mean) == (0, 5, (3 * 2 + 5) / 8)
+    assert [lags.quantile(q) for q in (0.0, 0.5, 0.51, 7 / 8, 0.9, 1.0)] == [0, 0, 2, 2, 5, 5]
+    assert LagHistogram(lags.tokens()).tokens() == {0: 4, 2: 3, 5: 1}

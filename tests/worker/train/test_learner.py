@@ -157,6 +157,21 @@ def test_sgd_applies_the_clipped_gradient_and_decays_the_weights(
         assert metrics.gradient_norm == pytest.approx(float(raw.norm()), rel=1e-5), "the norm before clipping"
 
 
+def test_adamw_by_hand(policy_cache: Path) -> None:
+    """Its moments, their correction for starting at zero, ε outside the root, and decay apart from the gradient."""
+    beta1, beta2, eps, decay, eta = 0.6, 0.9, 0.01, 0.3, 0.02
+    settings = {"name": "adamw", "beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": decay}
+    learner = new_learner(policy_cache, eta=eta, optimizer={**BLUNT, **settings})
+    first, second = torch.zeros(()), torch.zeros(())
+    for step in range(1, 4):
+        batch = rollouts(learner, seed=step)
+        raw, theta = gradient(learner, batch), learner.parameters.snapshot()
+        first, second = beta1 * first + (1 - beta1) * raw, beta2 * second + (1 - beta2) * raw**2
+        direction = (first / (1 - beta1**step)) / ((second / (1 - beta2**step)).sqrt() + eps)
+        update, _ = moved(learner, batch)
+        torch.testing.assert_close(update, -eta * (direction + decay * theta), rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
 def test_normalized_sgd_steps_by_the_learning_rate(policy_cache: Path, weight_decay: float) -> None:
     optimizer = {"name": "normalized_sgd", "warmup_steps": 3, "weight_decay": weight_decay, "grad_clip": 1e-3}
