@@ -1,4 +1,4 @@
-"""What sampling beside the learner buys: `overlap` against `reuse`, on two cores; prints a table, asserts nothing.
+"""The speed of sampling beside the learner: `overlap` against `reuse`, on two cores; prints a table, asserts nothing.
 
     .venv/bin/python -m tests.benchmarks.bench_pipelines [--rounds 5] [--k 2 8 32]
 

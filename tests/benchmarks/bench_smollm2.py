@@ -30,7 +30,7 @@ UNUSED = "<|endoftext|>", 0
 
 
 def endless(folder: Path, scratch: Path) -> Path:
-    """The model under a token that ends nothing; its weights are linked."""
+    """A folder with the model, whose end-of-sequence token never ends a completion; its weights are linked."""
     for source in folder.iterdir():
         (scratch / source.name).symlink_to(source)
     for name, field, value in (
@@ -57,7 +57,7 @@ def config_of(folder: Path, k: int, cycles: int) -> WorkerConfig:
 
 
 def measure_ours(folder: Path, k: int, cycles: int) -> None:
-    """In a process of its own: time whole cycles and print a JSON line with the peak memory."""
+    """Time whole cycles and print a JSON line with the peak memory; run in a separate process."""
     torch.set_num_threads(1)
     step = our_step_ms(config_of(folder, k, cycles), 1, folder)
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -73,7 +73,7 @@ def run_ours(folder: Path, k: int, cycles: int) -> dict[str, float]:
 
 
 def memory_by_hand(folder: Path) -> dict[str, float]:
-    """What a learner step must hold, GiB, if no two completions begin alike."""
+    """Memory that a learner step needs, in GiB, if no two completions share a prefix."""
     c = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     width, layers, mlp, size = c["hidden_size"], c["num_hidden_layers"], c["intermediate_size"], c["head_dim"]
     heads, key_heads = c["num_attention_heads"], c["num_key_value_heads"]

@@ -1,4 +1,4 @@
-"""What a job needs before it trains: importing training as jobs do it, beside a plain import; asserts nothing.
+"""The time that a job needs before it trains: importing training as jobs do it, beside a plain import; asserts nothing.
 
     python -m tests.benchmarks.bench_startup [--turns 7]
 

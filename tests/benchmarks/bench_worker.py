@@ -1,4 +1,4 @@
-"""What a learner step costs, beside TRL's GRPOTrainer on the same work, in one run; prints tables, asserts nothing.
+"""The cost of a learner step, beside TRL's GRPOTrainer on the same work, in one run; prints tables, asserts nothing.
 
     .venv/bin/python -m tests.benchmarks.bench_worker [--rounds 3] [--steps 64] [--k 2 8 32]
 

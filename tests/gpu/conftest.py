@@ -1,4 +1,4 @@
-"""These tests are asked for with `-m gpu` (`make gpu-test`). Without a GPU they fail: they would check nothing."""
+"""These tests run only with `-m gpu` (`make gpu-test`). Without a GPU they fail, because they could test nothing."""
 
 from __future__ import annotations
 

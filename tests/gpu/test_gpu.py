@@ -102,7 +102,7 @@ def test_a_run_goes_on_from_its_checkpoint_on_the_gpu(policy_cache: Path, tmp_pa
 
 
 class SlowToLoad(SumSampler):
-    """Is still at other work when it is given weights."""
+    """Is still busy with other work when it gets new weights."""
 
     def load(self, weights: Mapping[str, Tensor], version: int) -> None:
         super().load(weights, version)  # calling a kernel for the first time waits for the GPU
@@ -121,7 +121,7 @@ def occupy_the_gpu(products: int = 50) -> None:
 def test_weights_wait_for_both_processes(
     policy_cache: Path, sampler: type[SumSampler], writer: Callable[[], None]
 ) -> None:
-    """A GPU does not keep the work of two processes in order: here one writes late, there the other reads late."""
+    """A GPU does not keep the work of two processes in order: one may write late, the other may read late."""
     occupy_the_gpu(products=1)  # what the first product takes stays taken
     gc.collect()
     before = torch.cuda.memory_allocated()
@@ -148,7 +148,7 @@ def test_weights_wait_for_both_processes(
 
 @pytest.mark.parametrize("kept", [layers.KEPT_WEIGHTS, 0], ids=["short", "long"])
 def test_a_llamas_gradients_on_the_gpu_are_those_on_the_cpu(monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
-    """Attention over long rows takes another way through torch."""
+    """Attention over long rows uses another kernel of torch."""
     monkeypatch.setattr(layers, "KEPT_WEIGHTS", kept)
     values = []
     for device in ("cpu", "cuda"):

@@ -1,7 +1,7 @@
-"""Stands in for `grpo_worker.loop`: "trains" in no time, and its rows depend on the learner step alone.
+"""Takes the place of `grpo_worker.loop` in tests: it trains nothing, and its records depend only on the learner step.
 
-As the real one it emits records in order, saves checkpoints aside and renames them, in mid-cycle too, and goes on
-exactly where the newest one was taken. So it is known what the rows of an interrupted run have to be.
+Like the real one it emits records in order, saves checkpoints (also in the middle of a cycle) under another name and
+renames them, and resumes from the newest one. A test therefore knows the records of an interrupted run.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def loop(
     sync: Callable[[int], SyncRecord],
     finish: Callable[[int], FinishRecord | None],
 ) -> FinishRecord:
-    """Go on from the newest checkpoint, to the step at which ``finish`` has a record or a stop is asked for."""
+    """Resume from the newest checkpoint; end when ``finish`` returns a record for a step, or when asked to stop."""
     found = latest_checkpoint(run_dir)
     step = found[1] if found else 0
     resumed = config.last_whole_sync(step)

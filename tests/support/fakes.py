@@ -1,6 +1,6 @@
-"""Engines that tests know the truth about: one writes its version into its tokens, the others go wrong, each its way.
+"""Rollout engines for tests: one writes its version into its tokens, the others fail or are slow in a known way.
 
-They stand in a module of their own because the processes that samplers run in import them.
+They are in a module that does not hold tests, because sampler processes import it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ END_PROBABILITY = 0.1
 
 
 class VersionSampler:
-    """Every token is the last digit of the version in force, unless its uniform, below 0.1, ends the completion."""
+    """Every token is the last digit of the current version; where the uniform is below 0.1, the completion ends."""
 
     def __init__(self, config: WorkerConfig, cache_dir: Path) -> None:
         self._version = 0
@@ -87,7 +87,7 @@ class FailingSampler(VersionSampler):
 
 
 class SlowFirstSampler(VersionSampler):
-    """Takes its time over the first batch of a run with seed 0, so that others overtake it."""
+    """Takes a second for the first batch of a run with seed 0, so that another sampler overtakes it."""
 
     def sample(
         self, prompts: PromptBatch, group_size: int, uniform_BT: Tensor, pull: Callable[[], None] = no_pull

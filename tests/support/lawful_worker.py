@@ -1,4 +1,4 @@
-"""Stands in for `grpo_worker.loop`: runs collapse by a law that a test knows, and warn of it in their first steps.
+"""Takes the place of `grpo_worker.loop` in tests: runs collapse by a known law, and their first rewards tell which.
 
 η_max(k) = 2e-3·(k/8)^−0.5; beyond it more runs collapse, as a logistic in log η; T* lies in the last two thirds.
 """
@@ -23,7 +23,7 @@ __all__ = ["edge", "latest_checkpoint", "run"]
 AT_8, EXPONENT, STEEPNESS = 2e-3, 0.5, 4.0
 STEP_S = 0.005
 PATIENCE_S = float(os.environ.get("LAWFUL_PATIENCE_S", 0))
-"""How long a run that will collapse waits half-way for being stopped: a busy machine may be slow to see its warning."""
+"""How long a run that will collapse waits at half its horizon for a stop, which may come late on a busy machine."""
 
 
 def edge(k: int) -> float:
@@ -32,7 +32,7 @@ def edge(k: int) -> float:
 
 
 def collapse_step(config: WorkerConfig) -> int | None:
-    """T*, on the grid of validations; None of a run that does not collapse."""
+    """T*, at a validation; None for a run that does not collapse."""
     draw = np.random.default_rng([config.seed, config.k, round(1e9 * config.eta)])
     if draw.random() > 1 / (1 + (edge(config.k) / config.eta) ** STEEPNESS):
         return None
@@ -72,7 +72,7 @@ def run(
 
 
 def _sync(config: WorkerConfig, number: int, collapses: bool) -> SyncRecord:
-    """Metrics that say nothing, but for the reward."""
+    """A record of random metrics; only the reward depends on whether the run will collapse."""
     draw = np.random.default_rng([config.seed, config.k, round(1e9 * config.eta), number])
     values = {
         field.name: number if field.type == "int" else float(draw.random()) for field in dataclasses.fields(SyncRecord)

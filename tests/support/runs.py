@@ -1,4 +1,4 @@
-"""Short runs of the worker, and what tests compare of them."""
+"""Short runs of the worker, and the parts of their records that tests compare."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grpo_worker.schema.records import Record, StartRecord, SyncRecord
 
 
 def records_of(config: WorkerConfig, cache: Path, **options: Any) -> list[Record]:
-    """Everything that a run emits; the options are those of `grpo_worker.loop.run`."""
+    """All records that a run emits. The options are those of `grpo_worker.loop.run`."""
     records: list[Record] = []
     run(config, records.append, cache_dir=cache, **options)
     return records
@@ -37,7 +37,7 @@ def syncs_of(records: list[Record]) -> list[SyncRecord]:
 
 
 def stop_after(steps: int) -> Callable[[], bool]:
-    """Ask a run to stop once it has been asked so many times, that is after so many learner steps."""
+    """Make a `should_stop` that stops an attempt after so many learner steps."""
     asked: list[None] = []
 
     def stop() -> bool:

@@ -1,4 +1,4 @@
-"""Large modules are imported without collecting garbage meanwhile, which goes on afterwards."""
+"""Garbage collection is off while a large module is imported, and on again afterwards."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def test_replay_uses_each_rollout_k_times_and_split_once(policy_cache: Path) -> 
 
 
 def synchronous_grpo(config: WorkerConfig, cache: Path) -> tuple[Tensor, list[float]]:
-    """On-policy GRPO written plainly: sample, score, one gradient step, repeat; no pipeline, no flat parameters."""
+    """On-policy GRPO as a plain loop: sample, score, one gradient step; no pipeline and no flat parameters."""
     torch.set_num_threads(1)
     task, policy = load_task(config.task), load_policy(config, cache, CPU)
     sampler = HfSampler(copy.deepcopy(policy), 1.0)

@@ -60,7 +60,7 @@ def exact_match(completions: list[Any], answer: list[str], **_: object) -> list[
 
 
 def grpo_config(arguments: argparse.Namespace, scratch: str, steps: int) -> GRPOConfig:
-    """Say our recipe in TRL's words, with all that is not training switched off."""
+    """Our recipe in TRL's settings, with everything but training switched off."""
     return GRPOConfig(
         output_dir=scratch, report_to="none", logging_strategy="no", save_strategy="no", disable_tqdm=True,
         use_cpu=True, bf16=False, gradient_checkpointing=False, dataloader_pin_memory=False,

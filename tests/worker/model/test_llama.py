@@ -1,4 +1,4 @@
-"""The hand-written Llama equals transformers' in log-probs, entropies, gradients, samples; others are told apart."""
+"""The hand-written Llama equals transformers' in log-probs, entropies, gradients and samples; and what is no Llama."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ def test_adapters_without_peft(policy_cache: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_bfloat16_policy_moves_as_far_as_a_float32_one(policy_cache: Path) -> None:
-    """Weights of size 0.1 in bfloat16 cannot move by 1e-6: θ itself must be kept more precisely."""
+    """A bfloat16 weight of size 0.1 cannot change by 1e-6, so θ itself must be kept more precisely."""
     syncs = {}
     for dtype in ("float32", "bfloat16"):
         records: list[Record] = []

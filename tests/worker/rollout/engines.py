@@ -1,4 +1,4 @@
-"""The engines that the contract is tested on, and the truth that they are compared with."""
+"""The rollout engines that test_samplers.py tests, and the log-probs that they are compared with."""
 
 from __future__ import annotations
 

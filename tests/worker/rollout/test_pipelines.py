@@ -1,4 +1,4 @@
-"""The lag contract of every pipeline, told by tokens that carry the version which sampled them; inline or not."""
+"""The lags of every pipeline, read from tokens that carry the version of their sampler, inline and in processes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def consumed(monkeypatch: pytest.MonkeyPatch) -> dict[int, set[int]]:
 
 
 def lag_by_definition(pipeline: str, k: int, step: int) -> int:
-    """The table of the pipelines, written once more and differently."""
+    """The lag of each pipeline, written differently from `grpo_worker.rollout.pipelines`."""
     match pipeline:
         case "reuse":
             return step - (step // k) * k
@@ -194,7 +194,7 @@ def test_a_resumed_queue_consumes_every_batch_once(
 
 
 def test_partial_tokens_keep_the_version_that_sampled_them(policy_cache: Path, consumed: dict[int, set[int]]) -> None:
-    """A free-running engine takes new weights between two tokens; the lag of each token is then its own."""
+    """A free-running engine loads new weights between two tokens, so that tokens of one completion differ in lag."""
     config = tiny_run(k=2, pipeline="queue", horizon=12, **SMALL)
     syncs = syncs_of(records_of(config, policy_cache, make_sampler=fakes.WaitingSampler))
     assert any(sync.lag_min < sync.lag_mean < sync.lag_max for sync in syncs)
@@ -255,7 +255,7 @@ def test_the_engine_gap_is_measured_under_the_weights_that_sampled(policy_cache:
 def test_a_signal_to_the_whole_job_saves_the_run_in_the_midst_of_a_cycle(
     policy_cache: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """The sampler's process gets the signal too, and has to go on: the checkpoint waits for what it samples."""
+    """The sampler's process gets the signal too. It must ignore it, because the checkpoint waits for its batch."""
     config = tiny_run(k=1000, pipeline="overlap", horizon=1000, checkpoint_every_steps=0, checkpoint_every_s=0)
     file = tmp_path / "run.yaml"
     file.write_text(yaml.safe_dump(config.model_dump(mode="json")))

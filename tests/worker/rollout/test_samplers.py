@@ -1,4 +1,4 @@
-"""One suite, every rollout engine: what the worker relies on, whichever engine samples.
+"""One suite for every rollout engine: what the worker relies on, whichever engine samples.
 
 The policy is an untrained tiny one, whose completions have all lengths. `hf` and `vllm` must sample from the policy
 itself; the fake, on which the tests of the pipelines rely, must keep to the same conventions.

@@ -1,4 +1,4 @@
-"""What only vLLM does: how it refuses, what it leaves behind, and its engine in a process of its own, as on a GPU."""
+"""What is special to vLLM: its errors, what it leaves behind, and its engine in a separate process, as on a GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the vLLM engine says where vLLM cannot be used; what it does where it can, test_samplers.py checks."""
+"""The errors of the vLLM engine where vLLM cannot be used. Where it can, test_samplers.py tests the engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which device trains and which samples, on machines with so many GPUs; and the threads of torch."""
+"""The devices that train and sample on machines with several GPUs or none; threads; random numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks: what is asked, what earns a reward, and that nothing held out is trained on."""
+"""Tasks: their prompts, their rewards, and that no held-out problem is trained on."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sums(count: int) -> Rows:
 
 
 def gsm8k(first: int, last: int) -> Rows:
-    """Rows as in GSM8K: the answer explains itself and ends in the result."""
+    """Rows as in GSM8K: the answer is an explanation that ends in the result."""
     return [
         {"question": f"Ann has {n},000 pens and buys {n}.", "answer": f"<<{n}000+{n}={n}00{n}>> pens.\n#### {n},00{n}"}
         for n in range(first, last)

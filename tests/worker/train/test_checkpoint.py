@@ -1,4 +1,4 @@
-"""Checkpoints as files: the newest one counts, and one that was not written to its end never does."""
+"""Checkpoints as files: the newest one is used, and an incomplete one never is."""
 
 from __future__ import annotations
 

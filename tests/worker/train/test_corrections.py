@@ -22,7 +22,7 @@ LENGTHS = [5, 1, 3, 4, 2, 5, 3, 5]
 
 
 def example(*, spread: float = 0.5, seed: int = 5) -> tuple[Tensor, RolloutBatch]:
-    """log π_θ and a batch in float64, with π_θ, π_old and μ about ``spread`` apart; what lies on padding is absurd."""
+    """log π_θ and a batch in float64, with π_θ, π_old and μ about ``spread`` apart; values on padding are absurd."""
     random = torch.Generator().manual_seed(seed)
     shape = (len(LENGTHS), max(LENGTHS))
     mask = (torch.arange(shape[1]) < torch.tensor(LENGTHS)[:, None]).double()

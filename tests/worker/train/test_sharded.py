@@ -1,4 +1,4 @@
-"""A learner shared by two processes: the losses, checkpoints and weights of a learner that is whole."""
+"""A learner in two processes has the losses, checkpoints and weights of a learner in one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The loss of each learner step, whoever computes it."""
+    """The loss of each learner step, as the first process computes it."""
     seen: list[float] = []
     original = Learner._backward
 
@@ -65,7 +65,7 @@ def test_two_ranks_follow_the_loss_curve_of_one(
 def test_two_ranks_agree_on_an_interval_that_depends_on_the_whole_minibatch(
     policy_cache: Path, losses: list[float]
 ) -> None:
-    """Less closely: M2PO counts tokens whose ratio is above 1, and many are 1 but for rounding."""
+    """The tolerance is larger, because M2PO counts tokens whose ratio is above 1, and many are 1 up to rounding."""
     curves = []
     for ranks in (1, 2):
         losses.clear()
