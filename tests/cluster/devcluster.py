@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.guard import end_services_with_me
+
 ClusterMaker = Callable[..., AbstractContextManager["DevCluster"]]
 """The fixture `make_cluster`: options of ``up``."""
 
@@ -41,7 +43,11 @@ class DevCluster:
         return subprocess.run(argv, capture_output=True, text=True, timeout=90, env=env)
 
     def up(self, *options: str) -> None:
-        """Start it, or fail the test with what the script says, e.g. to run slurm/install-debian."""
+        """Start it, or fail the test with what the script says, e.g. to run slurm/install-debian.
+
+        It ends with this process, however that ends.
+        """
+        end_services_with_me(self.folder)
         done = self.command("up", *options)
         if done.returncode:
             pytest.fail(done.stderr, pytrace=False)

