@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +73,8 @@ def run_local(
 ) -> None:
     """Train in at most so many processes of this machine, each pinned to one thread, until all runs have ended.
 
-    A run that is attempted and fails is not tried again here: whoever launches next decides that. Interrupting
-    ends the processes in good order: runs in hand save a checkpoint and are pending again.
+    A run that is attempted and fails is not tried again here; the next launch decides that. Interrupting ends the
+    processes in good order: runs in hand save a checkpoint and are pending again.
 
     Args:
         store: The results database.
@@ -87,18 +89,40 @@ def run_local(
         UsageError: Processes end without taking a run; the message holds the end of their log.
         KeyboardInterrupt: After the processes have ended.
     """
-    with handed_over(store.url) as database:
+    gpus = visible() if gpus_each else []
+    places = max_parallel or min(cores(), max(1, len(gpus) // gpus_each) if gpus else cores())
+    with handed_over(store.url) as database, _share(refill) as share:
         spec = job_spec(database, directories.values(), "local")
-        if refill is None:
-            _run_local(store, sweep_id, set(directories), spec, max_parallel, gpus_each, on_poll)
-            return
-        with _share() as share:
+        if share is not None:
             spec = dataclasses.replace(spec, more=share.path)
-            _run_local(store, sweep_id, set(directories), spec, max_parallel, gpus_each, on_poll, (refill, share))
+        processes = _Processes(spec, places, gpus, gpus_each)
+        runs = _Runs(store, sweep_id, spec, set(directories), refill, share)
+        try:
+            while True:
+                ended = processes.ended()  # before the database is read, so that it has all that they wrote
+                progress = runs.look()
+                on_poll(progress)
+                waiting, running = runs.counts(progress)
+                processes.drop(ended, waiting)
+                if not waiting and not running:
+                    runs.close()
+                    if processes.are_gone:
+                        return
+                processes.start_for(waiting, running)
+                time.sleep(_POLL_S)
+        except BaseException:
+            processes.end()
+            with contextlib.suppress(StoreUnavailable):  # then the next launch finds out
+                runs.give_back()
+            raise
 
 
 @contextlib.contextmanager
-def _share() -> Iterator[Share]:
+def _share(refill: Refill | None) -> Iterator[Share | None]:
+    """A list that jobs follow, where runs are added meanwhile; else none."""
+    if refill is None:
+        yield None
+        return
     path = runs_dir().absolute() / "jobs" / "local" / f"share-{os.getpid()}-{time.time_ns()}.jsonl"
     try:
         yield Share(path)
@@ -106,76 +130,113 @@ def _share() -> Iterator[Share]:
         path.unlink()  # jobs that still read it keep it until they have
 
 
-def _run_local(
-    store: Store,
-    sweep_id: int,
-    ours: set[int],
-    spec: JobSpec,
-    max_parallel: int | None,
-    gpus_each: int,
-    on_poll: Callable[[list[RunProgress]], None],
-    more: tuple[Refill, Share] | None = None,
-) -> None:
-    jobs: dict[int, submitit.Job[Any]] = {}
-    gpus = visible() if gpus_each else []
-    max_parallel = max_parallel or min(cores(), max(1, len(gpus) // gpus_each) if gpus else cores())
-    fruitless, waiting_before = 0, len(ours)
-    submissions.set_queued(store, ours)
-    journals = journals_only(store.url, spec.writes, spec.launched_from) is not None
-    behind, noted = journals, set[str]()
-    try:
+class _Runs:
+    """The runs that a launch has given to its processes, in the database."""
+
+    def __init__(
+        self, store: Store, sweep_id: int, spec: JobSpec, runs: set[int], refill: Refill | None, share: Share | None
+    ) -> None:
+        self._store, self._sweep_id, self._runs = store, sweep_id, runs
+        self._refill, self._share = refill, share
+        self._journals_only = journals_only(store.url, spec.writes, spec.launched_from) is not None
+        self._behind, self._noted = self._journals_only, set[str]()
+        submissions.set_queued(store, runs)
+
+    def look(self) -> list[RunProgress]:
+        """Bring the database up to date, add further runs, and read how far all are; waits while it is away."""
         while True:
-            ended = [job for job in jobs.values() if job.done()]
             try:
-                if behind:
-                    collect_aloud(store, sweep_id, noted)
-                recover(store, sweep_id)
-                progress = queries.progress(store, sweep_id)
-                behind = journals
-                added = _add(store, more, progress, ours) if more else 0
+                if self._behind:
+                    collect_aloud(self._store, self._sweep_id, self._noted)
+                recover(self._store, self._sweep_id)
+                progress = queries.progress(self._store, self._sweep_id)
+                self._behind = self._journals_only
+                return queries.progress(self._store, self._sweep_id) if self._add(progress) else progress
             except StoreUnavailable as error:
-                wait_for_database(store, error)
-                behind = True  # jobs may have ended without being able to say so
-                continue
-            on_poll(progress)
-            waiting = sum(p.state == "queued" for p in progress if p.run_id in ours) + added
-            running = sum(p.state == "running" for p in progress if p.run_id in ours)
-            jobs = {number: job for number, job in jobs.items() if job not in ended}
-            if not waiting and not running:
-                if not jobs:
-                    return
-                if more:
-                    more[1].close()
-                    more = None
-            fruitless = 0 if waiting < waiting_before else fruitless + len(ended)
-            waiting_before = waiting
-            if fruitless > max_parallel and waiting:
-                raise UsageError(f"jobs end without training anything:\n{_log_tail(ended[-1])}")
-            wanted = min(max_parallel, waiting + running) - len(jobs) if waiting else 0
-            for number in [free for free in range(max_parallel) if free not in jobs][: max(wanted, 0)]:
-                jobs[number] = _submit_local(spec, dealt(gpus, gpus_each, number))
-            time.sleep(_POLL_S)
-    except BaseException:
-        _end(list(jobs.values()))
-        with contextlib.suppress(StoreUnavailable):  # then the next launch finds out
-            recover(store, sweep_id)
-            left = [
-                p.run_id
-                for p in queries.progress(store, sweep_id)
-                if p.run_id in ours and p.state in ("queued", "lost")
-            ]
-            submissions.set_pending(store, left)  # a failed run keeps its state and its reason
-        raise
+                wait_for_database(self._store, error)
+                self._behind = True  # jobs may have ended without being able to say so
+
+    def _add(self, progress: list[RunProgress]) -> bool:
+        """Give further runs to the processes, if there are any."""
+        if self._refill is None or self._share is None:
+            return False
+        added = self._refill(progress, self._runs)
+        submissions.set_queued(self._store, added)
+        self._share.add(added.values())
+        self._runs |= added.keys()
+        return bool(added)
+
+    def counts(self, progress: Iterable[RunProgress]) -> tuple[int, int]:
+        """How many of them wait, and how many are being trained."""
+        states = Counter(run.state for run in progress if run.run_id in self._runs)
+        return states["queued"], states["running"]
+
+    def close(self) -> None:
+        """Add no further ones, so that the processes end."""
+        if self._share is not None:
+            self._share.close()
+            self._share = None
+
+    def give_back(self) -> None:
+        """Make those pending that no process has; a failed run keeps its state and its reason."""
+        recover(self._store, self._sweep_id)
+        progress = queries.progress(self._store, self._sweep_id)
+        left = [run.run_id for run in progress if run.run_id in self._runs and run.state in ("queued", "lost")]
+        submissions.set_pending(self._store, left)
 
 
-def _add(store: Store, more: tuple[Refill, Share], progress: list[RunProgress], ours: set[int]) -> int:
-    """Give further runs to the jobs; how many."""
-    refill, share = more
-    added = refill(progress, ours)
-    submissions.set_queued(store, added)
-    share.add(added.values())
-    ours |= added.keys()
-    return len(added)
+class _Processes:
+    """Local jobs, each in a numbered place, which decides on its GPUs."""
+
+    def __init__(self, spec: JobSpec, places: int, gpus: Sequence[str], gpus_each: int) -> None:
+        self._spec, self._places, self._gpus, self._gpus_each = spec, places, gpus, gpus_each
+        self._jobs: dict[int, submitit.Job[Any]] = {}
+        self._fruitless, self._waited = 0, math.inf
+
+    @property
+    def are_gone(self) -> bool:
+        """Whether there is none."""
+        return not self._jobs
+
+    def ended(self) -> list[int]:
+        """The places whose process has ended."""
+        return [place for place, job in self._jobs.items() if job.done()]
+
+    def drop(self, ended: Sequence[int], waiting: int) -> None:
+        """Forget processes that have ended.
+
+        Args:
+            ended: Their places.
+            waiting: How many runs wait now.
+
+        Raises:
+            UsageError: More processes than there are places have ended, and not one run fewer waits.
+        """
+        gone = [self._jobs.pop(place) for place in ended]
+        self._fruitless = self._fruitless + len(gone) if waiting and waiting >= self._waited else 0
+        self._waited = waiting
+        if self._fruitless > self._places and gone:
+            raise UsageError(f"jobs end without training anything:\n{_log_tail(gone[-1])}")
+
+    def start_for(self, waiting: int, running: int) -> None:
+        """Start as many as there are runs for, and free places."""
+        wanted = min(self._places, waiting + running) - len(self._jobs) if waiting else 0
+        free = [place for place in range(self._places) if place not in self._jobs]
+        for place in free[: max(wanted, 0)]:
+            self._jobs[place] = _submit_local(self._spec, dealt(self._gpus, self._gpus_each, place))
+
+    def end(self) -> None:
+        """Ask them to end, and wait until they have; those that do not within a grace period are killed."""
+        jobs = list(self._jobs.values())
+        for job in jobs:
+            _signal(job, signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE_S
+        with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C: no more grace
+            while not all(job.done() for job in jobs) and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+        for job in jobs:
+            if not job.done():
+                _signal(job, signal.SIGKILL)
 
 
 def _submit_local(spec: JobSpec, gpus: Sequence[str] | None) -> submitit.Job[Any]:
@@ -194,25 +255,12 @@ def _python(gpus: Sequence[str] | None) -> str:
 
 @contextlib.contextmanager
 def _children_ignore_interrupts() -> Iterator[None]:
-    """Start children deaf to Ctrl-C: the terminal sends it to all, but only the launcher ends jobs, in good order."""
+    """Start children that ignore Ctrl-C: the terminal sends it to all, but the launcher ends jobs in good order."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
-
-def _end(jobs: Sequence[submitit.Job[Any]]) -> None:
-    """Ask local jobs to end, and wait until they have; those that do not within a grace period are killed."""
-    for job in jobs:
-        _signal(job, signal.SIGTERM)
-    deadline = time.monotonic() + _GRACE_S
-    with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C: no more grace
-        while not all(job.done() for job in jobs) and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-    for job in jobs:
-        if not job.done():
-            _signal(job, signal.SIGKILL)
 
 
 def _signal(job: submitit.Job[Any], number: signal.Signals) -> None:

@@ -19,7 +19,7 @@ from tests.support.guard import processes_in
 from tests.support.servers import own_server
 
 SERVICES = {"postgres", "mariadbd", "munged", "slurmdbd", "slurmctld", "slurmd"}
-TIMEOUT_S = 60
+TIMEOUT_S = 300
 
 
 def run_until_killed(postgres: str, own_cluster: DevCluster) -> None:
