@@ -9,8 +9,7 @@ import typer
 
 from orchestrator.base.errors import NothingToDo, UsageError
 from orchestrator.cli.options import Database, SweepNames
-from orchestrator.cli.output import collect_all, one_blas_thread, one_of
-from orchestrator.cli.runs import open_store
+from orchestrator.cli.output import collect_all, one_blas_thread, one_of, open_store
 
 
 def advise(

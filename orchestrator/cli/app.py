@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec, TypeVar
 import typer
 
 from orchestrator.base.errors import GridError, NothingToDo, StalesweepError
+from orchestrator.base.words import counted
 from orchestrator.cli import advise as cli_advise
 from orchestrator.cli import db as cli_db
 from orchestrator.cli import doctor as cli_doctor
@@ -27,7 +28,7 @@ from orchestrator.cli import runs as cli_runs
 from orchestrator.cli import search as cli_search
 from orchestrator.cli.importing import import_file
 from orchestrator.cli.options import Database, SweepNames
-from orchestrator.cli.output import collect_all, one_of, show
+from orchestrator.cli.output import collect_all, one_of, open_store, show
 from orchestrator.store import queries
 
 if TYPE_CHECKING:
@@ -59,8 +60,7 @@ def exit_codes(command: Callable[P, R]) -> Callable[P, R]:
             typer.echo(str(nothing), err=True)
             raise typer.Exit(NOTHING_TO_DO) from nothing
         except GridError as error:
-            count = len(error.mistakes)
-            typer.echo(f"{error}\n{count} mistake{'s' if count > 1 else ''}; nothing was written", err=True)
+            typer.echo(f"{error}\n{counted(len(error.mistakes), 'mistake')}; nothing was written", err=True)
             raise typer.Exit(USAGE) from error
         except StalesweepError as error:
             typer.echo(f"error: {error}", err=True)
@@ -90,7 +90,7 @@ def status(
     from orchestrator.report.progress import progress_view
 
     one_of("--format", format, ("table", "json"))
-    with cli_runs.open_store(db) as store:
+    with open_store(db) as store:
         names = collect_all(store, sweeps)
         if watch:
             _watch(store, names)
@@ -129,7 +129,7 @@ app.command()(exit_codes(cli_search.search))
 @exit_codes
 def collect(sweeps: SweepNames = None, db: Database = None) -> None:
     """Bring what journals hold and the database does not; `status` and `fit-laws` do so too."""
-    with cli_runs.open_store(db) as store:
+    with open_store(db) as store:
         collect_all(store, sweeps)
 
 
@@ -145,7 +145,7 @@ def export(
     from orchestrator.data.export import export as write
 
     one_of("--format", format, ("parquet", "csv"))
-    with cli_runs.open_store(db) as store:
+    with open_store(db) as store:
         for name in sweeps or []:
             queries.sweep_id(store, name)
         for path in write(store, sweeps, out, format):  # type: ignore[arg-type]  # checked above

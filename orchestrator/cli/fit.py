@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.base.errors import NothingToDo, StoreError
-from orchestrator.cli import runs as cli_runs
 from orchestrator.cli.options import Database, SweepNames
-from orchestrator.cli.output import collect_all, one_blas_thread, one_of, show, width
+from orchestrator.cli.output import collect_all, one_blas_thread, one_of, open_store, show, width
 
 if TYPE_CHECKING:
     from orchestrator.report.fitting import Fitted
@@ -37,7 +36,7 @@ def fit_laws(
         return
     one_of("--format", format, tables.FORMATS)
     definition = fitting.Definition(detector, fraction, min_evals)
-    with cli_runs.open_store(db) as store:
+    with open_store(db) as store:
         names = collect_all(store, sweeps)
         fitted = fitting.fit(store, names, model=model, definition=definition)
         if fitted.runs.empty:
@@ -78,7 +77,7 @@ def _history(sweeps: list[str] | None, format: str, db: str | None) -> None:
     from orchestrator.report.history import history, history_json
 
     one_of("--format", format, ("table", "json"))
-    with cli_runs.open_store(db) as store:
+    with open_store(db) as store:
         fits = frames.fits(store, sweeps)
     if fits.empty:
         raise NothingToDo("no fit is stored yet" + (f" of {' or '.join(sweeps)}" if sweeps else ""))

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.base.errors import NothingToDo, UsageError
-from orchestrator.base.states import CANCELLABLE, EARLY_STOPS, UNKNOWN, RunState
+from orchestrator.base.states import CANCELLABLE, UNKNOWN, RunState
+from orchestrator.base.words import counted
 from orchestrator.cli import launch as cli_launch
 from orchestrator.cli.options import Database, Selection, States, Yes
-from orchestrator.cli.runs import ASK_ABOVE, bring_in, confirm, count, open_store, progress, selected
+from orchestrator.cli.output import confirm, open_store, progress, say
+from orchestrator.cli.runs import ASK_ABOVE
 from orchestrator.store import queries, submissions
 
 if TYPE_CHECKING:
@@ -30,14 +32,14 @@ def logs(
 ) -> None:
     """Print what a run has logged, or what its job has printed."""
     from orchestrator.runs import logs as logging
+    from orchestrator.runs.named import find_up_to_date
 
     with open_store(db) as store:
-        chosen = selected(store, [run], None)
+        chosen = find_up_to_date(store, [run], None, say)
         if len(chosen) > 1:
             raise UsageError(f"`logs` shows one run, and {run} has {len(chosen)}: name one by its number, e.g. "
                              f"{chosen[0].run_id}")  # fmt: skip
         [wanted] = chosen
-        bring_in(store, chosen)
         find = logging.job_logs if job else logging.own_logs
         paths, show = find(store, wanted, attempt), _Logs()
         if follow:
@@ -120,22 +122,21 @@ def cancel(sel: Selection, state: States = None, yes: Yes = False, db: Database 
 
     from orchestrator.attempt.notifying import tell_end
     from orchestrator.runs import cancelling
+    from orchestrator.runs.named import find_up_to_date, sweeps_of
 
     with open_store(db) as store:
-        chosen = selected(store, sel, state)
-        bring_in(store, chosen)
-        going = [run for run in selected(store, sel, state) if run.state in CANCELLABLE]
+        going = [run for run in find_up_to_date(store, sel, state, say) if run.state in CANCELLABLE]
         if not going:
             raise NothingToDo("nothing to cancel: these runs have ended")
-        confirm(f"Cancel {count(len(going), 'run')}?", yes=yes or len(going) <= ASK_ABOVE)
+        confirm(f"Cancel {counted(len(going), 'run')}?", yes=yes or len(going) <= ASK_ABOVE)
         with progress("cancelling", len(going)) as advance:
             done = cancelling.cancel(store, going, f"cancelled by {getpass.getuser()}", advance)
-        for name in _sweeps(going).values():
+        for name in sweeps_of(going).values():
             tell_end(store, name)
     for note in done.notes:
         typer.echo(f"note: {note}", err=True)
-    tasks = f", and {count(done.tasks, 'job')} of Slurm" if done.tasks else ""
-    typer.echo(f"cancelled {count(len(done.runs), 'run')}{tasks}")
+    tasks = f", and {counted(done.tasks, 'job')} of Slurm" if done.tasks else ""
+    typer.echo(f"cancelled {counted(len(done.runs), 'run')}{tasks}")
 
 
 def retry(
@@ -149,27 +150,22 @@ def retry(
 ) -> None:
     """Train runs again that failed, were lost, cancelled or left over; those a search stopped, with -s cancelled."""
     from orchestrator.jobs.launch import choose_executor
+    from orchestrator.runs import retrying
+    from orchestrator.runs.named import sweeps_of
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as in `launch`
     chosen = choose_executor(executor)
     with open_store(db) as store:
-        wanted = [run for run in selected(store, sel, None) if run.source != "import"]
-        free: set[int] = set()
-        for sweep_id, name in _sweeps(wanted).items():
-            free |= _free(store, sweep_id, name)
-        runs = [run for run in selected(store, sel, state) if run.source != "import"]
-        stopped = {
-            run.run_id for run in runs if run.failure_class in EARLY_STOPS and RunState.CANCELLED in (state or ())
-        }
-        again = [run for run in runs if run.run_id in free | stopped]
-        _print_left_out([run for run in runs if run not in again], free)
-        if not again:
+        again = retrying.choose(store, sel, state, say)
+        for why in again.left_alone:
+            say(why)
+        if not again.runs:
             raise NothingToDo("nothing to try again")
-        confirm(f"Train {count(len(again), 'run')} again on {chosen}?", yes=yes or len(again) <= ASK_ABOVE)
-        submissions.set_pending(store, stopped)
+        confirm(f"Train {counted(len(again.runs), 'run')} again on {chosen}?", yes=yes or len(again.runs) <= ASK_ABOVE)
+        submissions.set_pending(store, again.stopped)
         failed = False
-        for sweep_id, name in _sweeps(again).items():
-            run_ids = [run.run_id for run in again if run.sweep_id == sweep_id]
+        for sweep_id, name in sweeps_of(again.runs).items():
+            run_ids = [run.run_id for run in again.runs if run.sweep_id == sweep_id]
             asked = queries.run_resources(store, sweep_id)
             gpus = max(asked[run_id].gpus for run_id in run_ids)
             failed |= cli_launch.train(
@@ -177,27 +173,3 @@ def retry(
             )
     if failed:
         raise typer.Exit(1)
-
-
-def _sweeps(runs: Sequence[SelectedRun]) -> dict[int, str]:
-    return {run.sweep_id: run.sweep for run in runs}
-
-
-def _free(store: Store, sweep_id: int, name: str) -> set[int]:
-    """The runs of a sweep that may be given to jobs."""
-    from orchestrator.jobs.launch import pending_runs
-
-    try:
-        return set(pending_runs(store, sweep_id, cli_launch.catch_up(store, sweep_id, name)))
-    except NothingToDo:
-        return set()
-
-
-def _print_left_out(runs: Sequence[SelectedRun], free: set[int]) -> None:
-    if stopped := sum(run.failure_class in EARLY_STOPS for run in runs):
-        typer.echo(f"{count(stopped, 'run')} stopped early by a search: left alone; -s cancelled trains on", err=True)
-    finished = sum(run.finished and run.failure_class not in EARLY_STOPS for run in runs)
-    if finished:
-        typer.echo(f"{count(finished, 'run')} finished: nothing to try again", err=True)
-    if taken := sum(not run.finished and run.run_id not in free for run in runs):
-        typer.echo(f"{count(taken, 'run')} in the hands of jobs: left alone", err=True)

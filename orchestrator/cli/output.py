@@ -1,38 +1,49 @@
-"""What several commands print: pictures to stdout, what journals held to stderr; and how fits are to be computed."""
+"""What several commands print and ask: views to stdout, notes to stderr, questions to the terminal."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from orchestrator.base.errors import UsageError
-from orchestrator.store import queries
+from orchestrator.base.errors import NothingToDo, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.store.store import Store
 
 
-def collect(store: Store, sweep: str) -> None:
-    """Bring in what the journals of a sweep hold, and say so."""
-    from orchestrator.attempt.notifying import tell_end
-    from orchestrator.store.collect import collect as bring
+def open_store(db: str | None) -> Store:
+    """Open the database that is meant."""
+    from orchestrator.base.settings import database_url
+    from orchestrator.store.store import Store
 
-    found = bring(store, queries.sweep_id(store, sweep))
-    if found.records:
-        runs = f"{found.runs} run{'s' if found.runs > 1 else ''}"
-        typer.echo(f"brought {found.records:,} records of {runs} from journals into the database", err=True)
-    for note in found.notes:
-        typer.echo(f"note: {note}", err=True)
-    tell_end(store, sweep)
+    return Store(database_url(db))
+
+
+def open_upgraded(db: str | None) -> Store:
+    """Bring the schema of the database that is meant to this version's, say so, and open it."""
+    from orchestrator.base.settings import database_url
+    from orchestrator.store.schema import upgrade
+    from orchestrator.store.store import Store
+
+    url = database_url(db)
+    if done := upgrade(url):
+        say(str(done))
+    return Store(url)
 
 
 def collect_all(store: Store, sweeps: list[str] | None) -> list[str]:
-    """Do so for sweeps, all where none is named, and return their names."""
+    """Bring in what the journals of sweeps hold, all where none is named, say so, and return their names."""
+    from orchestrator.jobs.training import bring_in
+    from orchestrator.store import queries
+
     names = sweeps or queries.sweep_names(store)
     for name in names:
-        collect(store, name)
+        bring_in(store, name, say)
     return names
 
 
@@ -46,8 +57,32 @@ def one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
         raise UsageError(f"{option}: expected {', '.join(allowed[:-1])} or {allowed[-1]}, found {value!r}")
 
 
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask, unless the user has said yes beforehand.
+
+    Raises:
+        UsageError: There is nobody to ask.
+        NothingToDo: The user says no.
+    """
+    if yes:
+        return
+    if not _is_terminal():
+        raise UsageError(f"{question} This is not a terminal, so nobody can be asked: say --yes")
+    if not typer.confirm(question):
+        raise NothingToDo("nothing was done")
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def say(text: str) -> None:
+    """Print a line to stderr."""
+    typer.echo(text, err=True)
+
+
 def show(content: Any) -> None:
-    """Print a picture as wide as the terminal."""
+    """Print a view as wide as the terminal."""
     from rich.console import Console
 
     Console(width=width(), highlight=False).print(content)
@@ -58,6 +93,17 @@ def width() -> int:
     import shutil
 
     return shutil.get_terminal_size((100, 24)).columns
+
+
+@contextlib.contextmanager
+def progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal, and nothing elsewhere; what is yielded is told how many more are done."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(doing, total=total)
+        yield lambda done: bar.advance(task, done)
 
 
 def one_blas_thread() -> None:

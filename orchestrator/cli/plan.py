@@ -63,7 +63,7 @@ def _simulate(
     format: str,
     url: str,
 ) -> None:
-    from orchestrator.cli.runs import progress
+    from orchestrator.cli.output import progress
     from orchestrator.jobs.estimate import stored_paces
     from orchestrator.jobs.local import cores
     from orchestrator.report.power import power_json, power_markdown, power_view

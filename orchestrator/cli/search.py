@@ -11,14 +11,15 @@ import typer
 
 from orchestrator.base.errors import NothingToDo
 from orchestrator.base.states import RunState
-from orchestrator.cli.launch import Refill, catch_up, train
+from orchestrator.cli.launch import train
 from orchestrator.cli.options import Database
-from orchestrator.cli.output import one_blas_thread, one_of, show
+from orchestrator.cli.output import one_blas_thread, one_of, open_upgraded, say, show
 from orchestrator.store import queries, registration
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
     from orchestrator.jobs.launch import Executor
+    from orchestrator.jobs.training import Refill
     from orchestrator.search.search import Search
     from orchestrator.search.searchfile import SearchConfig
     from orchestrator.store.store import Store
@@ -44,8 +45,6 @@ def search(
     from orchestrator.search.outlook import stored_outcomes
     from orchestrator.search.search import Search
     from orchestrator.search.searchfile import load_search
-    from orchestrator.store.schema import upgrade
-    from orchestrator.store.store import Store
 
     one_of("--format", format, ("table", "json"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends the jobs in good order, as Ctrl-C does
@@ -56,9 +55,7 @@ def search(
         looking.learn(stored_outcomes(database_url(db), {run.cell.model for run in sweep.runs}))
         ending = _next_texts(looking)
     else:
-        if done := upgrade(database_url(db)):
-            typer.echo(str(done), err=True)
-        with Store(database_url(db)) as store:
+        with open_upgraded(db) as store:
             sweep_id = registration.begin(store, sweep)
             looking, ending, failed = _search(store, sweep_id, sweep, wanted, chosen)
             spent = sum(run.learner_steps for run in queries.progress(store, sweep_id))
@@ -93,10 +90,10 @@ def _search(
 
 def _train_rest(store: Store, sweep_id: int, sweep: Sweep, executor: Executor, places: int, refill: Refill) -> bool:
     """Train the runs that have no result yet, wherever a former search has left them, and those that come meanwhile."""
-    from orchestrator.jobs import launch as launching
+    from orchestrator.jobs.training import runs_to_train
 
     try:
-        run_ids = launching.pending_runs(store, sweep_id, catch_up(store, sweep_id, sweep.name))
+        run_ids = runs_to_train(store, sweep_id, sweep.name, say)
         cancelled = {run.run_id for run in queries.progress(store, sweep_id) if run.state == RunState.CANCELLED}
         run_ids = [run_id for run_id in run_ids if run_id not in cancelled]
     except NothingToDo:

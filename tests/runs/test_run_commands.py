@@ -159,7 +159,7 @@ def test_what_only_the_journal_has(store: Store, directories: dict[int, Path]) -
         recording.emit(START)
         recording.emit(sync_record(0, reward=math.nan))
     result = stalesweep("show", "1", "--format", "json")
-    assert result.stderr == "brought 3 records of 1 run from journals\n"
+    assert result.stderr == "brought 3 records of 1 run from journals into the database\n"
     (run,) = json.loads(result.stdout)
     assert (run["state"], run["reward"], run["attempts"][0]["outcome"]) == ("running", "NaN", None)
     with attempt.journal.path.open("ab") as file:
@@ -226,7 +226,7 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, answer: bool) -> list[str]:
         asked.append(question)
         return answer
 
-    monkeypatch.setattr("orchestrator.cli.runs._is_terminal", lambda: True)
+    monkeypatch.setattr("orchestrator.cli.output._is_terminal", lambda: True)
     monkeypatch.setattr("typer.confirm", confirm)
     return asked
 
