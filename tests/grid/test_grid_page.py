@@ -15,6 +15,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from orchestrator.base.states import FailureClass
 from orchestrator.grid.checking import allowed_values
 from orchestrator.grid.fields import WORKER_FIELDS, ModelEntry
 from orchestrator.grid.sweep import Resources, load_sweep
@@ -61,6 +62,17 @@ def test_every_grid_on_the_page_loads(tmp_path: Path) -> None:
         path = tmp_path / "page.yaml"
         path.write_text(block, encoding="utf-8")
         assert load_sweep(path).runs
+
+
+def test_the_page_on_slurm_states_how_often_each_failure_is_retried() -> None:
+    page = PAGE.with_name("slurm.md").read_text(encoding="utf-8")
+    found = {}
+    for row in re.findall(r"^\|(.*)\|.*\| ((?:\d+) times|once|never) \|$", page, re.MULTILINE):
+        times = {"once": 1, "never": 0}.get(row[1]) if row[1] in ("once", "never") else int(row[1].split()[0])
+        found |= dict.fromkeys(re.findall("`(.+?)`", row[0]), times)
+    assert found["preempted"] == 100
+    assert set(FailureClass) - {"removed"} <= found.keys()
+    assert {name: Resources().retries_of(name) for name in found} == found
 
 
 def place_of(name: str) -> str:
