@@ -1,4 +1,4 @@
-"""Tell a webhook once that a sweep has ended. The process that ends the last run claims that in the database first."""
+"""Notify a webhook once that a sweep has ended. The process that ends the last run first claims it in the database."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def tell_end(store: AttemptStore, sweep: str, *, searched: bool = False) -> None:
-    """Tell the user's webhook if a sweep has ended and nobody has told it. Never fails, and may take half a minute.
+    """Notify the user's webhook if a sweep has ended and that was not yet done. Never fails; may take half a minute.
 
     Args:
         store: The results database.
@@ -38,9 +38,11 @@ def tell_end(store: AttemptStore, sweep: str, *, searched: bool = False) -> None
         text = f"stalesweep: sweep {sweep} has ended: {ended}"
         if why := _post(url, {"text": text, "sweep": sweep, "states": states}):
             store.unclaim_end(sweep)
-            log.warning("the webhook is not told that sweep %s has ended: %s; `status` tries again", sweep, why)
+            log.warning(
+                "the webhook could not be notified that sweep %s has ended: %s; `status` tries again", sweep, why
+            )
     except StoreError as error:
-        log.warning("the webhook is not told of sweep %s: %s", sweep, error)
+        log.warning("the webhook could not be notified of sweep %s: %s", sweep, error)
     except UsageError as error:
         log.warning("%s", error)
 

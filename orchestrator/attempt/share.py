@@ -1,6 +1,6 @@
-"""A share of runs that grows: a file to which a launcher adds runs while its local jobs take them one by one.
+"""A growing list of runs in a file: a launcher adds runs while its local jobs take them one by one.
 
-So a job that has imported torch waits for the next run instead of ending, and another does not have to begin.
+So a job that has imported torch waits for the next run, and no new job has to import it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Share:
 
 
 def follow(path: Path, stop: Stop) -> Iterator[Path]:
-    """Give the run directories of a share, waiting for more until it is closed, its launcher is gone, or ``stop``."""
+    """Yield a share's run directories as they come, until it is closed, its launcher is gone, or ``stop`` is set."""
     with path.open(encoding="utf-8") as stream:
         launcher = json.loads(stream.readline())
         rest = ""

@@ -12,9 +12,9 @@ _POLL_S = 0.1
 
 
 class Stop:
-    """Whether a job is to end; the first who asks says why. Signal handlers may ask, so it has no lock.
+    """Whether a job is to end, and why: the first request counts. It has no lock, because signal handlers set it.
 
-    (`threading.Event` has: a second signal in the midst of the first one's ``set`` would wait for itself for ever.)
+    (`threading.Event` has one: a second signal during the first one's ``set`` would wait for itself for ever.)
 
     Attributes:
         why: The failure class of the attempt that is interrupted, see `orchestrator.base.states.FailureClass`.
@@ -25,17 +25,17 @@ class Stop:
         self._asked = False
 
     def request(self, why: str) -> None:
-        """Ask for the end."""
+        """Ask the job to end."""
         if not self._asked:
             self.why = why
             self._asked = True
 
     def is_set(self) -> bool:
-        """Whether somebody has asked."""
+        """Whether the job is to end."""
         return self._asked
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until somebody asks, at most so long; returns whether somebody has."""
+        """Wait until the job is to end, at most so long; returns whether it is."""
         deadline = time.monotonic() + timeout_s
         while not self._asked and (left_s := deadline - time.monotonic()) > 0:
             time.sleep(min(left_s, _POLL_S))

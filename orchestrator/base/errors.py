@@ -13,8 +13,8 @@ StalesweepError
 ├── JournalError         a run directory cannot be written to: its attempt must stop
 ├── NothingToDo          all that was asked for is done already                       exit 3
 ├── Fenced               a newer attempt of the run has taken over; this writer must stop
-├── Unheard              the database does not know an attempt, or not as it is
-└── OutOfStep            another process has stored more, or less, of a journal than was thought
+├── Unheard              the database does not know an attempt, or knows an older state of it
+└── OutOfStep            more or less of a journal is stored than the writer assumed
 """
 
 
@@ -47,11 +47,11 @@ class SelectionError(UsageError):
 
 
 class SlurmUnavailable(UsageError):
-    """One of Slurm's commands does not answer or refuses: what it would have said is not known."""
+    """One of Slurm's commands does not answer, or refuses."""
 
 
 class NoAccounting(SlurmUnavailable):
-    """This cluster keeps no accounts: what squeue has forgotten is not known to anybody."""
+    """This cluster keeps no accounts, so what squeue no longer lists cannot be looked up."""
 
 
 class StoreError(UsageError):
@@ -79,15 +79,15 @@ class Fenced(StalesweepError):
 
 
 class Unheard(StalesweepError):
-    """The database does not know an attempt, or not as it is: the run's journals, brought in order, tell it.
+    """The database does not know an attempt, or knows an older state of it; collecting the run's journals mends that.
 
-    It was away when the attempt began, or is an older state of itself; or the worker resumed from another checkpoint
-    than was there when the attempt began.
+    The database was away when the attempt began, or was restored from a backup; or the worker resumed from another
+    checkpoint than was there when the attempt began.
     """
 
 
 class OutOfStep(StalesweepError):
-    """Another amount of a journal is stored than was thought: go on from there.
+    """More or less of a journal is stored than the writer assumed; it continues from what is stored.
 
     Args:
         stored: How much is stored, in bytes.

@@ -1,4 +1,4 @@
-"""Processes: whether one is still alive, told apart from a later one of its number; and the environment of new ones."""
+"""Whether a process is still alive, and not a later one of the same number; and the environment of new processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def this_host() -> str:
 
 
 def started_at(pid: int) -> float | None:
-    """When a process of this machine began, on a clock of its own; None when there is none, or only a zombie.
+    """When a process of this machine began, in ticks since the machine started; None where it has ended or is a zombie.
 
     Where there is no /proc the start is not known: a living process then answers 0.0.
     """
@@ -36,7 +36,7 @@ def is_alive(pid: int, began: float) -> bool:
 
 @contextmanager
 def environment(changes: Mapping[str, str | None]) -> Iterator[None]:
-    """Change variables of this process, and of those that it starts meanwhile.
+    """Change environment variables of this process, and of those that it starts, until the block ends.
 
     Args:
         changes: The values by name; None removes a variable.

@@ -1,4 +1,4 @@
-"""Database URLs and the secrets in them: read a URL, tell its secret apart, hand a database to other processes.
+"""Database URLs and the secrets in them: read a URL, take its secret out, hand a database to other processes.
 
 A password is never in a process's arguments, a job's script or pickle, a message or a log. A URL that holds one goes
 to jobs as the path of a file that only its owner can read (`orchestrator.base.files`).
@@ -33,7 +33,7 @@ def parse(url: str) -> URL:
 
     Raises:
         StoreError: It cannot be read, or names an unknown kind of database. The message never holds the URL, nor does
-            its chain: nobody knows where in such a URL a password stands.
+            its chain, because the password may stand anywhere in such a URL.
     """
     try:
         parsed = make_url(url.strip().replace("postgres://", "postgresql://", 1))
@@ -82,10 +82,10 @@ def harmless_environment() -> dict[str, str]:
 
 @contextmanager
 def handed_over(url: str) -> Iterator[str]:
-    """Hand a database to the processes and jobs that are started meanwhile.
+    """Hand a database to the processes and jobs that are started within the block.
 
     Their environment names the database too, without a password of ours: schedulers keep a copy of it. The same holds
-    of the webhook that is told the sweep's end.
+    of the webhook that is notified of the sweep's end.
 
     Args:
         url: The database's URL.
@@ -111,7 +111,7 @@ def resolve(reference: str) -> str:
     try:
         return read(Path(reference.removeprefix(_FILE)))
     except UsageError as error:
-        raise StoreUnavailable(f"the database's URL is not to be had on this host: {error}") from error
+        raise StoreUnavailable(f"the database's URL cannot be read on this host: {error}") from error
 
 
 def read(path: Path) -> str:

@@ -46,7 +46,7 @@ def chosen() -> str | None:
 
 @contextmanager
 def handed_over() -> Iterator[None]:
-    """Let the environment of processes and jobs that are started meanwhile name a file instead of the URL itself."""
+    """Let the environment of new processes and jobs name a file that holds the URL, not the URL itself."""
     with environment({"STALESWEEP_WEBHOOK": None, "STALESWEEP_WEBHOOK_FILE": _file()}):
         yield
 
@@ -60,5 +60,5 @@ def _file() -> str | None:
     try:
         return str(files.write_private_line("webhooks", name, url.strip()))
     except OSError as error:
-        log.warning("jobs cannot tell the webhook of the sweep's end: %s: %s", error.filename, error.strerror)
+        log.warning("jobs cannot notify the webhook of the sweep's end: %s: %s", error.filename, error.strerror)
         return None

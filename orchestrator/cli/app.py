@@ -29,7 +29,6 @@ from orchestrator.cli import search as cli_search
 from orchestrator.cli.importing import import_file
 from orchestrator.cli.options import Database, SweepNames
 from orchestrator.cli.output import collect_all, one_of, open_store, show
-from orchestrator.store import queries
 
 if TYPE_CHECKING:
     from orchestrator.store.store import Store
@@ -112,6 +111,7 @@ def _watch(store: Store, names: list[str]) -> None:
     from orchestrator.attempt.notifying import tell_end
     from orchestrator.jobs.launch import watch
     from orchestrator.report.live import show_progress
+    from orchestrator.store import queries
 
     for name in names:
         with show_progress(name) as show:
@@ -143,6 +143,7 @@ def export(
 ) -> None:
     """Write everything stored, one tidy file a table."""
     from orchestrator.data.export import export as write
+    from orchestrator.store import queries
 
     one_of("--format", format, ("parquet", "csv"))
     with open_store(db) as store:

@@ -16,7 +16,6 @@ from orchestrator.cli import launch as cli_launch
 from orchestrator.cli.options import Database, Selection, States, Yes
 from orchestrator.cli.output import confirm, open_store, progress, say
 from orchestrator.cli.runs import ASK_ABOVE
-from orchestrator.store import queries, submissions
 
 if TYPE_CHECKING:
     from orchestrator.store.selection import SelectedRun
@@ -152,6 +151,7 @@ def retry(
     from orchestrator.jobs.launch import choose_executor
     from orchestrator.runs import retrying
     from orchestrator.runs.named import sweeps_of
+    from orchestrator.store import queries, submissions
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as in `launch`
     chosen = choose_executor(executor)

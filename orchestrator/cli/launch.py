@@ -12,7 +12,6 @@ import typer
 
 from orchestrator.base.errors import NothingToDo
 from orchestrator.cli.options import Database, Yes
-from orchestrator.store import queries, registration
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
@@ -49,6 +48,7 @@ def launch(
     from orchestrator.jobs import launch as launching
     from orchestrator.jobs import local
     from orchestrator.jobs.training import runs_to_train
+    from orchestrator.store import queries, registration
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends the jobs in good order, as Ctrl-C does
     sweep = load_sweep(grid, allow_huge=allow_huge, profile=profile())
@@ -95,14 +95,14 @@ def train(
         store: The results database.
         sweep_id: The sweep.
         name: Its name.
-        run_ids: The runs; nobody has them. Where there are none, those that jobs have are watched.
+        run_ids: Runs that no job has. Without any, the runs that jobs already have are watched.
         executor: What trains them.
         max_parallel: Local processes at a time; None = as many as there are cores, or GPUs for.
-        gpus: The most that one of the runs asks for, those that are added meanwhile included.
+        gpus: The most GPUs that one of the runs asks for, later ones of `refill` included.
         wait: On Slurm: stay, watch, and try again what may be tried again.
         alone: Whether these runs alone count, and may be tried again; else all of the sweep.
-        ends: Whether the sweep ends with these runs, so that its table is shown and its end told.
-        refill: Adds further runs to the sweep while these are trained; None = there are none.
+        ends: Whether the sweep ends with these runs: then its table is shown and the webhook notified.
+        refill: Adds runs to the sweep while these are trained; None = none are added.
 
     Returns:
         Whether runs that count have failed.
@@ -133,7 +133,7 @@ def train(
 
 
 def print_plan(sweep: Sweep, executor: str, url: str) -> None:
-    """Say what a launch of all runs would do, what they would cost, and what they would not tell."""
+    """Print what a launch of all runs would do and cost, and which questions it would leave open."""
     from orchestrator.cli.output import show
     from orchestrator.jobs import estimate
     from orchestrator.jobs.slurm import arrays

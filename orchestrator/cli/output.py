@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_store(db: str | None) -> Store:
-    """Open the database that is meant."""
+    """Open the database that ``--db`` or the settings name."""
     from orchestrator.base.settings import database_url
     from orchestrator.store.store import Store
 
@@ -25,7 +25,7 @@ def open_store(db: str | None) -> Store:
 
 
 def open_upgraded(db: str | None) -> Store:
-    """Bring the schema of the database that is meant to this version's, say so, and open it."""
+    """Open the database after bringing its schema to this version's, which is printed."""
     from orchestrator.base.settings import database_url
     from orchestrator.store.schema import upgrade
     from orchestrator.store.store import Store
@@ -37,8 +37,8 @@ def open_upgraded(db: str | None) -> Store:
 
 
 def collect_all(store: Store, sweeps: list[str] | None) -> list[str]:
-    """Bring in what the journals of sweeps hold, all where none is named, say so, and return their names."""
-    from orchestrator.jobs.training import bring_in
+    """Bring in the journals of sweeps, of all where none is named, and return the sweeps' names."""
+    from orchestrator.jobs.collecting import bring_in
     from orchestrator.store import queries
 
     names = sweeps or queries.sweep_names(store)
@@ -48,7 +48,7 @@ def collect_all(store: Store, sweeps: list[str] | None) -> list[str]:
 
 
 def one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Refuse an option's value that is not among the allowed ones, of which there are several.
+    """Refuse an option's value that is not among the allowed ones.
 
     Raises:
         UsageError: It is not.
@@ -58,10 +58,10 @@ def one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask, unless the user has said yes beforehand.
+    """Ask, unless the user gave ``--yes``.
 
     Raises:
-        UsageError: There is nobody to ask.
+        UsageError: This is not a terminal, so the question cannot be asked.
         NothingToDo: The user says no.
     """
     if yes:
@@ -97,7 +97,7 @@ def width() -> int:
 
 @contextlib.contextmanager
 def progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal, and nothing elsewhere; what is yielded is told how many more are done."""
+    """Show a progress bar on a terminal, and nothing elsewhere. Yields a function that takes how many more are done."""
     from rich.console import Console
     from rich.progress import Progress
 

@@ -18,7 +18,7 @@ RETRIES = {
     "time_limit": 50, "preempted": 100, "node_failure": 5, "out_of_memory": 2, "killed": 1, "lost": 3, "forgotten": 3,
     "stopped": 3, "exception": 0, "gpu_out_of_memory": 0, "never_began": 0,
 }  # fmt: skip
-"""How often a run is tried again by itself, by failure class, where the grid file does not say."""
+"""How often a run is retried automatically, by failure class, unless the grid file says otherwise."""
 
 SweepName = Annotated[
     str,
@@ -58,7 +58,7 @@ class Resources(Section):
     )
     runs_per_job: PositiveInt = Field(default=1, description="runs that share a job, one after the other")
     retries: dict[str, Count] = Field(
-        default={}, description="how often a run is tried again by itself, by failure class, e.g. {node_failure: 5}"
+        default={}, description="how often a run is retried automatically, by failure class, e.g. {node_failure: 5}"
     )
 
     @field_validator("slurm", mode="before")
@@ -74,7 +74,7 @@ class Resources(Section):
         return retries
 
     def retries_of(self, failure_class: str) -> int:
-        """How often a run is tried again by itself after a failure of a class."""
+        """How often a run is retried automatically after a failure of a class."""
         return {**RETRIES, **self.retries}.get(failure_class, 0)
 
     def over(self, wider: Resources) -> Resources:
@@ -104,7 +104,7 @@ class Profile(Section):
 
 
 class GridContent(Section):
-    """The sections of a grid file. What ``grid:`` and ``fixed:`` hold depends on the trainer, and is checked apart."""
+    """A grid file's sections. `orchestrator.grid.sweep` checks what ``grid:``, ``fixed:`` and ``exclude:`` hold."""
 
     name: SweepName
     grid: dict[str, Any] = Field(default={})

@@ -23,6 +23,8 @@ MAX_DEPTH = 20
 MAX_VALUES = 50_000
 """Counted with aliases unfolded, so that a short file cannot grow without end."""
 
+_LIMIT = f"{MAX_VALUES:,} values or {MAX_DEPTH} levels"
+
 KeyPath = tuple[str | int, ...]
 
 _INTEGER = re.compile(r"[-+]?[0-9]+")
@@ -143,35 +145,17 @@ def _read_text(path: Path) -> str:
         raise GridError([f"{path}:{line}: is not a text file in UTF-8 (found {found})"]) from error
 
 
-class _Loader(yaml.SafeLoader):
-    """Composes nodes only, leaves every plain scalar text, and refuses to nest deeper than Python's stack."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012, the base class declares it so
-    depth = 0
-    nodes = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        self.depth += 1
-        self.nodes += 1
-        if self.depth > MAX_DEPTH or self.nodes > MAX_VALUES:
-            what = f"it holds more than {MAX_VALUES:,} values or {MAX_DEPTH} levels"
-            raise yaml.composer.ComposerError(None, None, what, self.get_mark())
-        node: yaml.Node | None = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-
 def _compose(file: GridFile) -> yaml.Node | None:
+    """Compose nodes; this loader leaves every plain scalar text."""
     try:
-        return _Loader(file.text).get_single_node()
+        return yaml.compose(file.text, Loader=yaml.BaseLoader)
+    except RecursionError:
+        raise GridError([f"{file.path}:1: holds more than {_LIMIT}"]) from None
     except yaml.reader.ReaderError as error:
         line = file.text.count("\n", 0, error.position) + 1
         what = f"holds a character that is not text (found U+{error.character:04X})"
         raise GridError([f"{file.path}:{line}: {what}"]) from error
-    except (
-        ValueError,
-        OverflowError,
-    ) as error:  # PyYAML's own, for an escape beyond Unicode or a huge version
+    except (ValueError, OverflowError) as error:  # PyYAML's own, for an escape beyond Unicode or a huge version
         raise GridError([f"{file.path}: cannot be read as YAML: {error}"]) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -191,8 +175,7 @@ class _Reader:
     def read(self, node: yaml.Node, place: KeyPath) -> Any:
         self.values += 1
         if self.values > MAX_VALUES or len(place) > MAX_DEPTH:
-            limit = f"{MAX_VALUES:,} values or {MAX_DEPTH} levels"
-            raise GridError([f"{self.file.path}:{_line(node)}: its aliases unfold to more than {limit}"])
+            raise GridError([f"{self.file.path}:{_line(node)}: its aliases unfold to more than {_LIMIT}"])
         self.file.lines.setdefault(place, _line(node))
         if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
             return self._mapping(node, place)

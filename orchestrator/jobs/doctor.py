@@ -1,4 +1,4 @@
-"""What this machine offers stalesweep, checked and not guessed: ``stalesweep doctor``."""
+"""``stalesweep doctor``: check what this machine offers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OPTIONAL = {"psycopg": "Postgres needs stalesweep[postgres]", "vllm": "the vLLM
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """One thing that was checked.
 
     Attributes:
         name: What.
@@ -41,7 +41,7 @@ class Finding:
 
 
 def examine(option: str | None) -> Iterator[Finding]:
-    """Look at the environment piece by piece; slow ones last.
+    """Check the environment, the slow checks last.
 
     Args:
         option: The database's URL as the command was given it, None = as the settings say. Never printed with a
@@ -81,7 +81,7 @@ def _database(option: str | None) -> Finding:
 
 
 def database(url: str) -> Finding:
-    """Look at a database: whether it answers, and its schema."""
+    """Check whether a database answers, and its schema."""
     try:
         parsed = parse(url)
         if parsed.get_backend_name() == "sqlite" and not Path(str(parsed.database)).exists():
@@ -134,9 +134,11 @@ def _accounting() -> Finding:
     try:
         client.ask("sacct", "--noheader", "--allocations", "--starttime=now", "--format=JobID")
     except NoAccounting:
-        return Finding("slurm accounts", None, "none: of a job that Slurm has forgotten, only its run's own words tell")
+        return Finding(
+            "slurm accounts", None, "none: what became of a job that Slurm no longer lists is known from its run alone"
+        )
     except SlurmUnavailable as error:
-        return Finding("slurm accounts", False, f"{error}: what became of old jobs is not known meanwhile")
+        return Finding("slurm accounts", False, f"{error}: until it answers, what became of old jobs is not known")
     return Finding("slurm accounts", True, "sacct answers")
 
 

@@ -1,4 +1,4 @@
-"""``stalesweep doctor --cluster``: a short job, submitted as runs are, looks around on a compute node and answers."""
+"""``stalesweep doctor --cluster``: submit a short job as runs are submitted, and show what it finds on its node."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ Say = Callable[[str], None]
 
 
 def examine(url: str, resources: Resources, timeout_s: float, say: Say) -> Generator[Finding, None, None]:
-    """Submit a job and tell what it finds. It is cancelled when the time is over, or whoever asks stops asking.
+    """Submit a job and yield what it finds. The job is cancelled when the time is over, or the generator is closed.
 
     Args:
         url: The results database.
         resources: What the job asks for; its time limit is a minute or two.
         timeout_s: How long to wait for its answer, in seconds.
-        say: Told what the job is waiting for.
+        say: Called with what the job is waiting for.
 
     Raises:
         UsageError: Slurm refuses the job, or the run folder cannot be written.

@@ -31,15 +31,15 @@ _IMPORT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What whoever submits the job knows.
+    """What the submitting side knows.
 
     Attributes:
         database: What `orchestrator.base.urls.handed_over` gave.
-        has_schema: Whether he sees a database there that is set up.
-        launched_from: His host.
+        has_schema: Whether a database with a schema is seen on the submitting host.
+        launched_from: The submitting host.
         writes: What jobs write to, ``database``, ``journal`` or ``auto``.
         interpreter: The Python that the job is to run with; "" where the grid names one.
-        versions: Of packages, at his side.
+        versions: Of packages, on the submitting host.
         gpus: How many GPUs the job asks for.
     """
 

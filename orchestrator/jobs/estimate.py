@@ -1,4 +1,4 @@
-"""How long the runs of a grid will take: by stored runs of the same models, else at most, by their time limits."""
+"""Estimate how long runs will take: from stored runs of the same models, else at most, from their time limits."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from orchestrator.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast stored runs of a model were.
+    """How long a learner step of a model takes.
 
     Attributes:
         step_s: Median seconds of a learner step, set-up left out.
-        runs: How many finished runs say so.
+        runs: How many finished runs it is measured on.
     """
 
     step_s: float
@@ -26,10 +26,10 @@ class Pace:
 
 
 def stored_paces(url: str, models: Iterable[str]) -> dict[str, Pace]:
-    """Read how fast finished runs of models were; none where the database is not there, or cannot be read.
+    """Read how long learner steps of finished runs took; empty where the database does not exist or cannot be read.
 
     Args:
-        url: The database's; it is not made, nor upgraded.
+        url: The database's; it is not created or upgraded.
         models: Their names.
     """
     try:

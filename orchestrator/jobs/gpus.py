@@ -1,4 +1,4 @@
-"""The GPUs of this machine, dealt out to local jobs as Slurm does it on a cluster."""
+"""Divide the GPUs of this machine among local jobs, as Slurm does on a cluster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TIMEOUT_S = 30
 def visible() -> list[str]:
     """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them.
 
-    None where no NVIDIA driver says so, and where GPUs are split into instances: then nothing is dealt out.
+    Empty where no NVIDIA driver answers, and where GPUs are split into instances, which are not divided.
     """
     said = os.environ.get("CUDA_VISIBLE_DEVICES")
     if said is not None:
@@ -31,11 +31,11 @@ def visible() -> list[str]:
 
 
 def dealt(gpus: Sequence[str], each: int, number: int) -> list[str] | None:
-    """The GPUs of one of several processes; those that there are too few for share them in turns.
+    """Choose the GPUs of one of several processes. Where there are too few, processes share them in turns.
 
     Args:
         gpus: All that there are.
-        each: How many a process asks for; 0 = it takes what it finds.
+        each: How many a process asks for; 0 = it sees all.
         number: Of the process, from 0.
 
     Returns:

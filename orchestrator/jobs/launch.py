@@ -1,4 +1,4 @@
-"""Which runs there are to train, and where; and how the jobs get on that train them.
+"""Choose the runs to train, prepare their directories, and watch the jobs that train them.
 
 The jobs are local processes (`orchestrator.jobs.local`), tasks of Slurm arrays (`orchestrator.jobs.slurm`), or this
 process.
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 def choose_executor(wanted: str) -> Executor:
     """Resolve ``auto``: slurm where there is one, else local.
 
-    A controller that is away for a minute must not make the login node train a whole sweep.
+    A controller that does not answer is an error: else the login node would train the whole sweep.
 
     Raises:
         UsageError: The name is not known, or Slurm was asked for and is not here.
@@ -63,7 +63,7 @@ def choose_executor(wanted: str) -> Executor:
 
 
 def place(store: Store, sweep_id: int) -> None:
-    """Give the unfinished runs that have no directory one; one that is gone is looked for where it would be now."""
+    """Choose a directory for each unfinished run without one; one that is gone may have moved to the present folder."""
     here = runs_dir().absolute()
     gone = [run for run in queries.run_folders(store, sweep_id) if not (run.directory and Path(run.directory).is_dir())]
     names = {run.run_id: Path(run.directory).name if run.directory else name_of(run.run_id) for run in gone}
@@ -85,9 +85,9 @@ def prepare(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Pa
     for run_id in run_ids:
         run = folders[run_id]
         directory = Path(run.directory or runs_dir().absolute() / name_of(run_id))
-        # A journal without a record is of a process that was killed before it began, and may take no other's place.
-        unheard = [number for number in journal.numbers(directory) if number > run.fence]
-        empty = [number for number in unheard if journal.last(journal.path_of(directory, number)) is None]
+        # A process that was killed before it began leaves a journal without a record. Its number is not used again.
+        later = [number for number in journal.numbers(directory) if number > run.fence]
+        empty = [number for number in later if journal.last(journal.path_of(directory, number)) is None]
         fence = max([run.fence, *empty])
         write_run_file(directory, RunFile(run_id, run.sweep, run.config_digest, configs[run_id], fence))
         directories[run_id] = directory
@@ -102,15 +102,15 @@ def recover(store: Store, sweep_id: int) -> None:
         if gone and running.executor != "slurm":
             folder = queries.run_folder(store, running.run_id)
             if folder is not None:
-                _hear_out(store, folder)
-            reason = f"process {running.pid} on {running.host} ended without a word"
+                _collect_rest(store, folder)
+            reason = f"process {running.pid} on {running.host} ended and recorded no reason"
             store.lose(Claim(running.run_id, running.attempt), reason)
 
 
-def _hear_out(store: Store, folder: RunFolder) -> None:
-    """Bring the journals of a run whose process is gone: it may have ended in good order, and not been able to say so.
+def _collect_rest(store: Store, folder: RunFolder) -> None:
+    """Bring in the journals of a run whose process is gone, because it may have ended in good order.
 
-    What cannot be brought is named by whoever collects next.
+    What cannot be brought in is reported by the next command that collects.
     """
     try:
         collect_run(store, folder, [])
@@ -120,7 +120,7 @@ def _hear_out(store: Store, folder: RunFolder) -> None:
 
 
 def pending_runs(store: Store, sweep_id: int, found: Survey) -> list[int]:
-    """Runs to be submitted: without a result, and not in the hands of a job that lives or waits.
+    """Choose the runs to submit: those without a result that no running or waiting job has.
 
     Args:
         store: The results database.
@@ -128,7 +128,7 @@ def pending_runs(store: Store, sweep_id: int, found: Survey) -> list[int]:
         found: What has become of its runs on Slurm.
 
     Raises:
-        NothingToDo: Every run has its result or is in the hands of a job, as far as is known.
+        NothingToDo: Every run has its result, or a job has it or may have it.
     """
     unfinished = queries.unfinished_runs(store, sweep_id)
     if not unfinished:
@@ -143,7 +143,7 @@ def pending_runs(store: Store, sweep_id: int, found: Survey) -> list[int]:
 
 
 def why_journals_only(store: Store, executor: str) -> str | None:
-    """Say why jobs will leave the database to the command line, None where they write to it."""
+    """Say why jobs will write journals only; None where they write to the database."""
     reason = journals_only(store.url, jobs_write(), this_host())
     if reason is None and executor == "slurm" and store.url.startswith("sqlite"):
         return "SQLite serves one host; on others" if jobs_write() == "auto" else None
@@ -157,7 +157,7 @@ def run_here(store: Store, directories: Iterable[Path]) -> None:
 
 
 def collect_aloud(store: Store, sweep_id: int, noted: set[str]) -> None:
-    """Bring in journals; what people should know of is logged once."""
+    """Bring in journals; each note is logged once."""
     notes = collect(store, sweep_id).notes
     for note in notes:
         if note not in noted:
@@ -171,13 +171,13 @@ def watch(
     on_poll: Callable[[list[RunProgress]], None],
     tend: Callable[[Survey], bool] = lambda _: False,
 ) -> None:
-    """Show a sweep's progress until no run is waiting or running; all it changes is to bring in journals.
+    """Show a sweep's progress until no run is waiting or running. Changes nothing but bringing in journals.
 
     Args:
         store: The results database.
         sweep_id: The sweep.
         on_poll: Shown how far every run is, about once a second.
-        tend: Told every few seconds what has become of the runs on Slurm; says whether it has submitted more.
+        tend: Called every few seconds with what has become of the runs on Slurm; returns whether it submitted more.
     """
     noted = set[str]()
     surveyed_at, found = -math.inf, Survey({}, {}, {})
@@ -200,7 +200,7 @@ def watch(
 
 
 def wait_for_database(store: Store, error: StoreUnavailable) -> None:
-    """Ask every few seconds until the database answers: the jobs go on without it, and so does who watches them."""
+    """Wait until the database answers, asking every few seconds. The jobs go on without it."""
     log.warning("%s; the jobs go on, and this waits", error)
     while True:
         time.sleep(random.uniform(0.5, 1.5) * _OUTAGE_POLL_S)

@@ -1,7 +1,7 @@
 """A pool of local processes, through submitit.
 
-They share one list of runs and take them one by one (`orchestrator.attempt.job`), so that a sweep of small runs pays
-for importing torch once a process, not once a run.
+The processes take runs from one list, one by one (`orchestrator.attempt.job`). So a sweep of small runs imports torch
+once a process, not once a run.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from orchestrator.jobs.launch import collect_aloud, recover, wait_for_database
 from orchestrator.store import queries, submissions
 from orchestrator.store.store import RunProgress, Store
 
-Refill = Callable[[list[RunProgress], Set[int]], Mapping[int, Path]]
-"""Shown how far runs are, and which the jobs have been given, gives further ones: their directories by run number."""
+Further = Callable[[list[RunProgress], Set[int]], Mapping[int, Path]]
+"""Takes how far runs are, and which ones the jobs were given; returns the directories of further ones by run number."""
 
 _POLL_S = 0.2
 _GRACE_S = 30.0
@@ -46,7 +46,7 @@ def cores() -> int:
 
 
 def detach(grid: Path, max_parallel: int | None, url: str) -> tuple[int, Path]:
-    """Launch locally from a process of its own, which outlives this one and its terminal.
+    """Launch locally in a new process, which outlives this one and its terminal.
 
     Returns:
         Its process id and its log.
@@ -69,7 +69,7 @@ def run_local(
     max_parallel: int | None,
     gpus_each: int,
     on_poll: Callable[[list[RunProgress]], None],
-    refill: Refill | None = None,
+    refill: Further | None = None,
 ) -> None:
     """Train in at most so many processes of this machine, each pinned to one thread, until all runs have ended.
 
@@ -81,9 +81,9 @@ def run_local(
         sweep_id: The sweep.
         directories: What to train: the run directories by run number.
         max_parallel: Processes at a time; None = as many as there are cores, or GPUs for.
-        gpus_each: How many GPUs each process sees, of its own as far as there are enough; 0 = all.
+        gpus_each: How many GPUs each process sees, not shared while there are enough; 0 = all.
         on_poll: Shown how far every run of the sweep is, a few times a second.
-        refill: Gives further runs while these are trained; None = there are none.
+        refill: Gives further runs while these are trained; None = none are added.
 
     Raises:
         UsageError: Processes end without taking a run; the message holds the end of their log.
@@ -118,8 +118,8 @@ def run_local(
 
 
 @contextlib.contextmanager
-def _share(refill: Refill | None) -> Iterator[Share | None]:
-    """A list that jobs follow, where runs are added meanwhile; else none."""
+def _share(refill: Further | None) -> Iterator[Share | None]:
+    """The list that jobs follow, where runs are added while they train; None where none are."""
     if refill is None:
         yield None
         return
@@ -134,7 +134,7 @@ class _Runs:
     """The runs that a launch has given to its processes, in the database."""
 
     def __init__(
-        self, store: Store, sweep_id: int, spec: JobSpec, runs: set[int], refill: Refill | None, share: Share | None
+        self, store: Store, sweep_id: int, spec: JobSpec, runs: set[int], refill: Further | None, share: Share | None
     ) -> None:
         self._store, self._sweep_id, self._runs = store, sweep_id, runs
         self._refill, self._share = refill, share

@@ -102,13 +102,13 @@ class SweepStatus:
 
     @property
     def silent(self) -> list[RunProgress]:
-        """Running runs that have not been heard of for long."""
+        """Running runs without a recent heartbeat."""
         running = (run for run in self.runs if run.state == RunState.RUNNING)
         return [run for run in running if (run.heartbeat_age_s or 0.0) > SILENT_AFTER_S]
 
     @property
     def stuck(self) -> list[RunProgress]:
-        """Runs that wait for something that does not happen by itself."""
+        """Runs that wait until somebody acts."""
         return [run for run in self.runs if run.needs_help]
 
     @property
@@ -200,5 +200,5 @@ def _run_json(run: RunProgress) -> dict[str, Any]:
         "run_id", "seed", "state", "learner_steps", "horizon", "sync", "reward", "val_reward", "collapse_step",
         "failure", "failure_class", "attempts", "heartbeat_age_s", "detail", "job", "needs_help",
     )  # fmt: skip
-    # JSON has no NaN: a reward that is not a number is told apart from a missing one by its text.
+    # JSON has no NaN: a reward that is not a number is written as text, a missing one as null.
     return {"eta_s": _eta_s(run)} | {name: "NaN" if (value := getattr(run, name)) != value else value for name in names}

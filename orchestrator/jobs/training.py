@@ -6,45 +6,27 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 
-from orchestrator.attempt.notifying import tell_end
 from orchestrator.base.errors import NothingToDo, SlurmUnavailable
 from orchestrator.base.states import RunState
 from orchestrator.base.words import counted
+from orchestrator.jobs.collecting import Say, bring_in
 from orchestrator.jobs.launch import Executor, pending_runs, place, prepare, recover, run_here, watch
 from orchestrator.jobs.local import run_local
 from orchestrator.jobs.slurm import dispatch
 from orchestrator.jobs.slurm.survey import Survey, survey
 from orchestrator.jobs.status import SweepStatus, sweep_status, with_standings
 from orchestrator.store import queries
-from orchestrator.store.collect import Collected, collect
 from orchestrator.store.store import RunProgress, Store
 
-Say = Callable[[str], None]
-"""Told what people should know, a line at a time."""
-
 Refill = Callable[[list[RunProgress]], bool]
-"""Shown how far the runs of a sweep are, adds further ones to it; says whether it has."""
-
-
-def bring_in(store: Store, name: str, say: Say) -> None:
-    """Bring into the database what the journals of a sweep hold; tell the webhook where the sweep has ended."""
-    say_collected(collect(store, queries.sweep_id(store, name)), say)
-    tell_end(store, name)
-
-
-def say_collected(found: Collected, say: Say) -> None:
-    """Say what was brought in from journals, and what could not be."""
-    if found.records:
-        say(f"brought {found.records:,} records of {counted(found.runs, 'run')} from journals into the database")
-    for note in found.notes:
-        say(f"note: {note}")
+"""Takes how far the runs of a sweep are, adds runs to it, and returns whether it added any."""
 
 
 def runs_to_train(store: Store, sweep_id: int, name: str, say: Say) -> list[int]:
     """Bring the database up to what has become of a sweep's runs, and choose those to be given to jobs.
 
     Raises:
-        NothingToDo: Every run has its result or is in the hands of a job, as far as is known.
+        NothingToDo: Every run has its result, or a job has it or may have it.
     """
     place(store, sweep_id)
     bring_in(store, name, say)
@@ -78,14 +60,14 @@ def train(
         store: The results database.
         sweep_id: The sweep.
         name: Its name.
-        run_ids: The runs; nobody has them. Where there are none, those that jobs have are watched.
+        run_ids: Runs that no job has. Without any, the runs that jobs already have are watched.
         executor: What trains them.
-        on_poll: Shown how far every run of the sweep is, again and again.
-        say: Told what people should know.
+        on_poll: Called again and again with how far every run of the sweep is.
+        say: Takes lines for the user.
         max_parallel: Local processes at a time; None = as many as there are cores, or GPUs for.
-        gpus: The most that one of the runs asks for, those that are added meanwhile included.
+        gpus: The most GPUs that one of the runs asks for, later ones of `refill` included.
         only: The runs that may be tried again; None = all of the sweep.
-        refill: Adds further runs to the sweep while these are trained; None = there are none.
+        refill: Adds runs to the sweep while these are trained; None = none are added.
 
     Returns:
         How the sweep stands then.
@@ -121,7 +103,7 @@ def _further(
 
 
 class _Tender:
-    """Submits to Slurm, while a command watches, what failed in a way that may pass, and what is added meanwhile."""
+    """Submits to Slurm, while a command watches, the runs to be tried again and those that `refill` adds."""
 
     def __init__(
         self, store: Store, sweep_id: int, name: str, say: Say, only: Set[int] | None, refill: Refill | None
@@ -131,7 +113,7 @@ class _Tender:
         self._said = ""
 
     def __call__(self, found: Survey) -> bool:
-        """Look at what has become of the runs; whether more was submitted, or has to wait."""
+        """Submit what can be submitted now; returns whether anything was, or has to wait."""
         try:
             again = self._submit_again(found)
             return self._submit_further(found) or again

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.base.errors import NothingToDo
-from orchestrator.jobs.training import Say, say_collected
+from orchestrator.jobs.collecting import Say, say_collected
 from orchestrator.store import queries
 from orchestrator.store.collect import collect_runs
 from orchestrator.store.selection import SelectedRun, select_runs
@@ -26,7 +26,7 @@ def find(store: Store, words: Sequence[str], states: Sequence[str] | None = None
 
 
 def find_up_to_date(store: Store, words: Sequence[str], states: Sequence[str] | None, say: Say) -> list[SelectedRun]:
-    """Find them after what the journals of unfinished ones hold was brought in; ``say`` is told of that.
+    """Find them again after bringing in the journals of unfinished ones, which is said.
 
     Raises:
         NothingToDo: There is none, or none any more.

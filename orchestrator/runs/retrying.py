@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from orchestrator.base.errors import NothingToDo
 from orchestrator.base.states import EARLY_STOPS, RunState
 from orchestrator.base.words import counted
-from orchestrator.jobs.training import Say, runs_to_train
+from orchestrator.jobs.collecting import Say
+from orchestrator.jobs.training import runs_to_train
 from orchestrator.runs.named import find, sweeps_of
 from orchestrator.store.selection import SelectedRun
 from orchestrator.store.store import Store
@@ -36,7 +37,7 @@ def choose(store: Store, words: Sequence[str], states: Sequence[str] | None, say
         store: The results database; it is brought up to what has become of the runs.
         words: Sweeps, or numbers of runs.
         states: Only runs in one of these states; None = in any.
-        say: Told what people should know.
+        say: Takes lines for the user.
 
     Raises:
         NothingToDo: No run is of that name and state.

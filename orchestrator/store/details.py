@@ -1,4 +1,4 @@
-"""All that the database holds of one run, but its metrics."""
+"""All that the database holds of one run, except its metrics."""
 
 from __future__ import annotations
 

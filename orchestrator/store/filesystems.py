@@ -27,7 +27,7 @@ _LOCAL_FUSE = frozenset(
     }
 )  # fmt: skip
 """File systems in user space that stay on their host. Most others are shared (sshfs, glusterfs, juicefs, rclone, s3fs,
-mfs, quobyte, daos, ...), and where one is not, nothing but speed is lost."""
+mfs, quobyte, daos, ...). Taking a local one for shared costs speed only."""
 
 
 def network_filesystem(path: Path) -> str | None:
@@ -37,8 +37,8 @@ def network_filesystem(path: Path) -> str | None:
         path: It, or what is to be created, need not exist yet.
 
     Returns:
-        The type as mounted, e.g. ``nfs4``; None where the file system is this host's own, or where the system does
-        not list its mounts.
+        The type as mounted, e.g. ``nfs4``; None where the file system is local, or where the system does not list its
+        mounts.
     """
     resolved = path.resolve()  # before the list is read: looking at a path may mount what lies there
     try:

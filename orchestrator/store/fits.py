@@ -1,4 +1,4 @@
-"""Stored fits: each kept once for what was fitted and by which code; and how the fitted runs were told collapse."""
+"""Stored fits, each kept once for its inputs and code; and the collapse settings that the fitted runs used."""
 
 from __future__ import annotations
 

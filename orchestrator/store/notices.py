@@ -1,4 +1,4 @@
-"""Which sweeps have ended, and whether that was told. Each function is part of a transaction."""
+"""Which sweeps have ended, and whether the webhook was notified. Each function is part of a transaction."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from orchestrator.store.types import now
 
 
 def claim(connection: Connection, sweep: str, *, searched: bool) -> dict[str, int] | None:
-    """Claim to tell a sweep's end, see `orchestrator.store.attempt_store.AttemptStore.claim_end`."""
+    """Claim the notification of a sweep's end, see `orchestrator.store.attempt_store.AttemptStore.claim_end`."""
     going = exists().where(Cell.sweep_id == Sweep.id, Run.cell_id == Cell.id, Run.state.in_(GOING))
-    # All runs of a search may have ended, and the next be chosen yet.
+    # Of a search all runs may have ended before the next ones are chosen.
     told = ("grid", "search") if searched else ("grid",)
     untold = Sweep.name == sweep, Sweep.source.in_(told), Sweep.notified_at.is_(None)
     claimed = connection.execute(update(Sweep).where(*untold, ~going).values(notified_at=now()))
@@ -30,16 +30,16 @@ def claim(connection: Connection, sweep: str, *, searched: bool) -> dict[str, in
 
 
 def is_untold(connection: Connection, sweep: str) -> bool:
-    """Whether a sweep's end was not told, if it has ended at all."""
+    """Whether the webhook was not notified of a sweep's end; it may not have ended."""
     return connection.scalar(select(Sweep.id).where(Sweep.name == sweep, Sweep.notified_at.is_(None))) is not None
 
 
 def unclaim(connection: Connection, sweep: str) -> None:
-    """Give a claim back: it could not be told."""
+    """Give a claim back, because the notification failed."""
     connection.execute(update(Sweep).where(Sweep.name == sweep).values(notified_at=None))
 
 
 def expect(connection: Connection, run_id: int) -> None:
-    """Expect the end of a run's sweep anew."""
+    """Let the end of a run's sweep be notified once more, because the run goes on."""
     of_run = select(Cell.sweep_id).join(Run).where(Run.id == run_id).scalar_subquery()
     connection.execute(update(Sweep).where(Sweep.id == of_run, Sweep.notified_at.is_not(None)).values(notified_at=None))

@@ -1,4 +1,4 @@
-"""Registering a sweep: its cells and runs go in once, and a name stands for one grid only."""
+"""Register a sweep: store its cells and runs once. A name stands for one grid only."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def begin(connection: Connection, sweep: GridSweep) -> int:
 
 @writes
 def grow(connection: Connection, sweep_id: int, sweep: GridSweep, chosen: Collection[GridRun]) -> list[int]:
-    """Add runs to a sweep, those that it has apart.
+    """Add runs to a sweep; those that it has already are left as they are.
 
     Args:
         connection: The database, or a transaction of it.
@@ -141,7 +141,7 @@ def _update_sweep(connection: Connection, sweep_id: int, sweep: GridSweep, sourc
 
 
 def _stored_sweep(connection: Connection, sweep: GridSweep) -> Any:
-    """The sweep of a name; whoever else registers it waits until this transaction has ended."""
+    """The sweep of a name. Other processes that register it wait until this transaction has ended."""
     stored = connection.execute(
         select(Sweep.id, Sweep.digest, Sweep.grid_text, Sweep.source).where(Sweep.name == sweep.name).with_for_update()
     ).one()

@@ -82,8 +82,8 @@ class Upgrade:
 def upgrade(url: str) -> Upgrade | None:
     """Create the schema or bring it up to date; what is up to date stays untouched.
 
-    All in one transaction, which one process at a time can enter: it fails as a whole or not at all, and
-    of many that arrive together one migrates. A SQLite file that holds an older schema is copied before, under the
+    One transaction, which one process at a time can enter, does it as a whole or not at all. Of several processes
+    that arrive together one migrates. A SQLite file that holds an older schema is copied before, under the
     same lock.
 
     Returns:
@@ -99,7 +99,7 @@ def upgrade(url: str) -> Upgrade | None:
             found = revision(connection)
         done = None if found == REVISIONS[-1] else _upgrade(engine)
         if engine.dialect.name == "sqlite":
-            with contextlib.suppress(StoreUnavailable):  # others are using it: whoever comes when they are not
+            with contextlib.suppress(StoreUnavailable):  # while others use it, it stays as it is
                 choose_journal_mode(engine)
         return done
     finally:
@@ -108,7 +108,7 @@ def upgrade(url: str) -> Upgrade | None:
 
 def _upgrade(engine: Engine) -> Upgrade | None:
     if engine.dialect.name == "sqlite":
-        # A migration may write a table anew that others refer to; within a transaction it is too late to say so.
+        # A migration may rewrite a table that others refer to. Within a transaction the pragma has no effect.
         with driver_connection(engine) as connection:
             connection.execute("PRAGMA foreign_keys = OFF")
     with transaction(engine, write=True) as connection:

@@ -1,7 +1,7 @@
-"""SQLite files: what to look at before SQLite opens one, how to open it, and a backup of it.
+"""Check a SQLite file before it is opened, open it, and back it up.
 
-SQLite opens a file of which it can write nothing, or which ends in the middle of a page, and complains much later or
-never; and it names every reason that a file cannot be opened with the same three words.
+SQLite opens a file that it cannot write, or that ends in the middle of a page, and fails much later or never. When it
+cannot open a file it gives the same message for every reason.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
 def backup(path: Path, revision: str) -> Path:
     """Copy a database beside itself; complete, also while other processes have it open.
 
-    Whoever calls holds the write lock, so that nothing is written after the copy. The copy is read through a
-    connection of its own: SQLite copies nothing from one that is writing.
+    The caller holds the write lock, so that nothing is written after the copy. The copy is read through another
+    connection, because SQLite copies nothing from one that is writing.
 
     Args:
         path: The database's file.
@@ -119,7 +119,7 @@ def _examine(path: Path, *, create: bool) -> None:
 
 
 def _examine_rights(path: Path) -> None:
-    """Refuse what cannot be written, to readers too: their part of the lock is written as well.
+    """Refuse what cannot be written. Readers need that too, because they write their part of the lock.
 
     A reader who can create the files beside the database but not write the database would leave files behind that its
     owner cannot write.
@@ -139,7 +139,7 @@ def _refuse_a_cut_file(path: Path, connection: sqlite3.Connection) -> None:
     (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
     size = path.stat().st_size
     if size % page_bytes:
-        _refuse(path, f"the file was cut off, it ends after {size:,} bytes in the midst of a page; restore a backup")
+        _refuse(path, f"the file was cut off, it ends after {size:,} bytes in the middle of a page; restore a backup")
 
 
 def _refuse(path: Path, reason: str) -> NoReturn:
