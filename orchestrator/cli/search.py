@@ -14,7 +14,6 @@ from orchestrator.base.states import RunState
 from orchestrator.cli.launch import train
 from orchestrator.cli.options import Database
 from orchestrator.cli.output import one_blas_thread, one_of, open_upgraded, say, show
-from orchestrator.store import queries, registration
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
@@ -45,6 +44,7 @@ def search(
     from orchestrator.search.outlook import stored_outcomes
     from orchestrator.search.search import Search
     from orchestrator.search.searchfile import load_search
+    from orchestrator.store import queries, registration
 
     one_of("--format", format, ("table", "json"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends the jobs in good order, as Ctrl-C does
@@ -75,6 +75,7 @@ def _search(
 ) -> tuple[Search, str, bool]:
     """Train and learn until there is an end: what is known then, why it ended, and whether runs have failed."""
     from orchestrator.search.searching import Searching
+    from orchestrator.store import queries
 
     places = 1 if executor == "debug" else wanted.parallel
     with Searching(store, sweep_id, sweep, wanted, places) as searching:
@@ -91,6 +92,7 @@ def _search(
 def _train_rest(store: Store, sweep_id: int, sweep: Sweep, executor: Executor, places: int, refill: Refill) -> bool:
     """Train the runs that have no result yet, wherever a former search has left them, and those that come meanwhile."""
     from orchestrator.jobs.training import runs_to_train
+    from orchestrator.store import queries
 
     try:
         run_ids = runs_to_train(store, sweep_id, sweep.name, say)

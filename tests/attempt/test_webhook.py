@@ -146,7 +146,7 @@ def test_what_was_not_told_is_told_by_who_looks_next(
     done = CliRunner().invoke(app, ["cancel", "demo"])
     assert (done.exit_code, done.stdout) == (0, "cancelled 1 run\n")
     assert caplog.messages == [
-        "the webhook is not told that sweep demo has ended: it answers 503; `status` tries again"
+        "the webhook could not be notified that sweep demo has ended: it answers 503; `status` tries again"
     ]
     assert CliRunner().invoke(app, ["status"]).exit_code == 0
     assert hook.messages == [told(1, "cancelled")]
@@ -162,7 +162,7 @@ def test_nothing_fails_and_nothing_shows_it(
     mine.write_text(f"{hook.url}\nand more")
     for name, value, said in (
         ("STALESWEEP_WEBHOOK", f"http://127.0.0.1:1/{SECRET}", "Connection refused"),
-        ("STALESWEEP_WEBHOOK", f"http://nowhere.invalid/{SECRET}", "the webhook is not told"),
+        ("STALESWEEP_WEBHOOK", f"http://nowhere.invalid/{SECRET}", "the webhook could not be notified"),
         ("STALESWEEP_WEBHOOK", f"file:///{SECRET}", "the webhook's URL cannot be read; allowed: https://HOST/PATH"),
         ("STALESWEEP_WEBHOOK", f"http://[{SECRET}", "the webhook's URL cannot be read"),
         ("STALESWEEP_WEBHOOK", f"https://host/{SECRET} x", "the webhook's URL cannot be read"),
@@ -190,7 +190,7 @@ def test_a_database_that_is_away_is_left_alone(
     monkeypatch.setattr(Store, "claim_end", away)
     with Store(jobs().url) as store:
         notifying.tell_end(store, "demo")
-    assert caplog.messages == ["the webhook is not told of sweep demo: gone fishing"]
+    assert caplog.messages == ["the webhook could not be notified of sweep demo: gone fishing"]
 
 
 def test_jobs_are_handed_a_file(hook: Receiver, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_home_that_cannot_be_written_stops_nothing(
     with webhook.handed_over():
         assert "STALESWEEP_WEBHOOK" not in os.environ
         assert webhook.chosen() is None
-    assert "jobs cannot tell the webhook" in caplog.text
+    assert "jobs cannot notify the webhook" in caplog.text
 
 
 def test_readers_of_its_file_are_warned_of(

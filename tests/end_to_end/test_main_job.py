@@ -103,7 +103,7 @@ def test_a_killed_job_leaves_after_a_relaunch_the_rows_of_an_uninterrupted_run(
     assert launch.returncode == 1
     status = json.loads(ws.run("status", "--format", "json").stdout)
     assert status[0]["runs"] == {"lost": 1}
-    assert "ended without a word" in status[0]["cells"][0]["runs"][0]["failure"]
+    assert "ended and recorded no reason" in status[0]["cells"][0]["runs"][0]["failure"]
 
     relaunched = ws.run("launch", "grid.yaml", "--executor", "local")
     assert relaunched.returncode == 0, relaunched.stderr

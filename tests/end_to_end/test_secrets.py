@@ -121,7 +121,7 @@ def test_a_new_password_reaches_jobs_that_are_queued(home: Path) -> None:
         assert newer == queued
     assert urls.resolve(queued) == "postgresql+psycopg://me:new@host/db"
     Path(queued.removeprefix("file:")).unlink()
-    with pytest.raises(StoreUnavailable, match=r"URL is not to be had on this host: .*No such file"):
+    with pytest.raises(StoreUnavailable, match=r"URL cannot be read on this host: .*No such file"):
         urls.resolve(queued)
 
 

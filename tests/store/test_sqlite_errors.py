@@ -129,7 +129,7 @@ def test_unusable_sqlite_files_are_left_as_they_are(contact: Callable[[str], obj
         "header.db": (whole[:60], "the file was cut off, it ends after 60 bytes"),
         "midst.db": (
             whole[:-1000],
-            r"the file was cut off, it ends after [\d,]+ bytes in the midst of a page; restore",
+            r"the file was cut off, it ends after [\d,]+ bytes in the middle of a page; restore",
         ),
         "pages.db": (whole[: 4096 * 3], "a damaged SQLite database: restore a backup, or name another file"),
     }
