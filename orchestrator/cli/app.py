@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 
 import typer
 
-from orchestrator.base.errors import GridError, NothingToDo, StalesweepError
+from orchestrator.base.errors import GridError, NothingToDo, StalesweepError, UsageError
 from orchestrator.base.words import counted
 from orchestrator.cli import advise as cli_advise
 from orchestrator.cli import db as cli_db
@@ -174,7 +174,7 @@ def init(
 
     target = folder / "grid.yaml"
     if target.exists():
-        _usage(f"{target} exists already; it was left as it is")
+        raise UsageError(f"{target} exists already; it was left as it is")
     folder.mkdir(parents=True, exist_ok=True)
     target.write_text((shipped("sweeps") / "quickstart.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     typer.echo(f"wrote {target}; edit it, then: stalesweep launch {target}")
@@ -182,11 +182,6 @@ def init(
 
 for action in (cli_db.upgrade, cli_db.current, cli_db.check):
     db_app.command()(exit_codes(action))
-
-
-def _usage(message: str) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
-    raise typer.Exit(USAGE)
 
 
 def main() -> None:

@@ -89,20 +89,12 @@ def train(
     ends: bool = True,
     refill: Refill | None = None,
 ) -> bool:
-    """Give runs of a sweep to jobs, and stay until they have ended; on Slurm only where that is asked for.
+    """Give runs of a sweep to jobs, and stay until they have ended, see `orchestrator.jobs.training.train`.
 
     Args:
-        store: The results database.
-        sweep_id: The sweep.
-        name: Its name.
-        run_ids: Runs that no job has. Without any, the runs that jobs already have are watched.
-        executor: What trains them.
-        max_parallel: Local processes at a time; None = as many as there are cores, or GPUs for.
-        gpus: The most GPUs that one of the runs asks for, later ones of `refill` included.
-        wait: On Slurm: stay, watch, and try again what may be tried again.
-        alone: Whether these runs alone count, and may be tried again; else all of the sweep.
+        wait: On Slurm: stay, watch, and retry. Else the command returns once the runs are submitted.
+        alone: Whether only these runs count, and may be retried; else all of the sweep.
         ends: Whether the sweep ends with these runs: then its table is shown and the webhook notified.
-        refill: Adds runs to the sweep while these are trained; None = none are added.
 
     Returns:
         Whether runs that count have failed.

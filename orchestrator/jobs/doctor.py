@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -146,21 +146,13 @@ def torch() -> Finding:
     """Whether torch can be imported, and what it sees."""
     # In a process of its own: the control plane never imports torch.
     code = "import torch; print(torch.cuda.device_count(), torch.get_num_threads())"
-
-    def explain(text: str) -> str:
-        gpus, threads = text.split()[-2:]
-        return f"{gpus} GPUs, {threads} CPU threads"
-
-    return _answer("torch sees", [sys.executable, "-c", code], explain)
-
-
-def _answer(name: str, command: list[str], explain: Callable[[str], str]) -> Finding:
+    command = [sys.executable, "-c", code]
     try:
-        done = subprocess.run(
-            command, env=harmless_environment(), capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-        )
+        done = subprocess.run(command, env=harmless_environment(), capture_output=True, text=True, timeout=_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding(name, False, f"{command[0]}: {error}")
-    if done.returncode != 0:
-        return Finding(name, False, f"{' '.join(command[:2])}: {(done.stderr.strip() or 'failed').splitlines()[-1]}")
-    return Finding(name, True, explain(done.stdout.strip()))
+        return Finding("torch sees", False, f"{command[0]}: {error}")
+    if done.returncode:
+        last = (done.stderr.strip() or "failed").splitlines()[-1]
+        return Finding("torch sees", False, f"{' '.join(command[:2])}: {last}")
+    gpus, threads = done.stdout.split()[-2:]
+    return Finding("torch sees", True, f"{gpus} GPUs, {threads} CPU threads")

@@ -53,7 +53,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class NodeAnswer:
     """What has been found so far.
 
     Attributes:
@@ -69,13 +69,13 @@ class Answer:
     done: bool
 
 
-def read(folder: Path) -> Answer | None:
+def read(folder: Path) -> NodeAnswer | None:
     """Read the answer, as far as there is one."""
     try:
         content = json.loads((folder / ANSWER).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-    return Answer(**{**content, "findings": tuple(Finding(**one) for one in content["findings"])})
+    return NodeAnswer(**{**content, "findings": tuple(Finding(**one) for one in content["findings"])})
 
 
 def main(folder: Path) -> None:
@@ -149,7 +149,7 @@ def _vllm() -> Finding:
 
 def _write(folder: Path, findings: list[Finding], *, done: bool) -> None:
     node = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
-    answer = dataclasses.asdict(Answer(node, time.time(), tuple(findings), done))
+    answer = dataclasses.asdict(NodeAnswer(node, time.time(), tuple(findings), done))
     write_whole(folder / ANSWER, json.dumps(answer))
 
 

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from orchestrator.base.errors import StoreError
+from orchestrator.base.words import counted
 from orchestrator.grid.sweep import Run
 from orchestrator.store import queries
 from orchestrator.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class StepTime:
     """How long a learner step of a model takes.
 
     Attributes:
@@ -25,7 +26,7 @@ class Pace:
     runs: int
 
 
-def stored_paces(url: str, models: Iterable[str]) -> dict[str, Pace]:
+def stored_paces(url: str, models: Iterable[str]) -> dict[str, StepTime]:
     """Read how long learner steps of finished runs took; empty where the database does not exist or cannot be read.
 
     Args:
@@ -37,10 +38,10 @@ def stored_paces(url: str, models: Iterable[str]) -> dict[str, Pace]:
             found = queries.step_times(store, models)
     except StoreError:
         return {}
-    return {model: Pace(statistics.median(times), len(times)) for model, times in found.items()}
+    return {model: StepTime(statistics.median(times), len(times)) for model, times in found.items()}
 
 
-def hours(runs: Iterable[Run], paces: Mapping[str, Pace]) -> list[str]:
+def hours(runs: Iterable[Run], paces: Mapping[str, StepTime]) -> list[str]:
     """Say how many hours runs will take if each trains to its horizon, a sentence a model, in the models' order.
 
     Args:
@@ -53,18 +54,18 @@ def hours(runs: Iterable[Run], paces: Mapping[str, Pace]) -> list[str]:
     return [_of_model(model, runs, paces.get(model)) for model, runs in by_model.items()]
 
 
-def run_hours(run: Run, learner_steps: float, pace: Pace | None) -> float:
+def run_hours(run: Run, learner_steps: float, pace: StepTime | None) -> float:
     """Hours that a run takes to train so far; its time limit where no pace is known."""
     return run.resources.time_min / 60 if pace is None else learner_steps * pace.step_s / 3600
 
 
-def _of_model(model: str, runs: list[Run], pace: Pace | None) -> str:
+def _of_model(model: str, runs: list[Run], pace: StepTime | None) -> str:
     each_h = [run_hours(run, run.config.horizon, pace) for run in runs]
     gpu_hours = sum(hours * run.resources.gpus for hours, run in zip(each_h, runs, strict=True))
     gpus = f", {_rounded(gpu_hours)} GPU-hours" if gpu_hours else ", no GPU"
     if pace is None:
         return f"{model}: at most {_rounded(sum(each_h))} hours of runs{gpus}, by the time limits."
-    count = f"{pace.runs:,} finished run{'s' if pace.runs > 1 else ''}"
+    count = counted(pace.runs, "finished run")
     return (
         f"{model}: about {_rounded(sum(each_h))} hours of runs{gpus}, at {pace.step_s:.3g} s a learner step ({count})."
     )

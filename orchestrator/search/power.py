@@ -17,7 +17,7 @@ from multiprocessing import get_context
 import numpy as np
 
 from orchestrator.grid.sweep import Sweep, group_name
-from orchestrator.jobs.estimate import Pace, run_hours
+from orchestrator.jobs.estimate import StepTime, run_hours
 from orchestrator.laws.identified import Array
 from orchestrator.search.design import Goal
 from orchestrator.search.rehearsal import Rehearsal, Trained, World, rehearse_grid, rehearse_search
@@ -107,7 +107,7 @@ class Plan:
     wanted: SearchConfig
     searched: bool
     replicates: tuple[int, ...]
-    paces: Mapping[str, Pace]
+    paces: Mapping[str, StepTime]
     seed: int
 
 
@@ -184,7 +184,7 @@ def _spent(plan: Plan, times: int, trained: Sequence[Trained]) -> bool:
     return any(limit is not None and used >= times * limit for limit, used in limits)
 
 
-def _bill(paces: Mapping[str, Pace], trained: Sequence[Trained]) -> tuple[float, float, float, float]:
+def _bill(paces: Mapping[str, StepTime], trained: Sequence[Trained]) -> tuple[float, float, float, float]:
     hours = [run_hours(run, steps, paces.get(run.cell.model)) for run, steps in trained]
     gpu_hours = sum(each_h * run.resources.gpus for each_h, (run, _) in zip(hours, trained, strict=True))
     return len(trained), sum(steps for _, steps in trained), sum(hours), gpu_hours

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
 
 CellKey = tuple[str, int, float, str]
+RunKey = tuple[CellKey, int]
 
 
 @writes
@@ -96,18 +97,11 @@ def grow(connection: Connection, sweep_id: int, sweep: GridSweep, chosen: Collec
     Returns:
         The numbers of the chosen runs.
     """
-    in_sweep = (
-        select(Cell.model, Cell.k, Cell.eta, Cell.axes, Run.seed, Run.id).join(Run).where(Cell.sweep_id == sweep_id)
-    )
-    stored = {((model, k, eta, axes), seed) for model, k, eta, axes, seed, _ in connection.execute(in_sweep)}
-    keys = {(cell_key(run.cell), run.seed) for run in chosen}
-    wanted = stored | keys
-    members = tuple(run for run in sweep.runs if (cell_key(run.cell), run.seed) in wanted)
-    part = replace(sweep, runs=members)
-    cells = _insert_cells(connection, sweep_id, part)
-    _insert_runs(connection, sweep_id, cells, part)
-    rows = connection.execute(in_sweep)
-    return [run_id for model, k, eta, axes, seed, run_id in rows if ((model, k, eta, axes), seed) in keys]
+    keys = {_run_key(run) for run in chosen}
+    wanted = keys | _stored_runs(connection, sweep_id, Run.id).keys()
+    part = replace(sweep, runs=tuple(run for run in sweep.runs if _run_key(run) in wanted))
+    _insert_runs(connection, sweep_id, _insert_cells(connection, sweep_id, part), part)
+    return [run_id for key, run_id in _stored_runs(connection, sweep_id, Run.id).items() if key in keys]
 
 
 @writes
@@ -125,9 +119,8 @@ def set_directories(connection: Connection, directories: Mapping[int, str]) -> N
 
 def _insert_sweep(connection: Connection, sweep: GridSweep, source: str) -> int | None:
     """The sweep's id; None where its name is stored already."""
-    insert_ignoring = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     new: int | None = connection.execute(
-        insert_ignoring(Sweep)
+        _inserting(connection)(Sweep)
         .values(name=sweep.name, source=source, digest=sweep.digest, grid_text=sweep.text, created_at=now())
         .on_conflict_do_nothing()
         .returning(Sweep.id)
@@ -162,21 +155,27 @@ def _difference(stored_text: str, sweep: GridSweep) -> str:
     return "\n".join(lines)
 
 
-def _stored_cells(connection: Connection, sweep_id: int) -> dict[CellKey, int]:
-    rows = connection.execute(select(Cell.model, Cell.k, Cell.eta, Cell.axes, Cell.id).where(Cell.sweep_id == sweep_id))
-    return {(model, k, eta, axes): cell_id for model, k, eta, axes, cell_id in rows}
+def _inserting(connection: Connection) -> Any:
+    """The database's own insert, which knows what to do with rows that are there already."""
+    return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+
+
+def _run_key(run: GridRun) -> RunKey:
+    return cell_key(run.cell), run.seed
+
+
+def _stored_runs(connection: Connection, sweep_id: int, column: Any) -> dict[RunKey, Any]:
+    """One column of a sweep's runs."""
+    columns = (Cell.model, Cell.k, Cell.eta, Cell.axes, Run.seed, column)
+    rows = connection.execute(select(*columns).join(Run, Run.cell_id == Cell.id).where(Cell.sweep_id == sweep_id))
+    return {((model, k, eta, axes), seed): value for model, k, eta, axes, seed, value in rows}
 
 
 def _refuse_changes(connection: Connection, sweep_id: int, sweep: GridSweep, difference: str) -> None:
-    configs = {(cell_key(run.cell), run.seed): run.config for run in sweep.runs}
-    rows = connection.execute(
-        select(Cell.model, Cell.k, Cell.eta, Cell.axes, Run.seed, Run.config)
-        .join(Run, Run.cell_id == Cell.id)
-        .where(Cell.sweep_id == sweep_id)
-    )
+    configs = {_run_key(run): run.config for run in sweep.runs}
     removed = changed = 0
-    for model, k, eta, axes, seed, config in rows:
-        found = configs.get(((model, k, eta, axes), seed))
+    for key, config in _stored_runs(connection, sweep_id, Run.config).items():
+        found = configs.get(key)
         removed += found is None
         # Validated anew, so that a field added to the worker since then is not taken for a change.
         changed += found is not None and found != WorkerConfig.model_validate(config)
@@ -188,32 +187,37 @@ def _refuse_changes(connection: Connection, sweep_id: int, sweep: GridSweep, dif
 
 
 def _insert_cells(connection: Connection, sweep_id: int, sweep: GridSweep) -> dict[CellKey, int]:
-    stored = _stored_cells(connection, sweep_id)
-    moved: list[dict[str, Any]] = []
-    added: list[dict[str, Any]] = []
-    for position, cell in enumerate(sweep.cells):
-        key = cell_key(cell)
-        if key in stored:
-            moved.append({"cell": stored[key], "position": position})
-        else:
-            values = dict(zip(("model", "k", "eta", "axes"), key, strict=True))
-            added.append({"sweep_id": sweep_id, "position": position, **values})
-    if moved:
-        connection.execute(update(Cell).where(Cell.id == bindparam("cell")), moved)
-    if added:
-        connection.execute(insert(Cell), added)
-    return _stored_cells(connection, sweep_id)
+    """Insert the cells that are new, move the others to their place, and return the number of each."""
+    names = ("model", "k", "eta", "axes")
+    rows = [
+        {"sweep_id": sweep_id, "position": position, **dict(zip(names, cell_key(cell), strict=True))}
+        for position, cell in enumerate(sweep.cells)
+    ]
+    if rows:
+        new = _inserting(connection)(Cell)
+        place = {"position": new.excluded.position}
+        connection.execute(new.on_conflict_do_update(index_elements=["sweep_id", *names], set_=place), rows)
+    stored = select(Cell.model, Cell.k, Cell.eta, Cell.axes, Cell.id).where(Cell.sweep_id == sweep_id)
+    return {(model, k, eta, axes): cell_id for model, k, eta, axes, cell_id in connection.execute(stored)}
 
 
 def _insert_runs(connection: Connection, sweep_id: int, cells: dict[CellKey, int], sweep: GridSweep) -> None:
-    in_sweep = select(Run.cell_id, Run.seed).join(Cell).where(Cell.sweep_id == sweep_id)
-    stored = {(cell_id, seed) for cell_id, seed in connection.execute(in_sweep)}
-    rows = list(_new_runs(cells, stored, sweep))
+    stored = _stored_runs(connection, sweep_id, Run.id)
+    rows = [_row(run, cells) for run in sweep.runs if _run_key(run) not in stored]
     if rows:
         tree = checkout()
         code = {"code_version": code_version(), "git_commit": str(tree) if tree else None}
         new = {"state": RunState.PENDING, "learner_steps": 0, "fence": 0, "updated_at": now()}
         connection.execute(insert(Run).values(**new, **code), rows)
+
+
+def _row(run: GridRun, cells: dict[CellKey, int]) -> dict[str, Any]:
+    config = run.config.model_dump(mode="json")
+    return {
+        "cell_id": cells[cell_key(run.cell)], "seed": run.seed, "config": config,
+        "config_digest": content_digest(config), "resources": run.resources.model_dump(mode="json"),
+        "horizon": run.config.horizon,
+    }  # fmt: skip
 
 
 def _update_resources(connection: Connection, cells: dict[CellKey, int], sweep: GridSweep) -> None:
@@ -227,18 +231,3 @@ def _update_resources(connection: Connection, cells: dict[CellKey, int], sweep: 
             for run in sweep.runs
         ],
     )
-
-
-def _new_runs(cells: dict[CellKey, int], stored: set[tuple[int, int]], sweep: GridSweep) -> Iterator[dict[str, Any]]:
-    for run in sweep.runs:
-        cell_id = cells[cell_key(run.cell)]
-        if (cell_id, run.seed) not in stored:
-            config = run.config.model_dump(mode="json")
-            yield {
-                "cell_id": cell_id,
-                "seed": run.seed,
-                "config": config,
-                "config_digest": content_digest(config),
-                "resources": run.resources.model_dump(mode="json"),
-                "horizon": run.config.horizon,
-            }

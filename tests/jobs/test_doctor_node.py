@@ -13,7 +13,7 @@ import pytest
 from orchestrator.base.processes import this_host
 from orchestrator.jobs import doctor, doctor_cluster, doctor_node
 from orchestrator.jobs.doctor import Finding
-from orchestrator.jobs.doctor_node import Answer, Asked
+from orchestrator.jobs.doctor_node import Asked, NodeAnswer
 from orchestrator.store import schema
 
 
@@ -80,7 +80,7 @@ def test_vllm(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cod
 def test_answers_come_piece_by_piece(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / doctor_node.ASKED).write_text(json.dumps(dataclasses.asdict(asked)))
     assert doctor_node.read(tmp_path) is None
-    seen: list[Answer | None] = []
+    seen: list[NodeAnswer | None] = []
     write = doctor_node._write
 
     def written(*arguments: object, **options: object) -> None:

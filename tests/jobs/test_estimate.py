@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from orchestrator.grid.sweep import Sweep, load_sweep
-from orchestrator.jobs.estimate import Pace, hours, stored_paces
+from orchestrator.jobs.estimate import StepTime, hours, stored_paces
 from orchestrator.store import registration
 from orchestrator.store.models import Attempt
 from orchestrator.store.store import Store
@@ -47,7 +47,7 @@ def test_the_pace_is_the_median_of_finished_runs(
         for run_id, seconds in ((1, 40), (2, 80), (3, 400)):
             times = {"ready_at": ready, "heartbeat_at": ready + timedelta(seconds=seconds)}
             connection.execute(update(Attempt).where(Attempt.run_id == run_id).values(**times))
-    assert stored_paces(store.url, ["tiny", "big"]) == {"tiny": Pace(pytest.approx(2.0), 3)}
+    assert stored_paces(store.url, ["tiny", "big"]) == {"tiny": StepTime(pytest.approx(2.0), 3)}
     assert stored_paces(store.url, ["big"]) == {}
 
 
@@ -80,7 +80,7 @@ def test_hours_say_where_they_come_from(sweep: Sweep) -> None:
         "tiny: at most 1 hours of runs, no GPU, by the time limits.",
         "big: at most 3 hours of runs, 6 GPU-hours, by the time limits.",
     ]
-    assert hours(sweep.runs, {"tiny": Pace(0.05, 1), "big": Pace(100.0, 1234)}) == [
+    assert hours(sweep.runs, {"tiny": StepTime(0.05, 1), "big": StepTime(100.0, 1234)}) == [
         "tiny: about 0.1 hours of runs, no GPU, at 0.05 s a learner step (1 finished run).",
         "big: about 200 hours of runs, 400 GPU-hours, at 100 s a learner step (1,234 finished runs).",
     ]

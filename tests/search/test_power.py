@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from orchestrator.grid.sweep import Run, Sweep
-from orchestrator.jobs.estimate import Pace
+from orchestrator.jobs.estimate import StepTime
 from orchestrator.search.design import Goal, Seen
 from orchestrator.search.power import FURTHER, SEARCH, Design, Plan, simulate
 from orchestrator.search.rehearsal import Rehearsal, rehearse_search
@@ -50,7 +50,7 @@ def planned(tmp_path: Path) -> Planned:
         pilot: Callable[[Sweep], list[Outcome]] = lambda sweep: [],
         searched: bool = True,
         seed: int = 0,
-        pace: Pace | None = None,
+        pace: StepTime | None = None,
     ) -> Plan:
         (tmp_path / "edge.yaml").write_text(text)
         sweep, wanted = load_search(tmp_path / "edge.yaml")
@@ -113,7 +113,7 @@ def test_what_is_asked_of_a_search_ends_it_or_its_budget(planned: Planned) -> No
 def test_a_budget_in_gpu_hours_binds(planned: Planned) -> None:
     """At 7.5 s a learner step on 2 GPUs a run of 480 steps has 2 GPU-hours."""
     text = FILE.replace("learner_steps: 100000", "gpu_hours: 9, target: {eta_max: 1.25}")
-    search = simulated(planned(text, pilot=first_seeds, pace=Pace(7.5, 3)), 6)[SEARCH]
+    search = simulated(planned(text, pilot=first_seeds, pace=StepTime(7.5, 3)), 6)[SEARCH]
     assert 9 - 2 * 2 < search.gpu_hours.median <= search.gpu_hours.most < 9 + 2 * 2
     assert search.gpu_hours.median == pytest.approx(search.learner_steps.median * 7.5 / 3600 * 2, rel=0.01)
     unknown = simulated(planned(pilot=first_seeds))[SEARCH]
