@@ -89,12 +89,10 @@ def train(
     ends: bool = True,
     refill: Refill | None = None,
 ) -> bool:
-    """Give runs of a sweep to jobs, and stay until they have ended, see `orchestrator.jobs.training.train`.
+    """Train runs and show how the sweep stands; arguments as of `orchestrator.jobs.training.train`, and three more.
 
-    Args:
-        wait: On Slurm: stay, watch, and retry. Else the command returns once the runs are submitted.
-        alone: Whether only these runs count, and may be retried; else all of the sweep.
-        ends: Whether the sweep ends with these runs: then its table is shown and the webhook notified.
+    Without ``wait`` runs for Slurm are submitted only. With ``alone`` only these runs count and may be retried, else
+    all of the sweep. With ``ends`` the sweep ends with them: its table is shown, and the webhook notified.
 
     Returns:
         Whether runs that count have failed.
