@@ -8,19 +8,10 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-from orchestrator.laws.result import Laws, ModelLaws
+from orchestrator.laws.result import Laws
 from orchestrator.report import predicted
-from orchestrator.report.selection import labels
-from orchestrator.report.verdicts import (
-    bracket_texts,
-    cell_lines,
-    comparison_heading,
-    comparison_texts,
-    left_out_texts,
-    quantities,
-    summary,
-    verdicts,
-)
+from orchestrator.report.text_tables import phase_table, tables_of
+from orchestrator.report.verdicts import comparison_heading, comparison_texts, left_out_texts, summary, verdicts
 
 CSV_COLUMNS = (
     "model", "k", "eta", "axes", "n_runs", "n_collapsed", "n_degraded", "n_left_out", "horizon",
@@ -62,7 +53,13 @@ def _csv_rule(cell: predicted.Predicted | None) -> Sequence[object]:
     if cell is None:
         return [None] * 5
     words = {True: "safe", False: "collapses", None: None}
-    return cell.limit, cell.said.binds, words[cell.said.stable], words[cell.said.stable_left_out], int(cell.right)
+    return (
+        cell.limit,
+        cell.prediction.binds,
+        words[cell.prediction.stable],
+        words[cell.prediction.stable_left_out],
+        int(cell.right),
+    )
 
 
 def markdown(laws: Laws) -> str:
@@ -70,11 +67,11 @@ def markdown(laws: Laws) -> str:
     lines = []
     for name, model in laws.models.items():
         lines += [f"## {_markdown(name)}", "", f"{summary(model)}.", ""]
-        for heading, about, rows in _tables(model):
-            lines += [f"### {_markdown(heading)}", ""]
-            lines += [_markdown(about), ""] if about else []
-            lines += [markdown_row(rows[0]), markdown_row(["---"] * len(rows[0]))]
-            lines += [*map(markdown_row, rows[1:]), ""]
+        for table in (phase_table(model), *tables_of(model)):
+            lines += [f"### {_markdown(table.heading)}", ""]
+            lines += [_markdown(table.about), ""] if table.about else []
+            lines += [markdown_row(table.header), markdown_row(["---"] * len(table.header))]
+            lines += [*map(markdown_row, table.rows), ""]
         lines += _markdown_list("What the fit says", [*verdicts(model), *predicted.missing(model)])
         lines += _markdown_list("What to know, and what to run next", model.warnings)
     for comparison in laws.comparisons:
@@ -89,11 +86,11 @@ def latex(laws: Laws) -> str:
     """One table environment for each table (needs booktabs), in ASCII. Sentences follow as comments."""
     lines = ["% needs \\usepackage{booktabs}"]
     for name, model in laws.models.items():
-        for heading, about, rows in _tables(model):
-            first, *rest = [" & ".join(map(_latex, row)) + r" \\" for row in rows]
-            caption = ". ".join(filter(None, (f"{name}: {heading}", about)))
+        for table in (phase_table(model), *tables_of(model)):
+            first, *rest = [" & ".join(map(_latex, row)) + r" \\" for row in (table.header, *table.rows)]
+            caption = ". ".join(filter(None, (f"{name}: {table.heading}", table.about)))
             lines += [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}}}"]
-            lines += [rf"\begin{{tabular}}{{{'l' * len(rows[0])}}}", r"\toprule", first, r"\midrule", *rest]
+            lines += [rf"\begin{{tabular}}{{{'l' * len(table.header)}}}", r"\toprule", first, r"\midrule", *rest]
             lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
         lines += [
             f"% {_latex(sentence)}" for sentence in (*verdicts(model), *predicted.missing(model), *model.warnings)
@@ -102,30 +99,6 @@ def latex(laws: Laws) -> str:
         lines += [f"% {_latex(text)}" for text in (comparison_heading(comparison), *comparison_texts(comparison))]
     lines += [f"% left out: {_latex(text)}" for text in left_out_texts(laws)]
     return "\n".join(" ".join(line.splitlines()) for line in lines) + "\n"
-
-
-def _tables(model: ModelLaws) -> list[tuple[str, str, list[Sequence[str]]]]:
-    """Each table's heading, how to read it, and its rows; the first row is the header."""
-    etas = list(labels(model))
-    by_place = {(cell.k, cell.eta): cell for cell in model.cells}
-    phase: list[Sequence[str]] = [["k", *(f"η = {text}" for text in labels(model).values())]]
-    for k in sorted({cell.k for cell in model.cells}):
-        places = [by_place.get((k, eta)) for eta in etas]
-        phase.append([str(k), *(", ".join(cell_lines(cell)) if cell else "" for cell in places)])
-    header, marks = predicted.rows(model, etas)
-    brackets: list[Sequence[str]] = [["k", "stable up to η", "collapses from η", "k·η_max", "half collapse at η"]]
-    pairs = zip(model.local.brackets, bracket_texts(model), strict=True)
-    brackets += [[str(bracket.k), *texts] for bracket, texts in pairs]
-    numbers: list[Sequence[str]] = [["from", "symbol", "meaning", "estimate", "95 % interval", "grid allows"]]
-    for section, lines in quantities(model):
-        numbers += [[section, q.symbol, q.meaning, q.estimate, q.interval, q.grid] for q in lines]
-    tables: list[tuple[str, str, list[Sequence[str]]]] = [
-        ("Phase diagram", "", phase),
-        (predicted.HEADING, predicted.legend(model), [header, *marks]),
-        ("Where η_max(k) lies", "", brackets),
-        ("Fitted laws", "", numbers),
-    ]
-    return [table for table in tables if len(table[-1]) > 1]
 
 
 def _markdown_list(heading: str, sentences: Iterable[str]) -> list[str]:

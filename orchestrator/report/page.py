@@ -22,15 +22,8 @@ from orchestrator.report import figures, predicted
 from orchestrator.report.advising import ADVICE_COLUMNS, advice_table
 from orchestrator.report.figures import style
 from orchestrator.report.selection import labels
-from orchestrator.report.verdicts import (
-    bracket_texts,
-    cell_lines,
-    comparison_heading,
-    comparison_texts,
-    left_out_texts,
-    quantities,
-    summary,
-)
+from orchestrator.report.text_tables import tables_of
+from orchestrator.report.verdicts import cell_lines, comparison_heading, comparison_texts, left_out_texts, summary
 from orchestrator.report.verdicts import verdicts as what_it_says
 from orchestrator.store import overview
 from orchestrator.store.store import Store
@@ -108,21 +101,14 @@ def _models(store: Store, laws: Laws, runs: pd.DataFrame) -> list[dict[str, Any]
 def _model(name: str, model: ModelLaws) -> dict[str, Any]:
     etas, ks = list(labels(model)), sorted({cell.k for cell in model.cells})
     by_place = {(cell.k, cell.eta): _cell(cell) for cell in model.cells}
-    brackets = zip(model.local.brackets, bracket_texts(model), strict=True)
     return {
         "name": name,
         "summary": summary(model),
         "verdicts": what_it_says(model),
         "etas": list(labels(model).values()),
         "phase": [(k, [by_place.get((k, eta)) for eta in etas]) for k in ks],
-        "rule": {"heading": predicted.HEADING, "legend": predicted.legend(model), "missing": predicted.missing(model)},
-        "predicted": predicted.rows(model, etas),
-        "brackets": [(bracket.k, *texts) for bracket, texts in brackets],
-        "quantities": [
-            (section, line.symbol, line.meaning, line.estimate, line.interval, line.grid)
-            for section, lines in quantities(model)
-            for line in lines
-        ],
+        "tables": tables_of(model),
+        "unpredicted": predicted.missing(model),
         "warnings": model.warnings,
         "figures": [],
         "missing": [],

@@ -14,7 +14,7 @@ from orchestrator.report.selection import labels
 
 HEADING = "What the rule η ≤ min(C_local/k, C_horizon/T) predicts"
 
-SAFE, COLLAPSES, WRONG, HANGS = "○", "●", "✗", "?"
+SAFE, COLLAPSES, WRONG, UNCERTAIN = "○", "●", "✗", "?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,28 +24,28 @@ class Predicted:
     Attributes:
         horizon: T, in learner steps.
         limit: The largest η that the rule allows at this k and T.
-        said: The prediction.
+        prediction: Whether it predicts stable runs, and why.
     """
 
     horizon: int
     limit: float
-    said: Prediction
+    prediction: Prediction
 
     @property
     def right(self) -> bool:
         """Whether the runs did as predicted."""
-        return self.said.stable == self.said.observed_stable
+        return self.prediction.stable == self.prediction.observed_stable
 
     @property
-    def hangs(self) -> bool:
+    def uncertain(self) -> bool:
         """Whether the other cells alone do not lead to the same prediction."""
-        return self.said.stable_left_out != self.said.stable
+        return self.prediction.stable_left_out != self.prediction.stable
 
     @property
     def mark(self) -> str:
         """A disc, filled if collapse is predicted, and marks for wrong and uncertain predictions."""
-        notes = (WRONG if not self.right else "") + (HANGS if self.hangs else "")
-        return f"{SAFE if self.said.stable else COLLAPSES} {notes}".rstrip()
+        notes = (WRONG if not self.right else "") + (UNCERTAIN if self.uncertain else "")
+        return f"{SAFE if self.prediction.stable else COLLAPSES} {notes}".rstrip()
 
 
 def constants(model: ModelLaws) -> Constants | None:
@@ -94,7 +94,9 @@ def legend(model: ModelLaws) -> str:
     cells = predicted(model).values()
     parts = [f"{SAFE} safe, {COLLAPSES} collapses"]
     parts += [f"{WRONG} at least half of the runs did otherwise"] if not all(cell.right for cell in cells) else []
-    parts += [f"{HANGS} predicted otherwise without this cell's runs"] if any(cell.hangs for cell in cells) else []
+    parts += (
+        [f"{UNCERTAIN} predicted otherwise without this cell's runs"] if any(cell.uncertain for cell in cells) else []
+    )
     return "; ".join(parts) + "."
 
 
@@ -107,7 +109,7 @@ def rows(model: ModelLaws, etas: Sequence[float]) -> tuple[list[str], list[list[
     lines = []
     for k, horizon in sorted(of_rows):
         at = (cells.get((k, eta)) for eta in etas)
-        limit, binds = of_rows[k, horizon].limit, of_rows[k, horizon].said.binds
+        limit, binds = of_rows[k, horizon].limit, of_rows[k, horizon].prediction.binds
         marks = [cell.mark if cell and cell.horizon == horizon else "" for cell in at]
         lines.append([str(k), *([str(horizon)] if several else []), short(limit), binds, *marks])
     return header, lines

@@ -26,7 +26,7 @@ def labels(model: ModelLaws) -> dict[float, str]:
     return texts
 
 
-def said(name: str, values: Sequence[float], most: int) -> str:
+def which_shown(name: str, values: Sequence[float], most: int) -> str:
     """A sentence that says which values are drawn; empty if all are.
 
     Args:

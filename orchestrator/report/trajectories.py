@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from orchestrator.data import measured
-from orchestrator.report.selection import evenly, said
+from orchestrator.report.selection import evenly, which_shown
 from orchestrator.store.store import Store
 
 MOST_KS, MOST_ETAS, MOST_RUNS = 4, 5, 8
@@ -66,7 +66,7 @@ def _choose(runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     shown_ks, shown_etas = evenly(ks, MOST_KS), evenly(etas, MOST_ETAS)
     of_cells = runs[runs["k"].isin(shown_ks) & runs["eta"].isin(shown_etas)].sort_values(["k", "eta", "seed", "run"])
     drawn = of_cells.groupby(["k", "eta"]).head(MOST_RUNS)
-    sentences = [said("k", ks, MOST_KS), said("η", etas, MOST_ETAS)]
+    sentences = [which_shown("k", ks, MOST_KS), which_shown("η", etas, MOST_ETAS)]
     if len(drawn) < len(of_cells):
         sentences.append(f"Only the first {MOST_RUNS} runs of each cell are shown.")
     if (drawn["learner_steps"] > MOST_POINTS).any():

@@ -26,7 +26,7 @@ from orchestrator.report.figures.over_steps import cell_grid, drift_and_cosines
 from orchestrator.report.figures.phase import phase_diagram
 from orchestrator.report.figures.rule import two_constraint
 from orchestrator.report.figures.steps import MOST, constant_by_k, steps_by_eta
-from orchestrator.report.selection import said
+from orchestrator.report.selection import which_shown
 from tests.support.laws_data import frame, paper_shape, run, tiny_sweep
 
 pytestmark = pytest.mark.slow
@@ -173,8 +173,8 @@ def test_of_many_series_some_are_drawn_and_named() -> None:
     model, runs = fitted("many of both")
     labels = [text.get_text() for text in steps_by_eta(model, runs).legends[0].get_texts()]
     assert labels == ["k = 1", "k = 4", "k = 16", "k = 128", "k = 1024", "did not collapse"]
-    assert said("k", sorted(runs["k"].unique()), MOST) == "5 of 10 k are shown (1, 4, 16, 128, 1024)."
-    assert said("k", [1, 2], MOST) == ""
+    assert which_shown("k", sorted(runs["k"].unique()), MOST) == "5 of 10 k are shown (1, 4, 16, 128, 1024)."
+    assert which_shown("k", [1, 2], MOST) == ""
 
 
 def lines_of(axes: Axes) -> list[tuple[bool, list[float], list[float]]]:
@@ -228,7 +228,7 @@ def test_a_prediction_that_hangs_on_its_own_cell_is_ringed() -> None:
     assert_readable(figure)
     [ring] = [mark for mark in figure.axes[1].collections if mark.get_sizes()[0] == 90]
     assert [tuple(at) for at in ring.get_offsets()] == [(first.k, first.eta)]
-    assert "not without this cell" in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "depends on this cell" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_the_boundary_is_the_fit_s() -> None:

@@ -119,7 +119,7 @@ def test_models_are_compared_advised_and_predicted(store: Store) -> None:
     assert "<script" not in text and f"Between {NAME}, tiny" in elements.text
     assert "The exponents of T* do not differ detectably" in elements.text
     assert len([1 for tag, a in elements.tags if tag == "img" and a["alt"] == "Two-constraint rule"]) == 2
-    for label, first in (("Predicted phase diagram", "1.33e-4"), ("Advice", "480")):
+    for label, first in (("What the rule η ≤ min(C_local/k, C_horizon/T) predicts", "1.33e-4"), ("Advice", "480")):
         assert text.count(f'aria-label="{label}"') == 2
         assert first in text.split(f'aria-label="{label}"')[1].split("</table>")[0]
 

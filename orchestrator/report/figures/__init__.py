@@ -19,7 +19,7 @@ from orchestrator.report.figures.over_steps import cell_grid, drift_and_cosines
 from orchestrator.report.figures.phase import phase_diagram
 from orchestrator.report.figures.rule import two_constraint
 from orchestrator.report.figures.steps import MOST, constant_by_k, steps_by_eta
-from orchestrator.report.selection import said
+from orchestrator.report.selection import which_shown
 from orchestrator.report.trajectories import COSINES, Trajectories
 from orchestrator.store.store import Store
 
@@ -149,7 +149,7 @@ def _about_rule(model: ModelLaws) -> str:
     cells = predicted.predicted(model).values()
     if not all(cell.right for cell in cells):
         parts.append("Crossed out: at least half of the runs did otherwise.")
-    if any(cell.hangs for cell in cells):
+    if any(cell.uncertain for cell in cells):
         parts.append("Dotted rings: without this cell's own runs the rule predicts otherwise, or nothing.")
     if len({cell.horizon for cell in cells}) > 1:
         parts.append("There is a dashed level for each horizon T of the cells.")
@@ -161,7 +161,7 @@ def _about_steps(model: ModelLaws, finished: pd.DataFrame) -> str:
         "Bars: the interval of each collapsed run's T*, with a dot at its upper end. Symbols, a little to the right: "
         "the median of each cell. Arrows: the last step of runs that did not collapse. Runs of one η stand side by "
         "side.",
-        said("k", sorted(finished["k"].unique()), MOST),
+        which_shown("k", sorted(finished["k"].unique()), MOST),
     ]
     law = curves.collapse_law(model)
     return " ".join(filter(None, [*parts, f"Lines: the fit {law}." if law else ""]))
@@ -171,7 +171,7 @@ def _about_constant(model: ModelLaws, finished: pd.DataFrame) -> str:
     parts = [
         "η times T*. Bars: the interval of each collapsed run. Symbols, a little to the right: the median of each "
         "cell.",
-        said("η", sorted(finished.loc[finished["collapsed"], "eta"].unique()), MOST),
+        which_shown("η", sorted(finished.loc[finished["collapsed"], "eta"].unique()), MOST),
     ]
     level, (_, taken) = curves.horizon_constant(model), curves.horizon_fit(model)
     if level is not None:

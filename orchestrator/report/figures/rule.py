@@ -72,10 +72,12 @@ def _limits(axes: Axes, model: ModelLaws) -> None:
 def _predictions(axes: Axes, cells: Sequence[predicted.Predicted]) -> None:
     """Discs, crossed out if the runs did otherwise, in a dotted ring if the prediction depends on the cell itself."""
     edge = {"edgecolor": style.BLACK, "zorder": 5}
-    safe, collapses = ([cell.said for cell in cells if cell.said.stable is stable] for stable in (True, False))
+    safe, collapses = (
+        [cell.prediction for cell in cells if cell.prediction.stable is stable] for stable in (True, False)
+    )
     scatter(axes, safe, s=34, facecolor="white", linewidths=0.7, **edge)
     scatter(axes, collapses, s=34, facecolor=style.VERMILION, linewidths=0.7, **edge)
     ring = {"s": 90, "facecolor": "none", "linewidths": 0.8, "linestyle": ":"}
-    scatter(axes, [cell.said for cell in cells if cell.hangs], label="not without this cell", **ring, **edge)
+    scatter(axes, [cell.prediction for cell in cells if cell.uncertain], label="depends on this cell", **ring, **edge)
     cross = {"s": 60, "marker": "x", "color": style.BLACK, "linewidths": 0.9, "zorder": 6}
-    scatter(axes, [cell.said for cell in cells if not cell.right], label="runs did otherwise", **cross)
+    scatter(axes, [cell.prediction for cell in cells if not cell.right], label="runs did otherwise", **cross)
