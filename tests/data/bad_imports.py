@@ -36,15 +36,15 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "seed below 0": (run(seed=-1), "row 2: seed must be at least 0 (found '-1')"),
     "horizon of 0": (run(horizon=0, collapse_step=""), "row 2: horizon must be at least 1 (found '0')"),
     "collapse beyond the horizon": (
-        run(collapse_step=481), "row 2: collapse_step must lie in 1 to the horizon 480 (found '481')",
+        run(collapse_step=481), "row 2: collapse_step must lie in 1 to the horizon 480 (found 481)",
     ),
-    "collapse at 0": (run(collapse_step=0), "row 2: collapse_step must lie in 1 to the horizon 480 (found '0')"),
+    "collapse at 0": (run(collapse_step=0), "row 2: collapse_step must lie in 1 to the horizon 480 (found 0)"),
     "collapse below 0": (run(collapse_step=-8), "row 2: collapse_step must lie in 1 to the horizon 480"),
     "collapse between steps": (run(collapse_step=96.5), "row 2: collapse_step must be a whole number"),
     "collapse as NA": (run(collapse_step="NA"), "row 2: collapse_step must be a whole number"),
     "last step alive after it": (
         run(collapse_step_lo=96),
-        "row 2: collapse_step_lo must lie in 0 to collapse_step - 1 = 95 (found '96')",
+        "row 2: collapse_step_lo must lie in 0 to collapse_step - 1 = 95 (found 96)",
     ),
     "last step alive without it": (
         run(collapse_step="", collapse_step_lo=8), "row 2: collapse_step_lo is 8, but there is no collapse_step",

@@ -143,8 +143,7 @@ def test_learner_steps_of_the_file_are_kept(tmp_path: Path) -> None:
     assert [row["learner_step"] for row in rows(found)] == [0, 3, 8]
 
 
-def test_parquet_as_pandas_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.data.importing.tables.JSON_ROWS", 1)
+def test_parquet_as_pandas_writes_it(tmp_path: Path) -> None:
     frame = pd.DataFrame({
         "model": pd.Categorical(["m", "m"]), "k": [2.0, 2.0], "eta": [1e-3, 1e-3], "seed": [0, 1],
         "horizon": [480, 480], "collapse_step": [96.0, None], "clip_eps": [0.2, 0.2],

@@ -251,7 +251,7 @@ def _trainer_log(path: Path) -> tuple[Table, dict[str, Any]]:
     logged = state.get("log_history") if isinstance(state, dict) else None
     if not isinstance(logged, list) or not all(isinstance(entry, dict) for entry in logged):
         raise GridError([f"{path}: holds no log_history, so it is no trainer_state.json of transformers or TRL"])
-    return table_of(path, lambda _: enumerate(logged, start=1)), state
+    return table_of(path, enumerate(logged, start=1)), state
 
 
 def _completed(run: RunLog, rows: pa.Table, state: dict[str, Any], mistakes: Mistakes) -> list[str]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -54,17 +53,16 @@ class ImportedAttempt(Row):
     host: Text
     started_at: Moment
     ended_at: Moment | None = None
-    outcome: AttemptOutcome | None = Field(None, validate_default=True)
+    outcome: AttemptOutcome | None = None
     resumed_from_sync: Whole = None
     failure_class: FailureClass | None = None
     node: Text | None = None
 
-    @field_validator("outcome")
-    @classmethod
-    def _belongs_to_an_end(cls, outcome: str | None, info: ValidationInfo) -> str | None:
-        if "ended_at" in info.data and (outcome is None) != (info.data["ended_at"] is None):
-            raise ValueError("and ended_at must both be there, or neither")
-        return outcome
+    @model_validator(mode="after")
+    def _has_both_or_neither(self) -> Self:
+        if (self.outcome is None) != (self.ended_at is None):
+            raise ValueError("outcome and ended_at must both be there, or neither")
+        return self
 
 
 class ImportedRun(Row):
@@ -83,13 +81,13 @@ class ImportedRun(Row):
     horizon: Positive
     axes: str = "{}"
     collapse_step: Whole = None
-    state: RunState | None = Field(None, validate_default=True)
+    state: RunState
     learner_steps: Whole = Field(None, validate_default=True)
     failure: Text | None = None
     failure_class: FailureClass | None = None
     collapse_step_lo: Whole = None
-    collapse_sync: Whole = None
-    collapse_detector: Text | None = Field(None, validate_default=True)
+    collapse_sync: Annotated[int, Field(ge=0)] | None = None
+    collapse_detector: str | None = None
     wall_s: Seconds = 0.0
     gpu_s: Seconds = 0.0
     code_version: Text | None = None
@@ -112,79 +110,58 @@ class ImportedRun(Row):
         axes = "".join(f", {name} {value}" for name, value in json.loads(self.axes).items())
         return f"model {self.model}, k {self.k}, eta {self.eta:g}{axes}, seed {self.seed}"
 
-    # A field sees those before it; one that has a mistake is not among them, and then nothing is compared with it.
-
     @model_validator(mode="before")
     @classmethod
-    def _has_a_state_of_today(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Bring a run of an older export to the states of this version."""
-        if values.get("state") == "stopped":
-            return {"failure_class": FailureClass.PREDICTED_COLLAPSE} | values | {"state": RunState.CANCELLED}
-        is_diverged = values.get("state") == RunState.FAILED and str(values.get("failure")).startswith("diverged")
-        return {"failure_class": FailureClass.DIVERGED} | values if is_diverged else values
-
-    @field_validator("collapse_step")
-    @classmethod
-    def _collapses_within_the_horizon(cls, step: int | None, info: ValidationInfo) -> int | None:
-        horizon = info.data.get("horizon", math.inf)
-        if step is not None and not 1 <= step <= horizon:
-            raise ValueError(f"must lie in 1 to the horizon {horizon}")
-        return step
-
-    @field_validator("state")
-    @classmethod
-    def _has_a_step_if_collapsed(cls, state: RunState | None, info: ValidationInfo) -> RunState:
-        step = info.data.get("collapse_step")
-        state = state or (RunState.STABLE if step is None else RunState.COLLAPSED)
-        if "collapse_step" in info.data and (state == RunState.COLLAPSED) != (step is not None):
-            raise ValueError(f"is {state}, but collapse_step is {'missing' if step is None else step}")
-        return state
+    def _with_a_state_of_today(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Name the state if the row does not, as this version does. Nothing trains an imported run."""
+        state = given.get("state") or (RunState.STABLE if given.get("collapse_step") is None else RunState.COLLAPSED)
+        failure_class = given.get("failure_class")
+        why: dict[str, Any] = {}
+        match state:
+            case RunState.RUNNING:
+                state, failure_class = RunState.LOST, FailureClass.LOST
+                why = {"failure": "was running when it was exported"}
+            case RunState.QUEUED:
+                state = RunState.PENDING
+            case "stopped":  # by a search of an older version
+                state, failure_class = RunState.CANCELLED, failure_class or FailureClass.PREDICTED_COLLAPSE
+            case RunState.FAILED if str(given.get("failure")).startswith("diverged"):
+                failure_class = failure_class or FailureClass.DIVERGED
+        detector = "imported" if state in RESULTS else None
+        return {"collapse_detector": detector} | given | {"state": state, "failure_class": failure_class} | why
 
     @field_validator("learner_steps")
     @classmethod
-    def _trains_within_the_horizon(cls, steps: int | None, info: ValidationInfo) -> int | None:
-        horizon, state = info.data.get("horizon", 0), info.data.get("state")
-        if steps is None:
-            return info.data.get("collapse_step") or (horizon if state in RESULTS else 0)
-        if "horizon" in info.data and not 0 <= steps <= horizon:
-            raise ValueError(f"must lie in 0 to the horizon {horizon}")
-        return steps
+    def _reached(cls, steps: int | None, info: ValidationInfo) -> int | None:
+        horizon, is_result = info.data.get("horizon", 0), info.data.get("state") in RESULTS
+        known = info.data.get("collapse_step") or (horizon if is_result else 0)
+        return min(max(known, 0), horizon) if steps is None else steps
 
-    @field_validator("failure_class")
-    @classmethod
-    def _is_cancelled_if_stopped_early(cls, kind: FailureClass | None, info: ValidationInfo) -> FailureClass | None:
-        if kind in EARLY_STOPS and info.data.get("state", RunState.CANCELLED) != RunState.CANCELLED:
-            raise ValueError(f"is {kind}, which needs state {RunState.CANCELLED}")
-        return kind
-
-    @field_validator("collapse_step_lo", "collapse_sync")
-    @classmethod
-    def _belongs_to_a_collapse(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if value is None or not {"collapse_step", "learner_steps", "failure_class"} <= info.data.keys():
-            return value
-        step, is_lo = info.data["collapse_step"], info.field_name == "collapse_step_lo"
-        if step is None and not (is_lo and info.data["failure_class"] in EARLY_STOPS):
-            raise ValueError(f"is {value}, but there is no collapse_step")
-        most = info.data["learner_steps"] if step is None else step - 1
-        if is_lo and not 0 <= value <= most:
-            raise ValueError(f"must lie in 0 to {'learner_steps' if step is None else 'collapse_step - 1 ='} {most}")
-        if value < 0:
-            raise ValueError("must be at least 0")
-        return value
-
-    @field_validator("collapse_detector")
-    @classmethod
-    def _is_imported_unless_named(cls, detector: str | None, info: ValidationInfo) -> str | None:
-        return detector or ("imported" if info.data.get("state") in RESULTS else None)
-
-    @field_validator("gpu_s")
-    @classmethod
-    def _is_some_gpus(cls, gpu_s: float, info: ValidationInfo) -> float:
-        wall_s = info.data.get("wall_s", 0.0)
-        gpus = round(gpu_s / wall_s) if wall_s else 0
-        if "wall_s" in info.data and abs(gpus * wall_s - gpu_s) > 1e-6 * gpu_s:
-            raise ValueError(f"must be a whole number of GPUs times wall_s {wall_s}")
-        return gpu_s
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        horizon, state, step, steps = self.horizon, self.state, self.collapse_step, self.learner_steps or 0
+        lo, sync, is_stopped = self.collapse_step_lo, self.collapse_sync, self.failure_class in EARLY_STOPS
+        limit, most = ("learner_steps", steps) if step is None else ("collapse_step - 1 =", step - 1)
+        wrong = []
+        if step is not None and not 1 <= step <= horizon:
+            wrong.append(f"collapse_step must lie in 1 to the horizon {horizon} (found {step})")
+        if (state == RunState.COLLAPSED) != (step is not None):
+            wrong.append(f"state is {state}, but collapse_step is {'missing' if step is None else step}")
+        if lo is not None and step is None and not is_stopped:
+            wrong.append(f"collapse_step_lo is {lo}, but there is no collapse_step")
+        elif lo is not None and not 0 <= lo <= most:
+            wrong.append(f"collapse_step_lo must lie in 0 to {limit} {most} (found {lo})")
+        if sync is not None and step is None:
+            wrong.append(f"collapse_sync is {sync}, but there is no collapse_step")
+        if is_stopped and state != RunState.CANCELLED:
+            wrong.append(f"failure_class {self.failure_class} needs state {RunState.CANCELLED} (found {state})")
+        if not 0 <= steps <= horizon:
+            wrong.append(f"learner_steps must lie in 0 to the horizon {horizon} (found {steps})")
+        if abs(self.gpus * self.wall_s - self.gpu_s) > 1e-6 * self.gpu_s:
+            wrong.append(f"gpu_s must be a whole number of GPUs times wall_s {self.wall_s} (found {self.gpu_s})")
+        if wrong:
+            raise ValueError("\n".join(wrong))
+        return self
 
 
 FACTS = [name for name in ImportedRun.model_fields if name not in ("label", "attempts")]
@@ -201,40 +178,38 @@ def read_row(kind: type[R], facts: Mapping[str, Any], mistakes: Mistakes, place:
         facts: Raw values by column; missing ones are None or empty.
         mistakes: Takes what is wrong.
         place: Where the row stands.
-        hint: Where a missing column may come from; ``{name}`` is the column.
+        hint: Where a missing column may come from; ``{}`` is the option that gives it.
     """
-    fields = kind.model_fields
-    stripped = {name: raw.strip() if isinstance(raw, str) else raw for name, raw in facts.items() if name in fields}
+    given = {name: raw for name, raw in facts.items() if name in kind.model_fields and str(raw or 0).strip()}
     try:
-        return kind(**{name: facts[name] for name, raw in stripped.items() if raw not in (None, "")})
+        return kind(**{name: raw for name, raw in given.items() if raw not in (None, "")})
     except ValidationError as error:
         problems = error.errors(include_url=False)
-        if missing := [str(one["loc"][0]) for one in problems if one["type"] == "missing"]:
-            hints = hint.format(", ".join(f"--set {name}=..." for name in missing))
-            mistakes.note(place, f"{', '.join(missing)} not given{hints}")
-        for one in problems:
-            if one["type"] != "missing":
-                mistakes.note(place, _sentence(one))
-        return None
+    if missing := [str(one["loc"][0]) for one in problems if one["type"] == "missing"]:
+        options = ", ".join(f"--set {name}=..." for name in missing)
+        mistakes.note(place, f"{', '.join(missing)} not given{hint.format(options)}")
+    for one in problems:
+        for what in _sentences(one) if one["type"] != "missing" else ():
+            mistakes.note(place, what)
+    return None
 
 
-def _sentence(problem: ErrorDetails) -> str:
+def _sentences(problem: ErrorDetails) -> list[str]:
     context = problem.get("ctx", {})
     match problem["type"]:
         case "greater_than_equal":
             what = f"must be at least {context['ge']:g}"
         case "greater_than" | "finite_number":
             what = "must be finite and above 0"
-        case "value_error":
-            what = str(context["error"])
         case "enum":
             what = f"must be one of {context['expected'].replace(chr(39), '')}"
-        case "int_type":
-            what = "must be a whole number"
+        case "value_error" if not problem["loc"]:
+            return str(context["error"]).splitlines()
+        case "value_error":
+            what = str(context["error"])
         case _:
-            what = problem["msg"]
-    found = "" if what.startswith("is ") else f" (found {shown(problem['input'])})"
-    return f"{problem['loc'][0]} {what}{found}"
+            what = "must be a whole number"
+    return [f"{problem['loc'][0]} {what} (found {shown(problem['input'])})"]
 
 
 def axes_of(facts: Mapping[str, Any], mistakes: Mistakes, place: str) -> str:

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orchestrator.base.states import FailureClass, RunState
 from orchestrator.data.importing.columns import LABEL, Columns, Options, map_columns
 from orchestrator.data.importing.rows import AXIS, FACTS, ImportedRun, axes_of, axis_values, read_row
 from orchestrator.data.importing.tables import ROW, open_table
@@ -190,13 +189,5 @@ def checked_runs(stated: Stated, mistakes: Mistakes) -> list[ImportedRun]:
             if first != place:
                 what = f"is a second run with {run.described()} (first: {first}); runs of a cell differ in seed"
                 mistakes.note(place, what)
-            found.append(run.model_copy(update={"label": label, **_settled(run)}))
+            found.append(run.model_copy(update={"label": label}))
     return found
-
-
-def _settled(run: ImportedRun) -> dict[str, str]:
-    """Nothing trains an imported run: one that was running when it was exported is lost."""
-    if run.state == RunState.RUNNING:
-        why = {"failure": "was running when it was exported", "failure_class": FailureClass.LOST}
-        return {"state": RunState.LOST, **why}
-    return {"state": RunState.PENDING} if run.state == RunState.QUEUED else {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,6 @@ from orchestrator.data.importing.values import Mistakes, numbers
 
 ROW = "#row"
 """The column that `Table.read` adds: the row's number."""
-
-JSON_ROWS = 20_000
-"""Rows of JSON that are held as Python objects at a time."""
 
 CSV_BLOCK = 4 * 1024 * 1024
 """Bytes of CSV that are parsed at a time; a row must fit."""
@@ -81,31 +78,15 @@ def open_table(path: Path) -> Table:
         raise GridError([f"{path}: cannot be read: {_reason(error)}"]) from error
 
 
-def table_of(path: Path, objects: Callable[[Mistakes], Iterable[tuple[int, dict[str, Any]]]]) -> Table:
-    """Make a table of JSON objects; a value that is neither number nor text becomes its JSON text.
+def table_of(path: Path, objects: Iterable[tuple[int, dict[str, Any]]]) -> Table:
+    """Make a table of numbered JSON objects; a value that is neither number nor text becomes its JSON text."""
+    raw = [{ROW: row} | {name: _as_text(value) for name, value in one.items()} for row, one in objects]
+    columns = tuple(dict.fromkeys(name for one in raw for name in one if name != ROW))
 
-    Args:
-        path: The file.
-        objects: Reads the objects with their row numbers, from the start.
+    def load(kinds: Kinds, _: Mistakes) -> pa.Table:
+        return pa.Table.from_pylist(raw, pa.schema([(ROW, pa.int64()), *((name, pa.string()) for name in kinds)]))
 
-    Raises:
-        GridError: Some lines are not objects.
-    """
-    wrong = Mistakes(path)
-    columns = dict.fromkeys(name for _, one in objects(wrong) for name in one)
-    wrong.raise_all()
-
-    def load(kinds: Kinds, mistakes: Mistakes) -> pa.Table:
-        parts, schema = [], pa.schema([(ROW, pa.int64()), *((name, pa.string()) for name in kinds)])
-        part: list[dict[str, Any]] = []
-        for row, one in objects(mistakes):
-            part.append({ROW: row} | {name: _as_text(one[name]) for name in kinds if name in one})
-            if len(part) == JSON_ROWS:
-                parts.append(pa.Table.from_pylist(part, schema))
-                part = []
-        return pa.concat_tables([*parts, pa.Table.from_pylist(part, schema)])
-
-    return Table(path, tuple(columns), load)
+    return Table(path, columns, load)
 
 
 def read_json(path: Path) -> Any:
@@ -229,19 +210,17 @@ def _without_blank_lines(table: pa.Table) -> pa.Table:
 
 
 def _open_json_lines(path: Path) -> Table:
-    def objects(mistakes: Mistakes) -> Iterator[tuple[int, dict[str, Any]]]:
-        with path.open(encoding="utf-8-sig") as file:
-            for row, line in enumerate(file, start=1):
-                try:
-                    content = json.loads(line) if line.strip() else None
-                except ValueError as error:
-                    mistakes.note(f"row {row}", f"is not JSON: {error}")
-                    continue
-                if isinstance(content, dict):
-                    yield row, content
-                elif line.strip():
-                    mistakes.note(f"row {row}", f"must be a JSON object (found {line.strip()[:40]})")
-
+    wrong, objects = Mistakes(path), []
+    with path.open(encoding="utf-8-sig") as file:
+        for row, line in enumerate(file, start=1):
+            try:
+                objects.append((row, json.loads(line) if line.strip() else {}))
+            except ValueError as error:
+                wrong.note(f"row {row}", f"is not JSON: {error}")
+    for row, one in objects:
+        if not isinstance(one, dict):
+            wrong.note(f"row {row}", f"must be a JSON object (found {json.dumps(one)[:40]})")
+    wrong.raise_all()
     return table_of(path, objects)
 
 
@@ -249,7 +228,7 @@ def _open_json(path: Path) -> Table:
     content = read_json(path)
     if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
         raise GridError([f"{path}: must be a list of JSON objects, or a trainer_state.json with log_history"])
-    return table_of(path, lambda _: enumerate(content, start=1))
+    return table_of(path, enumerate(content, start=1))
 
 
 def _refuse_names(path: Path, names: Sequence[str]) -> None:
