@@ -21,7 +21,13 @@ import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from orchestrator.data.importing.columns import METRICS
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.jobs import launch
 from orchestrator.rundir import journal
@@ -44,6 +50,7 @@ COMMANDS = {
     "status --format json": (["status", "--format", "json"], ""),
     "fit-laws": (["fit-laws"], "at most 15 s, 1 GB with 200 syncs a run"),
     "export to Parquet": (["export", "--out", "out"], "at most 500 MB"),
+    "read a million syncs": (["import", "million.csv", "--sweep", "m", "--dry-run"], "at most 20 s, 800 MB"),
 }
 
 
@@ -68,6 +75,18 @@ def make(folder: Path, syncs: int) -> None:
         with connection:
             _add_syncs(connection, run_ids, syncs)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def make_table(path: Path) -> None:
+    """Make a table of a million weight syncs with all metrics, as `import` reads it: 600 MB."""
+    rng = np.random.default_rng(0)
+    runs, syncs = 1_000, 1_000
+    run = np.repeat(np.arange(runs), syncs)
+    columns: dict[str, Any] = {"model": ["m"] * len(run), "k": np.full(len(run), 4), "eta": 1e-3 * (1 + run // 10)}
+    columns |= {"seed": run % 10, "horizon": np.full(len(run), 4 * syncs), "sync": np.tile(np.arange(syncs), runs)}
+    for name, has_decimals in METRICS.items():
+        columns[name] = rng.random(len(run)) if has_decimals else rng.integers(0, 1000, len(run))
+    pyarrow.csv.write_csv(pa.table(columns), path)
 
 
 def _add_attempts(connection: sqlite3.Connection, run_ids: list[int], unfinished: set[int]) -> None:
@@ -147,6 +166,8 @@ def main() -> None:
             started = time.perf_counter()
             make(folder, arguments.syncs)
             print(f"made in {time.perf_counter() - started:.0f} s")
+        if "read a million syncs" in arguments.commands and not (folder / "million.csv").exists():
+            make_table(folder / "million.csv")
         print(f"SQLite file of {(folder / 'large.db').stat().st_size / 1e9:.1f} GB; median of {arguments.rounds} turns")
         row = "{:<24}{:>8}{:>8}{:>10}   {}"
         print(row.format("", "s", "CPU-s", "peak MB", "target"))

@@ -407,7 +407,7 @@ def test_a_chart_of_weights_and_biases(tmp_path: Path) -> None:
     unknown = mistakes(path, panel(), values={"model": "m", "k": "4", "eta": "1", "seed": "0"})
     assert "run 'c-2': is a second run with model m, k 4, eta 1, seed 0 (first: run 'a - b-1')" in unknown[0]
     timed = mistakes(path, panel().replace('"Step"', '"Relative Time (Process)"'), runs_file=known)
-    assert "has no column of learner steps (found: run, Relative Time (Process)" in timed[0]
+    assert "has no column step, which is the learner step (found: run, Relative Time (Process)" in timed[0]
 
 
 def test_a_table_that_names_runs_is_checked(tmp_path: Path) -> None:

@@ -30,27 +30,24 @@ MERGED_BY = (
 EVAL = ("run", "learner_step", "val_reward")
 
 
-def read_rows(
-    table: Table, columns: Columns, runs: RunLogs, wholes: Sequence[str], lag_unit: str | None, label: str | None = None
-) -> pa.Table:
-    """Read the rows of a file: `ROW`, ``run``, some columns of whole numbers, and the metrics that the file has.
+def read_rows(table: Table, columns: Columns, runs: RunLogs, lag_unit: str | None) -> pa.Table:
+    """Read the rows of a file: `ROW`, ``run``, their step or weight sync, and the metrics that the file has.
 
     Args:
         table: The file.
         columns: What its columns are.
         runs: The runs; takes the mistakes.
-        wholes: Names of columns of whole numbers.
         lag_unit: What a lag of 1 is, if its name is not ours.
-        label: The run's name, if all rows are one run's.
     """
-    decimals = dict.fromkeys(wholes, False) | METRICS | {RATE: True} | dict.fromkeys(columns.foreign_lags(), True)
+    foreign = columns.foreign_lags()
+    decimals = dict.fromkeys(("sync", "learner_step", "step"), False) | METRICS | dict.fromkeys((RATE, *foreign), True)
     used = {ours: theirs for ours, theirs in columns.used.items() if ours in decimals}
     kinds = dict.fromkeys(theirs for ours, theirs in columns.used.items() if ours in columns.facts() or ours == LABEL)
     kinds |= {theirs: pa.float64() if decimals[ours] else pa.int64() for ours, theirs in used.items()}
     raw = table.read(kinds, runs.mistakes)
-    run = runs.number(raw, columns, label)
+    run = runs.number(raw, columns)
     rows = {ROW: raw[ROW], "run": pa.array(run)} | {ours: raw[theirs] for ours, theirs in used.items()}
-    for ours in columns.foreign_lags():
+    for ours in foreign:
         rows[ours] = _as_stored(ours, pc.multiply(rows[ours], _steps_per_lag(lag_unit, runs, run)))
     return pa.table(rows)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,10 +92,8 @@ def _form(source: Path, options: Options) -> tuple[str, list[Path]]:
     """Recognise the form of a file, and list the files to read."""
     if source.is_dir():
         tables, states = folder.files_of(source), _trainer_states(source)
-        if "runs" in tables:
-            return "export", list(tables.values())
-        if states:
-            return "trl", list(states.values())
+        if "runs" in tables or states:
+            return ("export", list(tables.values())) if "runs" in tables else ("trl", states)
         raise GridError([f"{source}: holds neither an export (runs.csv or runs.parquet) nor a trainer_state.json"])
     if options.format != "auto":
         return options.format, [source]
@@ -107,15 +105,11 @@ def _form(source: Path, options: Options) -> tuple[str, list[Path]]:
             return format, [source]
     if columns != {*open_table(source).columns, *options.columns}:
         return "wandb", [source]  # a chart; that it lacks steps is said later
-    hint = (
-        "one row per run needs a column collapse_step, one per weight sync a column sync, one per logged step a column"
+    hint = "one row per run needs a column collapse_step, one per weight sync sync, one per logged step one of"
+    listed = (
+        f"{', '.join(names_of('step'))} (found: {', '.join(sorted(columns)[:30])}); name yours with --map OURS=THEIRS"
     )
-    raise GridError(
-        [
-            f"{source}: is none of the forms that can be imported: {hint} {', '.join(names_of('step'))} "
-            f"(found: {', '.join(sorted(columns)[:30])}); name yours with --map OURS=THEIRS"
-        ]
-    )
+    raise GridError([f"{source}: is none of the forms that can be imported: {hint} {listed}"])
 
 
 def _sha256(path: Path) -> str:
@@ -146,55 +140,59 @@ def _table_of_runs(
 
 
 def _read_syncs(found: Import, paths: list[Path]) -> None:
-    table, mistakes = open_table(paths[0]), Mistakes(paths[0])
-    columns = map_columns(table.columns, [LABEL, "sync", "learner_step", *FACTS, *METRICS], found.options, mistakes)
-    found.notes += columns.described(found.options)
-    if "sync" not in columns.used:
-        mistakes.note("row 1", "has no column sync, the number of the weight sync, counted from 0")
-    _refuse_unknown_unit(columns, found.options, mistakes)
-    if "sync" not in columns.used:
-        mistakes.raise_all()
-    runs = run_logs(found.options, mistakes)
-    rows = history.read_rows(table, columns, runs, ("sync", "learner_step"), found.options.lag_unit)
-    found.syncs, found.evals = history.take_syncs(rows, runs)
+    table = open_table(paths[0])
+    columns, runs = _columns(found, table, "sync", "is the number of the weight sync, counted from 0")
+    found.syncs, found.evals = history.take_syncs(history.read_rows(table, columns, runs, found.options.lag_unit), runs)
     _finish(found, runs)
 
 
 def _read_log(found: Import, paths: list[Path]) -> None:
-    table, mistakes = chart_rows(open_table(paths[0])), Mistakes(paths[0])
-    columns = _columns_of_log(table, found.options, mistakes)
-    found.notes += columns.described(found.options)
+    _take_log(found, chart_rows(open_table(paths[0])), {})
+
+
+def _read_trl(found: Import, paths: list[Path]) -> None:
+    states = {path: _trainer_state(path) for path in paths}
+    is_one = len(paths) == 1 and found.options.runs_file is None
+    labels = {path: _run_folder(path).name for path in paths}
+    own: dict[Path, dict[str, Any]] = {path: {} if is_one else {LABEL: labels[path]} for path in paths}
+    rows = [(row, own[path] | one) for path in paths for row, one in enumerate(states[path]["log_history"], start=1)]
+    by_label = {None if is_one else labels[path]: state for path, state in states.items()}
+    _take_log(found, table_of(found.source, rows), by_label)
+
+
+def _take_log(found: Import, table: Table, states: Mapping[str | None, dict[str, Any]]) -> None:
+    columns, runs = _columns(found, table, "step", "is the learner step")
+    rows = history.read_rows(table, columns, runs, found.options.lag_unit)
+    rows = history.logged(rows, columns.used["step"], runs.mistakes)
+    notes: dict[str, list[str]] = {}
+    for number, run in enumerate(runs.found) if states else ():
+        for note in _completed(run, rows.filter(pc.equal(rows["run"], number)), states[run.label], runs.mistakes):
+            notes.setdefault(note, []).append(run.place)
+    found.notes += [*table.notes, *history.gathered(notes, len(runs.found))]
+    if len(rows):
+        found.syncs, found.evals, more = history.take_log(rows, runs)
+        found.notes += more
+    _finish(found, runs)
+
+
+def _columns(found: Import, table: Table, index: str, meaning: str) -> tuple[Columns, RunLogs]:
+    """Map the columns of rows that are numbered by a weight sync or a step."""
+    mistakes, options, is_log = Mistakes(table.path), found.options, index == "step"
+    known = [LABEL, index, RATE if is_log else "learner_step", *FACTS, *METRICS]
+    columns = map_columns(table.columns, known, options, mistakes, is_log=is_log)
+    found.notes += columns.described(options)
     listed = ", ".join(table.columns[:30])
-    if "step" not in columns.used:
-        mistakes.note("row 1", f"has no column of learner steps (found: {listed}); use --map step=THEIRS")
-    if not columns.metrics():
+    if index not in columns.used:
+        mistakes.note("row 1", f"has no column {index}, which {meaning} (found: {listed}); use --map {index}=THEIRS")
+    if is_log and not columns.metrics():
         mistakes.note("row 1", f"has no metric that is known (found: {listed}); use --map reward=THEIRS")
-    mistakes.raise_all()
-    runs = run_logs(found.options, mistakes)
-    rows = history.read_rows(table, columns, runs, ["step"], found.options.lag_unit)
-    found.notes += table.notes
-    _take_log(found, history.logged(rows, columns.used["step"], mistakes), runs)
-
-
-def _columns_of_log(table: Table, options: Options, mistakes: Mistakes) -> Columns:
-    known = [LABEL, "step", *FACTS, *METRICS, RATE]
-    columns = map_columns(table.columns, known, options, mistakes, is_log=True)
-    _refuse_unknown_unit(columns, options, mistakes)
-    return columns
-
-
-def _refuse_unknown_unit(columns: Columns, options: Options, mistakes: Mistakes) -> None:
     if columns.foreign_lags() and options.lag_unit is None:
         lags = ", ".join(columns.foreign_lags().values())
         what = "say what a lag of 1 is with --lag-unit: steps (a learner step), versions (a weight sync: k learner "
         mistakes.note("row 1", f"{lags}: {what}steps), fraction (all of k), or a number of learner steps; or --skip it")
-
-
-def _take_log(found: Import, rows: pa.Table, runs: RunLogs) -> None:
-    if len(rows):
-        found.syncs, found.evals, notes = history.take_log(rows, runs)
-        found.notes += notes
-    _finish(found, runs)
+    if index not in columns.used or not columns.metrics():
+        mistakes.raise_all()
+    return columns, run_logs(options, mistakes)
 
 
 def _finish(found: Import, runs: RunLogs) -> None:
@@ -205,75 +203,55 @@ def _finish(found: Import, runs: RunLogs) -> None:
     runs.mistakes.raise_all()
 
 
-def _read_trl(found: Import, _: list[Path]) -> None:
-    mistakes = Mistakes(found.source)
-    runs, parts, notes = run_logs(found.options, mistakes), [], dict[str, list[str]]()
-    for name, path in _trainer_states(found.source).items():
-        table, state = _trainer_log(path)
-        label = name if name is not None or runs.named is None else found.source.resolve().name
-        columns = _columns_of_log(table, found.options, mistakes)
-        said = columns.described(found.options)
-        if "step" not in columns.used:
-            mistakes.note(str(path), "its log has no step")
-            continue
-        before = len(runs.found)
-        rows = history.read_rows(table, columns, runs, ["step"], found.options.lag_unit, label)
-        parts.append(history.logged(rows, columns.used["step"], mistakes))
-        for run in runs.found[before:]:
-            said += _completed(run, parts[-1], state, mistakes)
-        for note in said:
-            notes.setdefault(note, []).append(str(label))
-    found.notes += history.gathered(notes, len(parts))
-    _take_log(found, pa.concat_tables(parts, promote_options="default") if parts else pa.table({}), runs)
+def _trainer_states(folder: Path) -> list[Path]:
+    """Find the newest ``trainer_state.json`` of a run's folder, or of each run in a folder of runs."""
+    for runs in ([folder], sorted(child for child in folder.iterdir() if child.is_dir())):
+        states = [[*run.glob("trainer_state.json")] or sorted(_checkpoints(run), key=_step) for run in runs]
+        if found := [of_run[-1] for of_run in states if of_run]:
+            return found
+    return []
 
 
-def _trainer_states(path: Path) -> dict[str | None, Path]:
-    """The newest ``trainer_state.json`` of a run's folder, or of each run in a folder of runs, by the folder's name."""
-    alone = path if path.is_file() else _newest_state(path)
-    if alone is not None:
-        return {None: alone}
-    found = {child.name: _newest_state(child) for child in sorted(path.iterdir()) if child.is_dir()}
-    return {name: state for name, state in found.items() if state is not None}
+def _checkpoints(run: Path) -> Iterator[Path]:
+    return run.glob("checkpoint-*/trainer_state.json")
 
 
-def _newest_state(run: Path) -> Path | None:
-    def step(path: Path) -> int:
-        number = path.parent.name.rpartition("-")[2]
-        return int(number) if number.isdigit() else -1
-
-    saved = max(run.glob("checkpoint-*/trainer_state.json"), key=step, default=None)
-    own = run / "trainer_state.json"
-    return own if own.is_file() else saved
+def _step(state: Path) -> int:
+    number = state.parent.name.rpartition("-")[2]
+    return int(number) if number.isdigit() else -1
 
 
-def _trainer_log(path: Path) -> tuple[Table, dict[str, Any]]:
-    state = read_json(path)
+def _run_folder(state: Path) -> Path:
+    folder = state.resolve().parent
+    return folder.parent if folder.name.startswith("checkpoint-") else folder
+
+
+def _trainer_state(path: Path) -> dict[str, Any]:
+    state: dict[str, Any] = read_json(path)
     logged = state.get("log_history") if isinstance(state, dict) else None
     if not isinstance(logged, list) or not all(isinstance(entry, dict) for entry in logged):
         raise GridError([f"{path}: holds no log_history, so it is no trainer_state.json of transformers or TRL"])
-    return table_of(path, enumerate(logged, start=1)), state
+    return state
 
 
-def _completed(run: RunLog, rows: pa.Table, state: dict[str, Any], mistakes: Mistakes) -> list[str]:
-    """Take from a trainer's state what its log does not show; returns what a user should know."""
-    said = []
+def _completed(run: RunLog, rows: pa.Table, state: dict[str, Any], mistakes: Mistakes) -> Iterator[str]:
+    """Take from a trainer's state what its log does not show; yields what a user should know."""
     run.last_step = checked(whole, state.get("global_step"), mistakes, run.place, "global_step")
     if not run.has("horizon"):
         run.facts["horizon"] = state.get("max_steps")
-        said.append(f"horizon = {state.get('max_steps')} (max_steps)")
+        yield f"horizon = {state.get('max_steps')} (max_steps)"
     every, k = state.get("logging_steps"), run.number("k")
     if every == 1 and "reward" in rows.schema.names:
         # TRL logs a reward when it samples, so a log of every step shows k.
         gaps = np.unique(np.diff(np.unique(rows.filter(pc.is_valid(rows["reward"]))["step"].to_numpy()))).tolist()
-        spacing = gaps[0] if len(gaps) == 1 else None
+        spacing = gaps[0] if len(gaps) == 1 else k
         if not run.has("k") and spacing is not None:
             run.facts["k"] = spacing
-            said.append(f"k = {spacing} (rewards are logged every {spacing} steps, whenever TRL samples)")
-        elif spacing not in (None, k):
+            yield f"k = {spacing} (rewards are logged every {spacing} steps, whenever TRL samples)"
+        elif spacing != k:
             mistakes.note(run.place, f"k is given as {run.facts['k']}, but the log has a reward every {spacing} steps")
     elif k is not None and isinstance(every, int) and every > k:
-        said.append(f"logged every {every} steps only: each value is a mean over several weight syncs, as is T*")
-    return said
+        yield f"logged every {every} steps only: each value is a mean over several weight syncs, as is T*"
 
 
 def _read_export(found: Import, paths: list[Path]) -> None:

@@ -79,24 +79,20 @@ class RunLogs:
     found: list[RunLog] = field(default_factory=list)
     _numbers: dict[Any, int] = field(default_factory=dict)
 
-    def number(self, rows: pa.Table, columns: Columns, label: str | None) -> Ints:
-        """Give each row the number of its run.
-
-        Args:
-            rows: Rows with the raw facts of their runs.
-            columns: What their columns are.
-            label: The run's name, if all rows are one run's.
-        """
+    def number(self, rows: pa.Table, columns: Columns) -> Ints:
+        """Give each row the number of its run; the rows have the raw facts of their runs."""
         facts = columns.facts() | ({LABEL: columns.used[LABEL]} if LABEL in columns.used else {})
+        if not facts and len(rows):
+            self._find({}, rows[ROW][0].as_py())
         if not facts:
-            return np.full(len(rows), self._find({LABEL: label}, rows[ROW][0].as_py()) if len(rows) else 0, np.int64)
+            return np.zeros(len(rows), np.int64)
         raw = rows.select(list(facts.values())).to_pandas()
         group: Ints = raw.groupby(list(raw.columns), sort=False, dropna=False).ngroup().to_numpy()
         _, first = np.unique(group, return_index=True)
         row = rows[ROW].to_numpy()
         stated = rows.select(list(facts.values())).take(first).to_pylist()
         numbers = [
-            self._find({LABEL: label} | {ours: one[theirs] for ours, theirs in facts.items()}, int(row[place]))
+            self._find({ours: one[theirs] for ours, theirs in facts.items()}, int(row[place]))
             for place, one in zip(first.tolist(), stated, strict=True)
         ]
         by_group: Ints = np.array(numbers, np.int64)

@@ -25,7 +25,7 @@ from orchestrator.store.models import Attempt, Base, Cell, Evaluation, Run, Swee
 from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
 
-INSERTED_ROWS = 20_000
+INSERTED_ROWS = 5_000
 """Rows held as Python objects at a time."""
 
 
