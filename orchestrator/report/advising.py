@@ -13,7 +13,7 @@ import pandas as pd
 from orchestrator.laws.advice import Advice, advise
 from orchestrator.laws.cells import cells
 from orchestrator.laws.estimates import Estimate
-from orchestrator.report.numbers import scientific, short
+from orchestrator.report.numbers import range_text, scientific, short
 
 CONSTRAINTS = {
     "local": "the local law (at its limit half of the runs are immune)",
@@ -90,7 +90,7 @@ def advice_table(members: pd.DataFrame) -> AdviceTable:
         limit, share = answer.eta.estimate, f"{100 * answer.p_collapse:.0f} %"
         numbers = ["–" if number is None else short(number) for number in (limit, answer.eta_at_risk)]
         tried = "yes" if limit and min(etas) <= limit <= max(etas) else "no"
-        texts = (numbers[0], _interval(answer.eta) or "–", answer.binds, share, numbers[1], tried)
+        texts = (numbers[0], range_text(answer.eta.ci95, short) or "–", answer.binds, share, numbers[1], tried)
         lines.append((str(k), f"{horizon:,}", *texts))
         for note in answer.notes:
             notes[note].append(k)
@@ -110,13 +110,8 @@ def as_json(group: str, advice: Advice) -> dict[str, Any]:
 def _limit(value: Estimate) -> str:
     if value.estimate is None:
         return "not known"
-    interval = _interval(value)
+    interval = range_text(value.ci95, short)
     return f"{short(value.estimate)} (95 %: {interval})" if interval else f"{short(value.estimate)} (no interval)"
-
-
-def _interval(value: Estimate) -> str:
-    lo, hi = value.ci95 or (None, None)
-    return f"{short(lo)} to {short(hi)}" if lo and hi else f"≥ {short(lo)}" if lo else f"≤ {short(hi)}" if hi else ""
 
 
 def _share(share: float) -> str:

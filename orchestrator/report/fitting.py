@@ -136,10 +136,7 @@ def _detectors(store: Store, sweeps: Sequence[str], definition: Definition) -> d
 
 
 def _inputs(
-    rows: Mapping[str, pd.DataFrame],
-    definition: Definition,
-    detectors: Mapping[str, CollapseConfig],
-    model: str | None,
+    rows: Mapping[str, pd.DataFrame], definition: Definition, detectors: Mapping[str, CollapseConfig], model: str | None
 ) -> dict[str, Any]:
     """What decides a result: the evidence of every run under every definition, the options, and the code.
 

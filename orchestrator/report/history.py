@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.report.numbers import decimal, short
+from orchestrator.report.numbers import decimal, range_text, short
 
 NUMBERS = {
     "a": ("local", "exponent"),
@@ -84,9 +84,7 @@ def _estimate(model: Mapping[str, Any], place: tuple[str, str]) -> dict[str, Any
 def _number(value: Mapping[str, Any], *, positive: bool) -> str:
     text = short if positive else decimal
     estimate = "–" if value["estimate"] is None else text(value["estimate"])
-    ends = value["ci95"] or value["identified_set"]
-    if not ends or ends == [None, None]:
+    span = range_text(value["ci95"] or value["identified_set"], text).replace(" to ", "…\n")
+    if not span:
         return estimate
-    low, high = (None if end is None else text(end) for end in ends)
-    span = f"{low}…\n{high}" if low and high else f"≥ {low}" if low else f"≤ {high}"
     return f"{estimate}\n{span}" if value["ci95"] else f"{estimate}\n[{span}]"

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 
 from orchestrator.base.states import GOING, UNKNOWN
-from orchestrator.jobs.status import SweepStatus, sweep_status
+from orchestrator.jobs.status import sweep_status
 from orchestrator.report.progress import progress_view, run_line, summary_line
 from orchestrator.store.store import RunProgress
 
@@ -21,29 +21,25 @@ Show = Callable[[list[RunProgress]], None]
 def show_progress(name: str) -> Iterator[Show]:
     """Yield a function that shows the sweep's progress each time it is called."""
     if not sys.stderr.isatty():
-        yield _Lines(name)
+        yield _lines(name)
         return
     with Live(console=Console(stderr=True), transient=True, auto_refresh=False) as live:
         yield lambda progress: live.update(progress_view(sweep_status(name, progress)), refresh=True)
 
 
-class _Lines:
-    """Prints a line for each run that has ended since the last call."""
+def _lines(name: str) -> Show:
+    """Print a line for each run that has ended since the last call; on the first call only a summary."""
+    ended: set[int] | None = None
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._ended: set[int] | None = None
-
-    def __call__(self, progress: list[RunProgress]) -> None:
-        status = sweep_status(self._name, progress)
+    def show(progress: list[RunProgress]) -> None:
+        nonlocal ended
+        status = sweep_status(name, progress)
         over = {run.run_id: run for run in status.runs if run.state not in (*GOING, UNKNOWN)}
-        new = over.keys() - (self._ended or set())
-        if self._ended is not None:
-            for run_id in sorted(new):
-                print(run_line(over[run_id]), file=sys.stderr)
-        if new or self._ended is None:
-            self._summarise(status)
-        self._ended = set(over)
+        new = sorted(over.keys() - ended) if ended is not None else []
+        for run_id in new:
+            print(run_line(over[run_id]), file=sys.stderr)
+        if new or ended is None:
+            print(summary_line(status), file=sys.stderr, flush=True)
+        ended = set(over)
 
-    def _summarise(self, status: SweepStatus) -> None:
-        print(summary_line(status), file=sys.stderr, flush=True)
+    return show

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 def scientific(number: float) -> str:
     """A learning rate as people write it, 2.5e-4, with all its digits."""
@@ -20,3 +22,9 @@ def short(number: float) -> str:
 def decimal(number: float) -> str:
     """Two decimals, for exponents; never ``-0.00``."""
     return f"{round(number, 2) + 0.0:.2f}"
+
+
+def range_text(ends: tuple[float | None, float | None] | None, text: Callable[[float], str]) -> str:
+    """A range, with ≥ or ≤ if one side is open; empty if both are, or if there is no range."""
+    lo, hi = (None if end is None else text(end) for end in ends or (None, None))
+    return f"{lo} to {hi}" if lo and hi else f"≥ {lo}" if lo else f"≤ {hi}" if hi else ""

@@ -16,10 +16,7 @@ MOST_KS, MOST_ETAS, MOST_RUNS = 4, 5, 8
 MOST_POINTS = 500
 """Most points of a line."""
 
-COSINES = {
-    "cosine_gradient_within": "raw-gradient cosine",
-    "cosine_update_within": "update cosine",
-}
+COSINES = {"cosine_gradient_within": "raw-gradient cosine", "cosine_update_within": "update cosine"}
 METRICS = ("reward", "drift_from_start", *COSINES)
 
 
@@ -53,12 +50,7 @@ def load(store: Store, runs: pd.DataFrame) -> Trajectories:
     evals = _as_floats(measured.evals_of(store, numbers))
     last = syncs["run"].map(dict(zip(numbers, drawn["learner_steps"].astype(float), strict=True)))
     syncs["end_step"] = syncs["end_step"].fillna(last)
-    return Trajectories(
-        runs=drawn,
-        syncs=syncs,
-        evals=_thinned(evals),
-        chosen=chosen,
-    )
+    return Trajectories(runs=drawn, syncs=syncs, evals=_thinned(evals), chosen=chosen)
 
 
 def _choose(runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:

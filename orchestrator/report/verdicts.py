@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.laws.estimates import Estimate, Side, contains
+from orchestrator.laws.estimates import Estimate, contains
 from orchestrator.laws.forms import GroupComparison, HorizonFit, LocalLaw, MeasuredCell
 from orchestrator.laws.result import Laws, ModelLaws
-from orchestrator.report.numbers import decimal, short
+from orchestrator.report.numbers import decimal, range_text, short
 from orchestrator.report.selection import labels
 
 RUNS_NAMED = 12
@@ -102,9 +101,9 @@ def bracket_texts(model: ModelLaws) -> list[tuple[str, str, str, str]]:
         lo, hi = (None if eta is None else short(b.k * eta) for eta in (b.eta_stable, b.eta_collapsed))
         product = f"{lo} to {hi}" if lo and hi else f"above {lo}" if lo else f"below {hi}" if hi else "–"
         half = "–" if b.eta_half.estimate is None else short(b.eta_half.estimate)
-        interval = f" ({_range(b.eta_half.ci95, short)})" if b.eta_half.ci95 not in (None, (None, None)) else ""
+        interval = range_text(b.eta_half.ci95, short)
         stable, collapsed = ("–" if eta is None else etas[eta] for eta in (b.eta_stable, b.eta_collapsed))
-        texts.append((stable, collapsed, product, half + interval))
+        texts.append((stable, collapsed, product, f"{half} ({interval})" if interval else half))
     return texts
 
 
@@ -167,8 +166,8 @@ def _on_boundary(local: LocalLaw) -> list[str]:
     if ends and ends != (None, None):
         where = "within" if contains(ends, 1.0) else "outside"
         sentences.append(
-            f"For a sharp boundary between the tested η, the grid allows a in the range {_range(ends, decimal)}. This "
-            f"is not a confidence interval. a = 1 lies {where} it."
+            f"For a sharp boundary between the tested η, the grid allows a in the range {range_text(ends, decimal)}. "
+            f"This is not a confidence interval. a = 1 lies {where} it."
         )
     return sentences
 
@@ -257,10 +256,7 @@ def _on_rule(model: ModelLaws) -> list[str]:
 
 
 def _boundary_quantities(exponent: Estimate, constant: Estimate) -> list[Quantity]:
-    return [
-        _quantity("a", "η_max ∝ k^−a", exponent),
-        _quantity("C_local", "k·η_max if a=1", constant, positive=True),
-    ]
+    return [_quantity("a", "η_max ∝ k^−a", exponent), _quantity("C_local", "k·η_max if a=1", constant, positive=True)]
 
 
 def _horizon_quantities(fit: HorizonFit) -> list[Quantity]:
@@ -274,23 +270,15 @@ def _horizon_quantities(fit: HorizonFit) -> list[Quantity]:
 
 def _quantity(symbol: str, meaning: str, value: Estimate, *, positive: bool = False) -> Quantity:
     text = short if positive else decimal
-
-    def ends(side: Side | None) -> str:
-        return "–" if side is None or side == (None, None) else _range(side, text)
-
     estimate = "–" if value.estimate is None else text(value.estimate)
-    return Quantity(symbol, meaning, estimate, ends(value.ci95), ends(value.identified_set))
-
-
-def _range(ends: Side, text: Callable[[float], str]) -> str:
-    lo, hi = (None if end is None else text(end) for end in ends)
-    return f"{lo} to {hi}" if lo and hi else f"≥ {lo}" if lo else f"≤ {hi}"
+    interval, grid = (range_text(ends, text) or "–" for ends in (value.ci95, value.identified_set))
+    return Quantity(symbol, meaning, estimate, interval, grid)
 
 
 def _with_interval(value: Estimate) -> str:
     estimate = "unknown" if value.estimate is None else decimal(value.estimate)
-    if value.ci95 and value.ci95 != (None, None):
-        return f"{estimate} (95 %: {_range(value.ci95, decimal)})"
+    if interval := range_text(value.ci95, decimal):
+        return f"{estimate} (95 %: {interval})"
     return f"{estimate} (no interval: the data leave both sides open)" if value.ci95 else estimate
 
 
