@@ -39,8 +39,11 @@ def as_text(group: str, advice: Advice) -> str:
     ]
     if advice.paper is not None:
         lines.append(f"  the paper's   η ≤ {short(advice.paper)}   min(C_local/k, C_horizon/T), exponents held at 1")
-    lines += ["", f"Half of the runs cross the limit of a law. At this η, {_share(advice.p_collapse)} are expected"]
-    lines[-1] += " to collapse within the horizon."
+    lines += [
+        "",
+        "A limit is where half of the runs change, so some runs collapse below it.",
+        f"At this η, {_share(advice.p_collapse)} are expected to collapse within the horizon.",
+    ]
     lines.append(
         f"At most {_share(advice.risk)} are expected to collapse up to η = {short(advice.eta_at_risk)}."
         if advice.eta_at_risk is not None

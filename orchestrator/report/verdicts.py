@@ -182,7 +182,7 @@ def _on_joint(model: ModelLaws) -> list[str]:
         f"A model in which some runs never collapse fits better (ΔAIC {joint.aic_all_susceptible - joint.aic:.1f}). Of "
         f"the runs that did not collapse, {100 * joint.immune:.0f} % would never have collapsed.",
         f"In the other runs T* is proportional to η^−b·k^−q with b = {_with_interval(b)} and q = {_with_interval(q)}."
-        f"{_on_law(joint.horizon)} The boundary below which runs never collapse is proportional to k^−a with a = "
+        f"{_on_law(joint.horizon)} The η at which half of the runs never collapse is proportional to k^−a with a = "
         f"{_with_interval(joint.exponent)}. The paper's three exponents together (b = 1, q = 0, a = 1): "
         f"{_p(joint.p_laws)}.",
     ]
