@@ -122,11 +122,13 @@ def _train(
     if learner.steps == 0:
         validate()
     while True:
-        if cycle is None:  # a weight sync begins the next rollout cycle
+        # A weight sync begins the next rollout cycle.
+        if cycle is None:
             cycle = Cycle(learner.steps // config.steps_per_sync, learner.steps)
             learner.begin_cycle()
             with Stopwatch(cycle, "idle_s"):
                 cycle.sync_s = pipeline.sync(learner.weights(), learner.steps)
+        # A learner step, on the batch that the pipeline gives it.
         with Stopwatch(cycle, "idle_s"):
             fetched = pipeline.fetch(learner.steps)
         with Stopwatch(cycle, "learner_s"):
@@ -137,6 +139,7 @@ def _train(
                 cycle.engine_gap = learner.engine_gap(minibatch)
             cycle.add(learner.step(minibatch), lag_N)
 
+        # Records: a validation every so many learner steps, and a sync record at the end of the cycle.
         step, ended = learner.steps, False
         if step % config.eval_every_steps == 0 or step == config.horizon:
             cycle.val_reward = validate()
@@ -150,6 +153,7 @@ def _train(
         if ended:
             return _finish_record(config, step, history)
 
+        # A checkpoint, if one is due or the run is asked to stop.
         stop = should_stop()
         if run_dir and (stop or _checkpoint_is_due(config, step - saved_at_step, time.monotonic() - saved_at_s)):
             cycle_state = cycle.state() if cycle else None
