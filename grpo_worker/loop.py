@@ -43,7 +43,7 @@ from grpo_worker.schema.records import EvalRecord, FinishRecord, Record, StartRe
 from grpo_worker.system.devices import learner_device, prepare
 from grpo_worker.system.randomness import generator
 from grpo_worker.tasks import Task, load_task
-from grpo_worker.train.checkpoint import History, RunState, latest_checkpoint, load_checkpoint, save_checkpoint
+from grpo_worker.train.checkpoint import History, LoopState, latest_checkpoint, load_checkpoint, save_checkpoint
 from grpo_worker.train.cycle import Cycle, Stopwatch
 from grpo_worker.train.learner import Learner
 
@@ -68,7 +68,7 @@ def run(
         run_dir: Where checkpoints are saved. If there is one already, the run resumes from it. None = no checkpoints.
         should_stop: Called after every learner step; when it returns True, the run saves a checkpoint and ends
             ``interrupted``.
-        make_sampler: Builds the rollout engine, in this process or in one of its own.
+        make_sampler: Builds the rollout engine, in this process or in a separate one.
 
     Returns:
         The `FinishRecord`.
@@ -102,7 +102,7 @@ def _train(
     learner: Learner,
     pipeline: Pipeline,
     evaluate: Callable[[], EvalRecord],
-    state: RunState | None,
+    state: LoopState | None,
     emit: Callable[[Record], None],
     run_dir: Path | None,
     should_stop: Callable[[], bool],
@@ -157,7 +157,7 @@ def _train(
         stop = should_stop()
         if run_dir and (stop or _checkpoint_is_due(config, step - saved_at_step, time.monotonic() - saved_at_s)):
             cycle_state = cycle.state() if cycle else None
-            save_checkpoint(run_dir, learner, RunState(history, cycle_state, pipeline.state()))
+            save_checkpoint(run_dir, learner, LoopState(history, cycle_state, pipeline.state()))
             saved_at_step, saved_at_s = step, time.monotonic()
         if stop:
             return FinishRecord("interrupted", step, config.collapse.detector)
@@ -180,7 +180,7 @@ def _samplers(config: WorkerConfig, cache_dir: Path, make_sampler: MakeSampler, 
     return InlinePool(make_sampler(config, cache_dir))
 
 
-def _resume(run_dir: Path | None, learner: Learner, pipeline: Pipeline) -> RunState | None:
+def _resume(run_dir: Path | None, learner: Learner, pipeline: Pipeline) -> LoopState | None:
     """Restore the newest checkpoint, if there is one, and return what the loop needs of it."""
     found = latest_checkpoint(run_dir) if run_dir else None
     if found is None:

@@ -71,7 +71,7 @@ def gym_task(config: TaskConfig) -> Task:
 class _Train(Sequence[Problem]):
     """Training problems, made when they are asked for.
 
-    Generators repeat themselves. In place of a problem that is held out for validation stands the next that is not.
+    Generators repeat themselves. A problem that is held out for validation is replaced by the next that is not.
     """
 
     problem: Callable[[int], Problem]

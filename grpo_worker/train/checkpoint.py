@@ -36,8 +36,8 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class RunState:
-    """What a checkpoint holds beside the learner's own state.
+class LoopState:
+    """The state of the training loop: what a checkpoint holds beside the state of the learner.
 
     Attributes:
         history: For the run's own detector.
@@ -59,7 +59,7 @@ def latest_checkpoint(run_dir: Path) -> tuple[Path, int] | None:
     return path, steps
 
 
-def save_checkpoint(run_dir: Path, learner: Learner, state: RunState) -> Path:
+def save_checkpoint(run_dir: Path, learner: Learner, state: LoopState) -> Path:
     """Save the state after a learner step, then delete older checkpoints.
 
     The file is written under another name, flushed to disk and renamed, so that a checkpoint is never incomplete.
@@ -83,7 +83,7 @@ def save_checkpoint(run_dir: Path, learner: Learner, state: RunState) -> Path:
     return path
 
 
-def load_checkpoint(path: Path, learner: Learner) -> RunState:
+def load_checkpoint(path: Path, learner: Learner) -> LoopState:
     """Restore a learner from a checkpoint and return what else the checkpoint holds.
 
     Raises:
@@ -99,7 +99,7 @@ def load_checkpoint(path: Path, learner: Learner) -> RunState:
             f"{path} belongs to another run; delete it to start anew. It differs in " + "; ".join(differences)
         )
     learner.restore(content["learner"])
-    return RunState(
+    return LoopState(
         history=History(**content["history"]),
         cycle=content["cycle"],
         pipeline=content["pipeline"],

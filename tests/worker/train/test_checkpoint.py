@@ -10,11 +10,11 @@ import torch
 
 from grpo_worker.model.policy import load_policy
 from grpo_worker.train import checkpoint
-from grpo_worker.train.checkpoint import History, RunState, latest_checkpoint, load_checkpoint, save_checkpoint
+from grpo_worker.train.checkpoint import History, LoopState, latest_checkpoint, load_checkpoint, save_checkpoint
 from grpo_worker.train.learner import Learner
 from tests.conftest import tiny_run
 
-STATE = RunState(History([0, 8], [0.5, 0.25], [0], [0.5]), {"sync": 1}, {"version": 2})
+STATE = LoopState(History([0, 8], [0.5, 0.25], [0], [0.5]), {"sync": 1}, {"version": 2})
 
 
 @pytest.fixture
