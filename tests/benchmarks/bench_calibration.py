@@ -1,10 +1,11 @@
-"""How often 95 % intervals hold the truth and true laws are rejected, over simulated sweeps; asserts nothing.
+"""How often 95 % intervals contain the truth, and true laws are rejected, in simulated sweeps. Asserts nothing.
 
     .venv/bin/python -m tests.benchmarks.bench_calibration [--sweeps 500] [--processes 2] [--only 3x4x3] \
         [--world '(1, 1, 0)']
 
-Targets: every interval holds the truth in 92 to 98 % of the sweeps, a true law is rejected in at most 7 %. An interval
-that is open on a side counts as reaching that far; a sweep that gives no interval counts for nothing but ``given``.
+Targets: every interval contains the truth in 92 to 98 % of the sweeps, and a true law is rejected in at most 7 %. If a
+side of an interval is open, it contains all values on that side. ``given`` counts the sweeps that give an interval; the
+others are ignored.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ WORLDS = {
     "(1, 1, 0), seeds 0.2": World(1.0, 1.0, 0.0, between_seeds=0.2),
     "(1, 1, 0), seeds 0.4": World(1.0, 1.0, 0.0, between_seeds=0.4),
 }
-"""By their exponents (a, b, q), and by the scatter that runs of a seed share."""
+"""Simulated worlds, named by their exponents (a, b, q) and by the scatter between seeds."""
 
 Reading = tuple[str, Estimate | None, float, float | None]
-"""What is read, its estimate, the truth, and the p-value of the truth."""
+"""The quantity, its estimate, the truth, and the p-value of the truth."""
 
 
 def readings(model: ModelLaws, world: World, edge: float) -> Iterator[Reading]:
-    """What the fit says of numbers that this world has."""
+    """Estimates of the quantities that this world has."""
     if world.a is None:
         yield from _latency("all collapse", model.horizon.censored, world)
         return

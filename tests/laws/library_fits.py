@@ -16,18 +16,18 @@ from lifelines import LogNormalAFTFitter
 from lifelines.fitters import ParametricRegressionFitter
 
 END = 5e-3
-"""How far the loss at an interval's end may be off, as a share: ends are searched to 2e-3 of their distance."""
+"""Relative error that the loss at an interval's end may have, because ends are searched to 2e-3 of their distance."""
 
 FIT = {"gtol": 1e-6}
 EARLIEST = 1e-9
-"""In place of step 0, whose logarithm autograd cannot take."""
+"""Takes the place of step 0, whose logarithm autograd cannot compute."""
 NEVER = 1e20
-"""Times past it stand for infinity."""
+"""Later times stand for infinity."""
 
 
 @dataclass(frozen=True)
 class LibraryFit:
-    """What a library found.
+    """The fit of a library.
 
     Attributes:
         log_likelihood: As maximised, with a penalty where there is one.
@@ -70,7 +70,7 @@ class MixtureCure(ParametricRegressionFitter):
         self.weight, self.design, self.odds = weight, design, odds
 
     def _cumulative_hazard(self, params, T, Xs):
-        """−log survival. It is 0 at infinity, where an immune run survives too, so that (t, ∞) means outlived."""
+        """−log survival. It is 0 at infinity, where immune runs survive too, so (t, ∞) means that a run outlived t."""
         z = (np.log(T) - anp.dot(Xs["mu_"], params["mu_"])) / anp.exp(anp.dot(Xs["sigma_"], params["sigma_"]))
         u = anp.dot(Xs["odds_"], params["odds_"])
         late, immune = norm.logsf(z) - anp.logaddexp(0, -u), -anp.logaddexp(0, u)

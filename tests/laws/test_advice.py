@@ -1,4 +1,4 @@
-"""Advice: known limits, what binds, how far it reaches, and when there is none."""
+"""Advice: known limits, which one binds, extrapolation, and data from which there is none."""
 
 from __future__ import annotations
 

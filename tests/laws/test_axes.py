@@ -1,4 +1,4 @@
-"""Groups of runs under shared slopes: what moved is found, what did not is left."""
+"""Groups of runs under shared slopes: parameters that differ are found, others are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Definitions of collapse: many runs at once as the worker would one by one, and which verdicts hang on them."""
+"""Definitions of collapse: applied to stored metrics as by the worker, and conclusions that depend on them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVERY = 8
 
 
 def rewards(seed: int) -> list[float]:
-    """What a run may measure: it starts with something or nothing, falls, recovers, is NaN, or ends at once."""
+    """Rewards of a run that starts above or at 0, falls, recovers, is NaN, or ends at once."""
     generator = np.random.default_rng(seed)
     values = generator.choice([0.0, 0.05, 0.15, 0.2, 0.25, 0.35, 0.4, math.nan], size=generator.integers(1, 12))
     values[int(generator.integers(len(values))) :] *= generator.choice([0.0, 0.3, 1.0])
@@ -58,7 +58,7 @@ def test_runs_are_decided_as_the_worker_would_each(detector: str) -> None:
 
 
 def last_alive(values: list[float], verdict: Verdict, config: CollapseConfig) -> int | None:
-    """By its definition: the last observation above the threshold; of a run that starts with nothing, its last."""
+    """By definition: the last observation above the threshold, or the last one if the run starts at 0."""
     if verdict.collapse:
         return None
     if not values[0] > 0:
@@ -116,7 +116,7 @@ def test_what_does_not_change_is_not_fragile() -> None:
 
 def test_a_test_that_flips_is_fragile() -> None:
     stored, other = sweep(), sweep()
-    assert other.joint.immune is not None, "else another fit is quoted"
+    assert other.joint.immune is not None, "otherwise another fit would be quoted"
     kept = dataclasses.replace(other.joint.horizon, p_law=0.3)
     rejected = dataclasses.replace(stored.joint.horizon, p_law=0.01)
     found = both(

@@ -37,7 +37,7 @@ pytestmark = [
 ]
 
 WIDTH = 1e-5
-"""Of the intervals that stand for a known T*, relative to it."""
+"""Relative width of the intervals that stand for a known T*."""
 
 
 def bounded(runs: pd.DataFrame) -> pd.DataFrame:
@@ -71,7 +71,7 @@ DATA = {
 
 @pytest.mark.parametrize("data", DATA)
 def test_the_horizon_law_is_log_normal_regression(data: str) -> None:
-    """The fit has the σ of maximum likelihood; the σ that is shown is adjusted."""
+    """The fit has the σ of maximum likelihood; the reported σ is adjusted."""
     rows, held = DATA[data]()
     ours, theirs = survival.fit(rows, immune=False, values=held), all_susceptible(rows, held)
     assert ours is not None
@@ -83,7 +83,7 @@ def test_the_horizon_law_is_log_normal_regression(data: str) -> None:
 
 
 def test_intervals_tests_and_readings_of_the_horizon_law() -> None:
-    """p has an F distribution here, lifelines' likelihood ratio test χ²; the statistic is the same."""
+    """The statistic is the same, but p comes from an F distribution here and from χ² in lifelines."""
     rows = bounded(simulated(1.2, 0.1, 0.5, 4))
     fitted, free = survival.fit(rows, immune=False, values={}), all_susceptible(rows)
     assert fitted is not None
@@ -143,7 +143,7 @@ def test_known_collapse_steps_give_the_intervals_and_tests_of_least_squares() ->
 
 
 def test_levels_of_least_squares_have_variances_clustered_by_seed() -> None:
-    """statsmodels' correction for small samples has n − 1 where the likelihood has n."""
+    """statsmodels' correction for small samples uses n − 1, the likelihood uses n."""
     rows = known_exactly()
     n, draw = len(rows), np.random.default_rng(10)
     seeds = np.arange(n) % 5
@@ -200,7 +200,7 @@ def test_intervals_and_tests_of_both_laws() -> None:
 
 
 def test_cells_that_are_all_alike_are_one_univariate_mixture_cure_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """lifelines takes T* as known, so that it has densities where the laws have probabilities of narrow intervals."""
+    """lifelines takes T* as known: it has densities, and the laws have probabilities of narrow intervals."""
     monkeypatch.setattr(logistic, "PENALTY", 0.0)
     steps = np.exp(4 + 0.5 * np.random.default_rng(5).standard_normal(30))
     end = np.where(np.arange(30) < 10, 90.0, 150.0)
@@ -223,7 +223,7 @@ def test_cells_that_are_all_alike_are_one_univariate_mixture_cure_model(monkeypa
 
 
 def test_shared_slopes_are_one_regression_with_a_sigma_for_each_group() -> None:
-    """p has an F distribution here, that of the statistic; lifelines gives the likelihoods alone."""
+    """p comes from an F distribution here; lifelines gives only the likelihoods."""
     groups = [bounded(simulated(b, 0.1, 0.5, seed, horizon=10**9).iloc[::2]) for b, seed in ((1.2, 6), (1.4, 7))]
     comparison = compare_groups({f"group {number}": rows for number, rows in enumerate(groups)})
     assert comparison is not None

@@ -31,12 +31,12 @@ def local_law(runs: pd.DataFrame) -> LocalLaw:
 
 
 def overlapping() -> pd.DataFrame:
-    """No line separates the runs that collapsed, so that there is an optimum without a penalty."""
+    """No line separates the runs that collapsed, so there is an optimum without a penalty."""
     return World(0.5, 1.6, 0.2, steepness=2.0, lost=0.0).sweep(GRIDS["4x7x3"], 1)[0]
 
 
 def inverse(a: float, c: float | None = None) -> np.ndarray:
-    """What the coefficients of 1, log η and log k are with a held, and C as well: η_max = C·k^−a."""
+    """The coefficients of 1, log η and log k if a is held, or a and C: η_max = C·k^−a."""
     return np.array([[1.0, 0.0], [0.0, 1.0], [0.0, a]] if c is None else [[-math.log(c)], [1.0], [a]])
 
 
@@ -92,7 +92,7 @@ def test_the_penalised_local_law_is_where_statsmodels_likelihood_and_information
 
 
 def test_levels_of_the_boundary_have_variances_clustered_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ends move as the clustered variance says, where it is larger than that of independent runs."""
+    """If the clustered variance is larger than that of independent runs, the ends move accordingly."""
     monkeypatch.setattr(logistic, "PENALTY", 0.0)
     runs = overlapping().assign(seed=lambda runs: np.where(runs["state"] == "collapsed", 0, 1) + runs["seed"])
     alone, together = local_law(runs.assign(seed=0)), local_law(runs)

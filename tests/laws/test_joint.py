@@ -1,4 +1,4 @@
-"""Both laws from one likelihood: known worlds with late, immune and lost runs, seen every few steps."""
+"""Both laws from one likelihood: known worlds with late, immune and lost runs, evaluated every few steps."""
 
 from __future__ import annotations
 

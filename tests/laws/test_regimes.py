@@ -1,4 +1,4 @@
-"""Drift exponents and early warnings: known drifts, no look at later steps, and no credit for restating k and η."""
+"""Drift exponents and early warnings: known drifts, no use of later steps, and no credit for repeating k and η."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_runs_that_may_have_collapsed_already_or_have_too_few_cycles_are_left_ou
 
 
 def test_the_first_steps_are_shares_of_the_shortest_horizon() -> None:
-    """Over a share of the longest one, a window would reach past the end of the shortest runs."""
+    """With shares of the longest horizon, a window could reach past the end of the shortest runs."""
     runs, syncs = sweep(6, warn=1.0)
     runs.loc[runs["eta"] == 1e-3, ["horizon", "learner_steps"]] = 10 * HORIZON
     found = told(runs, syncs)
@@ -122,7 +122,7 @@ def test_the_first_steps_are_shares_of_the_shortest_horizon() -> None:
     assert all(window.n_gone == 0 for window in found.windows)
 
 
-def test_what_restates_eta_and_k_is_no_early_warning() -> None:
+def test_what_repeats_eta_and_k_is_no_early_warning() -> None:
     found = told(*sweep(2, warn=0.0))
     by_name = {(one.name, one.steps): one for one in found.predictors}
     restated = by_name["gradient_norm", 80]

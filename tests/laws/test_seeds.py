@@ -1,4 +1,4 @@
-"""Runs of one seed resemble each other: intervals of the constants, which speak of all seeds, are of the seeds."""
+"""Runs of one seed resemble each other, so the intervals of constants are computed between seeds."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def scores(seed: int, shift: float = 0.8, *, ties: bool = True, count: int = 40)
 
 
 def pairs_won(values: np.ndarray, event: np.ndarray, strata: np.ndarray) -> tuple[float, int]:
-    """By its definition: an event beats another of its stratum; ties count half."""
+    """By definition: the share of pairs of a stratum in which the event is larger; ties count half."""
     won = [
         (values[i] > values[j]) + (values[i] == values[j]) / 2
         for i, j in itertools.product(np.flatnonzero(event), np.flatnonzero(~event))

@@ -1,4 +1,4 @@
-"""What to run next: cells and seeds by name, and running them settles what it was said of."""
+"""What to run next: cells and seeds by name, and running them identifies the laws."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ STARTS = {
 
 @pytest.mark.parametrize("start", STARTS)
 def test_running_what_is_named_identifies_the_laws(start: str) -> None:
-    """However little there is at first, no more than a dozen rounds of advice find both laws."""
+    """From little data, at most a dozen rounds of running what is named identify both laws."""
     made = {(k, eta, 0, 480): outcome(k, eta, 0, 480) for k, eta in STARTS[start]}
     for _ in range(12):
         model = fit(list(made.values()))
@@ -77,7 +77,7 @@ def test_running_what_is_named_identifies_the_laws(start: str) -> None:
         for todo in model.next_runs:
             for seed in todo.seeds:
                 key = todo.k, todo.eta, seed, todo.horizon or 480
-                assert key not in made, "it was made already"
+                assert key not in made, "this run exists already"
                 made[key] = outcome(*key)
     for found in (model.joint.exponent, model.joint.horizon.eta_exponent):
         assert found.ci95[0] < 1.2 and found.ci95[1] > 0.8

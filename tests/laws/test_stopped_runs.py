@@ -1,4 +1,4 @@
-"""Runs that were stopped early, in the fits: censored where they were alive last, in no share, and never collapsed."""
+"""Runs that were stopped early: censored where they were last seen alive, in no share, and never collapsed."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def test_another_definition_of_collapse_finds_another_end(detector: str, alive: 
     evals = pd.DataFrame({"run": 1, "learner_step": steps, "val_reward": [0.6, 0.5, 0.3, 0.2, np.nan]})
     syncs = pd.DataFrame({"run": 1, "learner_step": steps, "reward": [0.6, 0.5, 0.3, 0.2, 0.0]})
     found = redetect(CollapseConfig(detector=detector, min_evals=1), runs, evals, syncs)  # type: ignore[arg-type]
-    assert found["state"].tolist() == ["cancelled"], "it stays so, however low its reward was"
+    assert found["state"].tolist() == ["cancelled"], "its state does not change, whatever its reward"
     assert evidence(found)["lo"].tolist() == [alive]
     unseen = redetect(CollapseConfig(detector=detector), runs, evals[:0], syncs[:0])  # type: ignore[arg-type]
     assert evidence(unseen)["lo"].tolist() == [8]
 
 
 def stopped_at_random(runs: pd.DataFrame, seed: int, *, as_collapsed: bool) -> pd.DataFrame:
-    """Half of the runs stopped at a step that has nothing to do with how they would have ended, if they came so far."""
+    """Half of the runs are stopped at a random step, if they reach it."""
     draw = np.random.default_rng(1000 + seed)
     runs = runs.copy()
     at = 8 * np.round(draw.uniform(8, 240, len(runs)) / 8)
@@ -94,7 +94,7 @@ def test_stops_that_foresee_nothing_do_not_move_the_horizon_constant() -> None:
     censored, counted = np.log(np.array(found[False]) / C_HORIZON), np.log(np.array(found[True]) / C_HORIZON)
     assert abs(censored.mean()) < 0.03
     assert (np.abs(censored) < 0.1).all()
-    assert (counted < -0.1).all(), "counted as collapsed, they would"
+    assert (counted < -0.1).all(), "counted as collapsed, they do"
 
 
 def with_stops(**fields: object) -> pd.DataFrame:
@@ -122,4 +122,4 @@ def test_runs_that_had_nothing_left_to_decide_are_counted_apart() -> None:
     assert said.startswith("4 runs (k=8: 2, k=32: 2) stopped early because nothing was left to decide")
     runs.loc[(runs["seed"] == 0) & (runs["state"] == "cancelled"), "learner_steps"] = 0
     [said] = [text for text in fit_laws(runs).models["tiny"].warnings if "stopped" in text]
-    assert said.startswith("2 runs (k=8: 1, k=32: 1) stopped early"), "one that never began hides nothing"
+    assert said.startswith("2 runs (k=8: 1, k=32: 1) stopped early"), "a run that never began is not counted"

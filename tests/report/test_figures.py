@@ -1,4 +1,4 @@
-"""Every figure of every kind of data: drawn without a warning, all its text readable, the same bytes each time."""
+"""Figures of all kinds of data: drawn without a warning, with readable text, and with the same bytes each time."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ DATA = {
 
 @functools.cache
 def fitted(name: str) -> tuple[ModelLaws, pd.DataFrame]:
-    """The laws of the one model of some data, and the evidence of its finished runs."""
+    """The laws of the only model of some data, and the evidence of its finished runs."""
     runs = DATA[name]
     [(_, members)] = groups(evidence(runs))
     [model] = fit_laws(runs).models.values()
@@ -71,7 +71,7 @@ def fitted(name: str) -> tuple[ModelLaws, pd.DataFrame]:
 
 
 def shown_texts(figure: Figure) -> Iterator[tuple[str, Bbox, float]]:
-    """Every text that is drawn, where it stands in pixels, and its size in points."""
+    """Every drawn text, its place in pixels, and its size in points."""
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     ticks: set[int] = set()
     beyond: set[int] = set()

@@ -1,4 +1,4 @@
-"""Fits of stored runs: what they read, under which definition of collapse, that each is kept once, and listed."""
+"""Fits of stored runs: what they read, definitions of collapse, and that each fit is stored once and listed."""
 
 from __future__ import annotations
 
@@ -287,5 +287,5 @@ def test_a_stopped_run_is_censored_where_each_definition_saw_it_alive(store: Sto
         assert stopped in [one.run for one in fitted.laws.left_out]
         assert before is not None
         assert fitted.laws.inputs is not None
-        assert fitted.laws.inputs["digest"] != before["digest"], "it is among what was fitted"
+        assert fitted.laws.inputs["digest"] != before["digest"], "the fit includes it"
     assert alive == {None: 8, 0.3: 24}

@@ -1,4 +1,4 @@
-"""What the report page holds, as text; tests/end_to_end/test_report.py looks at it in a browser."""
+"""The content of the report page, as text. tests/end_to_end/test_report.py opens it in a browser."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def imported(url: str, *arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A database with a sweep that measured, whose model has a nasty name, and one that only has results."""
+    """A database with a sweep that has metrics and a model name to escape, and one that has only results."""
     folder = tmp_path_factory.mktemp("page")
     url = f"sqlite:///{folder}/store.db"
     steps = {(2, 2e-3): 32, (8, 1e-3): 72, (8, 2e-3): 32}

@@ -1,4 +1,4 @@
-"""A sweep's progress as people see it: it fits the terminal, however many cells and failures there are."""
+"""The view of a sweep's progress: it fits the terminal with any number of cells and failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every face of the laws: what a terminal shows at two widths, and files that other programs can read."""
+"""Outputs of the laws: the terminal at two widths, and files that other programs can read."""
 
 from __future__ import annotations
 

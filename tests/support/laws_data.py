@@ -1,4 +1,4 @@
-"""Frames with the export's columns for the tests of the laws: typed-in tables and simulated sweeps."""
+"""Frames with the export's columns for tests of the laws: written-out tables and simulated sweeps."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TINY_T50 = {
 
 
 def run(k: int, eta: float, seed: int = 0, step: int | None = None, **fields: object) -> dict[str, object]:
-    """One row of ``runs``: collapsed at ``step``, stable when there is none; ``fields`` override."""
+    """One row of ``runs``: collapsed at ``step``, or stable without one. ``fields`` override its columns."""
     row: dict[str, object] = dict.fromkeys(COLUMNS)
     row |= {
         "sweep": "test", "model": "tiny", "k": k, "eta": eta, "seed": seed, "axes": "{}", "horizon": 480,

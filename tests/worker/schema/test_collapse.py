@@ -1,4 +1,4 @@
-"""Collapse detectors: the worker's pure functions, and their second use on stored metrics."""
+"""Collapse detectors: the worker's function, and its use on stored metrics."""
 
 from __future__ import annotations
 
