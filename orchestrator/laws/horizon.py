@@ -35,7 +35,7 @@ READINGS: Mapping[str, Mapping[str, float]] = {
 def horizon_law(
     rows: pd.DataFrame, cells: Sequence[MeasuredCell], terms: Sequence[str], tried: Tried, *, brief: bool = False
 ) -> tuple[HorizonLaw, list[Gap]]:
-    """TimeFit the horizon law to one group.
+    """Fit the horizon law to one group.
 
     Args:
         rows: Evidence that bounds T*: ``k``, ``eta``, ``lo``, ``hi``, ``collapsed``.

@@ -20,23 +20,27 @@ from orchestrator.laws.survival import TimeFit, fit
 LEAST_SURVIVORS = 2
 """Fewest runs that did not collapse from which a share of immune runs is estimated."""
 
-
 ALL_LATE = (
     "A model without immune runs fits at least as well: all runs may collapse if they are trained longer. The data "
     "therefore do not give C_local; longer training would."
+)
+
+UNBOUNDED = (
+    "The runs do not bound the exponent a of the boundary between immune and susceptible runs from both sides. Every k "
+    "needs a stable and a collapsing cell, with several seeds."
 )
 
 
 def joint_law(
     rows: pd.DataFrame, terms: Sequence[str], tried: Tried, brackets: Sequence[Bracket], *, brief: bool = False
 ) -> tuple[JointLaw, TimeFit | None, list[Gap]]:
-    """TimeFit the mixture of susceptible and immune runs to one group.
+    """Fit the mixture of susceptible and immune runs to one group.
 
     Args:
         rows: Evidence that bounds T*.
         terms: Exponents of T* that the collapsed runs identify, from `orchestrator.laws.horizon.identified_terms`.
         tried: What was run.
-        brackets: Of the local law.
+        brackets: Brackets of the local law.
         brief: Fit only the numbers and the test of the horizon law, without intervals, and the share of immune runs.
 
     Returns:
@@ -59,21 +63,21 @@ def joint_law(
     found = replace(found, immune=_immune(free))
     if brief:
         return found, free, []
+    found = _with_boundary(found, free)
+    is_bounded = found.exponent.ci95 and None not in found.exponent.ci95
+    return found, free, [] if is_bounded else [Gap(UNBOUNDED, tried.again(bracket_ends(brackets)))]
+
+
+def _with_boundary(found: JointLaw, free: TimeFit) -> JointLaw:
+    """Add the boundary between immune and susceptible runs."""
     local = free.inverse
-    found = replace(
+    return replace(
         found,
         exponent=free.exponent(),
         constant=local.c_local if local and local.grows else Estimate(),
         width=free.width,
         p_exponent_is_1=free.p_of(local),
     )
-    if found.exponent.ci95 and None not in found.exponent.ci95:
-        return found, free, []
-    text = (
-        "The runs do not bound the exponent a of the boundary between immune and susceptible runs from both sides. "
-        "Every k needs a stable and a collapsing cell, with several seeds."
-    )
-    return found, free, [Gap(text, tried.again(bracket_ends(brackets)))]
 
 
 def _points(free: TimeFit) -> HorizonFit:

@@ -139,7 +139,7 @@ def maximise(likelihood: Likelihood, restriction: Restriction, starts: Sequence[
     """Search from every start and return the best maximum; None if no search ends at a finite value.
 
     Args:
-        likelihood: Of full rank in what is free.
+        likelihood: Must have full rank in what is free.
         restriction: What is free.
         starts: Values of all parameters to start from.
     """

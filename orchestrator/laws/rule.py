@@ -10,6 +10,9 @@ from orchestrator.laws.survival import TimeFit
 Constants = tuple[float, float]
 """C_local and C_horizon."""
 
+Limit = Callable[[Iterable[float]], float]
+"""Which of the two constraints counts: ``min`` or ``max``."""
+
 TOLERANCE = 1e-9
 """Cells on the line are stable; this absorbs rounding."""
 
@@ -25,35 +28,36 @@ def two_constraint(cells: Sequence[MeasuredCell], free: TimeFit) -> TwoConstrain
     fitted = _constants(local, horizon)
     if local is None or horizon is None or fitted is None:
         return TwoConstraint()
-    predictions, either = [], []
-    for cell in cells:
-        if cell.p_collapse is None or cell.horizon is None:
-            continue
-        from_others = _constants(local.without(cell.k, cell.eta), horizon.without(cell.k, cell.eta))
-        by_local, by_horizon = limits(fitted, cell.k, cell.horizon)
-        stable = cell.p_collapse < 0.5
-        known = [constants for constants in (fitted, from_others) if constants is not None]
-        either.append([_stable(cell, constants, max) == stable for constants in known])
-        prediction = Prediction(
-            k=cell.k,
-            eta=cell.eta,
-            stable=_stable(cell, fitted),
-            stable_left_out=None if from_others is None else _stable(cell, from_others),
-            binds="local" if by_local <= by_horizon else "horizon",
-            observed_stable=stable,
-        )
-        predictions.append(prediction)
-    scored = [one for one in predictions if one.stable_left_out is not None]
-    c_local, c_horizon = fitted
+    finished = [cell for cell in cells if cell.n_runs]
+    from_all = [fitted] * len(finished)
+    from_others = [_constants(*(law.without(cell.k, cell.eta) for law in (local, horizon))) for cell in finished]
+
+    def right(constants: Sequence[Constants | None], limit: Limit) -> int:
+        pairs = zip(finished, constants, strict=True)
+        return sum(_stable(cell, one, limit) == _observed_stable(cell) for cell, one in pairs if one)
+
     return TwoConstraint(
-        cells_right=sum(one.stable == one.observed_stable for one in predictions),
-        cells=len(predictions),
-        left_out_right=sum(one.stable_left_out == one.observed_stable for one in scored),
-        left_out_cells=len(scored),
-        either_right=sum(right for right, *_ in either),
-        either_left_out_right=sum(others[0] for _, *others in either if others),
-        crossing=c_horizon / c_local,
-        predictions=tuple(predictions),
+        cells_right=right(from_all, min),
+        cells=len(finished),
+        left_out_right=right(from_others, min),
+        left_out_cells=sum(one is not None for one in from_others),
+        either_right=right(from_all, max),
+        either_left_out_right=right(from_others, max),
+        crossing=fitted[1] / fitted[0],
+        predictions=tuple(_predict(cell, fitted, one) for cell, one in zip(finished, from_others, strict=True)),
+    )
+
+
+def _predict(cell: MeasuredCell, fitted: Constants, from_others: Constants | None) -> Prediction:
+    assert cell.horizon is not None
+    by_local, by_horizon = limits(fitted, cell.k, cell.horizon)
+    return Prediction(
+        k=cell.k,
+        eta=cell.eta,
+        stable=_stable(cell, fitted, min),
+        stable_left_out=None if from_others is None else _stable(cell, from_others, min),
+        binds="local" if by_local <= by_horizon else "horizon",
+        observed_stable=_observed_stable(cell),
     )
 
 
@@ -63,7 +67,11 @@ def limits(constants: Constants, k: float, horizon: float) -> tuple[float, float
     return c_local / k, c_horizon / horizon
 
 
-def _stable(cell: MeasuredCell, constants: Constants, limit: Callable[[Iterable[float]], float] = min) -> bool:
+def _observed_stable(cell: MeasuredCell) -> bool:
+    return 2 * cell.n_collapsed < cell.n_runs
+
+
+def _stable(cell: MeasuredCell, constants: Constants, limit: Limit) -> bool:
     assert cell.horizon is not None
     return cell.eta <= limit(limits(constants, cell.k, cell.horizon)) * (1 + TOLERANCE)
 

@@ -31,7 +31,7 @@ def which_shown(name: str, values: Sequence[float], most: int) -> str:
 
     Args:
         name: ``k`` or ``η``.
-        values: Of the grid, rising.
+        values: All values of the grid, rising.
         most: As for `evenly`.
     """
     if len(values) <= most:
