@@ -20,21 +20,21 @@ def syncs(*rows: str) -> str:
 
 BAD: dict[str, tuple[str | bytes, str]] = {
     # one row per run
-    "k of 0": (run(k=0), "row 2: k must be at least 1 (found '0')"),
+    "k of 0": (run(k=0), "row 2: k must be at least 1 (found 0)"),
     "k of 2.5": (run(k=2.5), "row 2: k must be a whole number of at most 64 bits (found '2.5')"),
     "k as a word": (run(k="two"), "row 2: k must be a whole number"),
     "k missing": (run(k=""), "row 2: k not given: neither in the file nor with --set k=... or --runs"),
     "k beyond 64 bits": (run(k=10**19), "row 2: k must be a whole number of at most 64 bits"),
-    "eta of 0": (run(eta=0), "row 2: eta must be finite and above 0 (found '0')"),
-    "eta below 0": (run(eta=-1e-3), "row 2: eta must be finite and above 0 (found '-0.001')"),
-    "eta NaN": (run(eta="NaN"), "row 2: eta must be finite and above 0 (found 'NaN')"),
-    "eta infinite": (run(eta="inf"), "row 2: eta must be finite and above 0"),
+    "eta of 0": (run(eta=0), "row 2: eta must be a finite number above 0 (found 0.0)"),
+    "eta below 0": (run(eta=-1e-3), "row 2: eta must be a finite number above 0 (found -0.001)"),
+    "eta NaN": (run(eta="NaN"), "row 2: eta must be a finite number above 0 (found nan)"),
+    "eta infinite": (run(eta="inf"), "row 2: eta must be a finite number above 0"),
     "eta with a comma": (run(eta="1,5"), "row 2: eta must be a number, with a point before its decimals"),
     "eta that overflows": (run(eta="1e999"), "row 2: eta must fit in a 64-bit float"),
     "eta in hexadecimal": (run(eta="0x1p-3"), "row 2: eta must be a number"),
     "eta with underscores": (run(eta="1_0"), "row 2: eta must be a number"),
-    "seed below 0": (run(seed=-1), "row 2: seed must be at least 0 (found '-1')"),
-    "horizon of 0": (run(horizon=0, collapse_step=""), "row 2: horizon must be at least 1 (found '0')"),
+    "seed below 0": (run(seed=-1), "row 2: seed must be at least 0 (found -1)"),
+    "horizon of 0": (run(horizon=0, collapse_step=""), "row 2: horizon must be at least 1 (found 0)"),
     "collapse beyond the horizon": (
         run(collapse_step=481), "row 2: collapse_step must lie in 1 to the horizon 480 (found 481)",
     ),
@@ -59,7 +59,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     ),
     "unknown state": (run(state="fine", collapse_step=""), "row 2: state must be one of pending, queued"),
     "more steps than the horizon": (run(learner_steps=481), "row 2: learner_steps must lie in 0 to the horizon 480"),
-    "time below 0": (run(wall_s=-1), "row 2: wall_s must be at least 0"),
+    "time below 0": (run(wall_s=-1), "row 2: wall_s must be finite and at least 0"),
     "half a GPU": (run(wall_s=10, gpu_s=5), "row 2: gpu_s must be a whole number of GPUs times wall_s"),
     "axes that are no JSON": (run(axes="clip"), "row 2: axes must be a JSON object"),
     "axes as a list": (run(axes="[1]"), "row 2: axes must be a JSON object"),
@@ -88,7 +88,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "learner step below 0": (
         "model,k,eta,seed,sync,learner_step,reward\nm,2,1,0,0,-1,1\n", "row 2: learner_step must be at least 0",
     ),
-    "horizon of syncs 0": (SYNCS + "m,2,1,0,0,0,1\n", "row 2: horizon must be at least 1 (found '0')"),
+    "horizon of syncs 0": (SYNCS + "m,2,1,0,0,0,1\n", "row 2: horizon must be at least 1 (found 0)"),
     "two horizons of one run": (
         SYNCS + "m,2,1,0,480,0,1\nm,2,1,0,320,1,1\n", "row 3: says horizon '320', but row 2 of the same run says '480'",
     ),

@@ -81,8 +81,8 @@ def test_all_mistakes_and_nothing_written(bare: Workspace) -> None:
     refused = bare.run("import", "bad.csv", "--sweep", "mine")
     assert refused.returncode == 2
     assert refused.stderr.splitlines() == [
-        "bad.csv: row 2: k must be at least 1 (found '0')",
-        "bad.csv: row 3: eta must be finite and above 0 (found '-1')",
+        "bad.csv: row 2: k must be at least 1 (found 0)",
+        "bad.csv: row 3: eta must be a finite number above 0 (found -1.0)",
         "bad.csv: row 3: collapse_step must lie in 1 to the horizon 8 (found 9)",
         "3 mistakes; nothing was written",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self, TypeVar
@@ -28,10 +29,9 @@ def _moment(raw: Any) -> datetime:
     return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-Count = Annotated[int, BeforeValidator(whole), Field(ge=0)]
-Positive = Annotated[int, BeforeValidator(whole), Field(ge=1)]
+Count = Annotated[int, BeforeValidator(whole)]
 Whole = Annotated[int | None, BeforeValidator(whole)]
-Seconds = Annotated[float, BeforeValidator(real), Field(ge=0, allow_inf_nan=False)]
+Real = Annotated[float, BeforeValidator(real)]
 Text = Annotated[str, BeforeValidator(str)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 
@@ -45,11 +45,11 @@ class Row(BaseModel):
 class ImportedAttempt(Row):
     """An attempt of an export; the fields are the columns of its ``attempts``."""
 
-    attempt: Positive
+    attempt: Annotated[Count, Field(ge=1)]
     executor: Text
     job_id: Text | None = None
     task_id: Text | None = None
-    restart_count: Count
+    restart_count: Annotated[Count, Field(ge=0)]
     host: Text
     started_at: Moment
     ended_at: Moment | None = None
@@ -75,10 +75,10 @@ class ImportedRun(Row):
     """
 
     model: Text
-    k: Positive
-    eta: Annotated[float, BeforeValidator(real), Field(gt=0, allow_inf_nan=False)]
+    k: Count
+    eta: Real
     seed: Count
-    horizon: Positive
+    horizon: Count
     axes: str = "{}"
     collapse_step: Whole = None
     state: RunState
@@ -86,10 +86,10 @@ class ImportedRun(Row):
     failure: Text | None = None
     failure_class: FailureClass | None = None
     collapse_step_lo: Whole = None
-    collapse_sync: Annotated[int, Field(ge=0)] | None = None
+    collapse_sync: Whole = None
     collapse_detector: str | None = None
-    wall_s: Seconds = 0.0
-    gpu_s: Seconds = 0.0
+    wall_s: Real = 0.0
+    gpu_s: Real = 0.0
     code_version: Text | None = None
     config_digest: Text | None = None
     label: str | None = None
@@ -103,7 +103,8 @@ class ImportedRun(Row):
     @property
     def gpus(self) -> int:
         """How many GPUs the run used."""
-        return round(self.gpu_s / self.wall_s) if self.wall_s else 0
+        gpus = self.gpu_s / self.wall_s if self.wall_s else 0.0
+        return round(gpus) if math.isfinite(gpus) else 0
 
     def described(self) -> str:
         """Name the run by its axes."""
@@ -135,14 +136,19 @@ class ImportedRun(Row):
     def _reached(cls, steps: int | None, info: ValidationInfo) -> int | None:
         horizon, is_result = info.data.get("horizon", 0), info.data.get("state") in RESULTS
         known = info.data.get("collapse_step") or (horizon if is_result else 0)
-        return min(max(known, 0), horizon) if steps is None else steps
+        return min(max(known, 0), max(horizon, 0)) if steps is None else steps
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         horizon, state, step, steps = self.horizon, self.state, self.collapse_step, self.learner_steps or 0
         lo, sync, is_stopped = self.collapse_step_lo, self.collapse_sync, self.failure_class in EARLY_STOPS
         limit, most = ("learner_steps", steps) if step is None else ("collapse_step - 1 =", step - 1)
-        wrong = []
+        lowest = (("k", self.k, 1), ("seed", self.seed, 0), ("horizon", horizon, 1), ("collapse_sync", sync or 0, 0))
+        wrong = [f"{name} must be at least {low} (found {value})" for name, value, low in lowest if value < low]
+        if not 0 <= self.wall_s < math.inf:
+            wrong.append(f"wall_s must be finite and at least 0 (found {self.wall_s})")
+        if not 0 < self.eta < math.inf:
+            wrong.append(f"eta must be a finite number above 0 (found {self.eta})")
         if step is not None and not 1 <= step <= horizon:
             wrong.append(f"collapse_step must lie in 1 to the horizon {horizon} (found {step})")
         if (state == RunState.COLLAPSED) != (step is not None):
@@ -157,7 +163,7 @@ class ImportedRun(Row):
             wrong.append(f"failure_class {self.failure_class} needs state {RunState.CANCELLED} (found {state})")
         if not 0 <= steps <= horizon:
             wrong.append(f"learner_steps must lie in 0 to the horizon {horizon} (found {steps})")
-        if abs(self.gpus * self.wall_s - self.gpu_s) > 1e-6 * self.gpu_s:
+        if not abs(self.gpus * self.wall_s - self.gpu_s) <= 1e-6 * self.gpu_s < math.inf:
             wrong.append(f"gpu_s must be a whole number of GPUs times wall_s {self.wall_s} (found {self.gpu_s})")
         if wrong:
             raise ValueError("\n".join(wrong))
@@ -199,8 +205,6 @@ def _sentences(problem: ErrorDetails) -> list[str]:
     match problem["type"]:
         case "greater_than_equal":
             what = f"must be at least {context['ge']:g}"
-        case "greater_than" | "finite_number":
-            what = "must be finite and above 0"
         case "enum":
             what = f"must be one of {context['expected'].replace(chr(39), '')}"
         case "value_error" if not problem["loc"]:

@@ -26,7 +26,7 @@ ROW = "#row"
 """The column that `Table.read` adds: the row's number."""
 
 CSV_BLOCK = 4 * 1024 * 1024
-"""Bytes of CSV that are parsed at a time; a row must fit."""
+"""Bytes of CSV that are parsed at a time."""
 
 Kinds = Mapping[str, pa.DataType | None]
 """Columns to read, each with the type of its numbers; None = raw, which is text or, in Parquet, typed."""
@@ -41,7 +41,7 @@ class Table:
     Attributes:
         path: The file.
         columns: Names in the file's order.
-        load: Loads columns, raw or typed, and `ROW`; notes lines that are not rows.
+        load: Loads columns, raw or typed, and `ROW`; notes lines that are not rows. See `read`.
         notes: What a user should know of the rows, complete once they are loaded.
     """
 
@@ -51,8 +51,15 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     def read(self, kinds: Kinds, mistakes: Mistakes) -> pa.Table:
-        """Read columns and `ROW`; note lines and values that cannot be read."""
-        raw = self.load(kinds, mistakes)
+        """Read columns and `ROW`; note lines and values that cannot be read.
+
+        Raises:
+            GridError: The file cannot be read at all.
+        """
+        try:
+            raw = self.load(kinds, mistakes)
+        except (OSError, pa.ArrowException) as error:
+            raise GridError([f"{self.path}: cannot be read: {_reason(error)}"]) from error
         for place, name in enumerate(raw.schema.names):
             kind = kinds.get(name)
             if kind is not None and raw[name].type != kind:
@@ -62,7 +69,7 @@ class Table:
 
     def records(self, mistakes: Mistakes) -> list[tuple[int, dict[str, Any]]]:
         """Read each row with its number, all columns raw."""
-        return [(one.pop(ROW), one) for one in self.load(dict.fromkeys(self.columns), mistakes).to_pylist()]
+        return [(one.pop(ROW), one) for one in self.read(dict.fromkeys(self.columns), mistakes).to_pylist()]
 
 
 def open_table(path: Path) -> Table:
@@ -172,8 +179,8 @@ def _open_csv(path: Path) -> Table:
             again, _ = _parsed(path, dict.fromkeys(infinite, pa.string())) if infinite else (table, [])
             for name in infinite:  # 1e999 is refused, inf is not
                 table = table.set_column(table.schema.get_field_index(name), name, again[name])
-        except pa.ArrowInvalid:  # some value is not a number: `numbers` finds which
-            table, refused = _parsed(path, raw)
+        except pa.ArrowInvalid:  # some value is not a number, which `numbers` finds, or a row is longer than a block
+            table, refused = _parsed(path, raw, 16 * CSV_BLOCK)
         for row in refused:
             mistakes.note(f"row {row.number}", f"has {row.actual_columns} fields, but the header names {len(header)}")
         skipped = [row.number for row in refused]
@@ -183,7 +190,9 @@ def _open_csv(path: Path) -> Table:
     return Table(path, tuple(header), load)
 
 
-def _parsed(path: Path, types: Mapping[str, pa.DataType]) -> tuple[pa.Table, list[pa.csv.InvalidRow]]:
+def _parsed(
+    path: Path, types: Mapping[str, pa.DataType], block: int = CSV_BLOCK
+) -> tuple[pa.Table, list[pa.csv.InvalidRow]]:
     refused: list[pa.csv.InvalidRow] = []
 
     def refuse(row: pa.csv.InvalidRow) -> str:
@@ -192,7 +201,7 @@ def _parsed(path: Path, types: Mapping[str, pa.DataType]) -> tuple[pa.Table, lis
 
     table = pa.csv.read_csv(
         path,
-        pa.csv.ReadOptions(use_threads=False, block_size=CSV_BLOCK),  # with threads rows have no numbers
+        pa.csv.ReadOptions(use_threads=False, block_size=block),  # with threads rows have no numbers
         pa.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=refuse),
         pa.csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[""]),
     )
