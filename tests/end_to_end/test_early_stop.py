@@ -60,4 +60,4 @@ def test_a_run_that_trains_is_stopped_and_the_next_one_is_trained(ws: Workspace)
     [cell] = laws["models"]["tiny"]["cells"]
     assert cell["n_runs"] == 1
     said = "\n".join(laws["models"]["tiny"]["warnings"])
-    assert "1 run (k=2: 1) was stopped early, predicted to collapse" in said
+    assert "1 run (k=2: 1) stopped early because a collapse was predicted" in said

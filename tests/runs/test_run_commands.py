@@ -165,7 +165,7 @@ def test_what_only_the_journal_has(store: Store, directories: dict[int, Path]) -
     with attempt.journal.path.open("ab") as file:
         file.write(b"torn")
     page = flat(stalesweep("show", "1").stdout)
-    assert "last heard" in page
+    assert "heartbeat" in page
     assert "ago; it has not ended" in page
     assert "4 bytes not in the database yet" in page
 

@@ -78,5 +78,5 @@ def test_the_dry_run_prints_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plan.yaml").write_text("grid: {model: [tiny], k: [2, 8], eta: [1e-3, 1e-4], seed: [0]}\n")
     lines = CliRunner().invoke(app, ["launch", "plan.yaml", "--executor", "local", "--dry-run"]).stdout.splitlines()
-    start = lines.index("What these runs will not tell:")
+    start = lines.index("What these runs will not identify:")
     assert lines[start + 1].startswith("- tiny: seed 0 only") and lines[-1] == "Nothing was written."
