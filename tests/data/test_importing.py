@@ -585,3 +585,39 @@ def test_the_page_lists_the_names_of_trainers() -> None:
     pairs = [pair for trainer in ALIASES.values() for pair in trainer.items()]
     names = {name for ours, listed in pairs for name in listed.split() if name != ours}
     assert {name for name in names if f"`{name}`" not in page} == set()
+
+
+def test_a_log_of_validations_alone(tmp_path: Path) -> None:
+    content = "step,val_reward,reward\n" + "".join(f"{4 * n},{0.5 if n < 3 else 0.1},\n" for n in range(7))
+    for text in (content, content.replace(",reward\n", "\n").replace(",\n", "\n")):
+        found = read(tmp_path / "log.csv", text, values=CONSTANTS)
+        (run,) = found.runs
+        assert (run.state, run.collapse_step_lo, run.collapse_step, run.collapse_sync) == ("collapsed", 8, 12, None)
+        assert (run.collapse_detector, run.horizon, len(found.evals), rows(found)) == ("half", 24, 7, [])
+
+
+OLDER = RUNS.replace("collapse_step", "state,collapse_step_lo,failure,failure_class")
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ("stopped,8,,", ("cancelled", "predicted_collapse")),
+        ("stopped,8,,decided", ("cancelled", "decided")),
+        ("failed,,diverged: the loss is NaN,", ("failed", "diverged")),
+        ("failed,,OSError,exception", ("failed", "exception")),
+        ("running,,,", ("lost", "lost")),
+        ("queued,,,", ("pending", None)),
+    ],
+)
+def test_states_of_older_exports(tmp_path: Path, stated: str, expected: tuple[str, str | None]) -> None:
+    content = OLDER.strip() + ",collapse_step,learner_steps\n" + f"m,2,1e-3,0,480,{stated},,16\n"
+    (run,) = read(tmp_path / "runs.csv", content).runs
+    assert (run.state, run.failure_class, run.learner_steps) == (*expected, 16)
+    wrong = content.replace("stopped,8", "stopped,17").replace(",,16", ",,481")
+    assert "must lie in 0 to" in mistakes(tmp_path / "runs.csv", wrong)[0]
+
+
+def test_an_early_stop_is_a_cancelled_run(tmp_path: Path) -> None:
+    content = OLDER.strip() + ",collapse_step\n" + "m,2,1e-3,0,480,failed,,,decided,\n"
+    assert "failure_class decided needs state cancelled (found failed)" in mistakes(tmp_path / "runs.csv", content)[0]
