@@ -1,1 +1,4 @@
-"""Import: runs made elsewhere, read from a file, checked whole, and stored as a sweep that `fit-laws` reads."""
+"""Import: runs trained elsewhere, read from files, checked as a whole, and stored as a sweep that `fit-laws` reads.
+
+Others use ``read.read_import``, told by ``columns.Options`` how to read, and ``stored.store_import``.
+"""

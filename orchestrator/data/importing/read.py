@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from grpo_worker.schema.config import content_digest
 from orchestrator.base.errors import GridError
-from orchestrator.data.importing import folder, history
+from orchestrator.data.importing import exported, history
 from orchestrator.data.importing.columns import LABEL, METRICS, RATE, Columns, Options, map_columns, names_of
 from orchestrator.data.importing.ending import ended_runs
 from orchestrator.data.importing.rows import FACTS, ImportedRun
@@ -91,7 +91,7 @@ def read_import(source: Path, options: Options) -> Import:
 def _form(source: Path, options: Options) -> tuple[str, list[Path]]:
     """Recognise the form of a file, and list the files to read."""
     if source.is_dir():
-        tables, states = folder.files_of(source), _trainer_states(source)
+        tables, states = exported.files_of(source), _trainer_states(source)
         if "runs" in tables or states:
             return ("export", list(tables.values())) if "runs" in tables else ("trl", states)
         raise GridError([f"{source}: holds neither an export (runs.csv or runs.parquet) nor a trainer_state.json"])
@@ -261,17 +261,17 @@ def _read_export(found: Import, paths: list[Path]) -> None:
     tables = {path.stem: open_table(path) for path in paths}
     wrong = {name: Mistakes(table.path) for name, table in tables.items()}
     found.runs, records = _table_of_runs(found, tables["runs"], wrong["runs"])
-    places = folder.run_numbers(records, wrong["runs"])
+    places = exported.run_numbers(records, wrong["runs"])
     wrong["runs"].raise_all()
     if "attempts" in tables:
-        found.runs = folder.with_attempts(found.runs, places, tables["attempts"], wrong["attempts"])
+        found.runs = exported.with_attempts(found.runs, places, tables["attempts"], wrong["attempts"])
     numbers = [(number, found.runs[place].attempts) for number, place in places.items()]
     attempts = {(number, one.attempt) for number, own in numbers for one in own or ()}
     attempts |= {(number, 1) for number, own in numbers if own is None}
     if "syncs" in tables:
-        found.syncs = folder.read_metrics(tables["syncs"], places, attempts, wrong["syncs"], key="sync")
+        found.syncs = exported.read_metrics(tables["syncs"], places, attempts, wrong["syncs"], key="sync")
     if "evals" in tables:
-        found.evals = folder.read_metrics(tables["evals"], places, attempts, wrong["evals"], key="learner_step")
+        found.evals = exported.read_metrics(tables["evals"], places, attempts, wrong["evals"], key="learner_step")
     wrong["runs"].raise_all(*(one for name, one in wrong.items() if name != "runs"))
     found.order = [places[number] for number in sorted(places)]
-    found.notes += [f"no {name} in the folder" for name in folder.TABLES if name not in tables]
+    found.notes += [f"no {name} in the folder" for name in exported.TABLES if name not in tables]
