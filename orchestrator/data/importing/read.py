@@ -206,19 +206,15 @@ def _finish(found: Import, runs: RunLogs) -> None:
 def _trainer_states(folder: Path) -> list[Path]:
     """Find the newest ``trainer_state.json`` of a run's folder, or of each run in a folder of runs."""
     for runs in ([folder], sorted(child for child in folder.iterdir() if child.is_dir())):
-        states = [[*run.glob("trainer_state.json")] or sorted(_checkpoints(run), key=_step) for run in runs]
+        states = [[*run.glob("trainer_state.json")] or _checkpoints(run) for run in runs]
         if found := [of_run[-1] for of_run in states if of_run]:
             return found
     return []
 
 
-def _checkpoints(run: Path) -> Iterator[Path]:
-    return run.glob("checkpoint-*/trainer_state.json")
-
-
-def _step(state: Path) -> int:
-    number = state.parent.name.rpartition("-")[2]
-    return int(number) if number.isdigit() else -1
+def _checkpoints(run: Path) -> list[Path]:
+    """List the states of a run's checkpoints by step; a larger number is longer or comes later."""
+    return sorted(run.glob("checkpoint-*/trainer_state.json"), key=lambda path: (len(path.parent.name), path))
 
 
 def _run_folder(state: Path) -> Path:

@@ -109,10 +109,10 @@ def _cells(connection: Connection, sweep_id: int) -> dict[tuple[str, int, float,
     return {(model, k, eta, axes): cell_id for model, k, eta, axes, cell_id in connection.execute(keys)}
 
 
-_COPIED = (
+_COPIED = {
     "seed", "state", "horizon", "learner_steps", "collapse_step", "collapse_step_lo", "collapse_sync",
     "collapse_detector", "failure", "failure_class",
-)  # fmt: skip
+}  # fmt: skip
 
 
 def _run_values(run: ImportedRun, cell_id: int) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _run_values(run: ImportedRun, cell_id: int) -> dict[str, Any]:
     known = {"source": SOURCE, "model": run.model, "k": run.k, "eta": run.eta, "seed": run.seed}
     known |= {"horizon": run.horizon, "axes": json.loads(run.axes), "label": run.label}
     fence = 1 if run.attempts is None else max((one.attempt for one in run.attempts), default=0)
-    return {name: getattr(run, name) for name in _COPIED} | {
+    return run.model_dump(include=_COPIED) | {
         "cell_id": cell_id,
         "config": known,
         "resources": {"gpus": run.gpus},
