@@ -1,9 +1,10 @@
-"""Runs are ended from outside by a word in the run directory, then the database, then Slurm.
+"""Cancelling runs: by an entry in the run directory, then in the database, then in Slurm.
 
-``cancel`` takes runs back; `orchestrator.search.early_stops` ends them for good. Either takes the number of a run's
-next attempt, as an attempt would: whoever still writes for an older one is refused, by the database, and by the run
-directory where jobs write journals only. Its job goes on with the next run of its share; a job of Slurm that has none
-left is cancelled too. Killed in between, who collects finishes it.
+``cancel`` calls this for a user, `orchestrator.search.early_stops` for a search. The entry is a journal that takes the
+number of the run's next attempt. The database then refuses what older attempts write; if jobs write journals only, an
+attempt sees the newer journal in its run directory and stops. The job goes on with the next run of its share; a task
+of Slurm without any further run is cancelled. If this is killed in between, any command that brings in journals
+finishes it.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ from orchestrator.store.submissions import Place, Submitted
 
 _ROUNDS = 3
 _WRITERS = 16
-"""Threads that write words: each waits for the disk, and a file system flushes what several wait for at once."""
+"""Threads that write entries: each waits for the disk, and a file system flushes for several threads at once."""
 
 
 @dataclass(slots=True)
 class Done:
-    """What was ended.
+    """What was cancelled.
 
     Attributes:
-        runs: The runs that are cancelled, or stopped, now.
-        left: Runs that are still going: they began anew faster than they could be ended.
+        runs: The runs that are cancelled now.
+        left: Runs that are still going, because new attempts began faster than they could be cancelled.
         tasks: How many tasks of Slurm were cancelled.
         notes: A line for each thing that people should know of.
     """
@@ -51,16 +52,17 @@ class Done:
 def cancel(
     store: Store, runs: Sequence[SelectedRun], reason: str, advance: Callable[[int], None] = lambda _: None
 ) -> Done:
-    """Cancel runs that are going, and the tasks of Slurm that are left with nothing to do.
+    """Cancel runs for a user, and the tasks of Slurm that are left with nothing to do.
 
     Args:
         store: The results database, with the journals of the runs brought in.
         runs: Runs in one of the states `orchestrator.base.states.CANCELLABLE`.
         reason: Why, for people.
-        advance: Told of so many runs more that they are in hand.
+        advance: Called with how many more entries are written.
 
     Raises:
-        StoreError: The database cannot be used; where its word is in the run directories, who collects finishes it.
+        StoreError: The database cannot be used. The next command that brings in journals finishes what is written
+            in the run directories.
         UsageError: Some of the runs began anew faster than they could be cancelled.
     """
     ending = Ending(FailureClass.CANCELLED, reason)
@@ -77,16 +79,17 @@ def end(
     endings: Mapping[int, Ending],
     advance: Callable[[int], None] = lambda _: None,
 ) -> Done:
-    """End runs that are going, and the tasks of Slurm that are left with nothing to do.
+    """Cancel runs, each for its own reason, and the tasks of Slurm that are left with nothing to do.
 
     Args:
         store: The results database.
         sweep_ids: The sweeps of the runs.
-        endings: How and why, by run.
-        advance: Told of so many runs more that they are in hand.
+        endings: Why, by run.
+        advance: Called with how many more entries are written.
 
     Raises:
-        StoreError: The database cannot be used; where its word is in the run directories, who collects finishes it.
+        StoreError: The database cannot be used. The next command that brings in journals finishes what is written
+            in the run directories.
     """
     done = Done()
     sweeps = sorted(sweep_ids)
@@ -120,7 +123,7 @@ def _say_so(
     notes: list[str],
     advance: Callable[[int], None],
 ) -> None:
-    """Write it into the run directories, then into the database, once what attempts wrote before it is there."""
+    """Write the entries into the run directories, bring in what attempts wrote before them, then the database."""
     folders = [
         folder for sweep_id in sweeps for folder in queries.run_folders(store, sweep_id) if folder.run_id in endings
     ]
@@ -136,7 +139,7 @@ def _say_so(
 
 
 def _write(folder: RunFolder, ending: Ending, notes: list[str]) -> int:
-    """Take the number of the run's next attempt, in its directory if it can be."""
+    """Take the number of the run's next attempt, by a journal in its directory if there is one."""
     directory = Path(folder.directory or "")
     if folder.directory is None or not directory.is_dir():
         return folder.fence + 1
@@ -153,7 +156,7 @@ def _write(folder: RunFolder, ending: Ending, notes: list[str]) -> int:
 
 
 def _end(jobs: Iterable[tuple[Submitted, int]], done: Done) -> None:
-    """Cancel tasks that Slurm still has; by their names too, since a number may be another job's by now."""
+    """Cancel the tasks that Slurm still has. Their names are compared too: a job id may be another job's by now."""
     wanted: dict[TaskId, str] = {(one.job_id, task): one.job_name for one, task in jobs if one.job_id is not None}
     if not wanted:
         return

@@ -1,4 +1,4 @@
-"""All that is known of one run: what the database holds, and what lies in its directory."""
+"""All that is known of one run, from the database and from its run directory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ATTEMPT = (
 
 
 def run_details(store: Store, run_id: int) -> dict[str, Any]:
-    """Gather what is known of a run.
+    """Gather all that is known of a run.
 
     Raises:
         SelectionError: There is no such run.
@@ -54,7 +54,7 @@ def run_details(store: Store, run_id: int) -> dict[str, Any]:
 
 
 def as_json(value: Any) -> Any:
-    """Bring details into JSON's types: times as ISO 8601 in UTC, what is not a finite number as text."""
+    """Convert details into JSON's types: times as ISO 8601 in UTC, numbers that are not finite as text."""
     match value:
         case dict():
             return {key: as_json(one) for key, one in value.items()}

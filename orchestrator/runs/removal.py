@@ -1,7 +1,7 @@
-"""``rm``: database first, then files. Whatever is left when it is killed, a second one finds and removes.
+"""``rm``: the database first, then files. If it is killed, a second one finds and removes what is left.
 
-The database decides: once a run's rows are gone, no journal can bring them back, since the run's fence lies above all
-of them, and its next attempt works in a directory of another name.
+Once the rows of a run are deleted, no journal can bring them back: the run's fence lies above the numbers of all its
+journals, and its next attempt works in a directory of another name.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from orchestrator.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a removal would take away.
+    """What a removal would delete.
 
     Attributes:
         runs: The runs that were asked for.
-        rows: What the database holds of them.
-        directories: Their run directories, by run: of now, and what an earlier removal has left.
+        rows: How many rows of them the database has.
+        directories: Their run directories, by run: the present ones, and those that an earlier removal left.
         size: Bytes in these directories.
         notes: A line for each directory that is left alone.
     """
@@ -52,18 +52,18 @@ def is_removed(run: SelectedRun) -> bool:
 
 
 def home(run: SelectedRun) -> Path | None:
-    """The folder that a run's directories lie in; imported runs have none."""
+    """The folder of a run's directories; imported runs have none."""
     if run.source == "import":
         return None
     return Path(run.directory).parent if run.directory else runs_dir().absolute()
 
 
 def directories_of(runs: Iterable[SelectedRun], notes: list[str]) -> dict[int, list[Path]]:
-    """Find the run directories of runs, whichever of their lives they are of.
+    """Find the run directories of runs, those from before a removal included.
 
     Args:
         runs: The runs.
-        notes: Takes a line for each that looks like one, and is not.
+        notes: Gets a line for each directory that has the name of one, but belongs to another run.
     """
     found: dict[int, list[Path]] = {}
     folders: dict[Path, dict[int, list[Path]]] = {}
@@ -82,7 +82,7 @@ def directories_of(runs: Iterable[SelectedRun], notes: list[str]) -> dict[int, l
 
 
 def plan(store: Store, runs: Sequence[SelectedRun]) -> Plan:
-    """Look at what runs have.
+    """Find what a removal of runs would delete.
 
     Raises:
         UsageError: Some of them are running.
@@ -106,13 +106,13 @@ def carry_out(store: Store, plan: Plan, on_batch: Callable[[int], None]) -> list
     Args:
         store: The results database.
         plan: The plan.
-        on_batch: Told how many runs more are done.
+        on_batch: Called with how many more runs are done.
 
     Returns:
-        The imported sweeps that are gone altogether.
+        The imported sweeps that were deleted, because none of their runs is left.
 
     Raises:
-        UsageError: Runs began to run, or files cannot be removed; all others are gone.
+        UsageError: Some runs began to run, or some files cannot be deleted; all others are deleted.
     """
     running: list[int] = []
     stuck: list[str] = []
@@ -134,7 +134,7 @@ def carry_out(store: Store, plan: Plan, on_batch: Callable[[int], None]) -> list
 
 
 def summary(plan: Plan) -> list[str]:
-    """Say what a removal takes away and what it leaves, for people."""
+    """Say what a removal deletes and what it leaves, for people."""
     by_sweep: dict[str, Counter[str]] = {}
     for run in plan.remaining:
         by_sweep.setdefault(run.sweep, Counter())[run.state] += 1

@@ -1,4 +1,4 @@
-"""How runs ended, of any sweep: what searches and dry runs learn from."""
+"""How the runs of all sweeps ended; searches and dry runs learn from it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Outcome:
         seed: Its seed.
         learner_steps: How far it was trained.
         collapse_step: T*; None if it did not collapse.
-        config: What it was trained with; ``{}`` where it was imported.
+        config: What it was trained with; ``{}`` if it was imported.
         run_id: The run.
-        last_alive: The learner step at which a collapsed run was seen alive last, where that is known.
+        last_alive: The learner step at which a collapsed run was last seen alive, if that is known.
         warned: Whether it was stopped because a collapse was predicted.
         updated_at: When that was stored.
     """
@@ -48,7 +48,7 @@ class Outcome:
     updated_at: datetime | None = None
 
     def collapsed_by(self, horizon: int) -> bool | None:
-        """Whether it collapsed within so many learner steps; None where it was not trained so long."""
+        """Whether it collapsed within so many learner steps; None if it was not trained so long."""
         if self.collapse_step is not None and self.collapse_step <= horizon:
             return True
         return False if self.collapse_step is not None or self.learner_steps >= horizon else None

@@ -1,7 +1,7 @@
-"""Removing runs: their attempts and what these measured go, the run and its config stay, to be trained again.
+"""Removing runs: their attempts and what these measured are deleted; the run and its config stay, to be trained again.
 
-A removed run is ``cancelled``, and its fence lies above every attempt that there was: whoever still writes for one of
-them is refused. Its next attempt works in a directory of another name, so that no file of an old one is taken for its.
+A removed run is ``cancelled``. Its fence rises above the numbers of all its attempts, so that the database refuses
+what an old process still writes. Its next attempt works in a directory of another name, away from the old files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from orchestrator.store.types import now
 T = TypeVar("T")
 
 BATCH = 200
-"""Runs that are removed at a time, so that nobody waits long for the database."""
+"""How many runs one transaction removes, so that other processes do not wait long for the database."""
 
 _IS_REMOVED: ColumnElement[bool] = func.coalesce(Run.failure_class, "") == FailureClass.REMOVED
 
@@ -52,7 +52,7 @@ class Rows:
 
 
 def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Split runs into lots that one statement can hold."""
+    """Split runs into batches that one statement can hold."""
     for start in range(0, len(items), BATCH):
         yield items[start : start + BATCH]
 
@@ -68,10 +68,10 @@ def count(connection: Connection, run_ids: Sequence[int]) -> Rows:
 
 @writes
 def remove_runs(connection: Connection, leaving: Iterable[Leaving]) -> list[int]:
-    """Delete what runs have measured, and their attempts; they stay, ``cancelled``, to be trained anew.
+    """Delete the attempts of runs and all that they measured; the runs stay, ``cancelled``, to be trained again.
 
     Returns:
-        The runs that are running: they stay as they are.
+        The runs that are running. They are left as they are.
     """
     by_id = {run.run_id: run for run in leaving}
     rows = connection.execute(

@@ -1,4 +1,4 @@
-"""Which runs a command acts on: names of sweeps, numbers of runs, states. The one place that reads ``SEL``."""
+"""Which runs a command acts on. ``SEL``, names of sweeps and numbers of runs, is read here and nowhere else."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class SelectedRun:
         source: Where its sweep comes from, ``grid`` or ``import``.
         state: One of `orchestrator.base.states.RunState`.
         failure_class: Why it has no result.
-        finished: Whether it has nothing to do any more.
+        finished: Whether `launch` leaves it as it is.
         config_digest: Of its config.
-        directory: Where it keeps its files; None before its first launch.
+        directory: Its run directory; None before its first launch.
     """
 
     run_id: int
@@ -47,15 +47,16 @@ def select_runs(connection: Connection, words: Sequence[str], states: Iterable[s
 
     Args:
         connection: From `orchestrator.store.store.Store.read`.
-        words: Names of sweeps and numbers of runs. Where a number is a name too, ``run:7`` and ``sweep:7`` tell them
-            apart. None at all = every run.
+        words: Names of sweeps and numbers of runs. If a number is a name too, it must be written as ``run:7`` or
+            ``sweep:7``. None at all = every run.
         states: Only runs in one of these states; none = in any.
 
     Returns:
         The runs, each once, in the order of their sweeps and grids.
 
     Raises:
-        SelectionError: A name, number or state is not there; the message names all that are not, with the nearest.
+        SelectionError: A name, number or state does not exist; the message lists all of these, each with the nearest
+            that does.
     """
     states = list(states)
     mistakes = [_unknown_state(state) for state in states if state not in list(RunState)]
@@ -110,6 +111,8 @@ def _unknown_run(connection: Connection, found: str) -> str:
 
 
 def _unknown_state(state: str) -> str:
+    if state == "stopped":
+        return "--state: since schema 0006 runs that a search stopped early are 'cancelled', there is no 'stopped'"
     near = difflib.get_close_matches(state, [known.value for known in RunState], n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(RunState)}"
     return f"--state: no state {state!r}; {hint}"

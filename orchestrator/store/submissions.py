@@ -1,7 +1,7 @@
-"""Job arrays: written before they are submitted, and where in them each run is. Each function is part of a transaction.
+"""Job arrays, stored before they are submitted, and the place of each run in them.
 
-A submission bears a token of its own, which its jobs bear in their name. So the answer to it may be lost: whoever
-launches next asks the cluster for the token.
+Each submission has a token, which is part of its jobs' name. If Slurm's answer to it is lost, the next launch asks
+Slurm for the jobs with that token.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Submitted:
 
     Attributes:
         submission_id: Its number here.
-        token: Its own, in the name of its jobs.
-        job_name: Of its jobs.
+        token: A text that only this submission has; part of its jobs' name.
+        job_name: The name of its jobs.
         folder: Where its jobs find their shares and write their logs, absolute.
         resources: What its jobs ask for, as `orchestrator.grid.sweep.Resources`.
         tasks: How many tasks it has.
-        job_id: The cluster's; None where its answer is not known.
+        job_id: Slurm's id of it; None if Slurm's answer is not known.
         age_s: Seconds since just before it was submitted, by the database's clock.
     """
 
@@ -50,7 +50,7 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An unfinished run, and who has it as far as the database knows.
+    """An unfinished run, and the job and attempt that have it as far as the database knows.
 
     Attributes:
         run_id: The run.
@@ -60,15 +60,15 @@ class Place:
         submission_id: The job array that it was submitted in last; None = in none.
         task: Its task there.
         attempt: Number of its newest attempt; None before the first.
-        executor: What executes that: ``local``, ``slurm``, ``debug``.
+        executor: What executes that attempt: ``local``, ``slurm``, ``debug``.
         job_id: The executor's job id.
         task_id: Its task id within an array.
         host: Where its process runs.
         pid: Its process there.
-        process_started_at: When that began.
-        ended: Whether it has ended.
-        last_class: Of which failure class its end was.
-        heartbeat_age_s: Seconds since it was last heard of, by the database's clock.
+        process_started_at: When that process began.
+        ended: Whether the attempt has ended.
+        last_class: The failure class of its end.
+        heartbeat_age_s: Seconds since its last heartbeat, by the database's clock.
     """
 
     run_id: int

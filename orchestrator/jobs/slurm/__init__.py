@@ -1,8 +1,8 @@
-"""Slurm: what it is asked, what it is given to do, and what its answers say about runs.
+"""Slurm: its commands, the job arrays that we submit, and what has become of their runs.
 
-client      one function a command of Slurm's, each with a time-out; the only module that runs them
-limits      how much of an array, and how many jobs, this cluster takes from this user
+client      one function for each command of Slurm, with a time-out; the only module that runs them
+limits      how many jobs, and how large arrays, this cluster takes from this user
 arrays      runs → job arrays, through submitit
 task        what a task of an array executes: ``python -m orchestrator.jobs.slurm.task FOLDER``
-standing    what has become of a run, from what its attempts wrote and what Slurm says
+standing    what has become of a run, judged from the database and from Slurm's answers
 """

@@ -1,4 +1,4 @@
-"""Runs → job arrays, through submitit: planned within the cluster's limits, written down, then submitted."""
+"""Runs → job arrays, through submitit: planned within the cluster's limits, stored, then submitted."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from orchestrator.store.store import Store
 
 _MARGIN_S = 90
 _SILENCE = ("unable to contact", "timed out", "connection refused", "zero bytes", "connection reset", "no such host")
-"""What sbatch says, in lower case, where it is not known whether the controller has taken a job."""
+"""What sbatch prints, in lower case, if it does not know whether the controller took the job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """A job array to be.
+    """A job array that is to be submitted.
 
     Attributes:
         resources: What each of its tasks asks for.
@@ -56,11 +56,11 @@ class Plan:
 
 
 def plan(needs: Mapping[int, Resources], limits_of: Callable[[Resources], Limits]) -> Plan:
-    """Put runs of equal resources into arrays, and as many into one task as they ask for, or as the limits force.
+    """Put runs of equal resources into arrays: as many into one task as they ask for, more if the limits force it.
 
     Args:
         needs: What each run asks for, by run number, in the order to train them.
-        limits_of: What the cluster takes of jobs with such resources.
+        limits_of: Gives the limits of the cluster for jobs with such resources.
 
     Raises:
         NothingToDo: The cluster takes no more jobs of this user now.
@@ -104,7 +104,7 @@ def describe(array: Array) -> str:
 
 
 def limits_of(resources: Resources) -> Limits:
-    """Ask the cluster what it takes of jobs with such resources.
+    """Ask the cluster for its limits for jobs with such resources.
 
     Raises:
         SlurmUnavailable: It does not answer.
@@ -113,7 +113,7 @@ def limits_of(resources: Resources) -> Limits:
 
 
 def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[int, Path], array: Array) -> str:
-    """Write an array down and submit it; what was interrupted in between is found by whoever launches next.
+    """Store an array and submit it. If this is interrupted in between, the next launch finds the array by its token.
 
     Args:
         store: The results database.
@@ -127,7 +127,7 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
 
     Raises:
         UsageError: Slurm refuses it; its runs are pending again.
-        SlurmUnavailable: Slurm does not answer, and may have it or not.
+        SlurmUnavailable: Slurm does not answer; it may have the array or not.
     """
     token = secrets.token_hex(4)
     folder = runs_dir().absolute() / "jobs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{token}"
@@ -156,7 +156,7 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
 
 
 def parameters(resources: Resources) -> dict[str, Any]:
-    """Resources in the spelling of submitit's `SlurmExecutor`; what is not set is left to the cluster."""
+    """Spell resources as submitit's `SlurmExecutor` does; what is not set is left to the cluster."""
     limit_s = resources.time_min * 60
     wanted = {
         "time": resources.time_min,
@@ -180,17 +180,17 @@ def parameters(resources: Resources) -> dict[str, Any]:
 
 
 class Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not followed by mypy
-    """submitit's, whose jobs read files that are there before they are: see `orchestrator.jobs.slurm.task`.
+    """submitit's executor, but its jobs read files that exist before the jobs do: see `orchestrator.jobs.slurm.task`.
 
-    Its own jobs each read a pickle that is put in place after the array is submitted, so an array whose launcher was
-    killed in between would never start.
+    A job of submitit itself reads a pickle that is written after the array is submitted. If the launcher were killed
+    in between, the array would never start.
 
     Args:
         folder: Where the jobs find what they are to do, and write their logs.
         module: What each of them executes, with the folder as its argument.
         resources: What each of them asks for.
         name: Their name.
-        token: The submission's own, which the name holds.
+        token: The submission's token, which is part of the name.
 
     Raises:
         UsageError: The resources cannot be asked for.
@@ -222,7 +222,7 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not
 
         Raises:
             UsageError: Slurm refuses it.
-            SlurmUnavailable: Slurm does not answer, and may have it or not.
+            SlurmUnavailable: Slurm does not answer; it may have the array or not.
         """
         self.parameters["map_count"] = count
         try:

@@ -1,4 +1,4 @@
-"""Slurm's commands: each with a time-out; one that fails is an answer that is not had, never an empty one."""
+"""Slurm's commands, each with a time-out. One that fails raises SlurmUnavailable; it never counts as empty."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Job:
 
     Attributes:
         name: The job's name, which holds its submission's token.
-        state: Slurm's word in its base form, e.g. ``PENDING``, ``CANCELLED``.
-        reason: Why it waits, in Slurm's word; of a cancelled job, by whom; "" where nothing is said.
+        state: Slurm's name of its state, in base form, e.g. ``PENDING``, ``CANCELLED``.
+        reason: Slurm's reason why it waits, or by whom it was cancelled; "" if Slurm gives none.
         node: Where it runs or ran; "" before.
         exit_code: ``CODE:SIGNAL`` of a job that has ended; "" from squeue.
     """
@@ -45,34 +45,34 @@ class Job:
 
     @property
     def waits(self) -> bool:
-        """Whether it has yet to begin, perhaps once more."""
+        """Whether it waits in the queue, for the first time or to begin anew."""
         return self.state in _WAITING
 
     @property
     def holds_node(self) -> bool:
-        """Whether it has processes, or had some that may not be gone."""
+        """Whether it has processes on a node, or had some that may not be gone yet."""
         return self.state in _HOLDING
 
 
 def is_here() -> bool:
-    """Whether there is a Slurm that this machine belongs to.
+    """Whether this machine belongs to a Slurm cluster.
 
     Raises:
-        SlurmUnavailable: There is one, and its controller does not answer.
+        SlurmUnavailable: It does, and the controller does not answer.
     """
     if shutil.which("sbatch") is None:
         return False
     try:
         ask("sinfo", "--noheader", "--format=%P")
     except SlurmUnavailable as error:
-        if "configuration source" in str(error):  # its packages are installed, and that is all
+        if "configuration source" in str(error):  # only the packages are installed
             return False
         raise
     return True
 
 
 def is_reachable() -> bool:
-    """Whether there is a Slurm here, and its controller answers."""
+    """Whether this machine belongs to a Slurm cluster whose controller answers."""
     try:
         return is_here()
     except SlurmUnavailable:
@@ -96,11 +96,11 @@ def queue(names: Iterable[str]) -> dict[TaskId, Job]:
 
 
 def accounting(arrays: Iterable[str], names: Iterable[str]) -> dict[tuple[str, int], Job]:
-    """Ask sacct for the tasks of arrays: of each, how it last ran.
+    """Ask sacct how the tasks of arrays last ran.
 
     Args:
-        arrays: Job ids. Slurm may have given one of them before, or again, even to another array of these.
-        names: The jobs' names, which tell them apart.
+        arrays: Job ids. Slurm may have given the same id to another array before, or again, even to one of these.
+        names: The names of the jobs, which distinguish them.
 
     Returns:
         The tasks by their job's name and their index.
@@ -126,11 +126,11 @@ def accounting(arrays: Iterable[str], names: Iterable[str]) -> dict[tuple[str, i
 
 
 def given_again(names: Mapping[str, str], since_s: float) -> set[str]:
-    """Find the arrays whose job id belongs to another job: a controller that was killed may give an id twice.
+    """Find the arrays whose job id now belongs to another job; a controller that was killed may give an id twice.
 
     Args:
-        names: The names that the arrays bear, by job id.
-        since_s: How long ago to begin: before, an id may have been another's as well.
+        names: The names of the arrays, by job id.
+        since_s: How many seconds back to look. Further back an id may rightly have been another job's.
 
     Raises:
         SlurmUnavailable: sacct does not answer.
@@ -150,7 +150,7 @@ def given_again(names: Mapping[str, str], since_s: float) -> set[str]:
 
 
 def arrays_named(name: str) -> set[str]:
-    """Find the arrays that bear a name, by all that Slurm knows.
+    """Find the arrays of a name, in squeue and in sacct.
 
     Raises:
         SlurmUnavailable: squeue does not answer; or it knows of none, and sacct does not answer.
@@ -168,12 +168,12 @@ def arrays_named(name: str) -> set[str]:
 
 
 def bounded(command: Sequence[str]) -> list[str]:
-    """Bound the time of a submission: sbatch by itself may try for minutes where the controller is busy."""
+    """Limit the time of a submission: sbatch by itself may try for minutes if the controller is busy."""
     return ["timeout", f"{SUBMISSION_TIMEOUT_S}", *command]
 
 
 def cancel(tasks: Iterable[TaskId]) -> None:
-    """Cancel tasks; those that have ended already do not matter.
+    """Cancel tasks; those that have ended already are ignored.
 
     Raises:
         SlurmUnavailable: The controller does not answer.
@@ -187,7 +187,7 @@ def cancel(tasks: Iterable[TaskId]) -> None:
 
 
 def requeue(job_id: str) -> None:
-    """Let a task begin anew, from the queue.
+    """Put a task back into the queue.
 
     Args:
         job_id: ``ARRAY_INDEX``.
@@ -199,7 +199,7 @@ def requeue(job_id: str) -> None:
 
 
 def seconds_left(job_id: str) -> float | None:
-    """Ask how long a task may still run; None where nothing limits it.
+    """Ask how long a task may still run; None if nothing limits it.
 
     Args:
         job_id: ``ARRAY_INDEX``.
@@ -221,7 +221,7 @@ def ask(*command: str) -> str:
     """Run one of Slurm's commands and return what it prints.
 
     Raises:
-        SlurmUnavailable: It fails or takes too long; the message is its last word.
+        SlurmUnavailable: It fails or takes too long; the message is the last line that it printed.
     """
     try:
         done = subprocess.run(

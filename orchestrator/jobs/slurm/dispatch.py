@@ -1,4 +1,4 @@
-"""Launching on Slurm: what was interrupted is found, what is over is stored, what is missing is submitted."""
+"""Launching on Slurm: find interrupted submissions, store which runs have ended, submit what is missing."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Say = Callable[[str], None]
 
 
 def catch_up(store: Store, sweep_id: int, say: Say) -> Survey:
-    """Bring the database up to what has become of the runs that are Slurm's.
+    """Store what has become of the runs that were submitted to Slurm.
 
     Args:
         store: The results database, with all journals brought in.
         sweep_id: The sweep.
-        say: Told what takes time.
+        say: Called with a sentence for people when something takes time.
 
     Returns:
         The runs as they stand.
@@ -43,7 +43,7 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
         sweep_id: The sweep.
         sweep_name: Its name.
         directories: What to train: the run directories by run number.
-        say: Told each array as it is submitted, and what people should know.
+        say: Called with each array as it is submitted, and with what people should know.
 
     Returns:
         The arrays' job ids.
@@ -67,7 +67,7 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
 
 
 def settle_and_choose(store: Store, sweep_id: int, found: Survey) -> list[int]:
-    """Store what is over, and choose the runs that are to be tried again by themselves.
+    """Store which runs have ended, and choose those to try again without being asked.
 
     Args:
         store: The results database.
@@ -75,7 +75,7 @@ def settle_and_choose(store: Store, sweep_id: int, found: Survey) -> list[int]:
         found: Its runs on Slurm as they stand.
 
     Returns:
-        The runs without a job whose failures are of classes that may pass, and were not too many.
+        The runs without a job that failed no more often than their resources allow for that failure class.
     """
     settle(store, found)
     held = {run_id for run_id, one in found.standings.items() if one.held is not False}
@@ -95,7 +95,7 @@ def settle_and_choose(store: Store, sweep_id: int, found: Survey) -> list[int]:
 
 
 def needs(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Resources]:
-    """Say what runs are to ask for: more memory where it was too little, other nodes where nodes have failed."""
+    """Give the resources of runs: more memory than the grid asks for if it was too little, without failed nodes."""
     asked = queries.run_resources(store, sweep_id)
     failures = submissions.attempts_by_class(store, run_ids)
     failed_nodes = submissions.failed_hosts(store, run_ids)
@@ -120,9 +120,9 @@ def _say_more_memory(wanted: Mapping[int, Resources], asked: Mapping[int, Resour
 
 
 def find_lost_answers(store: Store, sweep_id: int, say: Say) -> None:
-    """Find the submissions whose answer was lost; those that Slurm has not taken are taken back.
+    """Find the submissions whose answer was lost, and withdraw those that Slurm did not take.
 
-    A submission may be on its way for as long as sbatch may take, so one that is not found is waited for so long.
+    A submission may be on its way for as long as sbatch may take, so this waits that long for one that is not found.
 
     Raises:
         SlurmUnavailable: Slurm does not answer.

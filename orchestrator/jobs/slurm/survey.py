@@ -1,4 +1,4 @@
-"""Ask Slurm about a sweep's unfinished runs; and, where somebody launches, store what has become of them."""
+"""Ask Slurm about the unfinished runs of a sweep; and, for launches only, store what has become of them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _CLOCKS_APART_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The unfinished runs of a sweep that are Slurm's, as they stand.
+    """The unfinished runs of a sweep that were submitted to Slurm, and what has become of them.
 
     Attributes:
         standings: What has become of each, by run number.
-        places: Who has it as far as the database knows, by run number.
+        places: Which job and attempt has it as far as the database knows, by run number.
         submissions: The job arrays by their number in the database.
-        silence: Why Slurm did not answer; "" where it did.
+        silence: Why Slurm did not answer; "" if it did.
     """
 
     standings: dict[int, Standing]
@@ -36,14 +36,14 @@ class Survey:
     silence: str = ""
 
     def job_of(self, run_id: int) -> str | None:
-        """The run's task as Slurm's commands name it, e.g. ``1234_5``; None where it has none."""
+        """The run's task as Slurm's commands name it, e.g. ``1234_5``; None if it has none."""
         place = self.places[run_id]
         submitted = self.submissions.get(place.submission_id or -1)
         return f"{submitted.job_id}_{place.task}" if submitted and submitted.job_id else None
 
 
 def survey(store: Store, sweep_id: int) -> Survey:
-    """Look at the unfinished runs of a sweep that were submitted to Slurm; all it changes is to bring in journals.
+    """Judge the unfinished runs of a sweep that were submitted to Slurm; the only writes are journals brought in.
 
     Raises:
         StoreError: The database cannot be read.
@@ -53,7 +53,7 @@ def survey(store: Store, sweep_id: int) -> Survey:
     answers = _ask(submitted.values(), places.values()) if places else Answers({}, {})
     standings = _judge(places, submitted, answers)
     if over := {run_id for run_id, one in standings.items() if one.over}:
-        # Their jobs may have ended in good order since the database was read: what they wrote is asked for once more.
+        # Their jobs may have recorded their end since the database was read, so their journals are brought in again.
         collect_runs(store, [folder for folder in queries.run_folders(store, sweep_id) if folder.run_id in over])
         now = _places(store, sweep_id)
         places = {run_id: now[run_id] for run_id in places if run_id in now}  # others have their result by now
@@ -81,7 +81,7 @@ def _judge(places: Mapping[int, Place], submissions: Mapping[int, Submitted], an
 
 
 def settle(store: Store, found: Survey) -> None:
-    """Store of the runs that nobody has any more what has become of them."""
+    """Store what has become of the runs that no job has any more."""
     for run_id, one in found.standings.items():
         if not one.over or one.failure_class is None:
             continue

@@ -1,8 +1,8 @@
 """What a task of a job array executes: ``python -m orchestrator.jobs.slurm.task FOLDER``.
 
-FOLDER/shares.json says which runs the task is to train; it is there before the array is submitted, so a task needs
-nothing that comes after. Before its time is over the task saves a checkpoint and puts itself back into the queue, which
-Slurm by itself does for preempted jobs and failed nodes only.
+FOLDER/shares.json lists the runs that the task is to train. It is written before the array is submitted, so that a
+task needs nothing that is written later. Before its time limit the task saves a checkpoint and puts itself back into
+the queue; Slurm by itself does that only for preempted jobs and failed nodes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from orchestrator.jobs.slurm import client
 SHARES = "shares.json"
 _WAIT_S = 60.0
 _NEAR_S = 150.0
-"""Slurm's signal before the time limit may come a minute early; one that comes earlier still is a preemption."""
+"""Slurm's signal before the time limit may come a minute early; an earlier one means a preemption."""
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +35,10 @@ log = logging.getLogger(__name__)
 def write_shares(
     folder: Path, spec: JobSpec, shares: Sequence[Sequence[Path]], *, margin_s: int, requeues: int
 ) -> None:
-    """Write down what the tasks of an array are to do.
+    """Write which runs the tasks of an array are to train.
 
     Args:
-        folder: The submission's own.
+        folder: The folder of the submission.
         spec: What all tasks have in common; it holds no password.
         shares: The run directories of each task.
         margin_s: How long before its time limit a task is to save a checkpoint.
@@ -92,14 +92,14 @@ def main(folder: Path) -> int:
 
 
 class _Clock:
-    """How long this job may still run; asked of Slurm once, in a thread, since it may be slow to answer."""
+    """How long this job may still run. A thread asks Slurm once, because Slurm may be slow to answer."""
 
     def __init__(self, job_id: str, margin_s: float) -> None:
         self._job_id, self._margin_s = job_id, margin_s
         self._ends_at: float | None = None
 
     def left_s(self) -> float:
-        """Seconds left; infinite where nothing limits them, or it is not known."""
+        """Seconds left; infinite if nothing limits them or the limit is not known."""
         return float("inf") if self._ends_at is None else self._ends_at - time.monotonic()
 
     def start(self, stop: Stop) -> None:
@@ -125,7 +125,7 @@ def _is_unfinished(ended: Sequence[Ended], runs: int) -> bool:
 
 
 def _may_go_on(mark: Path, fruitless: bool, restarts: int, most: int) -> bool:
-    # Slurm's signal may come early, and a slow start take what is left: only twice in a row means too short.
+    # Slurm's signal may come early, and a slow start may take what is left: only twice in a row means too short.
     twice = fruitless and mark.exists()
     if fruitless:
         mark.touch()
@@ -146,7 +146,7 @@ def _requeue(job_id: str) -> None:
 
 
 def _wait_for_shares(folder: Path) -> dict[str, Any]:
-    # On a network file system a file that another host has written may take a while to be seen.
+    # On a network file system a file that another host has written may take a while to appear.
     deadline = time.monotonic() + _WAIT_S
     while True:
         try:
