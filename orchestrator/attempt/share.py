@@ -37,6 +37,16 @@ class Share:
             stream.write("".join(json.dumps(entry) + "\n" for entry in entries))
 
 
+def is_open(path: Path) -> bool:
+    """Whether the launcher of a share is alive, so that it may add further runs."""
+    try:
+        with path.open(encoding="utf-8") as stream:
+            launcher = json.loads(stream.readline())
+    except FileNotFoundError:
+        return False
+    return is_alive(launcher["pid"], launcher["started_at"])
+
+
 def follow(path: Path, stop: Stop) -> Iterator[Path]:
     """Yield a share's run directories as they come, until it is closed, its launcher is gone, or ``stop`` is set."""
     with path.open(encoding="utf-8") as stream:

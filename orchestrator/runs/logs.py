@@ -79,10 +79,10 @@ def job_logs(store: Store, run: SelectedRun, attempt: int | None) -> list[Path]:
         submitted = submissions.find(store, run.sweep_id, job_id=of["job_id"])
         return list(log_paths(submitted, int(of["task_id"]))) if submitted else []
     if of["executor"] == "local" and of["job_id"] is not None:
-        homes = [Path(run.directory).parent] if run.directory else []
-        stems = [home.absolute() / "jobs" / "local" / f"{of['job_id']}_0_log" for home in (*homes, runs_dir())]
-        stem = next((stem for stem in stems if stem.with_suffix(".err").exists()), stems[0])
-        return [stem.with_suffix(".out"), stem.with_suffix(".err")]
+        homes = {Path(run.directory).parent if run.directory else runs_dir(), runs_dir()}
+        written = [path for home in homes for path in (home.absolute() / "jobs").glob(f"*/{of['job_id']}_0_log.err")]
+        newest = max(written, key=lambda path: path.stat().st_mtime, default=None)  # process ids come again
+        return [newest.with_suffix(".out"), newest] if newest else []
     return []
 
 

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import cast
 
-from orchestrator.jobs.slurm.task import SHARES
+from orchestrator.jobs.shares import SHARES
 from tests.end_to_end.sweeps import Workspace
 from tests.support.passwords import NAMES, form, shows_nothing
 from tests.support.servers import TOKEN, Server

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import time
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from submitit.core.utils import DelayedSubmission
 
-from orchestrator.attempt.job import job_spec, run_share
+from orchestrator.attempt.job import job_spec
+from orchestrator.attempt.share import Share
 from orchestrator.data import frames
 from orchestrator.grid.sweep import Sweep
-from orchestrator.jobs.slurm.task import SHARES, write_shares
+from orchestrator.jobs import shares
+from orchestrator.jobs.shares import SHARES
+from orchestrator.jobs.slurm.task import write_shares
 from orchestrator.rundir import folder as rundirs
 from orchestrator.runs import cleaning, removal
 from orchestrator.store import registration
@@ -148,53 +149,37 @@ def test_what_cannot_be_removed_is_named(
 # Job files
 
 
-def submitted(store: Store, folder: Path, job_id: str, *directories: Path, over: bool = True) -> None:
-    """What submitit keeps of a job."""
-    folder.mkdir(parents=True, exist_ok=True)
-    DelayedSubmission(run_share, job_spec(store.url, directories, "slurm")).dump(folder / f"{job_id}_submitted.pkl")
-    (folder / f"{job_id}_0_log.out").write_text("trained")
-    (folder / f"{job_id.partition('_')[0]}_submission.sh").write_text("#!/bin/bash\n")
-    if over:
-        (folder / f"{job_id}_0_result.pkl").write_bytes(b"")
-
-
 def jobs(store: Store, *words: str) -> set[str]:
     return {one.path.name for one in find(store, *words)[0] if one.kind == "job files"}
 
 
-def test_files_of_jobs_whose_runs_are_all_finished(
+def test_a_local_launchs_folder_goes_when_its_runs_are_finished_and_it_gives_no_further_ones(
     store: Store, directories: dict[int, Path], runs_folder: Path
 ) -> None:
-    local = runs_folder / "jobs" / "local"
-    submitted(store, local, "101", directories[1], directories[2])
-    submitted(store, local, "102", directories[1], directories[3])
-    submitted(store, local, "103", directories[1], over=False)
-    submitted(store, local, "104", directories[1])
-    (local / "104_submitted.pkl").write_bytes(b"not a pickle")
-    own = {"101_submitted.pkl", "101_0_log.out", "101_0_result.pkl", "101_submission.sh"}
-    assert jobs(store) == own
-    assert jobs(store, "1") == set(), "run 2 was not selected"
-    week = time.time() - 8 * 24 * 3600
-    for path in local.glob("103_*"):
-        os.utime(path, (week, week))
-    assert jobs(store) == own | {"103_submitted.pkl", "103_0_log.out", "103_submission.sh"}
+    folders = {name: runs_folder / "jobs" / name for name in ("finished", "unfinished", "alive", "gone")}
+    for name, run_ids in {"finished": [1, 2], "unfinished": [1, 3], "alive": [1], "gone": [1]}.items():
+        shares.write(folders[name], [[directories[run_id] for run_id in run_ids]])
+        (folders[name] / "101_submitted.pkl").write_bytes(b"a pickle that nobody reads")
+    with Share(folders["alive"] / "share.jsonl").path.open() as stream:
+        launcher = json.loads(stream.readline())
+    (folders["gone"] / "share.jsonl").write_text(json.dumps({**launcher, "started_at": 1.0}) + "\n")
+    assert jobs(store) == {"finished", "gone"}
+    assert jobs(store, "1") == {"gone"}, "run 2 was not selected"
     assert cleaning.remove(find(store)[0]) == []
-    assert {path.name.partition("_")[0] for path in local.iterdir()} == {"102", "104"}
+    assert set(names(runs_folder / "jobs")) == {"unfinished", "alive"}
 
 
-def test_an_arrays_folder_goes_with_its_last_task(
+def test_job_files_of_older_versions_stay_and_are_named(
     store: Store, directories: dict[int, Path], runs_folder: Path
 ) -> None:
-    folder = runs_folder / "jobs" / "20260101-000000-abc"
-    for task in (0, 1, 2):
-        submitted(store, folder, f"77_{task}", directories[task + 1])
-    assert jobs(store) == {f"77_{task}_{name}" for task in (0, 1) for name in
-                           ("submitted.pkl", "0_log.out", "0_result.pkl")}  # fmt: skip
-    cleaning.remove(find(store)[0])
-    launched(store, 1)
-    trained(store, directories[3])
-    cleaning.remove(find(store)[0])
-    assert not folder.exists()
+    older, empty = runs_folder / "jobs" / "local", runs_folder / "jobs" / "20260101-000000-abc"
+    older.mkdir(parents=True)
+    empty.mkdir()
+    (older / "101_submitted.pkl").write_bytes(b"a pickle")
+    waste, notes = find(store)
+    assert {one.kind for one in waste} == {"checkpoints"}
+    [note] = notes
+    assert note.startswith(f"{older} stays: an older version wrote it without shares.json")
 
 
 def test_an_arrays_folder_goes_when_all_runs_of_its_shares_are_finished_or_removed(
@@ -202,8 +187,8 @@ def test_an_arrays_folder_goes_when_all_runs_of_its_shares_are_finished_or_remov
 ) -> None:
     folders = {name: runs_folder / "jobs" / name for name in ("finished", "unfinished", "damaged", "old.removed")}
     spec = job_spec(store.url, (), "slurm")
-    for name, shares in {"finished": [[1, 2]], "unfinished": [[1], [3]]}.items():
-        share_paths = [[directories[run_id] for run_id in share] for share in shares]
+    for name, tasks in {"finished": [[1, 2]], "unfinished": [[1], [3]]}.items():
+        share_paths = [[directories[run_id] for run_id in task] for task in tasks]
         write_shares(folders[name], spec, share_paths, margin_s=90, requeues=1)
         (folders[name] / "77_0_0_log.err").write_bytes(bytes(500))
     for name, content in {"damaged": "{", "old.removed": "{}"}.items():

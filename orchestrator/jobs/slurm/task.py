@@ -8,7 +8,6 @@ the queue; Slurm by itself does that only for preempted jobs and failed nodes.
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import os
 import signal
@@ -22,9 +21,9 @@ from typing import Any
 from orchestrator.attempt.job import Ended, JobSpec, run_share
 from orchestrator.attempt.stopping import Stop, on_signals
 from orchestrator.base.errors import SlurmUnavailable
+from orchestrator.jobs import shares as jobshares
 from orchestrator.jobs.slurm import client
 
-SHARES = "shares.json"
 _WAIT_S = 60.0
 _NEAR_S = 150.0
 """Slurm's signal before the time limit may come a minute early; an earlier one means a preemption."""
@@ -45,23 +44,8 @@ def write_shares(
         requeues: How often a task may put itself back into the queue.
     """
     common = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
-    content = {
-        **common, "cache_dir": str(spec.cache_dir), "directories": None, "margin_s": margin_s, "requeues": requeues,
-        "shares": [[str(directory) for directory in share] for share in shares],
-    }  # fmt: skip
-    folder.mkdir(parents=True)
-    (folder / SHARES).write_text(json.dumps(content), encoding="utf-8")
-
-
-def read_shares(folder: Path) -> dict[str, Any]:
-    """Read what `write_shares` has written; ``shares`` are lists of paths as text.
-
-    Raises:
-        OSError: It cannot be read.
-        ValueError: It is damaged.
-    """
-    content: dict[str, Any] = json.loads((folder / SHARES).read_text(encoding="utf-8"))
-    return content
+    common |= {"cache_dir": str(spec.cache_dir), "directories": None}
+    jobshares.write(folder, shares, **common, margin_s=margin_s, requeues=requeues)
 
 
 def main(folder: Path) -> int:
@@ -150,7 +134,7 @@ def _wait_for_shares(folder: Path) -> dict[str, Any]:
     deadline = time.monotonic() + _WAIT_S
     while True:
         try:
-            return read_shares(folder)
+            return jobshares.read(folder)
         except FileNotFoundError:
             if time.monotonic() > deadline:
                 raise
