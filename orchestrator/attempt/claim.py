@@ -22,6 +22,7 @@ from orchestrator.base.errors import SchemaError, StoreError, StoreUnavailable
 from orchestrator.base.processes import started_at, this_host
 from orchestrator.base.provenance import checkout
 from orchestrator.base.settings import code_version
+from orchestrator.base.states import AttemptOutcome
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile
 from orchestrator.rundir.journal import Journal
@@ -208,7 +209,7 @@ class _Asking:
 
 def _leaves_nothing_to_do(end: dict[str, Any]) -> bool:
     record: str = end["record"]
-    return record in (*journal.WORDS, "fail") or (record == "finish" and end["outcome"] != "interrupted")
+    return record in (*journal.WORDS, "fail") or (record == "finish" and end["outcome"] != AttemptOutcome.INTERRUPTED)
 
 
 def _end_of(path: Path) -> dict[str, Any] | None:

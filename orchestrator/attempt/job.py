@@ -30,6 +30,7 @@ from orchestrator.base.errors import Fenced, JournalError, StoreError, UsageErro
 from orchestrator.base.processes import this_host
 from orchestrator.base.provenance import checkout
 from orchestrator.base.settings import cache_dir, jobs_write
+from orchestrator.base.states import AttemptOutcome, FailureClass
 from orchestrator.base.urls import resolve
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
@@ -210,7 +211,7 @@ def attempt(
             ended = Ended(run.run_id, "fenced")
         except StoreError:
             log.exception("the database refuses this attempt")
-            ended = Ended(run.run_id, "failed")
+            ended = Ended(run.run_id, AttemptOutcome.FAILED)
         return replace(ended, sweep=run.sweep)
 
 
@@ -238,7 +239,7 @@ def _train(
     except Exception as error:
         log.exception("the attempt failed")
         recording.fail(_one_line(error) + _if_full(error, directory), _class_of(error))
-        return Ended(begun.claim.run_id, "failed")
+        return Ended(begun.claim.run_id, AttemptOutcome.FAILED)
     log.info("ended: %s after %d learner steps", finish.outcome, finish.learner_steps)
     steps = finish.learner_steps - (begun.first_record["resumed_from_step"] or 0)
     return Ended(begun.claim.run_id, str(finish.outcome), steps)
@@ -271,7 +272,8 @@ def _logging_to(path: Path) -> Iterator[None]:
 
 def _class_of(error: Exception) -> str:
     # By name: the control plane does not import torch.
-    return "gpu_out_of_memory" if type(error).__name__ == "OutOfMemoryError" else "exception"
+    is_out_of_memory = type(error).__name__ == "OutOfMemoryError"
+    return FailureClass.GPU_OUT_OF_MEMORY if is_out_of_memory else FailureClass.EXCEPTION
 
 
 def _if_full(error: Exception, directory: Path) -> str:

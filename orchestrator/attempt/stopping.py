@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 
+from orchestrator.base.states import FailureClass
+
 _POLL_S = 0.1
 
 
@@ -21,7 +23,7 @@ class Stop:
     """
 
     def __init__(self) -> None:
-        self.why = "stopped"
+        self.why: str = FailureClass.STOPPED
         self._asked = False
 
     def request(self, why: str) -> None:
@@ -42,7 +44,7 @@ class Stop:
         return self._asked
 
 
-USUAL = {signal.SIGTERM: "stopped", signal.SIGINT: "stopped", signal.SIGUSR2: "stopped"}
+USUAL = dict.fromkeys((signal.SIGTERM, signal.SIGINT, signal.SIGUSR2), FailureClass.STOPPED)
 """What each signal means to a job whose executor gives it no other meaning."""
 
 

@@ -33,7 +33,14 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class RunState(StrEnum):
+class _Text(StrEnum):
+    """Texts with names. In messages they look as they are stored."""
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+class RunState(_Text):
     """The state of a run, in the order in which people are shown counts."""
 
     PENDING = "pending"
@@ -47,7 +54,7 @@ class RunState(StrEnum):
     CANCELLED = "cancelled"
 
 
-class AttemptOutcome(StrEnum):
+class AttemptOutcome(_Text):
     """How an attempt ended."""
 
     COLLAPSED = "collapsed"
@@ -59,7 +66,7 @@ class AttemptOutcome(StrEnum):
     LOST = "lost"
 
 
-class FailureClass(StrEnum):
+class FailureClass(_Text):
     """Why a run or an attempt has no result. docs/slurm.md says which are tried again."""
 
     EXCEPTION = "exception"

@@ -10,13 +10,15 @@ from pydantic import BaseModel, Field, StrictInt, field_validator, model_validat
 from pydantic.fields import FieldInfo
 
 from grpo_worker.schema.config import Count, ModelConfig, PositiveFloat, PositiveInt, Section, WorkerConfig
+from orchestrator.base.states import FailureClass
 from orchestrator.grid.checking import refuse, unknown
 from orchestrator.grid.sbatch_options import checked_options
 from orchestrator.grid.yaml_file import show
 
-RETRIES = {
-    "time_limit": 50, "preempted": 100, "node_failure": 5, "out_of_memory": 2, "killed": 1, "lost": 3, "forgotten": 3,
-    "stopped": 3, "exception": 0, "gpu_out_of_memory": 0, "never_began": 0,
+RETRIES: dict[str, int] = {
+    FailureClass.TIME_LIMIT: 50, FailureClass.PREEMPTED: 100, FailureClass.NODE_FAILURE: 5,
+    FailureClass.OUT_OF_MEMORY: 2, FailureClass.KILLED: 1, FailureClass.LOST: 3, FailureClass.FORGOTTEN: 3,
+    FailureClass.STOPPED: 3, FailureClass.EXCEPTION: 0, FailureClass.GPU_OUT_OF_MEMORY: 0, FailureClass.NEVER_BEGAN: 0,
 }  # fmt: skip
 """How often a run is retried automatically, by failure class, unless the grid file says otherwise."""
 

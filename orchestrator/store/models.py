@@ -34,8 +34,7 @@ SOURCES = ("grid", "search", "import")
 
 
 def _one_of(column: str, values: Iterable[str]) -> str:
-    quoted = ", ".join(f"'{value}'" for value in values)
-    return f"{column} IN ({quoted})"
+    return f"{column} IN ({', '.join(map(repr, values))})"
 
 
 class Base(DeclarativeBase):

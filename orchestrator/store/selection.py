@@ -113,6 +113,6 @@ def _unknown_run(connection: Connection, found: str) -> str:
 def _unknown_state(state: str) -> str:
     if state == "stopped":
         return "--state: since schema 0006 runs that a search stopped early are 'cancelled', there is no 'stopped'"
-    near = difflib.get_close_matches(state, [known.value for known in RunState], n=1)
+    near = difflib.get_close_matches(state, list(RunState), n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(RunState)}"
     return f"--state: no state {state!r}; {hint}"

@@ -250,13 +250,13 @@ def attempts_by_class(connection: Connection, run_ids: Iterable[int]) -> dict[in
 @writes
 def set_queued(connection: Connection, run_ids: Iterable[int]) -> None:
     """Mark runs of a sweep as submitted; those that are running or have a result stay as they are."""
-    _reset(connection, run_ids, "queued")
+    _reset(connection, run_ids, RunState.QUEUED)
 
 
 @writes
 def set_pending(connection: Connection, run_ids: Iterable[int]) -> None:
     """Mark runs of a sweep as to be submitted; those that are running or have a result stay as they are."""
-    _reset(connection, run_ids, "pending")
+    _reset(connection, run_ids, RunState.PENDING)
 
 
 def _reset(connection: Connection, run_ids: Iterable[int], state: str) -> None:

@@ -17,6 +17,7 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 from orchestrator.attempt.job import job_spec
 from orchestrator.base.errors import NothingToDo, SlurmUnavailable, UsageError
 from orchestrator.base.settings import runs_dir
+from orchestrator.base.states import FailureClass
 from orchestrator.base.urls import handed_over
 from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import client, limits, task
@@ -138,7 +139,7 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
         shares = [[directories[run_id] for run_id in share] for share in array.shares]
         task.write_shares(
             folder, job_spec(database, (), "slurm"), shares,
-            margin_s=asked["signal_delay_s"], requeues=array.resources.retries_of("time_limit"),
+            margin_s=asked["signal_delay_s"], requeues=array.resources.retries_of(FailureClass.TIME_LIMIT),
         )  # fmt: skip
         resources = array.resources.model_dump(mode="json")
         submissions.open_submission(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from orchestrator.base.states import FailureClass, RunState
 from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import arrays, client
 from orchestrator.jobs.slurm.survey import Survey, settle, survey
@@ -82,7 +83,7 @@ def settle_and_choose(store: Store, sweep_id: int, found: Survey) -> list[int]:
     loose = {
         place.run_id: place
         for place in submissions.places(store, sweep_id)
-        if place.run_id not in held and place.state in ("pending", "lost", "failed")
+        if place.run_id not in held and place.state in (RunState.PENDING, RunState.LOST, RunState.FAILED)
     }
     failures, asked = submissions.attempts_by_class(store, loose), queries.run_resources(store, sweep_id)
     chosen = []
@@ -102,7 +103,7 @@ def needs(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Reso
     found = {}
     for run_id in run_ids:
         resources = asked[run_id]
-        if too_little := failures.get(run_id, {}).get("out_of_memory", 0):
+        if too_little := failures.get(run_id, {}).get(FailureClass.OUT_OF_MEMORY, 0):
             more = resources.mem_gb * _MEMORY_FACTOR**too_little
             resources = resources.model_copy(update={"mem_gb": round(more, 1)})
         if nodes := failed_nodes.get(run_id):

@@ -21,6 +21,7 @@ from typing import Any
 from orchestrator.attempt.job import Ended, JobSpec, run_share
 from orchestrator.attempt.stopping import Stop, on_signals
 from orchestrator.base.errors import SlurmUnavailable
+from orchestrator.base.states import AttemptOutcome, FailureClass
 from orchestrator.jobs import shares as jobshares
 from orchestrator.jobs.slurm import client
 
@@ -62,17 +63,17 @@ def main(folder: Path) -> int:
     stop, clock = Stop(), _Clock(job_id, content["margin_s"])
 
     def ended_by_slurm(number: int, _: object) -> None:
-        stop.request("time_limit" if clock.left_s() < _NEAR_S else "preempted")
+        stop.request(FailureClass.TIME_LIMIT if clock.left_s() < _NEAR_S else FailureClass.PREEMPTED)
 
-    with on_signals(stop, {signal.SIGTERM: "stopped", signal.SIGINT: "stopped"}):
+    with on_signals(stop, dict.fromkeys((signal.SIGTERM, signal.SIGINT), FailureClass.STOPPED)):
         signal.signal(signal.SIGUSR2, ended_by_slurm)
         clock.start(stop)
         ended = run_share(spec, stop=stop)
-    if stop.why in ("time_limit", "preempted") and _is_unfinished(ended, len(directories)):
-        fruitless = stop.why == "time_limit" and not any(one.learner_steps for one in ended)
+    if stop.why in (FailureClass.TIME_LIMIT, FailureClass.PREEMPTED) and _is_unfinished(ended, len(directories)):
+        fruitless = stop.why == FailureClass.TIME_LIMIT and not any(one.learner_steps for one in ended)
         if _may_go_on(folder / f"fruitless-{index}", fruitless, restarts, content["requeues"]):
             _requeue(job_id)
-    return 1 if any(one.outcome in ("failed", "diverged") for one in ended) else 0
+    return 1 if any(one.outcome in (AttemptOutcome.FAILED, AttemptOutcome.DIVERGED) for one in ended) else 0
 
 
 class _Clock:
@@ -101,11 +102,11 @@ class _Clock:
         self._ends_at = time.monotonic() + left_s
         if not stop.wait(max(0.0, left_s - self._margin_s)):
             log.warning("the time limit is near: saving a checkpoint")
-            stop.request("time_limit")
+            stop.request(FailureClass.TIME_LIMIT)
 
 
 def _is_unfinished(ended: Sequence[Ended], runs: int) -> bool:
-    return len(ended) < runs or any(one.outcome == "interrupted" for one in ended)
+    return len(ended) < runs or any(one.outcome == AttemptOutcome.INTERRUPTED for one in ended)
 
 
 def _may_go_on(mark: Path, fruitless: bool, restarts: int, most: int) -> bool:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from orchestrator.base.states import RunState
 from orchestrator.report.figures import style
 
 NARROW = 3
@@ -128,7 +129,7 @@ def _legend(figure: Figure, runs: pd.DataFrame, more: Any = ()) -> None:
     for state in present:
         colour, dashes = style.OUTCOMES[state]
         handles.append(Line2D([], [], color=colour, linestyle=dashes, linewidth=1.0, label=state))
-    if "collapsed" in present:
+    if RunState.COLLAPSED in present:
         mark = Line2D([], [], linestyle="none", marker="v", markersize=4, color="white", label="T*")
         mark.set_markeredgecolor(style.VERMILION)
         handles.append(mark)

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+from orchestrator.base.states import RunState
 from orchestrator.report.numbers import scientific
 
 COLUMN, PAGE = 3.3, 7.0
@@ -33,9 +34,9 @@ MARKERS = "osD^vPX*<>hd"
 Dashes = Literal["-"] | tuple[float, Sequence[float]]
 
 OUTCOMES: dict[str, tuple[str, Dashes]] = {
-    "stable": (BLUE, "-"),
-    "degraded": (ORANGE, (0, (3, 1))),
-    "collapsed": (VERMILION, "-"),
+    RunState.STABLE: (BLUE, "-"),
+    RunState.DEGRADED: (ORANGE, (0, (3, 1))),
+    RunState.COLLAPSED: (VERMILION, "-"),
 }
 """Colour and dashes of a run's line."""
 
