@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import math
 import os
+import secrets
 import shlex
 import signal
 import subprocess
@@ -27,7 +28,9 @@ from orchestrator.attempt.share import Share
 from orchestrator.base.errors import StoreUnavailable, UsageError
 from orchestrator.base.processes import environment
 from orchestrator.base.settings import runs_dir
+from orchestrator.base.states import RunState
 from orchestrator.base.urls import handed_over
+from orchestrator.jobs import shares
 from orchestrator.jobs.gpus import dealt, visible
 from orchestrator.jobs.launch import collect_aloud, recover, wait_for_database
 from orchestrator.store import queries, submissions
@@ -91,12 +94,14 @@ def run_local(
     """
     gpus = visible() if gpus_each else []
     places = max_parallel or min(cores(), max(1, len(gpus) // gpus_each) if gpus else cores())
-    with handed_over(store.url) as database, _share(refill) as share:
+    folder = runs_dir().absolute() / "jobs" / f"local-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
+    shares.write(folder, [directories.values()])
+    with handed_over(store.url) as database, _share(folder, refill) as share:
         spec = job_spec(database, directories.values(), "local")
         if share is not None:
             spec = dataclasses.replace(spec, more=share.path)
-        processes = _Processes(spec, places, gpus, gpus_each)
-        runs = _Runs(store, sweep_id, spec, set(directories), refill, share)
+        processes = _Processes(folder, spec, places, gpus, gpus_each)
+        runs = _Runs(store, sweep_id, spec, directories, refill, share)
         try:
             while True:
                 ended = processes.ended()  # before the database is read, so that it has all that they wrote
@@ -118,25 +123,31 @@ def run_local(
 
 
 @contextlib.contextmanager
-def _share(refill: Further | None) -> Iterator[Share | None]:
+def _share(folder: Path, refill: Further | None) -> Iterator[Share | None]:
     """The list that jobs follow, where runs are added while they train; None where none are."""
     if refill is None:
         yield None
         return
-    path = runs_dir().absolute() / "jobs" / "local" / f"share-{os.getpid()}-{time.time_ns()}.jsonl"
+    share = Share(folder / "share.jsonl")
     try:
-        yield Share(path)
+        yield share
     finally:
-        path.unlink()  # jobs that still read it keep it until they have
+        share.path.unlink()  # jobs that still read it keep it until they have
 
 
 class _Runs:
     """The runs that a launch has given to its processes, in the database."""
 
     def __init__(
-        self, store: Store, sweep_id: int, spec: JobSpec, runs: set[int], refill: Further | None, share: Share | None
+        self,
+        store: Store,
+        sweep_id: int,
+        spec: JobSpec,
+        runs: Mapping[int, Path],
+        refill: Further | None,
+        share: Share | None,
     ) -> None:
-        self._store, self._sweep_id, self._runs = store, sweep_id, runs
+        self._store, self._sweep_id, self._runs = store, sweep_id, dict(runs)
         self._refill, self._share = refill, share
         self._journals_only = journals_only(store.url, spec.writes, spec.launched_from) is not None
         self._behind, self._noted = self._journals_only, set[str]()
@@ -160,16 +171,18 @@ class _Runs:
         """Give further runs to the processes, if there are any."""
         if self._refill is None or self._share is None:
             return False
-        added = self._refill(progress, self._runs)
+        added = self._refill(progress, self._runs.keys())
         submissions.set_queued(self._store, added)
+        self._runs |= added
+        if added:
+            shares.write(self._share.path.parent, [self._runs.values()])
         self._share.add(added.values())
-        self._runs |= added.keys()
         return bool(added)
 
     def counts(self, progress: Iterable[RunProgress]) -> tuple[int, int]:
         """How many of them wait, and how many are being trained."""
         states = Counter(run.state for run in progress if run.run_id in self._runs)
-        return states["queued"], states["running"]
+        return states[RunState.QUEUED], states[RunState.RUNNING]
 
     def close(self) -> None:
         """Add no further ones, so that the processes end."""
@@ -181,15 +194,18 @@ class _Runs:
         """Make those pending that no process has; a failed run keeps its state and its reason."""
         recover(self._store, self._sweep_id)
         progress = queries.progress(self._store, self._sweep_id)
-        left = [run.run_id for run in progress if run.run_id in self._runs and run.state in ("queued", "lost")]
+        left = [
+            run.run_id for run in progress if run.run_id in self._runs and run.state in (RunState.QUEUED, RunState.LOST)
+        ]
         submissions.set_pending(self._store, left)
 
 
 class _Processes:
     """Local jobs, each in a numbered place, which decides on its GPUs."""
 
-    def __init__(self, spec: JobSpec, places: int, gpus: Sequence[str], gpus_each: int) -> None:
-        self._spec, self._places, self._gpus, self._gpus_each = spec, places, gpus, gpus_each
+    def __init__(self, folder: Path, spec: JobSpec, places: int, gpus: Sequence[str], gpus_each: int) -> None:
+        self._folder, self._spec = folder, spec
+        self._places, self._gpus, self._gpus_each = places, gpus, gpus_each
         self._jobs: dict[int, submitit.Job[Any]] = {}
         self._fruitless, self._waited = 0, math.inf
 
@@ -223,7 +239,7 @@ class _Processes:
         wanted = min(self._places, waiting + running) - len(self._jobs) if waiting else 0
         free = [place for place in range(self._places) if place not in self._jobs]
         for place in free[: max(wanted, 0)]:
-            self._jobs[place] = _submit_local(self._spec, dealt(self._gpus, self._gpus_each, place))
+            self._jobs[place] = _submit_local(self._folder, self._spec, dealt(self._gpus, self._gpus_each, place))
 
     def end(self) -> None:
         """Ask them to end, and wait until they have; those that do not within a grace period are killed."""
@@ -239,8 +255,8 @@ class _Processes:
                 _signal(job, signal.SIGKILL)
 
 
-def _submit_local(spec: JobSpec, gpus: Sequence[str] | None) -> submitit.Job[Any]:
-    executor = submitit.LocalExecutor(folder=runs_dir().absolute() / "jobs" / "local", python=_python(gpus))
+def _submit_local(folder: Path, spec: JobSpec, gpus: Sequence[str] | None) -> submitit.Job[Any]:
+    executor = submitit.LocalExecutor(folder=folder, python=_python(gpus))
     executor.update_parameters(timeout_min=60 * 24 * 365)
     with _children_ignore_interrupts(), environment({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}):
         return executor.submit(run_share, spec)
