@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
@@ -20,28 +21,25 @@ OnDatabase = Callable[Concatenate[Database | Connection, P], R]
 def reads(function: OnConnection[P, R]) -> OnDatabase[P, R]:
     """Let a function that reads through a connection be called with an open database as well.
 
-    Given a database, the function runs in a read transaction of its own; given a connection, it is part of the
+    Given a database, the function runs in a read transaction of its own. Given a connection, it is part of the
     transaction that is open there.
     """
-
-    @functools.wraps(function)
-    def wrapped(at: Database | Connection, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        if isinstance(at, Connection):
-            return function(at, *args, **kwargs)
-        with at.read() as connection:
-            return function(connection, *args, **kwargs)
-
-    return wrapped
+    return _in_transaction(function, Database.read)
 
 
 def writes(function: OnConnection[P, R]) -> OnDatabase[P, R]:
     """As `reads`, for a function that writes: given a database, it takes effect as a whole or not at all."""
+    return _in_transaction(function, Database.write)
 
+
+def _in_transaction(
+    function: OnConnection[P, R], begin: Callable[[Database], AbstractContextManager[Connection]]
+) -> OnDatabase[P, R]:
     @functools.wraps(function)
     def wrapped(at: Database | Connection, /, *args: P.args, **kwargs: P.kwargs) -> R:
         if isinstance(at, Connection):
             return function(at, *args, **kwargs)
-        with at.write() as connection:
+        with begin(at) as connection:
             return function(connection, *args, **kwargs)
 
     return wrapped
