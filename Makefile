@@ -10,7 +10,7 @@ TEST_PROCESSES ?= 2
 # One thread each: threads of BLAS cost the small fits four times their time, and a fork may hang on them.
 PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: quickstart test test-vllm gpu-test check bench clean install install-dev services
+.PHONY: quickstart test test-vllm gpu-test check bench faults mutants clean install install-dev services
 
 quickstart: install
 	$(BIN)/stalesweep launch sweeps/quickstart.yaml --executor local || [ $$? -eq 3 ]
@@ -58,6 +58,16 @@ bench: install-dev services
 	$(BIN)/python -m tests.benchmarks.make_dense --db sqlite:///stalesweep-runs/dense.db
 	$(BIN)/python -m tests.benchmarks.bench_early_stops --db sqlite:///stalesweep-runs/dense.db
 
+# Do the tests bite? Some forty faults made by hand, each with the tests that must find it ...
+faults: install-dev
+	$(BIN)/python -m tests.deliberate_faults
+
+# ... and every small change of a room that mutmut can make, e.g. `make mutants ROOM=grid`; what survives is listed.
+ROOM ?= grid
+mutants: install-dev
+	-$(BIN)/python -m mutmut run 'orchestrator.$(ROOM).*'
+	$(BIN)/python -m mutmut results | grep 'orchestrator.$(ROOM)'
+
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
@@ -79,4 +89,4 @@ services:
 	-slurm/install-debian chromium-headless-shell
 
 clean:
-	rm -rf $(VENV) $(GPU_VENV) .venv-trl .venv-vllm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist stalesweep-runs stalesweep.db*
+	rm -rf mutants $(VENV) $(GPU_VENV) .venv-trl .venv-vllm .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist stalesweep-runs stalesweep.db*

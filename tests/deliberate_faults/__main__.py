@@ -27,9 +27,7 @@ def main() -> None:
     parser.add_argument("words", nargs="*")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    chosen = [
-        one for one in load() if not options.words or any(word in one.name + one.file for word in options.words)
-    ]
+    chosen = [one for one in load() if not options.words or any(word in one.name + one.file for word in options.words)]
     with ThreadPoolExecutor(options.processes) as pool:
         found = list(pool.map(_try, chosen))
     survivors = [fault for fault, is_found in zip(chosen, found, strict=True) if not is_found]
@@ -54,7 +52,9 @@ def _try(fault: Fault) -> bool:
             print(f"found     {fault.name}: its tests do not end", flush=True)
             return True
     if done.returncode not in (0, 1):  # neither passed nor failed: the tests themselves could not run
-        raise SystemExit(f"{fault.name}: pytest ended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise SystemExit(
+            f"{fault.name}: pytest ended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
     failed = next((line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))), "")
     print(f"{'found    ' if done.returncode else 'SURVIVED '} {fault.name}  {failed}", flush=True)
     return done.returncode == 1
