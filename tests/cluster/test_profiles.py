@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from orchestrator.grid.sweep import Resources, load_sweep
 
@@ -28,4 +29,5 @@ def test_a_profile_is_accepted(profile: Path, tmp_path: Path) -> None:
 
 def test_the_gpu_clusters_jobs_may_start_in_a_container() -> None:
     [profile] = [path for path in PROFILES if path.stem == "gpu-cluster"]
-    assert "\n  python: apptainer exec --nv" in with_container(profile)
+    resources = yaml.safe_load(with_container(profile))["resources"]
+    assert resources["python"].startswith("apptainer exec --nv --bind /shared")

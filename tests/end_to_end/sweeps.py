@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 FAKE = """
 import sys
 if any(name in " ".join(sys.orig_argv) for name in ("orchestrator", "submitit")):
-    import tests.{worker}
-    sys.modules["grpo_worker.loop"] = tests.{worker}
+    import tests.support.{worker}
+    sys.modules["grpo_worker.loop"] = tests.support.{worker}
 """
 
 TIMINGS = ["rollout_s", "learner_s", "sync_s", "idle_s", "attempt"]
