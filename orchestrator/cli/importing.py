@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.base.errors import UsageError
+from orchestrator.base.states import RunState
 from orchestrator.base.words import counted
 from orchestrator.cli.options import Database
 from orchestrator.cli.output import one_of
@@ -109,7 +110,7 @@ def _check_name(name: str) -> None:
 
 def _summary(found: Import) -> str:
     cells = counted(len({run.cell for run in found.runs}), "cell")
-    collapsed = sum(run.state == "collapsed" for run in found.runs)
+    collapsed = sum(run.state == RunState.COLLAPSED for run in found.runs)
     counts = f"{counted(len(found.runs), 'run')} in {cells}, {collapsed:,} of them collapsed"
     rows = f"{counted(len(found.syncs), 'weight sync')}, {counted(len(found.evals), 'validation')}"
     return "\n".join([f"{found.source} ({found.format}): {counts}; {rows}", *(f"  {note}" for note in found.notes)])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.base.errors import NothingToDo, UsageError
+from orchestrator.base.states import RunState
 from orchestrator.base.words import counted
 from orchestrator.cli.options import Database, Selection, States, Yes
 from orchestrator.cli.output import confirm, one_of, open_store, progress, say, width
@@ -104,7 +105,7 @@ def gc(
 def _recover(store: Store, runs: Iterable[SelectedRun]) -> None:
     from orchestrator.jobs.launch import recover
 
-    for sweep_id in sorted({run.sweep_id for run in runs if run.state == "running"}):
+    for sweep_id in sorted({run.sweep_id for run in runs if run.state == RunState.RUNNING}):
         recover(store, sweep_id)
 
 

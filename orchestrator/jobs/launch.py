@@ -18,6 +18,7 @@ from orchestrator.attempt.job import job_spec, journals_only, run_share
 from orchestrator.base.errors import NothingToDo, SchemaError, SlurmUnavailable, StoreUnavailable, UsageError
 from orchestrator.base.processes import is_alive, this_host
 from orchestrator.base.settings import jobs_write, runs_dir
+from orchestrator.base.states import UNKNOWN, RunState
 from orchestrator.base.urls import handed_over
 from orchestrator.jobs.slurm import client
 from orchestrator.jobs.slurm.survey import Survey, survey
@@ -194,7 +195,7 @@ def watch(
             continue
         shown = with_standings(progress, found)
         on_poll(shown)
-        if not more and not any(run.state in ("queued", "running", "unknown") for run in shown):
+        if not more and not any(run.state in (RunState.QUEUED, RunState.RUNNING, UNKNOWN) for run in shown):
             return
         time.sleep(_POLL_S)
 

@@ -144,15 +144,15 @@ def _write(folder: RunFolder, ending: Ending, notes: list[str]) -> int:
     if folder.directory is None or not directory.is_dir():
         return folder.fence + 1
     try:
-        word = Journal.reserve(directory, folder.fence)
+        entry = Journal.reserve(directory, folder.fence)
         try:
-            word.append(*ending.as_entry())
+            entry.append(*ending.as_entry())
         finally:
-            word.close()
+            entry.close()
     except JournalError as error:
         notes.append(f"run {folder.run_id}: an attempt that writes its journal only goes on: {error}")
         return folder.fence + 1
-    return word.number
+    return entry.number
 
 
 def _end(jobs: Iterable[tuple[Submitted, int]], done: Done) -> None:
