@@ -1,7 +1,8 @@
-"""What a driver's error means: whether the database may serve again later, and what to do about it.
+"""What a driver's error means: whether trying again later may help, and what to do about it.
 
-Sorted by SQLSTATE and by SQLite's result code, never by the class of the exception: drivers put a full disk, a
-missing table and a refused password into one class. What is our own fault stays a plain `StoreError`: it must be loud.
+Errors are sorted by SQLSTATE and by SQLite's result code, never by the class of the exception: drivers put a full
+disk, a missing table and a refused password into one class. Our own mistakes stay a plain `StoreError`, which is not
+tried again.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _POSTGRES = {
     "XX001": _DAMAGED,
     "XX002": _DAMAGED,
 }
-"""By SQLSTATE, or by its class where the whole class means the same."""
+"""By SQLSTATE, or by its class if the whole class means the same."""
 
 _CONNECTING = (
     (r"too many clients|connection slots|too many connections|no more connections", _TOO_MANY),
@@ -62,7 +63,7 @@ _CONNECTING = (
     (r"timeout", "the server does not answer: is it running, and is the network up?"),
     (r"refused|No such file", "the server cannot be reached: is it running, and are host and port right?"),
 )
-"""Libpq gives no SQLSTATE for a connection that was never made. Other languages fall through to the server's words."""
+"""Libpq gives no SQLSTATE for a connection that was never made. Messages in other languages match none of these."""
 
 _NO_WRITING = "it cannot be written: give yourself the right to write the file and its folder, or name another file"
 
@@ -90,8 +91,8 @@ def meaning(error: SQLAlchemyError | sqlite3.Error) -> tuple[type[StoreError], s
         error: As SQLAlchemy or SQLite's driver raised it.
 
     Returns:
-        `StoreUnavailable` where trying again later may help, else `StoreError`; and what is wrong and what to do,
-        with the database's own words behind it.
+        `StoreUnavailable` if trying again later may help, else `StoreError`; and a sentence that says what is wrong and
+        what to do, followed by the database's own message.
     """
     if isinstance(error, PoolTimeout):
         return StoreUnavailable, "this process waits too long for its own connection: the database is slow"

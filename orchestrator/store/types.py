@@ -15,7 +15,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 class NanFloat(TypeDecorator[float]):
-    """A float64 in which NaN stays apart from NULL.
+    """A float64 that keeps NaN and NULL apart.
 
     SQLite turns a bound NaN into NULL, which would make a diverged metric look like a missing one. There it
     is stored as the text ``NaN``, which a REAL column keeps. Infinities are native in both databases.
@@ -28,11 +28,11 @@ class NanFloat(TypeDecorator[float]):
     # into a float; and Postgres, which needs neither, is spared a call per value.
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
-        """Replace NaN by its text where the database cannot hold it."""
+        """Replace NaN by its text if the database cannot hold NaN."""
         return _nan_to_text if dialect.name == "sqlite" else None
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
-        """Read the text back as a NaN."""
+        """Read the text as a NaN."""
         return _nan_from_text if dialect.name == "sqlite" else None
 
 
@@ -55,21 +55,21 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value and value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Attach, or convert to, UTC."""
+        """Attach UTC, or convert to it."""
         if value is None:
             return None
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 class now(FunctionElement[datetime]):
-    """The database's clock, in UTC, to the millisecond: hosts' clocks differ, the database has one."""
+    """The time by the database's clock, in UTC, to the millisecond. The clocks of hosts differ."""
 
     type = UtcDateTime()
     inherit_cache = True
 
 
 class seconds_ago(FunctionElement[datetime]):
-    """The database's clock, less so many seconds."""
+    """The time by the database's clock, minus a number of seconds."""
 
     type = UtcDateTime()
     inherit_cache = True

@@ -1,4 +1,4 @@
-"""How much this cluster takes from this user at once: read from it, not guessed."""
+"""How many jobs, and how large arrays, this cluster takes from this user, as the cluster itself says."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ DEFAULT_ARRAY_SIZE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bounds a submission.
+    """The limits of a submission.
 
     Attributes:
         array_size: Most tasks of one array.
         jobs: Most jobs of this user that may wait and run at once, tasks counted one by one; None = not limited.
-        submitted: Jobs that he has there now.
+        submitted: Jobs of this user that wait or run now.
         source: What sets ``jobs``, for people.
     """
 
@@ -32,7 +32,7 @@ class Limits:
 
     @property
     def free(self) -> int | None:
-        """Jobs that may still be submitted; None = as many as one likes."""
+        """Jobs that may still be submitted; None = not limited."""
         return None if self.jobs is None else max(0, self.jobs - self.submitted)
 
 
@@ -48,7 +48,7 @@ def read(account: str | None = None, partition: str | None = None, qos: str | No
         SlurmUnavailable: The controller does not answer.
     """
     config = dict(re.findall(r"^(\w+)\s*=\s*(\S+)", client.ask("scontrol", "show", "config"), re.MULTILINE))
-    # The controller holds no more than MaxJobCount of all users' jobs; that an array fits it is the least.
+    # The controller holds at most MaxJobCount jobs of all users, so an array can never be larger than that.
     whole = _whole(config.get("MaxJobCount")) or 10_000
     array_size = min((_whole(config.get("MaxArraySize")) or DEFAULT_ARRAY_SIZE + 1) - 1, whole)
     found = [(whole - 1, "MaxJobCount of the cluster")]
