@@ -22,10 +22,10 @@ def main() -> int:
     """Parse the command line, run, print."""
     parser = argparse.ArgumentParser(prog="python -m grpo_worker", description="Train one asynchronous GRPO run.")
     parser.add_argument("config", type=Path, help="YAML file of worker fields; model, k, eta and seed are required")
-    parser.add_argument("--run-dir", type=Path, help="keep checkpoints here, and resume from one found here")
+    parser.add_argument("--run-dir", type=Path, help="folder to save checkpoints in, and to resume from")
     parser.add_argument(
         "--cache-dir", type=Path, default=Path(os.environ.get("STALESWEEP_CACHE", "~/.cache/stalesweep")).expanduser(),
-        help="where warmed-up builtin policies are kept (default: %(default)s)",
+        help="folder of warmed-up builtin policies (default: %(default)s)",
     )  # fmt: skip
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

@@ -235,7 +235,7 @@ class WorkerConfig(Section):
     )
 
     clip_eps: PositiveFloat = Field(
-        default=1.0, description="ε: importance ratios are clipped to the interval from 1-ε to 1+ε"
+        default=1.0, description="ε of the clipping: importance ratios are clipped to the interval from 1-ε to 1+ε"
     )
     clip_eps_high: PositiveFloat | None = Field(
         default=None, description="ε for the upper end of that interval; unset = clip_eps"
