@@ -61,3 +61,28 @@ def test_a_cycle_is_restored_from_its_state() -> None:
             assert getattr(again, field.name) == getattr(cycle, field.name)
     assert again.lags.tokens() == cycle.lags.tokens()
     assert again.learner_s > 0
+
+
+class Drifts:
+    """A learner, as far as a record needs one."""
+
+    path_length = 2.5
+
+    def drifts(self) -> tuple[float, float]:
+        return 1.5, 0.5
+
+
+def test_a_record_separates_the_cosines_within_the_cycle_from_the_one_across() -> None:
+    cycle = Cycle(3, 6)
+    cycle.take(fetched(), 2, [EOS])
+    for number, cosines in enumerate([(0.9, 0.8), (0.1, None), (0.3, 0.2)]):
+        update, gradient = cosines
+        step = dataclasses.replace(STEP, cosine_update=update, cosine_gradient=gradient, ratio_max=2.0 - number)
+        cycle.add(dataclasses.replace(step, gradient_norm=float(number)), torch.tensor([number]))
+    record = cycle.record(Drifts())
+    assert (record.cosine_update_across, record.cosine_update_within) == (0.9, pytest.approx(0.2))
+    assert (record.cosine_gradient_across, record.cosine_gradient_within) == (0.8, 0.2)
+    assert (record.ratio_max, record.gradient_norm) == (2.0, 1.0)
+    assert (record.lag_min, record.lag_mean, record.lag_p99, record.lag_max) == (0, 1.0, 2, 2)
+    assert (record.drift_from_start, record.drift_in_cycle, record.path_length) == (1.5, 0.5, 2.5)
+    assert (record.sync, record.learner_step, record.rollout_tokens, record.dropped_groups) == (3, 6, 9, 4)
