@@ -10,7 +10,8 @@ import logging
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from orchestrator.base.states import AttemptOutcome
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile
 from orchestrator.rundir.journal import Journal
-from orchestrator.store import queries
+from orchestrator.store import attempts, queries
 from orchestrator.store.collect import collect_run, refill
 from orchestrator.store.store import AttemptOrigin, Claim, RunFolder, Store
 
@@ -143,7 +144,8 @@ class _Asking:
         checkpoint = self._latest_checkpoint(self._directory)
         self._bring_what_earlier_ones_left(store, folder, checkpoint)
         wanted = self._wanted = self._wanted or self._reserve(max(self._run.fence, folder.fence), checkpoint)
-        granted = store.begin_attempt(
+        granted = attempts.begin(
+            store,
             wanted.claim,
             self._own,
             resumed_from_sync=wanted.first_record["resumed_from_sync"],
@@ -169,14 +171,11 @@ class _Asking:
         # All that the checkpoint holds must be there before the attempt drops what it does not resume from. It was in
         # the journals before the checkpoint was saved, so the checkpoint is looked for first.
         notes: list[str] = []
-        try:
+        with _noting_refusals(notes):
             collect_run(store, folder, notes)
-            if checkpoint is not None:
+        if checkpoint is not None:
+            with _noting_refusals(notes):
                 refill(store, folder, checkpoint[1], notes)
-        except (OSError, StoreError) as error:
-            if isinstance(error, StoreUnavailable | SchemaError):
-                raise
-            notes.append(str(error))  # a run must not stand still for what an older attempt has left
         for note in notes:
             log.warning("%s", note)
 
@@ -205,6 +204,17 @@ class _Asking:
         if self._wanted is not None:
             self._wanted.journal.discard()
         self._wanted = None
+
+
+@contextmanager
+def _noting_refusals(notes: list[str]) -> Iterator[None]:
+    # A record that an older attempt has left, and that the database refuses, must not keep the run from going on.
+    try:
+        yield
+    except (OSError, StoreError) as error:
+        if isinstance(error, StoreUnavailable | SchemaError):
+            raise
+        notes.append(str(error))
 
 
 def _leaves_nothing_to_do(end: dict[str, Any]) -> bool:

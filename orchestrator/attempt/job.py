@@ -34,8 +34,6 @@ from orchestrator.base.states import AttemptOutcome, FailureClass
 from orchestrator.base.urls import resolve
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
-from orchestrator.store import queries
-from orchestrator.store.collect import collect_run
 from orchestrator.store.filesystems import network_filesystem
 from orchestrator.store.store import Store
 
@@ -192,19 +190,11 @@ def attempt(
     if begun is None:
         return None
 
-    def introduce() -> None:
-        folder = queries.run_folder(store, run.run_id) if store else None
-        notes: list[str] = []
-        if store and folder:
-            collect_run(store, folder, notes)
-        for note in notes:
-            log.warning("%s", note)
-
     with _logging_to(rundirs.log_of(directory, begun.claim.attempt)):
         log.info("run %d, attempt %d on %s: k = %d, eta = %g, seed %d", run.run_id, begun.claim.attempt, this_host(),
                  config.k, config.eta, config.seed)  # fmt: skip
         try:
-            with Recording(begun.journal, begun.claim, store, introduce, pace, stop) as recording:
+            with Recording(begun.journal, begun.claim, store, pace, stop) as recording:
                 ended = _train(recording, begun, worker, config, spec.cache_dir, directory, stop)
         except Fenced as error:
             log.warning("%s", error)

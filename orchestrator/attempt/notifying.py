@@ -13,7 +13,8 @@ from typing import Any
 
 from orchestrator.base import webhook
 from orchestrator.base.errors import StoreError, UsageError
-from orchestrator.store.attempt_store import AttemptStore
+from orchestrator.store import notices
+from orchestrator.store.database import Database
 
 TIMEOUT_S = 10.0
 _TRIES = 3
@@ -22,22 +23,22 @@ _PAUSE_S = 1.0
 log = logging.getLogger(__name__)
 
 
-def tell_end(store: AttemptStore, sweep: str, *, searched: bool = False) -> None:
+def tell_end(store: Database, sweep: str, *, searched: bool = False) -> None:
     """Notify the user's webhook if a sweep has ended and that was not yet done. Never fails; may take half a minute.
 
     Args:
         store: The results database.
         sweep: The sweep's name.
-        searched: Whether it is a search that has ended, see `AttemptStore.claim_end`.
+        searched: Whether it is a search that has ended, see `orchestrator.store.notices.claim_end`.
     """
     try:
         url = webhook.chosen()
-        if url is None or (states := store.claim_end(sweep, searched=searched)) is None:
+        if url is None or (states := notices.claim_end(store, sweep, searched=searched)) is None:
             return
         ended = ", ".join(f"{count} {state}" for state, count in states.items())
         text = f"stalesweep: sweep {sweep} has ended: {ended}"
         if why := _post(url, {"text": text, "sweep": sweep, "states": states}):
-            store.unclaim_end(sweep)
+            notices.unclaim(store, sweep)
             log.warning(
                 "the webhook could not be notified that sweep %s has ended: %s; `status` tries again", sweep, why
             )

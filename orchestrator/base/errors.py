@@ -13,7 +13,6 @@ StalesweepError
 ├── JournalError         a run directory cannot be written to: its attempt must stop
 ├── NothingToDo          all that was asked for is done already                       exit 3
 ├── Fenced               a newer attempt of the run has taken over; this writer must stop
-├── Unheard              the database does not know an attempt, or knows an older state of it
 └── OutOfStep            more or less of a journal is stored than the writer assumed
 """
 
@@ -76,14 +75,6 @@ class NothingToDo(StalesweepError):
 
 class Fenced(StalesweepError):
     """A newer attempt of the run has taken over, so this one may not write any more."""
-
-
-class Unheard(StalesweepError):
-    """The database does not know an attempt, or knows an older state of it; collecting the run's journals mends that.
-
-    The database was away when the attempt began, or was restored from a backup; or the worker resumed from another
-    checkpoint than was there when the attempt began.
-    """
 
 
 class OutOfStep(StalesweepError):

@@ -26,7 +26,7 @@ from orchestrator.jobs.status import with_standings
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, name_of
 from orchestrator.rundir.folder import prepare as write_run_file
-from orchestrator.store import queries, registration, submissions
+from orchestrator.store import attempts, queries, registration, submissions
 from orchestrator.store.collect import collect, collect_run
 from orchestrator.store.store import Claim, RunFolder, RunProgress, Store
 
@@ -105,7 +105,7 @@ def recover(store: Store, sweep_id: int) -> None:
             if folder is not None:
                 _collect_rest(store, folder)
             reason = f"process {running.pid} on {running.host} ended and recorded no reason"
-            store.lose(Claim(running.run_id, running.attempt), reason)
+            attempts.lose(store, Claim(running.run_id, running.attempt), reason)
 
 
 def _collect_rest(store: Store, folder: RunFolder) -> None:

@@ -69,7 +69,7 @@ class Journal:
         self.path = path
         self.number = number
         self._lock = threading.Lock()
-        self._began = time.monotonic()
+        self._began = self._appended = time.monotonic()
         self._end = 0
         self._uncut = False
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -98,37 +98,46 @@ class Journal:
                 raise _unwritable(path, error) from error
 
     @property
-    def empty(self) -> bool:
-        """Whether no record has been appended yet."""
-        return self._end == 0
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds since the attempt began."""
-        return time.monotonic() - self._began
+    def flushed(self) -> int:
+        """Bytes of whole records that are on disk."""
+        return self._end
 
     def append(self, record: str, values: Mapping[str, Any] | None = None) -> None:
         """Add a record; it is on disk when this returns.
 
         Raises:
-            JournalError: It could not be written, e.g. for want of space; the file is as it was.
+            JournalError: It could not be written, e.g. because the disk is full; the file is as it was.
         """
         with self._lock:
-            content = {"record": record, "elapsed_s": round(self.elapsed_s, 3), **(values or {})}
-            body = to_json(content, inf_nan_mode="constants")
-            line = b"%08x %s\n" % (zlib.crc32(body), body)
-            try:
-                if self._uncut:
-                    self._cut()
-                if os.write(self._file, line) < len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(self._file)
-            except OSError as error:
-                self._uncut = True
-                with contextlib.suppress(OSError):
-                    self._cut()
-                raise _unwritable(self.path, error) from error
-            self._end += len(line)
+            self._append(record, values or {})
+
+    def beat(self, after_s: float) -> None:
+        """Add a ``beat`` if the journal has a record, and the last one is older than ``after_s`` seconds.
+
+        Raises:
+            JournalError: As `append`.
+        """
+        with self._lock:
+            if self._end > 0 and time.monotonic() - self._appended > after_s:
+                self._append("beat", {})
+
+    def _append(self, record: str, values: Mapping[str, Any]) -> None:
+        self._appended = time.monotonic()
+        content = {"record": record, "elapsed_s": round(self._appended - self._began, 3), **values}
+        body = to_json(content, inf_nan_mode="constants")
+        line = b"%08x %s\n" % (zlib.crc32(body), body)
+        try:
+            if self._uncut:
+                self._cut()
+            if os.write(self._file, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._file)
+        except OSError as error:
+            self._uncut = True
+            with contextlib.suppress(OSError):
+                self._cut()
+            raise _unwritable(self.path, error) from error
+        self._end += len(line)
 
     def _cut(self) -> None:
         os.ftruncate(self._file, self._end)
@@ -141,10 +150,6 @@ class Journal:
         later = [path_of(directory, number) for number in found if number > self.number]
         begun = any(size_of(path) > 0 for path in later)  # an empty one is reserved only
         return begun or self.number not in found
-
-    def read(self, start: int) -> Chunk:
-        """Read records that this process has appended, and that are on disk; see `read`."""
-        return read(self.path, start, until=self._end)
 
     def close(self) -> None:
         """Close the file."""

@@ -1,8 +1,9 @@
-"""Attempts: beginning one, keeping it, ending it. Every function is one part of one transaction.
+"""Attempts: beginning one, following it, ending it.
 
-Who may write a run's rows is decided by its fence, the number of its newest attempt. Beginning an attempt raises it;
-from then on an older attempt is refused. Each function locks the run's row first, so that two attempts of a run come
-one after the other. What an attempt records comes in through `orchestrator.store.ingest`.
+A run's fence is the number of its newest attempt, the only one that may write the run's rows. Beginning an attempt
+raises the fence, and from then on older attempts are refused. Each function that writes locks the run's row first, so
+that two attempts of a run come one after the other. What an attempt records comes in through
+`orchestrator.store.ingest`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any
 
 from sqlalchemy import Connection, case, delete, insert, select, update
 
-from orchestrator.base.errors import Fenced, SelectionError, StoreUnavailable, Unheard
+from orchestrator.base.errors import Fenced, SelectionError, StoreUnavailable
 from orchestrator.base.states import AttemptOutcome, FailureClass, RunState
+from orchestrator.store import queries
 from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
-from orchestrator.store.queries import UNFINISHED
+from orchestrator.store.queries import UNFINISHED, RunFolder
+from orchestrator.store.transactions import reads, writes
 from orchestrator.store.types import now, seconds_ago
 
 
@@ -70,6 +73,7 @@ class AttemptOrigin:
     node: str | None = None
 
 
+@writes
 def begin(
     connection: Connection,
     claim: Claim,
@@ -77,9 +81,25 @@ def begin(
     *,
     resumed_from_sync: int | None,
     resumed_from_step: int | None,
-    take_over: bool,
+    take_over: bool = False,
 ) -> bool:
-    """Start an attempt, see `orchestrator.store.store.Store.begin_attempt`."""
+    """Start a new attempt and drop, in the same transaction, what lies past its checkpoint.
+
+    Args:
+        connection: An open write transaction.
+        claim: The run and the number that the attempt wants, larger than any before.
+        origin: What executes the attempt. The same process may ask again.
+        resumed_from_sync: The last weight sync that the checkpoint holds; later ones are dropped, all if None.
+        resumed_from_step: Learner steps that the checkpoint holds; evaluations after them are dropped, all if None.
+        take_over: Whether to fence off an attempt that is still running.
+
+    Returns:
+        Whether it has begun: not when the run has its result, or is running and not to be taken over, or another
+        attempt came first.
+
+    Raises:
+        SelectionError: There is no such run.
+    """
     run = connection.execute(
         select(Run.state, Run.fence, UNFINISHED.label("unfinished")).where(Run.id == claim.run_id).with_for_update()
     ).one_or_none()
@@ -144,12 +164,6 @@ def hold(connection: Connection, claim: Claim, **run: Any) -> bool:
     return held.rowcount > 0
 
 
-def heartbeat(connection: Connection, claim: Claim) -> None:
-    """Say that the attempt is alive, see `orchestrator.store.store.Store.heartbeat`."""
-    refuse_older(connection, claim, hold(connection, claim))
-    change(connection, claim, heartbeat_at=now())
-
-
 def change(connection: Connection, claim: Claim, **values: Any) -> bool:
     """Update columns of the attempt; returns whether there is such an attempt."""
     changed = connection.execute(
@@ -158,37 +172,27 @@ def change(connection: Connection, claim: Claim, **values: Any) -> bool:
     return changed.rowcount > 0
 
 
-def refuse_older(connection: Connection, claim: Claim, newest: bool) -> None:
-    """Refuse an attempt that is not its run's newest.
+@reads
+def followed_run(connection: Connection, claim: Claim) -> RunFolder | None:
+    """Find the run of an attempt that goes on, and how much of its journals is stored; None if it is finished.
 
     Raises:
-        Fenced: It is not.
-        Unheard: It is newer than any that the database has heard of.
+        StoreUnavailable: The run that has its number here is another one, because the database was replaced.
+        Fenced: A newer attempt has taken over, or the run was removed.
     """
-    if not newest:
-        if claim.attempt > fence(connection, claim):
-            raise Unheard(f"the database has not heard of attempt {claim.attempt} of run {claim.run_id}")
-        raise Fenced(f"attempt {claim.attempt} of run {claim.run_id} may not write any more: a newer one took over")
-
-
-def fence(connection: Connection, claim: Claim) -> int:
-    """Lock the run and read its fence; without a run there is none to pass."""
-    found = connection.scalar(select(Run.fence).where(Run.id == claim.run_id).with_for_update())
-    return claim.attempt if found is None else found
-
-
-def recognise(connection: Connection, claim: Claim) -> None:
-    """Make sure that the claim's run is the one that has its number here.
-
-    Raises:
-        StoreUnavailable: It is not: the database was replaced.
-    """
-    digest = connection.scalar(select(Run.config_digest).where(Run.id == claim.run_id))
-    if digest != (claim.config_digest or digest) or digest is None:
+    run = connection.execute(select(Run.fence, Run.config_digest).where(Run.id == claim.run_id)).one_or_none()
+    if run is None or run.config_digest != (claim.config_digest or run.config_digest):
         raise StoreUnavailable(
             f"the database's run {claim.run_id} is not the one that is trained here: was the database replaced? Put it "
             "back, or `stalesweep launch` into the new one"
         )
+    _refuse_older(claim, run.fence)
+    return queries.run_folder(connection, claim.run_id)
+
+
+def _refuse_older(claim: Claim, fence: int | None) -> None:
+    if fence is None or fence > claim.attempt:
+        raise Fenced(f"attempt {claim.attempt} of run {claim.run_id} may not write any more: a newer one took over")
 
 
 def resume_from(connection: Connection, claim: Claim, resumed: Mapping[str, Any], *, drop: bool) -> None:
@@ -233,11 +237,29 @@ def fail(
     *,
     ago_s: float = 0.0,
 ) -> None:
-    """End the newest attempt with an exception's last word."""
+    """End the newest attempt as its journal's ``fail`` record says, or as `abort`."""
     run = {"state": _from_running(RunState.FAILED), "failure": failure, "failure_class": failure_class}
     _end(connection, claim, AttemptOutcome.FAILED, run, failure_class, ago_s)
 
 
+@writes
+def abort(connection: Connection, claim: Claim, failure: str, failure_class: str = FailureClass.EXCEPTION) -> None:
+    """Store that an exception ended the attempt, where its journal cannot say so.
+
+    Args:
+        connection: An open write transaction.
+        claim: The attempt.
+        failure: One line for people: the error's class and message.
+        failure_class: One of `orchestrator.base.states.FailureClass`.
+
+    Raises:
+        Fenced: A newer attempt has taken over, or the run was removed; nothing is stored.
+    """
+    _refuse_older(claim, connection.scalar(select(Run.fence).where(Run.id == claim.run_id).with_for_update()))
+    fail(connection, claim, failure, failure_class)
+
+
+@writes
 def lose(
     connection: Connection,
     claim: Claim,
@@ -245,7 +267,15 @@ def lose(
     failure_class: str = FailureClass.LOST,
     state: str = RunState.LOST,
 ) -> None:
-    """Store that the attempt's process is gone, see `orchestrator.store.attempt_store.AttemptStore.lose`."""
+    """Store that the attempt's process is gone; nothing if it has ended or is fenced off.
+
+    Args:
+        connection: An open write transaction.
+        claim: The attempt.
+        failure: Why, one line for people.
+        failure_class: One of `orchestrator.base.states.FailureClass`.
+        state: What the run is then: ``lost``, ``failed`` or ``cancelled``.
+    """
     found = connection.scalar(
         select(Run.state).where(Run.id == claim.run_id, Run.fence == claim.attempt).with_for_update()
     )

@@ -1,6 +1,8 @@
-"""Journals → database, for records that jobs could not bring: they were killed, or the database was away.
+"""Journals → database: finds what journals hold and the database does not, and ingests it.
 
-It changes no state that an attempt has not written itself. Several may collect at once, while jobs write.
+A job's thread calls `collect_run` for its own run, and the command line calls `collect` for the runs of sweeps: jobs
+may have been killed, or the database may have been away. Neither changes a state that an attempt has not written
+itself. Several processes may collect at once.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import dataclasses
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ from orchestrator.base.processes import this_host
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
 from orchestrator.store import endings, queries
+from orchestrator.store import refill as refills
 from orchestrator.store.endings import Ending
+from orchestrator.store.ingest import ingest
 from orchestrator.store.store import AttemptOrigin, Claim, RunFolder, Store
 
 Entry = dict[str, Any]
@@ -73,19 +77,22 @@ def collect_runs(store: Store, runs: Iterable[RunFolder]) -> Collected:
     return collected
 
 
-def collect_run(store: Store, run: RunFolder, notes: list[str]) -> int:
+def collect_run(store: Store, run: RunFolder, notes: list[str], until: Mapping[int, int] | None = None) -> int:
     """Bring what the journals of one run hold, oldest attempt first.
 
     Args:
         store: The database.
         run: The run, and what is stored of its journals.
-        notes: Takes a line for each thing that people should know of.
+        notes: Takes a line for each thing that people should know of, e.g. a damaged line, or a record of an older
+            attempt that the database refuses.
+        until: By attempt, how many bytes of its journal to bring at most.
 
     Returns:
         How many records were stored.
 
     Raises:
         StoreUnavailable: The database cannot take them now.
+        StoreError: The database refuses a record of the newest attempt.
         UsageError: The directory's ``run.json`` cannot be read.
         OSError: The directory cannot be read.
     """
@@ -101,14 +108,15 @@ def collect_run(store: Store, run: RunFolder, notes: list[str]) -> int:
     for number, path in new:
         starts: list[Entry] = []
         try:
-            records += _bring(store, run, Claim(run.run_id, number, steps_per_sync), path, starts, notes)
+            claim = Claim(run.run_id, number, steps_per_sync)
+            records += _bring(store, run, claim, path, starts, notes, (until or {}).get(number))
             if starts and starts[-1]["resumed_from_step"] is not None and number >= max(run.stored, default=0):
                 refill(store, run, starts[-1]["resumed_from_step"], notes)
         except Fenced:
             continue  # an attempt that was removed
-        except (StoreUnavailable, SchemaError):
-            raise
         except (OSError, StoreError) as error:
+            if isinstance(error, StoreUnavailable | SchemaError) or number == new[-1][0]:
+                raise
             notes.append(f"{path}: {error}")  # later attempts must not wait for what an older one has left
     return records
 
@@ -127,16 +135,16 @@ def refill(store: Store, run: RunFolder, learner_steps: int, notes: list[str]) -
     last_sync = config.last_whole_sync(learner_steps)
     syncs = 0 if last_sync is None else last_sync + 1
     wanted = {"syncs": syncs, "evals": learner_steps // config.eval_every_steps + 1, "learner_steps": learner_steps}
-    if not store.lacks(run.run_id, **wanted):
+    if not refills.lacks(store, run.run_id, **wanted):
         return
     for number in journal.numbers(directory):
         at = 0
         while (chunk := journal.read(journal.path_of(directory, number), at)).entries:
             found = [e for e in chunk.entries if e["record"] == "sync" and e["sync"] < syncs]
             evals = [e for e in chunk.entries if e["record"] == "eval" and e["learner_step"] <= learner_steps]
-            store.refill(Claim(run.run_id, number), found, evals)
+            refills.refill(store, Claim(run.run_id, number), found, evals)
             at = chunk.end
-    if store.lacks(run.run_id, **wanted):
+    if refills.lacks(store, run.run_id, **wanted):
         notes.append(
             f"run {run.run_id}: some of what it measured up to learner step {learner_steps}, where it goes on, is "
             f"neither in the database nor in {directory}; remove the checkpoint there to train it anew"
@@ -159,7 +167,9 @@ def _new_journals(run: RunFolder) -> list[tuple[int, Path]]:
     return [(number, path) for number, path in paths if journal.size_of(path) > run.stored.get(number, 0)]
 
 
-def _bring(store: Store, run: RunFolder, claim: Claim, path: Path, starts: list[Entry], notes: list[str]) -> int:
+def _bring(
+    store: Store, run: RunFolder, claim: Claim, path: Path, starts: list[Entry], notes: list[str], until: int | None
+) -> int:
     newest = journal.last(path)
     if newest is None:
         return 0
@@ -167,7 +177,7 @@ def _bring(store: Store, run: RunFolder, claim: Claim, path: Path, starts: list[
     at = run.stored.get(claim.attempt, 0)
     records = 0
     limit = 10_000
-    while (chunk := journal.read(path, at, limit)).entries:
+    while (chunk := journal.read(path, at, limit, until)).entries:
         if chunk.entries[0]["record"] in journal.WORDS:  # no attempt's, see `orchestrator.runs.cancelling`
             ending = Ending.of_entry(chunk.entries[0])
             endings.end_runs(store, {run.run_id: claim.attempt}, {run.run_id: ending})
@@ -180,7 +190,7 @@ def _bring(store: Store, run: RunFolder, claim: Claim, path: Path, starts: list[
             chunk = dataclasses.replace(chunk, entries=[begin, *chunk.entries])
         age_s = written_s + newest["elapsed_s"] - chunk.entries[-1]["elapsed_s"]
         try:
-            store.ingest(claim, chunk, age_s=max(0.0, age_s), live=False)
+            ingest(store, claim, chunk, age_s=max(0.0, age_s))
         except OutOfStep as other:
             at = other.stored
             continue

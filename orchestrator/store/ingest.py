@@ -1,58 +1,47 @@
-"""From journal to tables: records of an attempt, in one transaction, each once however often they are brought.
+"""The one way from journals to tables: records of an attempt, in one transaction, each stored once.
 
-How much of an attempt's journal is stored stands in its row, in bytes, and moves in the transaction that stores the
-records: the attempt itself brings them as they come, and whoever asks for a status brings those that it could not.
+An attempt's row says how many bytes of its journal are stored, and the transaction that stores records moves that
+number on. So any process may bring a journal, several at once too: the attempt's own job does it about once a second,
+`stalesweep status` does it for attempts that cannot.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, inspect, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
-from orchestrator.base.errors import Fenced, OutOfStep, Unheard
+from orchestrator.base.errors import Fenced, OutOfStep
 from orchestrator.base.states import FailureClass
 from orchestrator.rundir.journal import Chunk
-from orchestrator.store import attempts, prepared
+from orchestrator.store import attempts
 from orchestrator.store.attempts import Claim
-from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
-from orchestrator.store.sqlite_lock import begin_writing
-from orchestrator.store.types import seconds_ago
+from orchestrator.store.models import Attempt, Base, Evaluation, Run, SyncMetric
+from orchestrator.store.transactions import writes
+from orchestrator.store.types import greatest, least, seconds_ago
 
 _START = ("versions", "device", "parameters", "threads", "setup_s")
 
 
-def add_one(connection: Any, kind: str, claim: Claim, chunk: Chunk) -> bool:
-    """Store one weight sync of the newest attempt, where that is all there is to store, in the least possible time.
+@writes
+def ingest(connection: Connection, claim: Claim, chunk: Chunk, *, age_s: float = 0.0) -> None:
+    """Store consecutive records of an attempt's journal, all or none.
+
+    An attempt that the database does not know begins by its journal's first record. Of an attempt that a newer one has
+    taken over, only what the newer one has not dropped is stored, and its end changes nothing.
 
     Args:
-        connection: The driver's, see `orchestrator.store.session.driver_connection`.
-        kind: The database's, ``sqlite`` or ``postgresql``.
+        connection: An open write transaction.
         claim: The attempt.
-        chunk: What its journal holds next.
+        chunk: The records, at least one.
+        age_s: How long ago the last of them was written.
 
-    Returns:
-        Whether it is stored. If not, nothing is, and `ingest` does it or says why not.
+    Raises:
+        Fenced: The attempt was removed.
+        OutOfStep: Not as much of the journal is stored as lies before the chunk; nothing was done.
     """
-    entry = chunk.entries[0]
-    if len(chunk.entries) > 1 or entry["record"] != "sync":
-        return False
-    values = {**entry, **_place(claim, chunk, 0.0), "reached": _reached(claim, [entry], [])}
-    if kind == "postgresql":
-        add = prepared.add_sync()
-        return bool(connection.execute(add.sql, prepared.row(add, kind, values)).rowcount)
-    upsert = prepared.upsert(SyncMetric, kind)
-    row = prepared.row(upsert, kind, values)
-    begin_writing(connection)
-    stored = all(step(kind).changes(connection.execute, values) for step in (prepared.hold, prepared.move))
-    if stored:
-        connection.execute(upsert.sql, row)
-    connection.execute("COMMIT" if stored else "ROLLBACK")
-    return stored
-
-
-def ingest(connection: Connection, claim: Claim, chunk: Chunk, *, age_s: float, live: bool) -> None:
-    """Store records, see `orchestrator.store.store.Store.ingest`."""
     by_record: dict[str, list[dict[str, Any]]] = {}
     for entry in chunk.entries:
         by_record.setdefault(entry["record"], []).append(entry)
@@ -64,20 +53,19 @@ def ingest(connection: Connection, claim: Claim, chunk: Chunk, *, age_s: float, 
 
     syncs, evals = by_record.get("sync", []), by_record.get("eval", [])
     newest = _hold(connection, claim, syncs, evals)
-    if not newest and not live and _begins(connection, claim, by_record.get("begin", [])):
-        attempts.start(connection, claim, _origin(by_record["begin"][0]), ago_s=ago_s(by_record["begin"][0]))
+    if not newest and "begin" in by_record and _is_unknown(connection, claim):
+        begin = by_record["begin"][0]
+        attempts.start(connection, claim, _origin(begin), ago_s=ago_s(begin))
         newest = _hold(connection, claim, syncs, evals)
-    if live:
-        attempts.refuse_older(connection, claim, newest)
-    _move_on(connection, claim, chunk, 0.0 if live else age_s)
+    _move_on(connection, claim, chunk, age_s)
     for entry in by_record.get("start", []):
-        _check_start(connection, claim, entry, live=live, newest=newest)
         attempts.change(connection, claim, ready_at=seconds_ago(ago_s(entry)), **{name: entry[name] for name in _START})
+        # Its worker may have found another checkpoint than the one that the attempt began with.
+        attempts.resume_from(connection, claim, entry, drop=newest)
     if not newest:
         syncs, evals = _not_dropped(connection, claim, syncs, evals)
-    keys = {"run_id": claim.run_id, "attempt": claim.attempt}
-    prepared.upsert_all(connection, SyncMetric, keys, syncs)
-    prepared.upsert_all(connection, Evaluation, keys, evals)
+    upsert(connection, SyncMetric, claim, syncs)
+    upsert(connection, Evaluation, claim, evals)
     if newest:
         for entry in by_record.get("finish", []):
             attempts.finish(connection, claim, entry, ago_s=ago_s(entry))
@@ -86,27 +74,46 @@ def ingest(connection: Connection, claim: Claim, chunk: Chunk, *, age_s: float, 
             attempts.fail(connection, claim, entry["failure"], of_class, ago_s=ago_s(entry))
 
 
+def upsert(
+    connection: Connection, table: type[Base], claim: Claim, entries: list[dict[str, Any]], *, replace: bool = True
+) -> None:
+    """Insert measurements of an attempt into a table.
+
+    Args:
+        connection: An open write transaction.
+        table: `SyncMetric` or `Evaluation`.
+        claim: The attempt.
+        entries: The columns by name; what an entry lacks was not measured.
+        replace: Whether to replace rows that are there already, or to keep them.
+    """
+    if not entries:
+        return
+    names = [column.name for column in inspect(table).columns]
+    keys = {"run_id": claim.run_id, "attempt": claim.attempt}
+    rows = [{**{name: entry.get(name) for name in names}, **keys} for entry in entries]
+    connection.execute(_upsert(table, connection.dialect.name, replace), rows)
+
+
+@functools.cache
+def _upsert(table: type[Base], kind: str, replace: bool) -> Any:
+    insert = sqlite.insert(table) if kind == "sqlite" else postgresql.insert(table)
+    if not replace:
+        return insert.on_conflict_do_nothing()
+    keys = [column.name for column in inspect(table).primary_key]
+    replaced = {column.name: column for column in insert.excluded if column.name not in keys}
+    return insert.on_conflict_do_update(index_elements=keys, set_=replaced)
+
+
 def _hold(connection: Connection, claim: Claim, syncs: list[dict[str, Any]], evals: list[dict[str, Any]]) -> bool:
-    values = {"run_id": claim.run_id, "attempt": claim.attempt, "reached": _reached(claim, syncs, evals)}
-    return prepared.hold(connection.dialect.name).changes(connection.exec_driver_sql, values)
-
-
-def _reached(claim: Claim, syncs: list[dict[str, Any]], evals: list[dict[str, Any]]) -> int:
     reached: list[int] = [entry["learner_step"] + claim.steps_per_sync for entry in syncs]
     reached += [entry["learner_step"] for entry in evals]
-    return max(reached, default=0)
+    most = least(max(reached, default=0), Run.horizon)
+    return attempts.hold(connection, claim, learner_steps=greatest(Run.learner_steps, most))
 
 
-def _place(claim: Claim, chunk: Chunk, age_s: float) -> dict[str, Any]:
-    return {
-        "run_id": claim.run_id, "attempt": claim.attempt, "start": chunk.start, "end": chunk.end, "age_s": age_s,
-    }  # fmt: skip
-
-
-def _begins(connection: Connection, claim: Claim, begin: list[dict[str, Any]]) -> bool:
-    # An attempt that the database has not heard of: it began while the database was away.
+def _is_unknown(connection: Connection, claim: Claim) -> bool:
     fence = connection.scalar(select(Run.fence).where(Run.id == claim.run_id).with_for_update())
-    return fence is not None and claim.attempt > fence and bool(begin)
+    return fence is not None and claim.attempt > fence
 
 
 def _origin(begin: dict[str, Any]) -> dict[str, Any]:
@@ -114,10 +121,14 @@ def _origin(begin: dict[str, Any]) -> dict[str, Any]:
 
 
 def _move_on(connection: Connection, claim: Claim, chunk: Chunk, age_s: float) -> None:
-    move = prepared.move(connection.dialect.name)
-    if move.changes(connection.exec_driver_sql, _place(claim, chunk, age_s)):
-        return
     its_row = (Attempt.run_id == claim.run_id, Attempt.number == claim.attempt)
+    moved = connection.execute(
+        update(Attempt)
+        .where(*its_row, Attempt.journal_bytes == chunk.start)
+        .values(journal_bytes=chunk.end, heartbeat_at=seconds_ago(age_s))
+    )
+    if moved.rowcount:
+        return
     stored = connection.scalar(select(Attempt.journal_bytes).where(*its_row))
     if stored is None:
         raise Fenced(f"attempt {claim.attempt} of run {claim.run_id} is not known any more: a newer one took over")
@@ -127,28 +138,13 @@ def _move_on(connection: Connection, claim: Claim, chunk: Chunk, age_s: float) -
 def _not_dropped(
     connection: Connection, claim: Claim, syncs: list[dict[str, Any]], evals: list[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    # What lies past the checkpoint that a newer attempt has resumed from was dropped, and stays so.
+    # A newer attempt has dropped what lies past the checkpoint that it resumed from, and those rows must not come back.
     sync, step = connection.execute(
         select(
             func.min(func.coalesce(Attempt.resumed_from_sync, -1)),
             func.min(func.coalesce(Attempt.resumed_from_step, -1)),
         ).where(Attempt.run_id == claim.run_id, Attempt.number > claim.attempt)
     ).one()
-    if sync is None:  # it was cancelled, and nothing has resumed since
+    if sync is None:  # the run was cancelled, and nothing has resumed since
         return syncs, evals
     return [entry for entry in syncs if entry["sync"] <= sync], [e for e in evals if e["learner_step"] <= step]
-
-
-def _check_start(connection: Connection, claim: Claim, entry: dict[str, Any], *, live: bool, newest: bool) -> None:
-    # Rows were kept up to one checkpoint; going on from another would leave a gap or count steps twice.
-    begun = connection.scalar(
-        select(Attempt.resumed_from_step).where(Attempt.run_id == claim.run_id, Attempt.number == claim.attempt)
-    )
-    if entry["resumed_from_step"] == begun:
-        return
-    if live:
-        raise Unheard(
-            f"attempt {claim.attempt} of run {claim.run_id} was begun to resume from learner step {begun}, but its "
-            f"worker resumed from learner step {entry['resumed_from_step']}"
-        )
-    attempts.resume_from(connection, claim, entry, drop=newest)

@@ -1,16 +1,34 @@
-"""Which sweeps have ended, and whether the webhook was notified. Each function is part of a transaction."""
+"""Which sweeps have ended, and whether the webhook was notified."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, exists, func, select, update
 
 from orchestrator.base.states import GOING, RunState
+from orchestrator.store.database import Database
 from orchestrator.store.models import Cell, Run, Sweep
+from orchestrator.store.transactions import reads, writes
 from orchestrator.store.types import now
 
 
+def claim_end(database: Database, sweep: str, *, searched: bool = False) -> dict[str, int] | None:
+    """Claim to notify people that a sweep has ended: one process gets it, once until runs of it are launched again.
+
+    Args:
+        database: The database.
+        sweep: Its name.
+        searched: Whether a search asks, which has ended; nothing else notifies of the end of its sweep.
+
+    Returns:
+        How many runs are in which state; None where some have yet to end, or another process has claimed it.
+    """
+    # Most ask in vain, and need not write for it.
+    return claim(database, sweep, searched=searched) if is_untold(database, sweep) else None
+
+
+@writes
 def claim(connection: Connection, sweep: str, *, searched: bool) -> dict[str, int] | None:
-    """Claim the notification of a sweep's end, see `orchestrator.store.attempt_store.AttemptStore.claim_end`."""
+    """As `claim_end`, without looking before."""
     going = exists().where(Cell.sweep_id == Sweep.id, Run.cell_id == Cell.id, Run.state.in_(GOING))
     # Of a search all runs may have ended before the next ones are chosen.
     told = ("grid", "search") if searched else ("grid",)
@@ -29,13 +47,15 @@ def claim(connection: Connection, sweep: str, *, searched: bool) -> dict[str, in
     return {state: counts[state] for state in RunState if state in counts}
 
 
+@reads
 def is_untold(connection: Connection, sweep: str) -> bool:
     """Whether the webhook was not notified of a sweep's end; it may not have ended."""
     return connection.scalar(select(Sweep.id).where(Sweep.name == sweep, Sweep.notified_at.is_(None))) is not None
 
 
+@writes
 def unclaim(connection: Connection, sweep: str) -> None:
-    """Give a claim back, because the notification failed."""
+    """Give a claim back, because the webhook could not be notified."""
     connection.execute(update(Sweep).where(Sweep.name == sweep).values(notified_at=None))
 
 

@@ -15,7 +15,13 @@ from sqlalchemy import Connection, Engine, inspect, text
 from orchestrator.base.errors import SchemaError, StoreUnavailable
 from orchestrator.base.settings import shipped
 from orchestrator.store import sqlite_files
-from orchestrator.store.session import choose_journal_mode, create_engine_for, describe, driver_connection, transaction
+from orchestrator.store.session import (
+    choose_journal_mode,
+    create_engine_for,
+    describe,
+    ignore_foreign_keys,
+    transaction,
+)
 
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every revision in migrations/, oldest first. Kept here so that a job need not load Alembic to check."""
@@ -108,9 +114,7 @@ def upgrade(url: str) -> Upgrade | None:
 
 def _upgrade(engine: Engine) -> Upgrade | None:
     if engine.dialect.name == "sqlite":
-        # A migration may rewrite a table that others refer to. Within a transaction the pragma has no effect.
-        with driver_connection(engine) as connection:
-            connection.execute("PRAGMA foreign_keys = OFF")
+        ignore_foreign_keys(engine)  # the setting cannot be changed within a transaction
     with transaction(engine, write=True) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})

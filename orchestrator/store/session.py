@@ -7,16 +7,14 @@ A message never holds a password, in whatever form the URL carries it.
 
 from __future__ import annotations
 
-import math
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
-from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 
 from orchestrator.base.errors import StoreError
 from orchestrator.base.urls import parse, split
@@ -29,9 +27,6 @@ CONNECT_TIMEOUT_S = 10
 
 IDLE_S = 15
 """How long a client may stand still in the midst of writing to Postgres, e.g. frozen, while others wait for it."""
-
-_REST_S = 1.0
-"""A Postgres connection that was used within this time is used again without asking whether it still serves."""
 
 _POSTGRES_OPTIONS = {
     "connect_timeout": CONNECT_TIMEOUT_S,
@@ -61,11 +56,15 @@ def create_engine_for(url: str, *, create: bool = False) -> Engine:
     if plain.get_backend_name() == "sqlite":
         return _sqlite_engine(plain, create=create)
     try:
-        engine = create_engine(plain, pool_size=1, max_overflow=0, connect_args=postgres_arguments(plain) | secrets)
+        return create_engine(
+            plain,
+            pool_size=1,
+            max_overflow=0,
+            pool_pre_ping=True,  # the server may have restarted since the last transaction
+            connect_args=postgres_arguments(plain) | secrets,
+        )
     except ImportError as error:
         raise StoreError("Postgres needs its driver: pip install 'stalesweep[postgres]'") from error
-    _ask_after_a_rest(engine)
-    return engine
 
 
 def postgres_arguments(plain: URL) -> dict[str, Any]:
@@ -105,36 +104,15 @@ def transaction(engine: Engine, *, write: bool) -> Iterator[Connection]:
         yield connection
 
 
-@contextmanager
-def driver_connection(engine: Engine) -> Iterator[Any]:
-    """Borrow the driver's own connection, outside of any transaction; each statement is one unless it begins one.
-
-    For what is asked so often that SQLAlchemy's share of the time counts, and that leaves no transaction open. After
-    an error the connection is closed.
+def ignore_foreign_keys(engine: Engine) -> None:
+    """Let the next transaction on a SQLite file write a table anew that others refer to.
 
     Raises:
-        StoreUnavailable: The database cannot be reached or used now; later it may.
-        StoreError: The database refuses what it was asked.
+        StoreError: The database cannot be reached or used.
     """
-    driver_error = engine.dialect.loaded_dbapi.Error
-    postgres = engine.dialect.name == "postgresql"
-    with _errors(engine):
-        try:
-            borrowed = engine.raw_connection()
-            driver: Any = borrowed.driver_connection
-            try:
-                if postgres:
-                    driver.autocommit = True
-                yield driver
-                if postgres:
-                    driver.autocommit = False
-            except BaseException:
-                borrowed.invalidate()
-                raise
-            finally:
-                borrowed.close()
-        except driver_error as error:
-            raise DBAPIError.instance(None, None, error, driver_error, dialect=engine.dialect) from error
+    with _errors(engine), engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection  # outside of any transaction
+        driver.execute("PRAGMA foreign_keys = OFF")
 
 
 def choose_journal_mode(engine: Engine) -> None:
@@ -162,26 +140,6 @@ def _errors(engine: Engine) -> Iterator[None]:
     except (SQLAlchemyError, sqlite3.Error) as error:
         kind, reason = failures.meaning(error)
         raise kind(f"{describe(engine.url)}: {reason}") from error
-
-
-def _ask_after_a_rest(engine: Engine) -> None:
-    """Find out before a transaction whether the server has gone meanwhile: it then gets a new connection.
-
-    A connection that served a moment ago is not asked, as SQLAlchemy's ``pool_pre_ping`` would: where a transaction is
-    one statement, that is half of the time that it takes.
-    """
-
-    @event.listens_for(engine, "checkin")
-    def remember(_: object, record: Any) -> None:
-        record.info["used"] = time.monotonic()
-
-    @event.listens_for(engine, "checkout")
-    def ask(connection: Any, record: Any, __: object) -> None:
-        if time.monotonic() - record.info.get("used", math.inf) > _REST_S:
-            try:
-                engine.dialect.do_ping(connection)
-            except engine.dialect.loaded_dbapi.Error as error:
-                raise DisconnectionError from error  # the pool makes a new one, or fails
 
 
 def _sqlite_engine(url: URL, *, create: bool) -> Engine:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from orchestrator.store.attempt_store import AttemptStore
 from orchestrator.store.attempts import AttemptOrigin, Claim
+from orchestrator.store.database import Database
 from orchestrator.store.outcomes import Outcome
 from orchestrator.store.queries import RunFolder, RunningAttempt, RunProgress
 
 __all__ = ["AttemptOrigin", "Claim", "Outcome", "RunFolder", "RunProgress", "RunningAttempt", "Store"]
 
 
-class Store(AttemptStore):
+class Store(Database):
     """A results database."""

@@ -173,7 +173,7 @@ def test_sixty_four_writers_where_twenty_may_connect(
     with psycopg.connect(server.url("postgres"), autocommit=True) as watching:  # while it still can
         directories = submit_all(jobs)
         with every_connection(server):  # however slowly the writers begin
-            writers = write_all(jobs, directories, Pace(patience_s=5.0, idle_s=0.2, hold_s=1.0, longest_pause_s=1.0))
+            writers = write_all(jobs, directories, Pace(patience_s=5.0, every_s=0.2, hold_s=1.0, longest_pause_s=1.0))
             wait_for(lambda: met(jobs) > 0)
         while any(map(lives, writers)):
             (count,) = watching.execute(connected).fetchone() or (0,)

@@ -16,13 +16,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from orchestrator.attempt.recording import Pace, Recording
 from orchestrator.base.errors import Fenced, StoreUnavailable
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.rundir import journal
+from orchestrator.rundir.folder import RunFile, prepare
 from orchestrator.rundir.journal import Journal
 from orchestrator.store import queries, registration, schema, session, sqlite_files, sqlite_lock
+from orchestrator.store.models import Run
 from orchestrator.store.store import Claim, Store
 from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, QUICK, Jobs
@@ -137,7 +140,11 @@ def test_an_older_attempt_on_another_disk_is_refused_by_the_database(store: Stor
             time.sleep(0.01)
     assert queries.progress(store, 1)[0].sync is None
     assert sync < 500
-    store.heartbeat(new)
+    with store.read() as connection:
+        assert connection.execute(select(Run.state, Run.fence).where(Run.id == run_id)).one() == (
+            "running",
+            new.attempt,
+        )
 
 
 def test_who_is_frozen_in_the_midst_of_writing_holds_up_nobody_for_long(
@@ -164,11 +171,15 @@ def test_who_is_frozen_in_the_midst_of_writing_holds_up_nobody_for_long(
     jobs.check(1)
 
 
-def recording(store: Store, claim: Claim, directory: Path, introduce: Callable[[], None] = print) -> Recording:
-    """A recording whose journal has its beginning."""
+def recording(store: Store, claim: Claim, directory: Path, pace: Pace = QUICK, own: type[Store] = Store) -> Recording:
+    """A recording of a begun attempt, in a run directory of its own."""
+    run = queries.run_folder(store, claim.run_id)
+    assert run is not None
+    config = queries.run_configs(store, [run.run_id])[run.run_id]
+    prepare(directory, RunFile(run.run_id, run.sweep, run.config_digest, config, 0))
     mine = Journal.reserve(directory, claim.attempt - 1)
     mine.append("begin", {})
-    return Recording(mine, claim, Store(store.url), introduce, QUICK)
+    return Recording(mine, claim, own(store.url), pace)
 
 
 @pytest.mark.parametrize("writes", ["database", "journal"])
@@ -299,7 +310,7 @@ def test_a_database_that_comes_back_hears_of_older_attempts_first(
 
     def requeued() -> None:
         os.environ["SLURM_RESTART_COUNT"] = "1"
-        jobs.train(*directories, pace=Pace(patience_s=2.0, idle_s=0.05, longest_pause_s=0.1))
+        jobs.train(*directories, pace=Pace(patience_s=2.0, every_s=0.05, longest_pause_s=0.1))
 
     child = children.start(requeued)
     wait_for(lambda: recorded(jobs, attempt=2) >= 3)
@@ -344,7 +355,7 @@ def test_another_database_in_its_place_is_left_alone(
         with contextlib.closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA journal_mode = DELETE")
     monkeypatch.setattr(fake_worker, "STEP_S", 0.01)
-    quick = Pace(patience_s=0.3, idle_s=0.05, longest_pause_s=0.05)
+    quick = Pace(patience_s=0.3, every_s=0.05, longest_pause_s=0.05)
     child = children.start(lambda: jobs.train(*directories, pace=quick))
     wait_for(lambda: len(jobs.rows(1)["syncs"]) >= 4)
     ours = file.with_suffix(".ours")
@@ -365,12 +376,26 @@ def test_training_goes_on_while_another_process_locks_the_sqlite_file(
     directories = jobs.submit(1, 2, 3, 4)
     for module in (sqlite_files, sqlite_lock):
         monkeypatch.setattr(module, "BUSY_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(fake_worker, "STEP_S", 0.01)
-    pace = Pace(patience_s=0.5, idle_s=0.05, longest_pause_s=0.1)
+    locked = jobs.folder / "locked"
+
+    def run(*arguments: Any, should_stop: Callable[[], bool], **options: Any) -> Any:
+        asked: list[None] = []
+
+        def stop() -> bool:
+            asked.append(None)
+            if len(asked) == 10:
+                wait_for(locked.exists)
+            return should_stop()
+
+        return fake_worker.run(*arguments, should_stop=stop, **options)
+
+    jobs.worker = SimpleNamespace(run=run, latest_checkpoint=fake_worker.latest_checkpoint)
+    pace = Pace(patience_s=0.5, every_s=0.05, longest_pause_s=0.1)
     writers = [children.start(lambda d=d: jobs.train(d, pace=pace)) for d in directories]  # type: ignore[misc]
     wait_for(lambda: all(len(jobs.rows(run_id)["syncs"]) >= 1 for run_id in range(1, 5)))
     with sqlite3.connect(sqlite.removeprefix("sqlite:///"), isolation_level=None, timeout=30) as other:
         other.execute("BEGIN EXCLUSIVE")
+        locked.touch()
         for writer in writers:
             assert children.end(writer) == 0
         other.execute("ROLLBACK")
@@ -535,7 +560,7 @@ def test_a_server_that_is_silent_without_being_gone_holds_up_nothing(tmp_path: P
     silent = threading.Event()
 
     class Silent:
-        def check(self, claim: Claim) -> None:
+        def check(self) -> None:
             silent.wait(30)
 
         def close(self) -> None: ...
@@ -544,7 +569,7 @@ def test_a_server_that_is_silent_without_being_gone_holds_up_nothing(tmp_path: P
     mine.append("begin", {})
     pace = Pace(patience_s=0.2)
     started = time.monotonic()
-    with Recording(mine, Claim(1, 1), Silent(), print, pace) as recording:  # type: ignore[arg-type]
+    with Recording(mine, Claim(1, 1), Silent(), pace) as recording:  # type: ignore[arg-type]
         recording.emit(sync_record(0))
     assert time.monotonic() - started < 5
     silent.set()
@@ -560,14 +585,12 @@ def test_a_busy_writer_gives_its_connection_back_now_and_then(store: Store, grid
             closed.append(None)
             super().close()
 
-    mine = Journal.reserve(tmp_path, 0)
-    mine.append("begin", {})
-    pace = Pace(idle_s=0.05, hold_s=0.1)
-    with Recording(mine, begin(store, run_id), Counting(store.url), print, pace) as recording:
+    pace = Pace(every_s=0.05, hold_s=0.1)
+    with recording(store, begin(store, run_id), tmp_path / "run", pace, Counting) as mine:
         given_up_at = time.monotonic() + 60
         sync = 0
         while len(closed) < 3 and time.monotonic() < given_up_at:
-            recording.emit(sync_record(sync))
+            mine.emit(sync_record(sync))
             sync += 1
             time.sleep(0.002)
     assert len(closed) >= 3
@@ -577,14 +600,14 @@ def test_a_busy_writer_gives_its_connection_back_now_and_then(store: Store, grid
 def test_a_heartbeat_that_finds_no_space_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = Journal.reserve(tmp_path, 0)
     mine.append("begin", {})
-    pace = Pace(heartbeat_s=0.01, idle_s=0.01)
+    pace = Pace(heartbeat_s=0.01, every_s=0.01)
     refused: list[None] = []
 
     def full(*_: object) -> int:
         refused.append(None)
         raise OSError(28, "No space left on device")
 
-    with Recording(mine, Claim(1, 1), None, print, pace) as recording:
+    with Recording(mine, Claim(1, 1), None, pace) as recording:
         with monkeypatch.context() as disk:
             disk.setattr(os, "write", full)
             wait_for(lambda: len(refused) >= 2)

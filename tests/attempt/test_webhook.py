@@ -15,7 +15,7 @@ from orchestrator.base import webhook
 from orchestrator.base.errors import StoreUnavailable, UsageError
 from orchestrator.base.urls import handed_over
 from orchestrator.cli.app import app
-from orchestrator.store import registration, submissions
+from orchestrator.store import notices, registration, submissions
 from orchestrator.store.models import Base
 from orchestrator.store.store import Store
 from tests.support import children
@@ -174,7 +174,7 @@ def test_nothing_fails_and_nothing_shows_it(
         monkeypatch.delenv("STALESWEEP_WEBHOOK", raising=False)
         monkeypatch.setenv(name, value)
         with Store(made.url) as store:
-            store.unclaim_end("demo")
+            notices.unclaim(store, "demo")
             notifying.tell_end(store, "demo")
         assert len(caplog.messages) == 1, (value, caplog.messages)
         assert said in caplog.text, value

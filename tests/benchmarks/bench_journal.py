@@ -26,7 +26,7 @@ from orchestrator.attempt.recording import ORDINARY, Recording, as_entry
 from orchestrator.jobs import launch
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
-from orchestrator.store import queries
+from orchestrator.store import attempts, queries
 from orchestrator.store.collect import collect
 from orchestrator.store.store import AttemptOrigin, Claim, Store
 from tests.benchmarks.bench_store import databases, prepare_ours
@@ -113,7 +113,7 @@ def emit(url: str | None, folder: Path, records: int, every_ms: float) -> list[f
         attempt = Journal.reserve(folder / f"emit-{time.time_ns()}", fence)
         claim = Claim(1, attempt.number, 2)
         if url:
-            store.begin_attempt(claim, ORIGIN, resumed_from_sync=None, resumed_from_step=None, take_over=True)
+            attempts.begin(store, claim, ORIGIN, resumed_from_sync=None, resumed_from_step=None, take_over=True)
         syncs = sync_records()
         with Recording(attempt, claim, store, introduce=lambda: None, pace=PACE) as recording:
             for _ in range(records):

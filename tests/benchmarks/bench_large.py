@@ -31,7 +31,7 @@ from orchestrator.data.importing.columns import METRICS
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.jobs import launch
 from orchestrator.rundir import journal
-from orchestrator.store import prepared, queries, registration, schema
+from orchestrator.store import queries, registration, schema
 from orchestrator.store.models import SyncMetric
 from orchestrator.store.store import Store
 from tests.benchmarks.rows import sync_records
@@ -118,13 +118,11 @@ def _add_attempts(connection: sqlite3.Connection, run_ids: list[int], unfinished
 
 
 def _add_syncs(connection: sqlite3.Connection, run_ids: list[int], syncs: int) -> None:
-    upsert = prepared.upsert(SyncMetric, "sqlite")
-    names = [name for name in upsert.names if name not in ("run_id", "attempt", "sync")]
+    keys = ("run_id", "attempt", "sync")
+    names = [column.name for column in SyncMetric.__table__.columns if column.name not in keys]
+    statement = f"INSERT INTO sync_metric ({', '.join((*keys, *names))}) VALUES ({', '.join('?' * (3 + len(names)))})"
     record = next(sync_records())
     values = [getattr(record, name) for name in names]
-    places = {name: place for place, name in enumerate(upsert.names)}
-    order = [places[name] for name in ("run_id", "attempt", "sync", *names)]
-    row_of = sorted(range(len(order)), key=order.__getitem__)
     for run_id in run_ids:
         head = [random.random() for _ in values]
         floats = [h if isinstance(v, float) else v for h, v in zip(head, values, strict=True)]
@@ -133,7 +131,7 @@ def _add_syncs(connection: sqlite3.Connection, run_ids: list[int], syncs: int) -
         rows = (
             [run_id, 1, sync, *floats[:at], (sync + 1) * HORIZON // syncs, *floats[at + 1 :]] for sync in range(syncs)
         )
-        connection.executemany(upsert.sql, ([row[place] for place in row_of] for row in rows))
+        connection.executemany(statement, rows)
 
 
 def measure(arguments: list[str], folder: Path) -> tuple[float, float, float]:

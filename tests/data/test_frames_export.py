@@ -19,7 +19,7 @@ from orchestrator.base.errors import SelectionError, UsageError
 from orchestrator.data import frames
 from orchestrator.data.export import export
 from orchestrator.grid.sweep import Sweep
-from orchestrator.store import fits, queries, registration, schema
+from orchestrator.store import attempts, fits, queries, registration, schema
 from orchestrator.store.store import Store
 from tests.support.stores import begin, eval_record, sync_record, write
 
@@ -58,7 +58,7 @@ def fill(store: Store, grid: Grid) -> None:
     claim = begin(store, runs[0], sync=4, step=10, take_over=True)
     write(store, claim, sync_record(5))
     write(store, claim, FinishRecord("collapsed", 40, "half", 16, 8, 8))
-    store.fail(begin(store, runs[1]), 'OSError: no space, "really"\nleft')
+    attempts.abort(store, begin(store, runs[1]), 'OSError: no space, "really"\nleft')
     begin(store, runs[2])
     registration.register(store, grid("other"))
     fits.save(store, sweeps=["demo"], run_ids=runs, detector="half", result={"exponent": None})
@@ -134,7 +134,7 @@ def test_gpu_seconds(store: Store, grid: Grid, tmp_path: Path) -> None:
     path = tmp_path / "gpu.yaml"
     path.write_text("name: gpu\ngrid: {model: [tiny], k: [1], eta: [1], seed: [0]}\nresources: {gpus: 2}\n")
     registration.register(store, load_sweep(path))
-    store.fail(begin(store, 1), "error")
+    attempts.abort(store, begin(store, 1), "error")
     (run,) = frames.runs(store).itertuples()
     assert run.wall_s > 0
     assert run.gpu_s == pytest.approx(2 * run.wall_s)

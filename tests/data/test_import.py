@@ -20,7 +20,7 @@ from sqlalchemy import func, select, update
 
 from grpo_worker.schema.config import CollapseConfig
 from grpo_worker.schema.records import FinishRecord, StartRecord
-from orchestrator.base.errors import GridError, NothingToDo, StoreError, SweepConflict, UsageError
+from orchestrator.base.errors import GridError, NothingToDo, StoreError, SweepConflict
 from orchestrator.data import frames
 from orchestrator.data.export import export
 from orchestrator.data.importing.columns import METRICS, Options
@@ -30,7 +30,7 @@ from orchestrator.grid.sweep import Sweep as Grid
 from orchestrator.jobs.status import sweep_status
 from orchestrator.laws.collapse import redetect
 from orchestrator.laws.fit import fit_laws
-from orchestrator.store import queries, registration, schema, submissions
+from orchestrator.store import attempts, queries, registration, schema, submissions
 from orchestrator.store.models import Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.store.store import Store
 from tests.support.stores import begin, eval_record, sync_record, write
@@ -61,7 +61,7 @@ def fill(store: Store, grid: MakeGrid) -> None:
     claim = begin(store, runs[0], sync=5, step=12, take_over=True)
     write(store, claim, sync_record(6, reward=0.1 + 0.2))
     write(store, claim, FinishRecord("collapsed", 40, "half", 16, 8, 8))
-    store.fail(begin(store, runs[1]), 'OSError: no space, "really"\nleft')
+    attempts.abort(store, begin(store, runs[1]), 'OSError: no space, "really"\nleft')
     claim = begin(store, runs[3])
     write(store, claim, StartRecord(None, None, 1, "cpu", {}, 1, 0.1))
     write(store, claim, FinishRecord("stable", 40, "half"))
@@ -283,8 +283,6 @@ def test_imported_runs_are_not_trained(store: Store, runs_file: Path, grid: Make
     for extend in (False, True):
         with pytest.raises(SweepConflict, match="'mine' holds imported runs, which cannot be trained"):
             registration.register(store, grid("mine"), extend=extend)
-    with pytest.raises(UsageError, match="run 1 was imported, so there is no config"):
-        store.run_config(1)
 
 
 def test_nothing_of_a_refused_import_is_stored(store: Store, tmp_path: Path) -> None:

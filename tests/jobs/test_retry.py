@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from orchestrator.cli.app import app
 from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import dispatch
-from orchestrator.store import endings, queries, submissions
+from orchestrator.store import attempts, endings, queries, submissions
 from orchestrator.store.endings import Ending
 from orchestrator.store.store import Claim, Store
 from tests.support import children, fake_worker
@@ -44,8 +44,8 @@ def ended_in_every_way(made: Jobs) -> None:
     with Store(made.url) as store:
         for run_id in (2, 3, 6):
             begin(store, run_id)
-        store.fail(Claim(2, 1), "ValueError: no", "exception")
-        store.lose(Claim(3, 1), "gone")
+        attempts.abort(store, Claim(2, 1), "ValueError: no", "exception")
+        attempts.lose(store, Claim(3, 1), "gone")
         endings.end_runs(store, {4: 1}, {4: Ending("cancelled", "by me")})
         submissions.set_pending(store, [5])
     assert states(made) == ["collapsed", "failed", "lost", "cancelled", "pending", "running"]

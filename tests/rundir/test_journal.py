@@ -43,7 +43,7 @@ def test_every_float_comes_back_to_the_bit(tmp_path: Path) -> None:
     mine = Journal.reserve(tmp_path, 0)
     values = {str(place): value for place, value in enumerate(FLOATS)}
     mine.append("sync", {**values, "missing": None, "text": "η\n\"'\x00"})
-    (entry,) = mine.read(0).entries
+    (entry,) = journal.read(mine.path).entries
     assert [struct.pack("d", entry[place]) for place in values] == [struct.pack("d", v) for v in values.values()]
     assert (entry["missing"], entry["text"]) == (None, "η\n\"'\x00")
     assert len(lines(mine.path)) == 1
@@ -155,19 +155,19 @@ def test_a_reader_beside_a_writer_sees_each_record_once_in_order(tmp_path: Path)
     assert children.end(writer) == 0
 
 
-def test_what_is_not_on_disk_yet_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_on_disk_yet_is_not_counted_as_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = Journal.reserve(tmp_path, 0)
     mine.append("beat")
     seen: list[int] = []
     flush = os.fsync
 
     def flushing(file: int) -> None:
-        seen.append(len(mine.read(0).entries))
+        seen.append(len(journal.read(mine.path, until=mine.flushed).entries))
         flush(file)
 
     monkeypatch.setattr(os, "fsync", flushing)
     mine.append("beat")
-    assert (seen, len(mine.read(0).entries)) == ([1], 2)
+    assert (seen, len(journal.read(mine.path, until=mine.flushed).entries)) == ([1], 2)
     mine.close()
 
 

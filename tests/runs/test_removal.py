@@ -30,14 +30,15 @@ from orchestrator.grid.sweep import Sweep as GridSweep
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir.journal import Chunk, Journal
 from orchestrator.runs import removal
-from orchestrator.store import queries, registration
+from orchestrator.store import attempts, queries, refill, registration
 from orchestrator.store import removal as rows_of_runs
 from orchestrator.store.collect import collect
+from orchestrator.store.ingest import ingest
 from orchestrator.store.models import Attempt, Run, SyncMetric
 from orchestrator.store.store import Store
 from orchestrator.store.types import now
 from tests.support.lives import START, begun, launched, recording_of, select, trained
-from tests.support.stores import sync_record
+from tests.support.stores import config_of, sync_record
 
 pytestmark = pytest.mark.services
 
@@ -77,7 +78,7 @@ def columns(store: Store, run_id: int, *names: str) -> tuple[Any, ...]:
 
 
 def test_rows_and_files_go_and_the_config_stays(store: Store, sweep: int, runs_folder: Path) -> None:
-    config, others = store.run_config(1), frames.syncs(store).query("run != 1")
+    config, others = config_of(store, 1), frames.syncs(store).query("run != 1")
     assert count(store, 1) == (1, 2, 2)
     plan = removal.plan(store, select(store, "1"))
     assert (plan.rows.attempts, plan.rows.syncs, plan.rows.evaluations) == (1, 2, 2)
@@ -88,7 +89,7 @@ def test_rows_and_files_go_and_the_config_stays(store: Store, sweep: int, runs_f
         "cancelled", "removed by `stalesweep rm`", 2, 0,
     )  # fmt: skip
     assert columns(store, 1, "collapse_step", "collapse_step_lo", "collapse_sync", "collapse_detector") == (None,) * 4
-    assert store.run_config(1) == config
+    assert config_of(store, 1) == config
     assert sorted(path.name for path in runs_folder.iterdir()) == ["run-000002", "run-000003", "run-000004"]
     assert frames.syncs(store).reset_index(drop=True).equals(others.reset_index(drop=True)), "nobody else's go"
     with pytest.raises(NothingToDo, match="removed before"):
@@ -201,27 +202,25 @@ def test_a_late_writer_is_refused(store: Store, sweep: int, runs_folder: Path) -
     with pytest.raises(Fenced, match=removed), recording_of(attempt, store) as recording:
         recording.emit(START)
         _wait_for(lambda: attempt.journal.path.stat().st_size == _stored(store, 4))
-        store.lose(claim, "thought dead")
+        attempts.lose(store, claim, "thought dead")
         remove(store, "4")
         with pytest.raises(Fenced, match=removed):
             recording.emit(sync_record(0))
         attempt.journal.append("sync", {})  # as if it had not looked
-        recording._wake.set()
         _wait_for(lambda: recording._error is not None)
     begin_again = {"record": "begin", "origin": {}, "resumed_from_sync": None, "resumed_from_step": None}
     entries = [begin_again, {"record": "sync", **dataclasses.asdict(sync_record(0))}]
     chunk = Chunk([{**entry, "elapsed_s": 1.0} for entry in entries], 0, 10, [])
     for refused in (
-        lambda: store.ingest(claim, chunk),
-        lambda: store.ingest(claim, Chunk(chunk.entries[1:], 0, 10, [])),
-        lambda: store.ingest(claim, chunk, live=False),
-        lambda: store.heartbeat(claim),
-        lambda: store.fail(claim, "late"),
+        lambda: ingest(store, claim, chunk),
+        lambda: ingest(store, claim, Chunk(chunk.entries[1:], 0, 10, [])),
+        lambda: attempts.followed_run(store, claim),
+        lambda: attempts.abort(store, claim, "late"),
     ):
         with pytest.raises(Fenced, match="a newer one took over"):
             refused()
-    store.lose(claim, "late")
-    store.refill(claim, [dataclasses.asdict(sync_record(0))], [])
+    attempts.lose(store, claim, "late")
+    refill.refill(store, claim, [dataclasses.asdict(sync_record(0))], [])
     assert count(store, 4) == (0, 0, 0)
     assert columns(store, 4, "state", "failure_class") == ("cancelled", "removed")
 

@@ -26,10 +26,10 @@ from orchestrator.grid.sweep import Sweep
 from orchestrator.report.run_page import run_page
 from orchestrator.rundir import folder as rundirs
 from orchestrator.runs.details import run_details
-from orchestrator.store import queries, registration
+from orchestrator.store import attempts, queries, registration
 from orchestrator.store.store import Store
 from tests.support.lives import START, begun, ended, launched, recording_of, trained
-from tests.support.stores import eval_record, sync_record
+from tests.support.stores import config_of, eval_record, sync_record
 
 pytestmark = pytest.mark.services
 
@@ -117,14 +117,14 @@ def test_all_that_is_known_of_a_run(store: Store, directories: dict[int, Path]) 
     ):
         assert part in page
     assert "\x1b" not in result.stdout, "no colour where nobody looks"
-    every_field = store.run_config(1).model_dump(mode="json")
+    every_field = config_of(store, 1).model_dump(mode="json")
     assert all(f"\n  {name}:" in result.stdout for name in every_field)
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_page_keeps_within_its_width(store: Store, directories: dict[int, Path], width: int) -> None:
     resumed(store, directories[1])
-    store.fail(begun(store, directories[2]).claim, "ValueError: " + "a long story " * 30, "exception")
+    attempts.abort(store, begun(store, directories[2]).claim, "ValueError: " + "a long story " * 30, "exception")
     for run_id in (1, 2):
         for line in run_page(run_details(store, run_id), width).plain.splitlines():
             longest_word = max(map(len, line.split()), default=0)
@@ -136,7 +136,7 @@ def test_json_says_the_same(store: Store, directories: dict[int, Path]) -> None:
     (run,) = json.loads(stalesweep("show", "1", "--format", "json").stdout)
     assert (run["run"], run["sweep"], run["axes"], run["state"]) == (1, "demo", {"clip_eps": 0.2}, "collapsed")
     assert (run["collapse_step_lo"], run["collapse_step"], run["collapse_sync"]) == (16, 24, 12)
-    assert run["config"] == store.run_config(1).model_dump(mode="json")
+    assert run["config"] == config_of(store, 1).model_dump(mode="json")
     first, second = run["attempts"]
     assert (first["outcome"], first["resumed_from_step"], first["syncs"], first["evaluations"]) == (
         "interrupted",
@@ -296,7 +296,7 @@ def test_rm_says_where_space_is(store: Store, directories: dict[int, Path]) -> N
         recording.emit(START)
         for sync in range(4000):
             attempt.journal.append("sync", dataclasses.asdict(sync_record(sync, learner_step=1)))
-    store.lose(attempt.claim, "gone")
+    attempts.lose(store, attempt.claim, "gone")
     result = stalesweep("rm", "1", "-y")
     assert result.exit_code == 0
     said = re.search(r"[\d.]+ MB of .*\.db are free now.* runs: sqlite3 .*\.db VACUUM", result.stderr)

@@ -14,7 +14,7 @@ from grpo_worker.schema.records import FinishRecord
 from orchestrator.grid.sweep import Run as GridRun
 from orchestrator.grid.sweep import Sweep
 from orchestrator.search.study import Study
-from orchestrator.store import registration
+from orchestrator.store import attempts, registration
 from orchestrator.store.models import Run
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
@@ -57,7 +57,7 @@ class Scene:
             case "stable" | "degraded":
                 write(self.store, claim, FinishRecord(outcome, HORIZON, "half"))
             case "failed":
-                self.store.fail(claim, "out of luck")
+                attempts.abort(self.store, claim, "out of luck")
 
     def put(self, run_id: int, state: str, failure: str | None = None, failure_class: str | None = None) -> None:
         with self.store.write() as connection:

@@ -25,7 +25,7 @@ from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
 from orchestrator.runs import cancelling
 from orchestrator.search.early_stops import EarlyStop, stop_early
-from orchestrator.store import queries, registration, submissions
+from orchestrator.store import notices, queries, registration, submissions
 from orchestrator.store.endings import Ending
 from orchestrator.store.store import Claim, RunProgress, Store
 from tests.support import children, fake_worker
@@ -101,7 +101,7 @@ def test_a_job_leaves_a_stopped_run_and_takes_the_next(jobs: MakeJobs, writes: s
     assert (states(made)[0], len(made.attempts(1))) == ("cancelled", 1)
     assert stop(made, 1) == []
     with Store(made.url) as store:
-        assert store.claim_end("demo") == {"collapsed": 2, "cancelled": 1}
+        assert notices.claim_end(store, "demo") == {"collapsed": 2, "cancelled": 1}
 
 
 @WRITES

@@ -8,7 +8,7 @@ import pytest
 
 from grpo_worker.schema.records import FinishRecord, StartRecord
 from orchestrator.grid.sweep import Sweep
-from orchestrator.store import overview, queries, registration
+from orchestrator.store import attempts, overview, queries, registration
 from orchestrator.store.store import Store
 from tests.support.stores import begin, sync_record, write
 
@@ -23,17 +23,17 @@ def test_attempts_and_where_they_ran(store: Store, grid: Grid) -> None:
     claim = begin(store, done)
     write(store, claim, StartRecord(None, None, 1, "cpu", {"torch": "2.13"}, 1, 0.1), sync_record(0))
     write(store, claim, FinishRecord("stable", 40, "half", None, None, None))
-    store.fail(begin(store, failed), "OSError: no space")
+    attempts.abort(store, begin(store, failed), "OSError: no space")
     begin(store, running)
     begin(store, other)
     with store.read() as connection:
-        attempts = overview.attempts(connection, ["demo"], None)
+        found = overview.attempts(connection, ["demo"], None)
         assert overview.attempts(connection, ["demo"], "no such model") == []
         made_by = overview.provenance(connection, ["demo"], None)
         assert overview.versions(connection, ["demo", "other"], None) == [{"torch": "2.13"}]
         [(name, source, *_, text)] = overview.sweeps(connection, ["other"])
-    assert sorted(str(row[1]) for row in attempts) == ["None", "failed", "stable"]
-    assert all(executor == "local" and count == 1 and seconds >= 0 for executor, _, _, count, seconds in attempts)
+    assert sorted(str(row[1]) for row in found) == ["None", "failed", "stable"]
+    assert all(executor == "local" and count == 1 and seconds >= 0 for executor, _, _, count, seconds in found)
     assert [row[-1] for row in made_by["code"]] == [3]
     assert sorted(map(str, (device for _, device, _ in made_by["hosts"]))) == ["None", "cpu"]
     assert (name, source) == ("other", "grid") and "other" in text

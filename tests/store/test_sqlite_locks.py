@@ -1,16 +1,19 @@
-"""A process may have other SQLite connections to the same file: opening a store must not take their locks away."""
+"""The locks of a SQLite file: opening a store keeps those of this process, and a writer waits for that of another."""
 
 from __future__ import annotations
 
 import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from orchestrator.store import queries, schema
+from orchestrator.store.sqlite_lock import begin_writing
 from orchestrator.store.store import Store
 
 pytestmark = pytest.mark.services
@@ -36,3 +39,52 @@ def test_opening_a_store_keeps_the_locks_of_this_process(tmp_path: Path) -> None
         # Leaving the write-ahead log takes the whole file, which another process must not get now.
         asked = subprocess.run([sys.executable, "-c", LEAVE_WAL, str(path)], capture_output=True, text=True, check=True)
         assert asked.stdout == "database is locked\n"
+
+
+HOLD = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[Callable[[float], Path]]:
+    """Another process holds a file's write lock, and is killed or ends with it."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def hold(seconds: float) -> Path:
+        path = tmp_path / "held.db"
+        process = subprocess.Popen([sys.executable, "-c", HOLD, str(path), str(seconds)], stdout=-1, text=True)
+        processes.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        return path
+
+    yield hold
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_a_writer_takes_the_lock_soon_after_another_has_let_go(holder: Callable[[float], Path]) -> None:
+    with closing(sqlite3.connect(holder(0.5), isolation_level=None, timeout=7.0)) as connection:
+        started = time.monotonic()
+        begin_writing(connection)
+        assert connection.in_transaction
+        assert 0.2 < time.monotonic() - started < 5.0
+        connection.execute("ROLLBACK")
+
+
+def test_waiting_ends(holder: Callable[[float], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.store.sqlite_lock.BUSY_TIMEOUT_S", 0.3)
+    with closing(sqlite3.connect(holder(60.0), isolation_level=None)) as connection:
+        started = time.monotonic()
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            begin_writing(connection)
+        assert 0.3 <= time.monotonic() - started < 5.0
+        assert not connection.in_transaction
+        # Other statements wait as before, as SQLite does it.
+        assert connection.execute("PRAGMA busy_timeout").fetchone() == (300,)

@@ -16,14 +16,14 @@ import pytest
 from sqlalchemy import select, text, update
 
 from grpo_worker.schema.records import FinishRecord, Outcome, StartRecord, SyncRecord
-from orchestrator.base.errors import Fenced, SelectionError, StoreError, SweepConflict, Unheard
+from orchestrator.base.errors import Fenced, SelectionError, StoreError, SweepConflict
 from orchestrator.grid.sweep import Sweep, load_sweep
-from orchestrator.store import fits, queries, registration, submissions
+from orchestrator.store import attempts, fits, queries, registration, submissions
 from orchestrator.store.attempts import Claim
 from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
-from tests.support.stores import ORIGIN, begin, eval_record, next_claim, sync_record, write
+from tests.support.stores import ORIGIN, begin, config_of, eval_record, next_claim, sync_record, write
 
 pytestmark = pytest.mark.services
 
@@ -65,7 +65,7 @@ def test_registering_twice_changes_nothing(store: Store, grid: Grid) -> None:
 def test_a_run_is_stored_whole(store: Store, grid: Grid) -> None:
     sweep = grid(eta=[1e-4], clip_eps=[0.2, 1.0])
     runs = queries.unfinished_runs(store, registration.register(store, sweep))
-    assert [store.run_config(run) for run in runs] == [run.config for run in sweep.runs]
+    assert [config_of(store, run) for run in runs] == [run.config for run in sweep.runs]
     digests = dict(rows(store, Run, "id", "config_digest"))
     assert [digests[run] for run in runs] == [run.config.digest for run in sweep.runs]
     progress = queries.progress(store, 1)
@@ -134,9 +134,7 @@ def test_names_that_are_not_there(store: Store, grid: Grid) -> None:
     with pytest.raises(SelectionError, match="stored sweeps: quickstart, replicates"):
         queries.sweep_id(store, "xyz")
     with pytest.raises(SelectionError, match="no run 99"):
-        store.run_config(99)
-    with pytest.raises(SelectionError, match="no run 99"):
-        begin(store, 99)
+        attempts.begin(store, Claim(99, 1), ORIGIN, resumed_from_sync=None, resumed_from_step=None)
 
 
 # Attempts
@@ -153,7 +151,7 @@ def finish_record(outcome: Outcome, **values: Any) -> FinishRecord:
 
 def test_one_attempt_at_a_time(store: Store, run_id: int) -> None:
     begin(store, run_id)
-    assert not store.begin_attempt(next_claim(store, run_id), OTHER, resumed_from_sync=None, resumed_from_step=None)
+    assert not attempts.begin(store, next_claim(store, run_id), OTHER, resumed_from_sync=None, resumed_from_step=None)
     assert begin(store, run_id, take_over=True) == Claim(run_id, 2)
     first, second = rows(store, Attempt, "number", "outcome", "failure")
     assert first == (1, "lost", "attempt 2 took over")
@@ -186,47 +184,49 @@ def test_outcomes(
     expected = (record.collapse_step, record.collapse_step_lo, record.collapse_sync, 40, run_id)
     assert expected in result
     again = next_claim(store, run_id)
-    assert finished != store.begin_attempt(
-        again, ORIGIN, resumed_from_sync=None, resumed_from_step=None, take_over=True
+    assert finished != attempts.begin(
+        store, again, ORIGIN, resumed_from_sync=None, resumed_from_step=None, take_over=True
     )
 
 
 def test_who_asks_twice_has_begun_once(store: Store, run_id: int) -> None:
     claim = begin(store, run_id)
-    assert store.begin_attempt(claim, ORIGIN, resumed_from_sync=None, resumed_from_step=None)
-    assert not store.begin_attempt(claim, OTHER, resumed_from_sync=None, resumed_from_step=None, take_over=True)
+    assert attempts.begin(store, claim, ORIGIN, resumed_from_sync=None, resumed_from_step=None)
+    assert not attempts.begin(store, claim, OTHER, resumed_from_sync=None, resumed_from_step=None, take_over=True)
     assert rows(store, Attempt, "number") == [(1,)]
 
 
 def test_failed_lost_and_retried(store: Store, run_id: int) -> None:
-    store.fail(begin(store, run_id), "CheckpointError: damaged")
+    attempts.abort(store, begin(store, run_id), "CheckpointError: damaged")
     assert state(store, run_id) == ("failed", "CheckpointError: damaged")
     assert run_id in queries.unfinished_runs(store, 1)
 
     again = next_claim(store, run_id)
-    requeued = store.begin_attempt(again, OTHER, resumed_from_sync=None, resumed_from_step=None, take_over=True)
+    requeued = attempts.begin(store, again, OTHER, resumed_from_sync=None, resumed_from_step=None, take_over=True)
     assert not requeued, "what failed is not tried again before somebody launches it"
     submissions.set_queued(store, [run_id])
     assert state(store, run_id) == ("queued", None)
     claim = begin(store, run_id)
-    store.lose(claim, "process 4242 is gone")
+    attempts.lose(store, claim, "process 4242 is gone")
     assert state(store, run_id) == ("lost", "process 4242 is gone")
-    store.lose(claim, "seen again")
+    attempts.lose(store, claim, "seen again")
     assert state(store, run_id) == ("lost", "process 4242 is gone")
 
     submissions.set_pending(store, [run_id])
     assert state(store, run_id) == ("pending", None)
-    attempts = rows(store, Attempt, "number", "outcome", "failure")
-    assert attempts == [(1, "failed", "CheckpointError: damaged"), (2, "lost", "process 4242 is gone")]
+    assert rows(store, Attempt, "number", "outcome", "failure") == [
+        (1, "failed", "CheckpointError: damaged"),
+        (2, "lost", "process 4242 is gone"),
+    ]
 
 
 def test_losing_does_not_touch_what_has_ended_or_goes_on(store: Store, run_id: int) -> None:
     old = begin(store, run_id)
     new = begin(store, run_id, take_over=True)
-    store.lose(old, "gone")
+    attempts.lose(store, old, "gone")
     assert state(store, run_id) == ("running", None)
     write(store, new, finish_record("stable"))
-    store.lose(new, "gone")
+    attempts.lose(store, new, "gone")
     assert state(store, run_id) == ("stable", None)
 
 
@@ -239,24 +239,46 @@ def test_running_and_finished_runs_are_not_reset(store: Store, run_id: int) -> N
     assert state(store, run_id) == ("stable", None)
 
 
-def test_an_older_attempt_is_refused_and_leaves_no_rows(store: Store, run_id: int) -> None:
+def test_an_older_attempt_leaves_no_rows_and_changes_no_state(store: Store, run_id: int) -> None:
     old = begin(store, run_id)
     write(store, old, sync_record(0))
     new = begin(store, run_id, take_over=True)
-    writes: list[Callable[[], None]] = [
-        lambda: write(store, old, sync_record(1)),
-        lambda: write(store, old, eval_record(2)),
-        lambda: store.heartbeat(old),
-        lambda: write(store, old, finish_record("stable")),
-        lambda: store.fail(old, "error"),
-    ]
-    for refused in writes:
+    for record in (sync_record(1), eval_record(2), finish_record("stable")):
+        write(store, old, record)
+    for refused in (lambda: attempts.followed_run(store, old), lambda: attempts.abort(store, old, "error")):
         with pytest.raises(Fenced, match=f"attempt 1 of run {run_id} may not write any more"):
             refused()
     assert rows(store, SyncMetric, "sync") == rows(store, Evaluation, "learner_step") == []
     write(store, new, sync_record(0))
     assert rows(store, SyncMetric, "sync", "attempt") == [(0, 2)]
     assert state(store, run_id) == ("running", None)
+    assert rows(store, Attempt, "number", "outcome") == [(1, "lost"), (2, None)]
+
+
+def test_what_a_newer_attempt_goes_on_from_is_stored_when_an_older_journal_is_brought_late(
+    store: Store, run_id: int
+) -> None:
+    old = begin(store, run_id)
+    begin(store, run_id, sync=2, step=6, take_over=True)
+    write(store, old, *(sync_record(sync) for sync in range(5)), *(eval_record(step) for step in (0, 4, 6, 7, 8)))
+    assert rows(store, SyncMetric, "sync", "attempt") == [(0, 1), (1, 1), (2, 1)]
+    assert rows(store, Evaluation, "learner_step") == [(0,), (4,), (6,)]
+    begin(store, run_id, sync=0, step=3, take_over=True)
+    write(store, old, sync_record(1), eval_record(4), eval_record(2))
+    assert rows(store, SyncMetric, "sync") == [(0,)]
+    assert rows(store, Evaluation, "learner_step") == [(0,), (2,)]
+    begin(store, run_id, take_over=True)
+    write(store, old, sync_record(0), eval_record(0))
+    assert rows(store, SyncMetric, "sync") == rows(store, Evaluation, "learner_step") == []
+
+
+def test_an_attempt_that_was_taken_over_ended_when_it_was_last_seen(store: Store, run_id: int) -> None:
+    begin(store, run_id)
+    time.sleep(0.05)
+    begin(store, run_id, take_over=True)
+    old, new = rows(store, Attempt, "number", "heartbeat_at", "ended_at", "outcome")
+    assert old == (1, old[1], old[1], "lost")
+    assert (new[1] - old[1]).total_seconds() >= 0.05
 
 
 def test_resuming_drops_what_lies_past_the_checkpoint(store: Store, run_id: int) -> None:
@@ -282,18 +304,26 @@ def test_resuming_drops_what_lies_past_the_checkpoint(store: Store, run_id: int)
     assert rows(store, Evaluation, "run_id") == []
 
 
-def test_a_worker_that_resumed_elsewhere_is_refused(store: Store, run_id: int) -> None:
+def test_the_start_of_an_attempt(store: Store, run_id: int) -> None:
     start = StartRecord(None, None, parameters=1, device="cpu", versions={"python": "3.11"}, threads=1, setup_s=0.5)
     write(store, begin(store, run_id), start)
     assert rows(store, Attempt, "parameters", "device", "setup_s") == [(1, "cpu", 0.5)]
     with store.read() as connection:
         assert connection.scalar(select(Attempt.versions)) == {"python": "3.11"}
-    claim = begin(store, run_id, sync=3, step=8, take_over=True)
-    with pytest.raises(
-        Unheard, match="begun to resume from learner step 8, but its worker resumed from learner step None"
-    ):
-        write(store, claim, start)
-    write(store, claim, dataclasses.replace(start, resumed_from_step=8))
+
+
+def test_a_worker_that_resumed_from_an_older_checkpoint_than_its_attempt_drops_what_lies_past_it(
+    store: Store, run_id: int
+) -> None:
+    first = begin(store, run_id)
+    write(store, first, *(sync_record(sync) for sync in range(4)), *(eval_record(step) for step in (0, 4, 8)))
+    second = begin(store, run_id, sync=3, step=8, take_over=True)
+    assert len(rows(store, SyncMetric, "sync")) == 4
+    write(store, second, StartRecord(1, 5, parameters=1, device="cpu", versions={}, threads=1, setup_s=0.5))
+    resumed = rows(store, Attempt, "number", "resumed_from_sync", "resumed_from_step")
+    assert resumed == [(1, None, None), (2, 1, 5)]
+    assert rows(store, SyncMetric, "sync") == [(0,), (1,)]
+    assert rows(store, Evaluation, "learner_step") == [(0,), (4,)]
 
 
 def test_writing_again_replaces(store: Store, run_id: int) -> None:
@@ -394,7 +424,7 @@ def test_writers_at_once(url: str, store: Store, grid: Grid) -> None:
 def begin_once(url: str, run_id: int) -> bool:
     with Store(url) as store:
         own = dataclasses.replace(ORIGIN, pid=os.getpid(), process_started_at=random.random())
-        return store.begin_attempt(Claim(run_id, 1), own, resumed_from_sync=None, resumed_from_step=None)
+        return attempts.begin(store, Claim(run_id, 1), own, resumed_from_sync=None, resumed_from_step=None)
 
 
 def register(url: str, sweep: Sweep) -> int:

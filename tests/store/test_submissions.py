@@ -17,7 +17,7 @@ from orchestrator.grid.sweep import Resources, Sweep
 from orchestrator.jobs.slurm import arrays, client, dispatch
 from orchestrator.jobs.slurm.standing import Standing
 from orchestrator.jobs.slurm.survey import Survey, survey
-from orchestrator.store import endings, registration, submissions
+from orchestrator.store import attempts, endings, registration, submissions
 from orchestrator.store.endings import Ending
 from orchestrator.store.models import Attempt, Run, Submission
 from orchestrator.store.store import Claim, Store
@@ -26,7 +26,7 @@ from tests.support import children
 from tests.support.jobs import killed_at
 from tests.support.lives import launched, trained
 from tests.support.stand_in import StandIn
-from tests.support.stores import ORIGIN, begin, next_claim, sync_record, write
+from tests.support.stores import ORIGIN, begin, next_claim
 
 pytestmark = pytest.mark.services
 
@@ -120,7 +120,7 @@ def test_a_place_says_who_has_the_run(store: Store, sweep_id: int) -> None:
     assert (place.ended, place.last_class, place.task) == (False, None, 0)
     assert place.heartbeat_age_s is not None
     assert -0.01 <= place.heartbeat_age_s < 60
-    store.fail(claim, "MemoryError", "gpu_out_of_memory")
+    attempts.abort(store, claim, "MemoryError", "gpu_out_of_memory")
     place = placed(store, sweep_id)[1]
     assert (place.state, place.failure, place.failure_class) == ("failed", "MemoryError", "gpu_out_of_memory")
     assert (place.ended, place.last_class) == (True, "gpu_out_of_memory")
@@ -152,7 +152,7 @@ def test_cancelling_fences_a_writer_off(store: Store, sweep_id: int) -> None:
     assert [(run_id, state) for run_id, state, *_ in where(store, sweep_id)] == [
         (1, "cancelled"), (2, "cancelled"), (4, "pending"),
     ]  # fmt: skip
-    for late in (lambda: write(store, claim, sync_record(0)), lambda: store.heartbeat(claim)):
+    for late in (lambda: attempts.followed_run(store, claim), lambda: attempts.abort(store, claim, "late")):
         with pytest.raises(Fenced):
             late()
     with store.read() as connection:
@@ -161,8 +161,8 @@ def test_cancelling_fences_a_writer_off(store: Store, sweep_id: int) -> None:
         assert connection.scalar(select(Run.fence).where(Run.id == 1)) == 2
         assert connection.scalar(select(Run.state).where(Run.id == 3)) == "stable", "it has a result"
     for run_id in (1, 2):
-        assert not store.begin_attempt(
-            next_claim(store, run_id), ORIGIN, resumed_from_sync=None, resumed_from_step=None
+        assert not attempts.begin(
+            store, next_claim(store, run_id), ORIGIN, resumed_from_sync=None, resumed_from_step=None
         )
     begin(store, 4)
     endings.end_runs(store, {4: 0}, {4: Ending("cancelled", "with a fence that is too low")})
@@ -175,8 +175,8 @@ def failed_once(store: Store, run_id: int, failure_class: str, node: str | None 
     claim = next_claim(store, run_id)
     origin = type(ORIGIN)(**{**{name: getattr(ORIGIN, name) for name in ORIGIN.__slots__}, "node": node})
     submissions.set_pending(store, [run_id])
-    assert store.begin_attempt(claim, origin, resumed_from_sync=None, resumed_from_step=None)
-    store.lose(Claim(run_id, claim.attempt), "its job ended", failure_class)
+    assert attempts.begin(store, claim, origin, resumed_from_sync=None, resumed_from_step=None)
+    attempts.lose(store, Claim(run_id, claim.attempt), "its job ended", failure_class)
 
 
 def test_failures_are_counted_by_class_and_nodes_are_named(store: Store, sweep_id: int) -> None:

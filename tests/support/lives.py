@@ -49,7 +49,7 @@ def trained(store: Store, directory: Path, outcome: Outcome = "stable", detail: 
 
 
 def recording_of(attempt: Begun, store: Store | None) -> Recording:
-    return Recording(attempt.journal, attempt.claim, store, lambda: None)
+    return Recording(attempt.journal, attempt.claim, store)
 
 
 def ended(outcome: Outcome, detail: str | None = None) -> FinishRecord:

@@ -7,8 +7,11 @@ from typing import Any
 
 from sqlalchemy import select
 
+from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord
 from orchestrator.rundir.journal import Chunk
+from orchestrator.store import attempts, queries
+from orchestrator.store.ingest import ingest
 from orchestrator.store.models import Attempt, Run
 from orchestrator.store.store import AttemptOrigin, Claim, Store
 
@@ -22,25 +25,30 @@ def begin(
 ) -> Claim:
     """Begin the next attempt of a run."""
     claim = next_claim(store, run_id)
-    assert store.begin_attempt(claim, ORIGIN, resumed_from_sync=sync, resumed_from_step=step, take_over=take_over)
+    assert attempts.begin(store, claim, ORIGIN, resumed_from_sync=sync, resumed_from_step=step, take_over=take_over)
     return claim
 
 
 def next_claim(store: Store, run_id: int) -> Claim:
     """What the next attempt of a run has to claim."""
-    steps_per_sync = store.run_config(run_id).steps_per_sync
+    steps_per_sync = config_of(store, run_id).steps_per_sync
     with store.read() as connection:
         fence = connection.execute(select(Run.fence).where(Run.id == run_id)).scalar_one()
     return Claim(run_id, fence + 1, steps_per_sync)
 
 
-def write(store: Store, claim: Claim, *records: Record, live: bool = True) -> None:
+def config_of(store: Store, run_id: int) -> WorkerConfig:
+    """A run's config, as it is stored."""
+    return WorkerConfig.model_validate(queries.run_configs(store, [run_id])[run_id])
+
+
+def write(store: Store, claim: Claim, *records: Record) -> None:
     """Store records as if they were the next in the attempt's journal."""
     with store.read() as connection:
         its_row = (Attempt.run_id == claim.run_id, Attempt.number == claim.attempt)
         stored = connection.execute(select(Attempt.journal_bytes).where(*its_row)).scalar_one()
     entries = [{"record": _NAMES[type(record)], "elapsed_s": 1.0, **dataclasses.asdict(record)} for record in records]
-    store.ingest(claim, Chunk(entries, stored, stored + 1, []), live=live)
+    ingest(store, claim, Chunk(entries, stored, stored + 1, []))
 
 
 def sync_record(sync: int, k: int = 2, **values: Any) -> SyncRecord:

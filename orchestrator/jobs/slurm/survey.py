@@ -10,7 +10,7 @@ from orchestrator.base.errors import NoAccounting, SlurmUnavailable
 from orchestrator.base.states import WITHOUT_RESULT, RunState
 from orchestrator.jobs.slurm import client
 from orchestrator.jobs.slurm.standing import Answers, Standing, standing
-from orchestrator.store import queries, submissions
+from orchestrator.store import attempts, queries, submissions
 from orchestrator.store.collect import collect_runs
 from orchestrator.store.store import Claim, Store
 from orchestrator.store.submissions import Place, Submitted
@@ -87,7 +87,7 @@ def settle(store: Store, found: Survey) -> None:
             continue
         place = found.places[run_id]
         if place.state == RunState.RUNNING and place.attempt is not None:
-            store.lose(Claim(run_id, place.attempt), one.detail, one.failure_class, one.state)
+            attempts.lose(store, Claim(run_id, place.attempt), one.detail, one.failure_class, one.state)
         else:
             submissions.settle(store, place, one.state, one.detail, one.failure_class)
 
