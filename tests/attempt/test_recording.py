@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,13 +19,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from orchestrator.attempt.job import run_share
 from orchestrator.attempt.recording import Pace, Recording
-from orchestrator.base.errors import Fenced, StoreUnavailable
+from orchestrator.base.errors import Fenced, StoreError, StoreUnavailable
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, prepare
 from orchestrator.rundir.journal import Journal
-from orchestrator.store import queries, registration, schema, session, sqlite_files, sqlite_lock
+from orchestrator.store import attempts, queries, registration, schema, session, sqlite_files, sqlite_lock
 from orchestrator.store.models import Run
 from orchestrator.store.store import Claim, Store
 from tests.support import children, fake_worker
@@ -278,16 +280,16 @@ def test_an_answer_that_was_lost_is_asked_for_again(url: str, make_jobs: MakeJob
     directories = jobs.submit(1)
 
     def train() -> None:
-        begin_attempt, lost = Store.begin_attempt, [True]
+        begin, lost = attempts.begin, [True]
 
         def heard_but_not_answered(*arguments: Any, **options: Any) -> bool:
-            granted = begin_attempt(*arguments, **options)
+            granted = begin(*arguments, **options)
             if lost:
                 lost.clear()
                 raise StoreUnavailable("the answer was lost")
             return granted
 
-        Store.begin_attempt = heard_but_not_answered  # type: ignore[method-assign]
+        attempts.begin = heard_but_not_answered
         assert jobs.train(*directories) == {1: "collapsed"}
 
     children.run(train)
@@ -453,6 +455,33 @@ def test_who_is_asked_to_stop_does_not_wait_for_an_absent_database(sqlite: str, 
 # What ends an attempt
 
 
+def test_a_resumed_attempt_counts_the_learner_steps_of_its_own(sqlite: str, make_jobs: MakeJobs) -> None:
+    jobs = make_jobs(sqlite, horizon=10)
+    die(jobs, 8)
+    directories = jobs.submit(1)
+
+    def train() -> None:
+        sys.modules["grpo_worker.loop"] = fake_worker  # type: ignore[assignment]
+        (ended,) = run_share(jobs.spec(directories), QUICK)
+        assert (ended.outcome, ended.learner_steps, ended.sweep) == ("collapsed", 10 - 6, "demo")
+
+    children.run(train)
+
+
+def test_memory_that_a_gpu_lacks_is_a_failure_of_its_own_class(sqlite: str, make_jobs: MakeJobs) -> None:
+    class OutOfMemoryError(RuntimeError):
+        """As `torch.OutOfMemoryError`, which the control plane does not import."""
+
+    def run(*_: Any, **__: Any) -> Any:
+        raise OutOfMemoryError("CUDA out of memory")
+
+    jobs = make_jobs(sqlite)
+    jobs.worker = SimpleNamespace(run=run, latest_checkpoint=fake_worker.latest_checkpoint)
+    children.run(lambda: jobs.train(*jobs.submit(1)))
+    (attempt,) = jobs.attempts(1)
+    assert (attempt["failure_class"], attempt["outcome"]) == ("gpu_out_of_memory", "failed")
+
+
 def test_a_full_disk_fails_the_run_and_it_goes_on_when_there_is_space(
     url: str, make_jobs: MakeJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -595,6 +624,56 @@ def test_a_busy_writer_gives_its_connection_back_now_and_then(store: Store, grid
             time.sleep(0.002)
     assert len(closed) >= 3
     assert queries.progress(store, 1)[0].sync == sync - 1
+
+
+def test_who_has_no_records_gives_its_connection_back_and_stays_alive(store: Store, grid: Any, tmp_path: Path) -> None:
+    run_id = queries.unfinished_runs(store, registration.register(store, grid()))[0]
+    connected: list[bool] = []
+
+    class Watched(Store):
+        def write(self) -> Any:
+            connected.append(True)
+            return super().write()
+
+        def close(self) -> None:
+            connected.append(False)
+            super().close()
+
+    def age_s() -> float:
+        found = queries.progress(store, 1)[0].heartbeat_age_s
+        assert found is not None
+        return found
+
+    pace = Pace(every_s=0.02, heartbeat_s=0.5)
+    with recording(store, begin(store, run_id), tmp_path / "run", pace, Watched) as mine:
+        mine.emit(sync_record(0))
+        wait_for(lambda: queries.progress(store, 1)[0].sync == 0)
+        wait_for(lambda: not connected[-1])
+        time.sleep(1.0)
+        wait_for(lambda: age_s() < 0.5)
+        wait_for(lambda: not connected[-1])
+    (path,) = (tmp_path / "run").glob("*.journal")
+    beats = [entry for entry in journal.read(path).entries if entry["record"] == "beat"]
+    assert beats, "the database has heard of it through the journal"
+
+
+def test_a_record_that_the_database_refuses_ends_the_attempt(store: Store, grid: Any, tmp_path: Path) -> None:
+    run_id = queries.unfinished_runs(store, registration.register(store, grid()))[0]
+    claim = begin(store, run_id)
+    with (
+        pytest.raises(StoreError, match="ck_sync_metric_learner_step"),
+        recording(store, claim, tmp_path / "a") as mine,
+    ):
+        mine.emit(sync_record(0, learner_step=-1))
+        for sync in range(1, 1000):
+            time.sleep(0.01)
+            try:
+                mine.emit(sync_record(sync))
+            except StoreError as error:
+                mine.fail(str(error))
+                raise
+    assert queries.progress(store, 1)[0].state == "failed"
+    assert sync < 500
 
 
 def test_a_heartbeat_that_finds_no_space_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

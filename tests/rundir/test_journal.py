@@ -171,6 +171,28 @@ def test_what_is_not_on_disk_yet_is_not_counted_as_flushed(tmp_path: Path, monke
     mine.close()
 
 
+def test_the_name_of_a_new_journal_is_flushed_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: flushed.append(os.fstat(file).st_ino))
+    mine = Journal.reserve(tmp_path / "run", 0)
+    assert (tmp_path / "run").stat().st_ino in flushed
+    mine.close()
+
+
+def test_a_beat_follows_silence_and_nothing_else(tmp_path: Path) -> None:
+    mine = Journal.reserve(tmp_path, 0)
+    mine.beat(0.0)
+    assert mine.flushed == 0, "the first record says whose the journal is"
+    mine.append("begin")
+    mine.beat(60.0)
+    time.sleep(0.02)
+    mine.beat(0.01)
+    mine.beat(60.0)
+    assert [entry["record"] for entry in journal.read(mine.path).entries] == ["begin", "beat"]
+    assert mine.flushed == mine.path.stat().st_size
+    mine.close()
+
+
 def test_of_many_that_reserve_at_once_each_gets_a_number_of_its_own(tmp_path: Path) -> None:
     def reserve() -> None:
         for _ in range(10):

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, func, select
 
 from orchestrator.base.errors import StoreUnavailable
 from orchestrator.base.processes import this_host
@@ -20,7 +21,9 @@ from orchestrator.jobs import launch
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, prepare
 from orchestrator.store import queries
-from orchestrator.store.collect import collect, collect_run
+from orchestrator.store.collect import collect, collect_run, refill
+from orchestrator.store.ingest import ingest
+from orchestrator.store.models import Evaluation, SyncMetric
 from orchestrator.store.store import Store
 from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, Jobs
@@ -189,7 +192,6 @@ def test_a_database_that_goes_away_meanwhile_is_said_and_nothing_is_lost(
 ) -> None:
     made = jobs(runs=3)
     with monkeypatch.context() as outage, Store(made.url) as store:
-        ingest = store.ingest
         asked: list[None] = []
 
         def away_once(*arguments: Any, **options: Any) -> None:
@@ -198,7 +200,7 @@ def test_a_database_that_goes_away_meanwhile_is_said_and_nothing_is_lost(
                 raise StoreUnavailable("the server cannot be reached")
             ingest(*arguments, **options)
 
-        outage.setattr(store, "ingest", away_once)
+        outage.setattr("orchestrator.store.collect.ingest", away_once)
         found = collect(store)
     assert found.runs == 1
     assert found.notes == [
@@ -207,6 +209,79 @@ def test_a_database_that_goes_away_meanwhile_is_said_and_nothing_is_lost(
     assert made.collect().runs == 2
     for run_id in (1, 2, 3):
         made.check(run_id)
+
+
+def test_rows_up_to_a_checkpoint_are_stored_again_from_journals(jobs: MakeJobs) -> None:
+    made = jobs()
+    path, lines = lines_of(made)
+    path.write_bytes(b"".join(lines[:-1]))  # it has not ended
+    made.collect()
+    with Store(made.url) as store, store.write() as connection:
+        for table in (SyncMetric, Evaluation):
+            connection.execute(delete(table))
+    with Store(made.url) as store:
+        run = queries.run_folder(store, 1)
+        assert run is not None
+        notes: list[str] = []
+        refill(store, run, 8, notes)
+        assert notes == []
+        with store.read() as connection:
+            assert connection.scalars(select(SyncMetric.sync).order_by(SyncMetric.sync)).all() == [0, 1, 2, 3]
+            steps = connection.scalars(select(Evaluation.learner_step).order_by(Evaluation.learner_step)).all()
+        assert steps == [0, 4, 8]
+        with store.write() as connection:
+            connection.execute(delete(Evaluation).where(Evaluation.learner_step == 8))
+        refill(store, run, 8, notes)
+        with store.read() as connection:
+            assert connection.scalar(select(func.count()).select_from(Evaluation)) == 3
+        path.write_bytes(b"".join(line for line in lines[:-1] if b'"learner_step":8,"val' not in line))
+        with store.write() as connection:
+            connection.execute(delete(Evaluation).where(Evaluation.learner_step == 8))
+        refill(store, run, 8, notes)
+    assert len(notes) == 1
+    assert "up to learner step 8, where it goes on, is neither in the database nor in" in notes[0]
+
+
+# Attempts that the database does not know
+
+
+def test_a_beat_of_an_attempt_that_the_database_does_not_know(jobs: MakeJobs) -> None:
+    made = jobs()
+    path, lines = lines_of(made)
+    begin = json.loads(lines[0][9:])
+    path.unlink()
+    mine = journal.Journal(path, 1)
+    mine.append("begin", {name: value for name, value in begin.items() if name not in ("record", "elapsed_s")})
+    mine.append("beat")
+    mine.close()
+    assert made.collect().records == 2
+    (attempt,) = made.attempts(1)
+    assert (attempt["number"], attempt["outcome"], attempt["host"]) == (1, None, this_host())
+    with Store(made.url) as store:
+        (run,) = queries.progress(store, 1)
+    assert run.state == "running"
+    assert run.heartbeat_age_s is not None
+    assert run.heartbeat_age_s < 60
+
+
+def test_an_attempt_is_as_old_as_its_journal(jobs: MakeJobs) -> None:
+    made = jobs()
+    path, lines = lines_of(made)
+    entries = [json.loads(line[9:]) for line in lines]
+    for place, entry in enumerate(entries):
+        entry["elapsed_s"] = 100.0 * place
+    bodies = [json.dumps(entry).encode() for entry in entries]
+    path.write_bytes(b"".join(b"%08x %s\n" % (zlib.crc32(body), body) for body in bodies))
+    an_hour_ago = time.time() - 3600
+    os.utime(path, (an_hour_ago, an_hour_ago))
+    made.collect()
+    (attempt,) = made.attempts(1)
+    age_s = {name: time.time() - attempt[name].timestamp() for name in ("started_at", "ready_at", "heartbeat_at")}
+    last = len(lines) - 1
+    assert age_s == pytest.approx(
+        {"started_at": 3600 + 100 * last, "ready_at": 3600 + 100 * (last - 1), "heartbeat_at": 3600}, abs=60
+    )
+    assert abs((attempt["ended_at"] - attempt["heartbeat_at"]).total_seconds()) < 1
 
 
 # Clocks
