@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from sqlalchemy import Connection, func, inspect, select, update
+from pydantic_core import to_json
+from sqlalchemy import JSON, Connection, String, bindparam, cast, column, func, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.base.errors import Fenced, OutOfStep
@@ -88,19 +89,30 @@ def upsert(
     """
     if not entries:
         return
+    kind = connection.dialect.name
     names = [column.name for column in inspect(table).columns]
+    key = "sync" if table is SyncMetric else "learner_step"
     keys = {"run_id": claim.run_id, "attempt": claim.attempt}
-    rows = [{**{name: entry.get(name) for name in names}, **keys} for entry in entries]
-    connection.execute(_upsert(table, connection.dialect.name, replace), rows)
+    rows = [{name: entry.get(name) for name in names} | keys for entry in {e[key]: e for e in entries}.values()]
+    as_json = to_json(rows, inf_nan_mode="strings").decode() if kind == "postgresql" else None
+    connection.execute(_upsert(table, kind, replace), rows if as_json is None else {"rows": as_json})
 
 
 @functools.cache
 def _upsert(table: type[Base], kind: str, replace: bool) -> Any:
-    insert = sqlite.insert(table) if kind == "sqlite" else postgresql.insert(table)
+    columns = inspect(table).columns
+    insert: Any = sqlite.insert(table)
+    if kind == "postgresql":
+        # All rows are one value. With a set of values a row, rows would be sent one by one, and a process that is
+        # frozen between two of them would keep its locks: no time limit applies while the server waits for more.
+        rows = func.json_to_recordset(cast(bindparam("rows", type_=String), JSON))
+        typed = rows.table_valued(*(column(one.name, one.type) for one in columns))
+        selected = select(typed.render_derived(with_types=True))
+        insert = postgresql.insert(table).from_select([one.name for one in columns], selected)
+    keys = [one.name for one in inspect(table).primary_key]
     if not replace:
-        return insert.on_conflict_do_nothing()
-    keys = [column.name for column in inspect(table).primary_key]
-    replaced = {column.name: column for column in insert.excluded if column.name not in keys}
+        return insert.on_conflict_do_nothing(index_elements=keys)
+    replaced = {one.name: one for one in insert.excluded if one.name not in keys}
     return insert.on_conflict_do_update(index_elements=keys, set_=replaced)
 
 

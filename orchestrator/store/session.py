@@ -28,6 +28,9 @@ CONNECT_TIMEOUT_S = 10
 IDLE_S = 15
 """How long a client may stand still in the midst of writing to Postgres, e.g. frozen, while others wait for it."""
 
+LOCK_S = 30
+"""How long a writer waits for another one's lock in Postgres, as for SQLite's; the other one may be frozen."""
+
 _POSTGRES_OPTIONS = {
     "connect_timeout": CONNECT_TIMEOUT_S,
     "application_name": "stalesweep",
@@ -100,7 +103,9 @@ def transaction(engine: Engine, *, write: bool) -> Iterator[Connection]:
         options["isolation_level"] = "REPEATABLE READ"
     with _errors(engine), engine.connect().execution_options(**options) as connection, connection.begin():
         if write and engine.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S}s'")
+            connection.exec_driver_sql(
+                f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S}s'; SET LOCAL lock_timeout = '{LOCK_S}s'"
+            )
         yield connection
 
 

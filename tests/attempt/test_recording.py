@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import select
 
@@ -170,6 +171,21 @@ def test_who_is_frozen_in_the_midst_of_writing_holds_up_nobody_for_long(
     assert time.monotonic() - started < 8
     os.kill(frozen, signal.SIGKILL)
     children.end(frozen)
+    jobs.check(1)
+
+
+def test_a_lock_that_is_not_given_back_ends_no_training(
+    new_database: Callable[[str], str], make_jobs: MakeJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "LOCK_S", 1)
+    jobs = make_jobs(new_database("postgresql"))
+    directories = jobs.submit(1)
+    with psycopg.connect(jobs.url) as other:
+        other.execute("UPDATE run SET learner_steps = 1")
+        children.run(lambda: jobs.train(*directories, pace=Pace(patience_s=1.5, longest_pause_s=0.1)))
+        other.rollback()
+    assert recorded(jobs) == 5
+    assert jobs.collect().notes == []
     jobs.check(1)
 
 

@@ -187,7 +187,7 @@ def test_a_database_that_is_away_is_left_alone(
     def away(*_: object, **__: object) -> None:
         raise StoreUnavailable("gone fishing")
 
-    monkeypatch.setattr(Store, "claim_end", away)
+    monkeypatch.setattr("orchestrator.store.notices.claim_end", away)
     with Store(jobs().url) as store:
         notifying.tell_end(store, "demo")
     assert caplog.messages == ["the webhook could not be notified of sweep demo: gone fishing"]

@@ -25,7 +25,7 @@ from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
 from orchestrator.runs import cancelling
 from orchestrator.search.early_stops import EarlyStop, stop_early
-from orchestrator.store import notices, queries, registration, submissions
+from orchestrator.store import attempts, notices, queries, registration, submissions
 from orchestrator.store.endings import Ending
 from orchestrator.store.store import Claim, RunProgress, Store
 from tests.support import children, fake_worker
@@ -123,7 +123,8 @@ def test_its_attempt_may_not_write_any_more(jobs: MakeJobs) -> None:
         write(store, claim, eval_record(0), sync_record(0))
         assert stop(made, 1) == [1]
         with pytest.raises(Fenced):
-            write(store, claim, FinishRecord("collapsed", 40, "half", 16, 8, 8))
+            attempts.followed_run(store, claim)
+        write(store, claim, FinishRecord("collapsed", 40, "half", 16, 8, 8))
     assert states(made) == ["cancelled"]
 
 
@@ -303,7 +304,7 @@ def test_an_export_is_imported_as_it_was(
 
 
 def test_the_archive_of_one_may_go(jobs: MakeJobs) -> None:
-    made = jobs()
+    made = jobs(horizon=100)
     directories = made.submit(1)
     child = training(made, *directories)
     assert stop(made, 1) == [1]

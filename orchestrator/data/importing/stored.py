@@ -20,10 +20,12 @@ from orchestrator.base.settings import code_version
 from orchestrator.base.states import AttemptOutcome, FailureClass
 from orchestrator.data.importing.read import Import
 from orchestrator.data.importing.rows import ImportedAttempt, ImportedRun
-from orchestrator.store.imports import SOURCE
 from orchestrator.store.models import Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
 from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
+
+SOURCE = "import"
+"""What `orchestrator.store.models.Sweep.source` says of an import."""
 
 INSERTED_ROWS = 5_000
 """Rows held as Python objects at a time."""
