@@ -138,6 +138,7 @@ class Recording:
                 attempts.abort(self._store, self._claim, failure, failure_class)
             except (StoreError, Fenced) as error:
                 log.error("the failure is not stored: %s", error)
+            self._disconnect()
 
     def _wait(self) -> None:
         began = time.monotonic()

@@ -673,6 +673,28 @@ def test_who_has_no_records_gives_its_connection_back_and_stays_alive(store: Sto
     assert beats, "the database has heard of it through the journal"
 
 
+def test_a_record_that_is_not_flushed_to_disk_is_not_stored(
+    store: Store, grid: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the record of a write that fails would be stored, and its place in the journal be another record's."""
+    run_id = queries.unfinished_runs(store, registration.register(store, grid()))[0]
+    flush = os.fsync
+
+    def slow(file: int) -> None:
+        if threading.current_thread() is threading.main_thread():
+            time.sleep(1.0)
+            assert queries.progress(store, 1)[0].sync == 0
+        flush(file)
+
+    with recording(store, begin(store, run_id), tmp_path / "run") as mine:
+        mine.emit(sync_record(0))
+        wait_for(lambda: queries.progress(store, 1)[0].sync == 0)
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "fsync", slow)
+            mine.emit(sync_record(1))
+    assert queries.progress(store, 1)[0].sync == 1
+
+
 def test_a_record_that_the_database_refuses_ends_the_attempt(store: Store, grid: Any, tmp_path: Path) -> None:
     run_id = queries.unfinished_runs(store, registration.register(store, grid()))[0]
     claim = begin(store, run_id)

@@ -31,7 +31,7 @@ from orchestrator.store.store import Store
 from tests.support import children, fake_worker
 from tests.support.faults import Faults
 
-QUICK = Pace(heartbeat_s=5.0, patience_s=10.0, every_s=0.05, hold_s=0.3, longest_pause_s=0.1)
+QUICK = Pace(heartbeat_s=5.0, patience_s=10.0, every_s=0.02, hold_s=0.3, longest_pause_s=0.1)
 CUT_OFF = Pace(heartbeat_s=0.05, patience_s=0.02, every_s=0.01, hold_s=0.3, longest_pause_s=0.02)
 """For a database that does not come back while the attempt lives."""
 
