@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 from pydantic import ValidationError
@@ -24,7 +24,8 @@ from orchestrator.laws.result import Laws
 from orchestrator.store import fits
 from orchestrator.store.store import Store
 
-DETECTORS = (STORED, "half", "zero")
+DETECTORS = (STORED, *get_args(CollapseConfig.model_fields["detector"].annotation))
+"""The stored states, and every detector of the worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def save(store: Store, fitted: Fitted) -> int | None:
 def _detectors(store: Store, sweeps: Sequence[str], definition: Definition) -> dict[str, CollapseConfig]:
     """All definitions that can be applied again. Settings that are not given are those of the runs' training."""
     if definition.detector not in DETECTORS:
-        raise UsageError(f"--detector: expected stored, half or zero, found {definition.detector!r}")
+        raise UsageError(f"--detector: expected one of {', '.join(DETECTORS)}, found {definition.detector!r}")
     if definition.detector != "half" and definition.fraction is not None:
         raise UsageError("--fraction needs --detector half")
     if definition.detector == STORED and definition.min_evals is not None:

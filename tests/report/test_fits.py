@@ -149,7 +149,7 @@ def test_what_hangs_on_the_definition_is_said(store: Store, grid: Grid) -> None:
 @pytest.mark.parametrize(
     ("definition", "message"),
     [
-        ({"detector": "third"}, "--detector: expected stored, half or zero, found 'third'"),
+        ({"detector": "third"}, "--detector: expected one of stored, half, zero, found 'third'"),
         ({"detector": "zero", "fraction": 0.5}, "--fraction needs --detector half"),
         ({"min_evals": 3}, "--min-evals needs --detector half or --detector zero"),
         ({"detector": "half", "fraction": 1.5}, r"--fraction: .*\(found 1.5\)"),
