@@ -85,6 +85,7 @@ def read_import(source: Path, options: Options) -> Import:
     }  # fmt: skip
     readers[format](found, paths)
     found.order = found.order or list(range(len(found.runs)))
+    pa.default_memory_pool().release_unused()  # what checking took beside the rows
     return found
 
 
