@@ -54,9 +54,6 @@ bench: install-dev services
 	$(BIN)/python -m tests.benchmarks.bench_cluster
 	$(BIN)/python -m tests.benchmarks.bench_calibration
 	$(BIN)/python -m tests.benchmarks.bench_search
-	mkdir -p stalesweep-runs # trains 600 runs, once
-	$(BIN)/python -m tests.benchmarks.make_dense --db sqlite:///stalesweep-runs/dense.db
-	$(BIN)/python -m tests.benchmarks.bench_early_stops --db sqlite:///stalesweep-runs/dense.db
 
 # Do the tests bite? Some forty faults made by hand, each with the tests that must find it ...
 faults: install-dev

@@ -1,4 +1,4 @@
-"""``stalesweep plan``: what designs would teach, and cost, before anything is paid for."""
+"""``stalesweep plan``: simulate what a search and full grids would know, and cost, before anything is paid for."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from orchestrator.cli.output import one_blas_thread, one_of, show
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
-    from orchestrator.search.searchfile import SearchConfig
+    from orchestrator.search.search_file import SearchConfig
 
 GRIDS = (1, 3)
-"""Runs of each cell of the grids that are simulated beside the file's own number."""
+"""Default runs of each cell of the simulated grids; the file's own number is added."""
 
 FEW = 10
-"""Simulations that are not worth a process of their own."""
+"""Fewest simulations for each further process."""
 
 
 def plan(
@@ -42,7 +42,7 @@ def plan(
     one_blas_thread()
     from orchestrator.base.settings import database_url, profile
     from orchestrator.jobs.launch import choose_executor
-    from orchestrator.search.searchfile import load_either
+    from orchestrator.search.search_file import load_either
 
     one_of("--format", format, ("table", "markdown", "json"))
     sweep, wanted = load_either(file, profile=profile())
@@ -68,17 +68,17 @@ def _simulate(
     from orchestrator.jobs.local import cores
     from orchestrator.report.power import power_json, power_markdown, power_view
     from orchestrator.search.outlook import stored_outcomes
-    from orchestrator.search.power import Plan, simulate
     from orchestrator.search.search import Search
-    from orchestrator.search.searchfile import SearchConfig
+    from orchestrator.search.search_file import SearchConfig
+    from orchestrator.search.simulation import PowerPlan, simulate
 
     models = {run.cell.model for run in sweep.runs}
-    asked = wanted or SearchConfig(learner_steps=1)  # of a grid file: the usual target, and no search
+    asked = wanted or SearchConfig(learner_steps=1)  # for a grid file: the default target, and no search
     known = Search(sweep, asked)
     known.learn(stored_outcomes(url, models))
     own = max(Counter(run.cell for run in sweep.runs).values())
     grids = tuple(sorted({*replicates, own}))
-    plan = Plan(known, sweep, asked, wanted is not None, grids, stored_paces(url, models), seed)
+    plan = PowerPlan(known, sweep, asked, wanted is not None, grids, stored_paces(url, models), seed)
     with progress("simulating", simulations) as advance:
         processes = min(cores(), max(1, simulations // FEW))
         designs = simulate(plan, simulations, processes, lambda: advance(1))

@@ -1,4 +1,4 @@
-"""``stalesweep search``: make the runs that teach most about the stability boundary, until it is known."""
+"""``stalesweep search``: train the runs that narrow the stability boundary most, until it is known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.jobs.launch import Executor
     from orchestrator.jobs.training import Refill
     from orchestrator.search.search import Search
-    from orchestrator.search.searchfile import SearchConfig
+    from orchestrator.search.search_file import SearchConfig
     from orchestrator.store.store import Store
 
 
@@ -30,12 +30,12 @@ def search(
         str, typer.Option(help="auto, slurm, local or debug; auto = slurm where there is one.")
     ] = "auto",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what is known and what would be run next, write nothing.")
+        bool, typer.Option("--dry-run", help="Print what is known and the next runs; write nothing.")
     ] = False,
-    format: Annotated[str, typer.Option(help="table or json, of what is known at the end.")] = "table",
+    format: Annotated[str, typer.Option(help="Of the answers at the end: table or json.")] = "table",
     db: Database = None,
 ) -> None:
-    """Find eta_max at every k with few learner steps: choose runs by what stored ones say, train, choose again."""
+    """Find eta_max at every k with few learner steps: learn from stored runs, train the most telling ones, repeat."""
     one_blas_thread()
     from orchestrator.attempt.notifying import tell_end
     from orchestrator.base.settings import database_url, profile
@@ -43,7 +43,7 @@ def search(
     from orchestrator.report.answers import answers_json, answers_view
     from orchestrator.search.outlook import stored_outcomes
     from orchestrator.search.search import Search
-    from orchestrator.search.searchfile import load_search
+    from orchestrator.search.search_file import load_search
     from orchestrator.store import queries, registration
 
     one_of("--format", format, ("table", "json"))
@@ -73,24 +73,24 @@ def search(
 def _search(
     store: Store, sweep_id: int, sweep: Sweep, wanted: SearchConfig, executor: Executor
 ) -> tuple[Search, str, bool]:
-    """Train and learn until there is an end: what is known then, why it ended, and whether runs have failed."""
-    from orchestrator.search.searching import Searching
+    """Train and learn to the end; returns what is known then, why the search ended, and whether runs have failed."""
+    from orchestrator.search.driver import SearchDriver
     from orchestrator.store import queries
 
     places = 1 if executor == "debug" else wanted.parallel
-    with Searching(store, sweep_id, sweep, wanted, places) as searching:
-        while True:
-            failed = _train_rest(store, sweep_id, sweep, executor, places, searching.look)
-            further = searching.look(queries.progress(store, sweep_id))
-            if failed:
-                how = f"`stalesweep status {sweep.name}` tells why; the same command tries again."
-                return searching.search, f"Runs have failed: {how}", True
-            if not further:
-                return searching.search, searching.ending(queries.progress(store, sweep_id)), False
+    driver = SearchDriver(store, sweep_id, sweep, wanted, places)
+    while True:
+        failed = _train_rest(store, sweep_id, sweep, executor, places, driver.look)
+        further = driver.look(queries.progress(store, sweep_id))
+        if failed:
+            how = f"`stalesweep status {sweep.name}` says why; the same command tries again."
+            return driver.search, f"Runs have failed: {how}", True
+        if not further:
+            return driver.search, driver.ending(queries.progress(store, sweep_id)), False
 
 
 def _train_rest(store: Store, sweep_id: int, sweep: Sweep, executor: Executor, places: int, refill: Refill) -> bool:
-    """Train the runs that have no result yet, wherever a former search has left them, and those that come meanwhile."""
+    """Train the stored runs without a result, and those that `refill` stores meanwhile; returns whether any failed."""
     from orchestrator.jobs.training import runs_to_train
     from orchestrator.store import queries
 
@@ -109,5 +109,5 @@ def _train_rest(store: Store, sweep_id: int, sweep: Sweep, executor: Executor, p
 
 
 def _next_texts(looking: Search) -> str:
-    runs = [f"k={run.cell.k}, eta={run.cell.eta:g}, seed={run.seed}" for run in looking.choose(())]
+    runs = [f"k={run.cell.k}, eta={run.cell.eta:g}, seed={run.seed}" for run in looking.choose()]
     return f"Next would be: {'; '.join(runs)}. Nothing was written." if runs else "Nothing is left to be run."

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -131,8 +132,21 @@ def load_sweep(path: Path, *, allow_huge: bool = False, profile: Path | None = N
     return expand(file, allow_huge=allow_huge, profile=profile)
 
 
-def expand(file: GridFile, *, allow_huge: bool = False, profile: Path | None = None) -> Sweep:
-    """Check a file that was read, and expand it, see `load_sweep`."""
+def expand(
+    file: GridFile,
+    *,
+    allow_huge: bool = False,
+    profile: Path | None = None,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
+) -> Sweep:
+    """Check a file that was read, and expand it, see `load_sweep`.
+
+    Args:
+        file: The file.
+        allow_huge: As for `load_sweep`.
+        profile: As for `load_sweep`.
+        defaults: Worker fields by dotted path, for where the file neither fixes them nor has them as an axis.
+    """
     site = _site_resources(profile) if profile else Resources()
     written = {"name": file.path.stem, **file.sections()}
     content = checked(file, (), GridContent, written)
@@ -142,11 +156,13 @@ def expand(file: GridFile, *, allow_huge: bool = False, profile: Path | None = N
     _check_models(file, models, axes.get("model", []))
     _check_excluded(file, written.get("exclude"), axes)
     file.raise_mistakes()
-    runs = tuple(_runs(file, axes, settings, content, content.resources.over(site)))
+    added = {field: value for field, value in defaults.items() if field not in settings | axes}
+    runs = tuple(_runs(file, axes, settings | added, content, content.resources.over(site)))
     if not runs and not file.wrong:
         file.mistake(("exclude",), "leaves no run at all")
     file.raise_mistakes()
-    return Sweep(content.name, file.text, _digest(content.name, file.content), runs)
+    whole = {**file.content, "fixed": {**fixed, **added}} if added else file.content
+    return Sweep(content.name, file.text, _digest(content.name, whole), runs)
 
 
 def _site_resources(profile: Path) -> Resources:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.report.numbers import short
-from orchestrator.search.search import Answer
+from orchestrator.search.search import SearchAnswer
 
 STANDINGS = {
     "known": "known well enough",
@@ -25,7 +25,7 @@ STANDINGS = {
 HEADINGS = {"eta_max": "η_max at k={k}", "exponent": "exponent a of η_max = C·k^−a", "constant": "constant C"}
 
 
-def answers_view(answers: Sequence[Answer], confidence: float, ending: str) -> RenderableType:
+def answers_view(answers: Sequence[SearchAnswer], confidence: float, ending: str) -> RenderableType:
     """A table, and one sentence below it.
 
     Args:
@@ -44,7 +44,7 @@ def answers_view(answers: Sequence[Answer], confidence: float, ending: str) -> R
     return Group(table, Text(ending))
 
 
-def answers_json(answers: Sequence[Answer], ending: str, learner_steps: int) -> dict[str, Any]:
+def answers_json(answers: Sequence[SearchAnswer], ending: str, learner_steps: int) -> dict[str, Any]:
     """The same as plain Python, with the learner steps of the search's own runs."""
     return {
         "answers": [{**dataclasses.asdict(answer), "interval": list(answer.interval)} for answer in answers],

@@ -15,14 +15,14 @@ from rich.text import Text
 from orchestrator.grid.sweep import group_name
 from orchestrator.report.files import markdown_row
 from orchestrator.report.numbers import short
-from orchestrator.search.costs import USUAL_EXPONENT
-from orchestrator.search.design import BEYOND, EXPONENTS
-from orchestrator.search.power import Design, Known, Plan, Spread
+from orchestrator.search.beliefs import BEYOND, EXPONENTS
+from orchestrator.search.search import USUAL_EXPONENT
+from orchestrator.search.simulation import Design, Known, PowerPlan, Quantiles
 
 NAMES = {"exponent": "exponent a, ±", "constant": "constant C, factor"}
 
 
-def power_view(plan: Plan, designs: Sequence[Design], simulations: int) -> RenderableType:
+def power_view(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> RenderableType:
     """The table and the sentences, for a terminal."""
     heading, *rows = _rows(plan, designs)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -33,14 +33,14 @@ def power_view(plan: Plan, designs: Sequence[Design], simulations: int) -> Rende
     return Group(table, *(Text(sentence) for sentence in _sentences(plan, designs, simulations)))
 
 
-def power_markdown(plan: Plan, designs: Sequence[Design], simulations: int) -> str:
+def power_markdown(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> str:
     """The same as Markdown."""
     heading, *rows = _rows(plan, designs)
     lines = [markdown_row(heading), markdown_row(["---"] * len(heading)), *map(markdown_row, rows)]
     return "\n".join([*lines, "", "\n".join(_sentences(plan, designs, simulations))])
 
 
-def power_json(plan: Plan, designs: Sequence[Design], simulations: int) -> dict[str, Any]:
+def power_json(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> dict[str, Any]:
     """The same as plain Python, half-widths of logarithms as they are."""
     return {
         "simulations": simulations,
@@ -64,7 +64,7 @@ def _known_json(known: Known) -> dict[str, Any]:
     return {**which, **rest, "half_width": known.half_width and dataclasses.asdict(known.half_width)}
 
 
-def _rows(plan: Plan, designs: Sequence[Design]) -> list[list[str]]:
+def _rows(plan: PowerPlan, designs: Sequence[Design]) -> list[list[str]]:
     """A row of headings, then a row for each thing that is said of every design."""
 
     def row(name: str, text: Callable[[Design], str]) -> list[str]:
@@ -89,13 +89,13 @@ def _rows(plan: Plan, designs: Sequence[Design]) -> list[list[str]]:
     return rows
 
 
-def _counts(spread: Spread) -> str:
-    low, high = f"{spread.median:,.0f}", f"{spread.most:,.0f}"
+def _counts(found: Quantiles) -> str:
+    low, high = f"{found.median:,.0f}", f"{found.most:,.0f}"
     return low if low == high else f"{low} ({high})"
 
 
-def _hours(spread: Spread) -> str:
-    return f"{short(spread.median)} ({short(spread.most)})"
+def _hours(found: Quantiles) -> str:
+    return f"{short(found.median)} ({short(found.most)})"
 
 
 def _width(known: Known) -> str:
@@ -107,11 +107,11 @@ def _width(known: Known) -> str:
     return f"{low:.3g} ({high:.3g})"
 
 
-def _limited(plan: Plan) -> bool:
+def _limited(plan: PowerPlan) -> bool:
     return any(run.cell.model not in plan.paces for run in plan.sweep.runs)
 
 
-def _sentences(plan: Plan, designs: Sequence[Design], simulations: int) -> list[str]:
+def _sentences(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> list[str]:
     """What the table is drawn from."""
     said = [
         f"{simulations} simulations of each design, seed {plan.seed}: medians; in brackets what nine in ten keep to.",
@@ -128,8 +128,6 @@ def _sentences(plan: Plan, designs: Sequence[Design], simulations: int) -> list[
         if pace := plan.paces.get(model):
             by = f"at {pace.step_s:.3g} s a learner step, the pace of {pace.runs:,} finished runs"
         said.append(f"{model}: hours {by}.")
-    if plan.searched and plan.wanted.early_stops.predicted:
-        said.append("Runs that a predicted collapse would end early are simulated whole, so a search may cost less.")
     return [*said, "Nothing was written."]
 
 
@@ -144,6 +142,6 @@ def _basis(runs: int, collapsed: int) -> str:
     return f"simulated from what {runs:,} stored run{'s' if runs > 1 else ''} of these settings leave open, T* {steps}."
 
 
-def _place(plan: Plan, known: Known) -> str:
+def _place(plan: PowerPlan, known: Known) -> str:
     answer = known.answer
     return f"{answer.group}, k={answer.k}" if len(plan.known.ended) > 1 else f"k={answer.k}"

@@ -1,5 +1,6 @@
-"""Choose the runs that teach most about the stability boundary, end those that cannot teach any more, and plan.
+"""Choose the runs that narrow the stability boundary most, and simulate what a search or a grid would know and cost.
 
-Others use ``searchfile`` (the ``search:`` section of a grid file), ``searching`` (the search itself), ``outlook`` and
-``power`` (what a grid or a search would cost and tell), and ``study`` (the same search as an Optuna study).
+Others use ``search_file`` (the section ``search:`` of a grid file), ``search`` (what is known, and the next runs),
+``driver`` (a search on a results database), ``simulation`` (the same without training), ``outlook`` (what a grid will
+leave open) and ``study`` (the search as an Optuna sampler and study). Within the room: ``beliefs``, ``study_storage``.
 """

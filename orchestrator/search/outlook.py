@@ -1,4 +1,4 @@
-"""What the runs of a grid will not be able to tell, however they end; said before they are paid for."""
+"""What the runs of a grid will leave open, however they end; ``launch --dry-run`` prints it."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 
 from orchestrator.base.errors import StoreError
 from orchestrator.grid.sweep import Run, group_name
-from orchestrator.laws.settle import Place
-from orchestrator.search.design import Beliefs, Seen
+from orchestrator.search.beliefs import Beliefs
+from orchestrator.search.search import seen_by
 from orchestrator.store import outcomes
 from orchestrator.store.store import Outcome, Store
 
 LEAST_SPREAD = 2.0
-"""A grid whose η·k differ by less places no boundary at constant η·k."""
+"""A grid whose η·k differ by less cannot place a boundary at constant η·k."""
 
 FEWEST_KNOWN = 4
-"""Stored runs with fewer say nothing of what to expect."""
+"""Fewer stored runs than this predict nothing."""
 
 SURE = 0.05
-"""Cells whose runs end alike but for such a share are expected to end alike."""
+"""The runs of a cell are expected to end alike if at most this share is expected to end otherwise."""
 
 
 def stored_outcomes(url: str, models: Iterable[str]) -> list[Outcome]:
-    """Read how finished runs of models ended; none where the database is not there, or cannot be read.
+    """Read how finished runs of models ended; empty if the database does not exist or cannot be read.
 
     Args:
-        url: The database's; it is not made, nor upgraded.
+        url: The database's; it is neither created nor upgraded.
         models: Their names.
     """
     try:
@@ -38,24 +38,8 @@ def stored_outcomes(url: str, models: Iterable[str]) -> list[Outcome]:
         return []
 
 
-def seen_by(outcomes: Iterable[Outcome], horizon: int, odds: float = 1.0) -> list[Seen]:
-    """Count by cell which runs collapsed within so many learner steps, and which did not.
-
-    Args:
-        outcomes: Of one group.
-        horizon: The learner steps.
-        odds: What the alarm tells that ended some, see `orchestrator.search.design.Seen`.
-    """
-    counts: dict[Place, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for one in outcomes:
-        collapsed = one.collapsed_by(horizon)
-        if collapsed is not None or one.warned:
-            counts[one.k, one.eta][2 if collapsed is None else 0 if collapsed else 1] += 1
-    return [Seen(k, eta, collapsed, stable, warned, odds) for (k, eta), (collapsed, stable, warned) in counts.items()]
-
-
 def gaps(runs: Iterable[Run], known: Sequence[Outcome]) -> list[str]:
-    """Say what the laws of each model will lack, a sentence each, with the models and settings that it is said of.
+    """Say what the laws of each model will lack: a sentence each, after the models and settings that it is true of.
 
     Args:
         runs: Of a grid.
@@ -64,16 +48,16 @@ def gaps(runs: Iterable[Run], known: Sequence[Outcome]) -> list[str]:
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
         groups[run.cell.model, run.cell.axes_text].append(run)
-    said_of: dict[str, list[str]] = defaultdict(list)
+    names: dict[str, list[str]] = defaultdict(list)
     for (model, axes), members in groups.items():
         alike = [one for one in known if (one.model, one.axes) == (model, axes)]
         for sentence in (*_of_grid(members), *_by_known(members, alike)):
-            said_of[sentence].append(group_name(model, axes))
-    return [f"{' and '.join(names)}: {sentence}" for sentence, names in said_of.items()]
+            names[sentence].append(group_name(model, axes))
+    return [f"{' and '.join(of_sentence)}: {sentence}" for sentence, of_sentence in names.items()]
 
 
 def _of_grid(runs: Sequence[Run]) -> Iterator[str]:
-    """What follows from the cells and seeds alone."""
+    """Gaps that follow from the cells and seeds alone."""
     seeds = {run.seed for run in runs}
     etas: Mapping[int, set[float]] = defaultdict(set)
     for run in runs:
@@ -103,7 +87,7 @@ def _together(cells: Iterable[tuple[int, float]]) -> bool:
 
 
 def _by_known(runs: Sequence[Run], known: Sequence[Outcome]) -> Iterator[str]:
-    """What stored runs lead to expect."""
+    """Gaps that stored runs lead to expect."""
     horizon = max(run.config.horizon for run in runs)
     seen = seen_by(known, horizon)
     runs_seen = int(sum(one.collapsed + one.stable for one in seen))

@@ -1,14 +1,16 @@
-"""Optuna's tables in the results database: how they are opened, and what it means when they cannot be used.
+"""Optuna's own tables in the results database: open a study in them, and say in one line why that failed.
 
-They are Optuna's own, under names that ours do not have. A user's studies may lie beside ours.
+Optuna's tables have names that ours do not have. Users' own studies may lie in them too, and are left alone.
 """
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import optuna
 from alembic.util.exc import CommandError
 from optuna.exceptions import ExperimentalWarning, OptunaError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import QueuePool
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -29,83 +31,89 @@ from orchestrator.store.session import describe, postgres_arguments
 PATIENCE_S = 5.0
 """How long to wait for another writer of a SQLite file; the search waits meanwhile."""
 
-TROUBLE = (
-    OptunaError, SQLAlchemyError, sqlite3.Error, StoreError, CommandError,
-    RuntimeError, KeyError, ValueError, AssertionError, OSError,
-)  # fmt: skip
-"""What Optuna's storage raises: its own errors, those of what it is built on, and Python's (another version's tables
-are a RuntimeError, a study that is gone a KeyError)."""
+TROUBLE = (OptunaError, SQLAlchemyError, sqlite3.Error, StoreError, CommandError, OSError)
+"""Errors of Optuna, of what it is built on, and of the machine. A bug in our code is none of them."""
 
 VALUE = "share of the horizon survived"
-"""What optuna-dashboard calls the value of a trial."""
+"""The name of a trial's value in optuna-dashboard."""
 
 MARK = "stalesweep"
-"""User attribute of a study that is ours; differs each time that it is made anew."""
+"""User attribute of the studies that we make."""
 
 
-class Opened:
-    """A study, open.
+@dataclass(frozen=True, slots=True)
+class OpenStudy:
+    """A study and the storage that writes its trials one by one."""
 
-    Attributes:
-        study: The study.
-        storage: Of the study; Optuna's interface to single trials.
+    study: optuna.Study
+    storage: BaseStorage
+    is_sqlite: bool
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Add a trial. On SQLite, which has one lock for all writers, wait then as long as that took."""
+        began = time.thread_time()
+        self.study.add_trial(trial)
+        if self.is_sqlite:
+            time.sleep(time.thread_time() - began)
+
+    def update(self, trial: FrozenTrial, wanted: FrozenTrial) -> None:
+        """Write what a trial that has not ended lacks."""
+        number = trial._trial_id
+        for name, content in wanted.user_attrs.items():
+            if name not in trial.user_attrs or trial.user_attrs[name] != content:
+                self.storage.set_trial_user_attr(number, name, content)
+        for step, reward in wanted.intermediate_values.items():
+            if trial.intermediate_values.get(step) != reward:
+                self.storage.set_trial_intermediate_value(number, step, reward)
+        if wanted.state.is_finished():
+            self.storage.set_trial_state_values(number, wanted.state, wanted.values)
+
+    def fail(self, trial: FrozenTrial, why: str) -> None:
+        """End a trial as failed."""
+        self.storage.set_trial_user_attr(trial._trial_id, "why", why)
+        self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+
+@contextmanager
+def opened(url: str, name: str, sampler: optuna.samplers.BaseSampler, *, check_version: bool) -> Iterator[OpenStudy]:
+    """Open a study of ours; one that does not exist is created, with Optuna's tables if need be.
 
     Args:
         url: The results database.
-        name: Of the study; it is created where there is none.
+        name: Of the study.
         sampler: As of `optuna.create_study`.
-        pruner: As of `optuna.create_study`.
+        check_version: Whether the tables may be those of another version of Optuna; checking takes 30 ms.
 
     Raises:
-        StoreError: Another's study has that name. Besides, any of `TROUBLE`.
+        StoreError: A study of this name is not ours, or it was deleted while it was open.
+        OptunaError: The tables are those of another version. Besides, any of `TROUBLE`.
     """
-
-    def __init__(
-        self, url: str, name: str, sampler: optuna.samplers.BaseSampler, pruner: optuna.pruners.BasePruner
-    ) -> None:
-        self._tables = _Tables(url)
-        try:
-            self.storage: BaseStorage = get_storage(self._tables)
-            self.study = optuna.create_study(
-                storage=self.storage, study_name=name, direction="maximize", sampler=sampler, pruner=pruner,
-                load_if_exists=True,
-            )  # fmt: skip
-            self._mark = self._marked(name)
-        except BaseException:
-            self.close()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    tables = _Tables(url, check_version)
+    try:
+        storage = get_storage(tables)
+        study = optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", sampler=sampler, load_if_exists=True
+        )
+        _claim(study)
+        yield OpenStudy(study, storage, tables.engine.dialect.name == "sqlite")
+    except KeyError as error:
+        if name in optuna.get_all_study_names(tables):
             raise
+        raise StoreError(f"the study {name!r} was deleted meanwhile") from error
+    finally:
+        tables.close()
 
-    @property
-    def lasts(self) -> bool:
-        """Whether it is still there, and the one that was opened: anybody may delete it."""
-        return bool(self.study.user_attrs.get(MARK) == self._mark)
 
-    def add(self, trial: FrozenTrial) -> None:
-        """Add a trial; then let others write for as long as that took, where one lock is all that a database has."""
-        began = time.thread_time()
-        self.study.add_trial(trial)
-        if self._tables.engine.dialect.name == "sqlite":
-            time.sleep(time.thread_time() - began)
-
-    def delete(self) -> None:
-        """Delete the study, and close it."""
-        optuna.delete_study(study_name=self.study.study_name, storage=self.storage)
-        self.close()
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._tables.close()
-
-    def _marked(self, name: str) -> Any:
-        mark = self.study.user_attrs.get(MARK)
-        if mark is None:
-            if self.study.get_trials(deepcopy=False):
-                raise StoreError(f"a study named {name!r} that is not of stalesweep lies there: rename one of the two")
-            with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
-                self.study.set_metric_names([VALUE])
-            mark = secrets.token_hex(8)
-            self.study.set_user_attr(MARK, mark)
-        return mark
+def _claim(study: optuna.Study) -> None:
+    """Mark a study as ours."""
+    if MARK in study.user_attrs:
+        return
+    if study.get_trials(deepcopy=False):
+        raise StoreError(f"there is a study {study.study_name!r} that stalesweep did not make: rename one of the two")
+    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+        study.set_metric_names([VALUE])
+    study.set_user_attr(MARK, True)
 
 
 def reason(error: BaseException, url: str) -> str:
@@ -125,18 +133,20 @@ def reason(error: BaseException, url: str) -> str:
 class _Tables(RDBStorage):
     """Optuna's tables, by connections like those of the store."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, check_version: bool) -> None:
         plain, secret = split(parse(url))
-        options: dict[str, Any] = {"pool_size": 1, "max_overflow": 1}  # it looks at versions by a second connection
+        options: dict[str, Any] = {"pool_size": 1, "max_overflow": 1}  # the version check has a connection of its own
         if plain.get_backend_name() == "sqlite":
             options |= {"poolclass": QueuePool, "creator": partial(_connect, Path(str(plain.database)))}
         else:
             options |= {"connect_args": postgres_arguments(plain) | secret, "pool_pre_ping": True}
         text = plain.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")  # it is a template
         try:
-            super().__init__(text, options)
-        except BaseException:
+            super().__init__(text, options, skip_compatibility_check=not check_version)
+        except BaseException as error:
             self.close()
+            if type(error) is RuntimeError:  # raised for the tables of an older version
+                raise OptunaError(str(error)) from error
             raise
 
     def close(self) -> None:
@@ -146,7 +156,7 @@ class _Tables(RDBStorage):
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite_files.connect(path, create=False)
-    # A transaction begins with its first write, and takes the lock at once: what it read before is no hindrance.
+    # A transaction begins with its first write and takes the lock at once, so that no read before it can block it.
     connection.isolation_level = "IMMEDIATE"
     connection.execute(f"PRAGMA busy_timeout = {PATIENCE_S * 1e3:.0f}")
     return connection

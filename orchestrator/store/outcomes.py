@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, false, func, select
+from sqlalchemy import Connection, select
 
-from orchestrator.base.states import FailureClass
 from orchestrator.store.models import Cell, Run
 from orchestrator.store.queries import DECIDED
 from orchestrator.store.transactions import reads
@@ -28,10 +26,6 @@ class Outcome:
         learner_steps: How far it was trained.
         collapse_step: T*; None if it did not collapse.
         config: What it was trained with; ``{}`` if it was imported.
-        run_id: The run.
-        last_alive: The learner step at which a collapsed run was last seen alive, if that is known.
-        warned: Whether it was stopped because a collapse was predicted.
-        updated_at: When that was stored.
     """
 
     model: str
@@ -42,10 +36,6 @@ class Outcome:
     learner_steps: int
     collapse_step: int | None
     config: Mapping[str, Any]
-    run_id: int = 0
-    last_alive: int | None = None
-    warned: bool = False
-    updated_at: datetime | None = None
 
     def collapsed_by(self, horizon: int) -> bool | None:
         """Whether it collapsed within so many learner steps; None if it was not trained so long."""
@@ -60,12 +50,6 @@ def outcomes(connection: Connection, models: Iterable[str]) -> list[Outcome]:
     rows = connection.execute(
         select(
             *(Cell.model, Cell.axes, Cell.k, Cell.eta, Run.seed, Run.learner_steps, Run.collapse_step, Run.config),
-            *(
-                Run.id,
-                Run.collapse_step_lo,
-                func.coalesce(Run.failure_class == FailureClass.PREDICTED_COLLAPSE, false()),
-            ),
-            Run.updated_at,
         )
         .join(Run, Run.cell_id == Cell.id)
         .where(Cell.model.in_(list(models)), DECIDED)

@@ -12,7 +12,7 @@ from typing import IO
 
 import pytest
 
-from orchestrator.search.early_stops import EarlyStop, stop_early
+from orchestrator.search.driver import DECIDED, end_early
 from orchestrator.store.schema import REVISIONS
 from tests.cluster.devcluster import ClusterMaker, DevCluster
 from tests.cluster.scenes import Results, Scene, SceneMaker, wait_for
@@ -136,11 +136,11 @@ def test_a_run_that_is_stopped_early_frees_its_task(
     scene.pid_of(0)
     monkeypatch.setenv("SLURM_CONF", str(session_cluster.slurm_conf))
     with scene.ws.store() as store:
-        assert stop_early(store, 1, {1: EarlyStop("decided", "nothing depends on it")}) == [1]
+        assert end_early(store, 1, [1]) == [1]
     wait_for(lambda: scene.state_of(0) in ("CANCELLED", ""), "its task to be cancelled")
     scene.wait_for_jobs()
     first, second = scene.status()
-    assert (first["state"], first["failure"]) == ("cancelled", "nothing depends on it")
+    assert (first["state"], first["failure"]) == ("cancelled", DECIDED.reason)
     assert second["state"] in ("stable", "degraded", "collapsed")
     assert scene.attempts(1) == [("interrupted", "decided", None)]
     again = scene.launch()

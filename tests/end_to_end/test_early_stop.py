@@ -1,4 +1,4 @@
-"""A run of the real tiny policy is stopped while it trains: its process goes on with the next one."""
+"""A run of the real tiny policy is ended while it trains: its process goes on with the next one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.base.errors import StalesweepError
 from orchestrator.data import frames
-from orchestrator.search.early_stops import EarlyStop, stop_early
+from orchestrator.search.driver import DECIDED, end_early
 from orchestrator.store import queries
 from orchestrator.store.store import RunProgress
 from tests.end_to_end.sweeps import Workspace
@@ -21,7 +21,6 @@ name: two
 grid: {model: [tiny], k: [2], eta: [1e-3], seed: [0, 1]}
 fixed: {horizon: 64, prompts_per_batch: 4, group_size: 4, eval_every_steps: 8, checkpoint_every_steps: 8}
 """
-WHY = EarlyStop("predicted_collapse", "p = 0.97 that it collapses")
 
 
 def begun(ws: Workspace) -> list[RunProgress]:
@@ -41,10 +40,10 @@ def test_a_run_that_trains_is_stopped_and_the_next_one_is_trained(ws: Workspace)
             assert launching.poll() is None
             time.sleep(0.05)
         with ws.store() as store:
-            assert stop_early(store, queries.sweep_id(store, "two"), {1: WHY, 2: WHY}) == [1]
+            assert end_early(store, queries.sweep_id(store, "two"), [1]) == [1]
         _, said = launching.communicate(timeout=180)
     assert launching.returncode == 0, said
-    assert "cancelled: p = 0.97 that it collapses after" in said
+    assert f"cancelled: {DECIDED.reason} after" in said
     with ws.store() as store:
         runs, attempts = frames.runs(store).set_index("run"), frames.attempts(store)
         evals = frames.evals(store)
@@ -56,8 +55,8 @@ def test_a_run_that_trains_is_stopped_and_the_next_one_is_trained(ws: Workspace)
     assert attempts["host"].nunique() == 1
 
     laws = json.loads(ws.run("fit-laws", "two", "--format", "json").stdout)
-    assert laws["left_out"] == [{"run": 1, "why": "stopped early by a search: a collapse was predicted"}]
+    assert laws["left_out"] == [{"run": 1, "why": "stopped early by a search: nothing was left to decide"}]
     [cell] = laws["models"]["tiny"]["cells"]
     assert cell["n_runs"] == 1
     said = "\n".join(laws["models"]["tiny"]["warnings"])
-    assert "1 run (k=2: 1) stopped early because a collapse was predicted" in said
+    assert "1 run (k=2: 1) was stopped early because nothing was left to decide" in said

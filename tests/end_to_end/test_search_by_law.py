@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator.data import frames
 from orchestrator.search.search import Search
-from orchestrator.search.searchfile import load_search
+from orchestrator.search.search_file import load_search
 from orchestrator.store import registration
 from tests.end_to_end.sweeps import Workspace, workspace
 from tests.support.lawful_worker import edge
@@ -24,20 +24,15 @@ from tests.support.webhooks import receiver
 pytestmark = pytest.mark.slow
 
 FIXED = "{horizon: 64, eval_every_steps: 4, checkpoint_every_steps: 8}"
-PILOT = f"""
-name: pilot
-grid: {{model: [tiny], k: [2, 4], eta: [2e-3, 3e-3, 4e-3, 6e-3], seed: {{range: {{start: 0, stop: 7}}}}}}
-fixed: {FIXED}
-"""
 FILE = f"""
 name: edge
 grid:
   model: [tiny]
   k: [2, 4]
   eta: {{logspace: {{start: 5e-4, stop: 2e-2, num: 17}}}}
-  seed: {{range: {{start: 7, stop: 31}}}}
+  seed: {{range: {{start: 0, stop: 24}}}}
 fixed: {FIXED}
-search: {{learner_steps: 6000, target: {{eta_max: 1.3}}, parallel: 3}}
+search: {{learner_steps: 6000, target: {{eta_max: 1.5}}, parallel: 3}}
 """
 
 
@@ -61,8 +56,6 @@ def trials(ws: Workspace) -> list[optuna.trial.FrozenTrial]:
 
 
 def test_a_search_answers_and_ends_runs_early(ws: Workspace) -> None:
-    assert ws.run("launch", ws.grid(PILOT, "pilot.yaml"), "--executor", "local").returncode == 0
-    ws.environment["LAWFUL_PATIENCE_S"] = "3"
     with receiver() as hook:
         ws.environment["STALESWEEP_WEBHOOK"] = hook.url
         searched = ws.run("search", ws.grid(FILE, "edge.yaml"), "--executor", "local", "--format", "json")
@@ -77,14 +70,11 @@ def test_a_search_answers_and_ends_runs_early(ws: Workspace) -> None:
         runs = frames.runs(store, ["edge"])
     assert found["learner_steps"] == runs["learner_steps"].sum()
     stopped = runs[runs["state"] == "cancelled"]
-    predicted = stopped[stopped["failure"].str.startswith("reward over the first")]
-    assert len(predicted) >= 2, searched.stderr
-    assert predicted["learner_steps"].median() < 64 and predicted["collapse_step"].isna().all()
-    rest = stopped.drop(predicted.index)
-    assert rest["failure"].str.startswith("all that the search asks for is known").all()
+    assert stopped["failure"].str.startswith("all that the search asks for is known").all()
+    assert stopped["collapse_step"].isna().all()
 
     states = json.loads(ws.run("status", "edge", "--format", "json").stdout)[0]["runs"]
-    assert states["cancelled"] == len(stopped) and sum(states.values()) == len(runs)
+    assert states.get("cancelled", 0) == len(stopped) and sum(states.values()) == len(runs)
     shown = {trial.user_attrs["run"]: trial.state.name for trial in trials(ws)}
     names = {"cancelled": "PRUNED", "collapsed": "COMPLETE", "stable": "COMPLETE"}
     assert shown == {run: names[state] for run, state in zip(runs["run"], runs["state"], strict=True)}
@@ -131,7 +121,7 @@ def test_a_cancelled_run_is_not_taken_up_again(ws: Workspace) -> None:
     sweep, wanted = load_search(ws.folder / file)
     assert ws.run("db", "upgrade").returncode == 0
     with ws.store() as store:
-        registration.grow(store, registration.begin(store, sweep), sweep, Search(sweep, wanted).choose((), number=2))
+        registration.grow(store, registration.begin(store, sweep), sweep, Search(sweep, wanted).choose(number=2))
     assert ws.run("cancel", "1", "-y").returncode == 0
     searched = ws.run("search", file, "--executor", "debug")
     assert searched.returncode == 0, searched.stderr

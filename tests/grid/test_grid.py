@@ -15,7 +15,7 @@ from orchestrator.base.errors import GridError
 from orchestrator.grid.checking import REMOVED_KEYS
 from orchestrator.grid.sbatch_options import OPTIONS, refusal
 from orchestrator.grid.sweep import Cell, Resources, Sweep, load_sweep
-from orchestrator.search.searchfile import load_search
+from orchestrator.search.search_file import load_search
 from tests.grid.bad_grids import BAD, GOOD, GRID, axis
 
 ROOT = Path(__file__).parents[2]

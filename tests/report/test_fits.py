@@ -25,7 +25,7 @@ from orchestrator.data import frames, measured
 from orchestrator.grid.sweep import Sweep
 from orchestrator.laws.cells import evidence
 from orchestrator.report import fitting
-from orchestrator.search.early_stops import EarlyStop, stop_early
+from orchestrator.search.driver import end_early
 from orchestrator.store import fits, queries, registration, schema
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
@@ -277,7 +277,7 @@ def test_a_stopped_run_is_censored_where_each_definition_saw_it_alive(store: Sto
     before = fitting.fit(store, ["demo", "more"]).laws.inputs
     claim = begin(store, stopped)
     write(store, claim, *(eval_record(step, 0.5 if step < 16 else 0.2) for step in range(0, 25, 8)))
-    assert stop_early(store, sweep_id, {stopped: EarlyStop("predicted_collapse", "p = 0.97")}) == [stopped]
+    assert end_early(store, sweep_id, [stopped]) == [stopped]
     alive = {}
     for definition in (fitting.Definition(), fitting.Definition("half", fraction=0.3)):
         fitted = fitting.fit(store, ["demo", "more"], definition=definition)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import optuna
@@ -33,18 +33,13 @@ class Scene:
         self.sweep_id = registration.begin(store, sweep)
         self.left = list(sweep.runs)
 
-    def choose(self) -> GridRun | None:
-        return self.left.pop(0) if self.left else None
-
     def study(self) -> Study:
-        return Study(self.url, self.sweep, self.choose)
-
-    def grow(self, *runs: GridRun | None) -> list[int]:
-        return registration.grow(self.store, self.sweep_id, self.sweep, [run for run in runs if run])
+        return Study(self.url, self.sweep)
 
     def add(self, number: int) -> list[int]:
-        """Add the next runs."""
-        return self.grow(*(self.choose() for _ in range(number)))
+        """Store the next runs."""
+        runs = [self.left.pop(0) for _ in range(number)]
+        return registration.grow(self.store, self.sweep_id, self.sweep, runs)
 
     def train(self, run_id: int, outcome: str | None, *rewards: float) -> None:
         """An attempt that validates every 8 steps, and ends as it is told or not at all."""
@@ -65,9 +60,8 @@ class Scene:
                 update(Run).where(Run.id == run_id).values(state=state, failure=failure, failure_class=failure_class)
             )
 
-    def mirror(self, **alarms: Any) -> None:
-        with self.study() as study:
-            study.mirror(self.store, self.sweep_id, **alarms)
+    def mirror(self, study: Study | None = None, begun: Sequence[GridRun] = ()) -> None:
+        (study or self.study()).mirror(self.store, self.sweep_id, begun)
 
     def trials(self, name: str | None = None) -> list[FrozenTrial]:
         """As any user of Optuna sees them."""

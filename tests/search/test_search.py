@@ -12,8 +12,9 @@ import pytest
 
 from orchestrator.base.errors import GridError
 from orchestrator.grid.sweep import Run, Sweep, load_sweep
-from orchestrator.search.search import Answer, Search, group_of, key_of
-from orchestrator.search.searchfile import SearchConfig, load_search
+from orchestrator.search.beliefs import Goal
+from orchestrator.search.search import Search, SearchAnswer, group_of
+from orchestrator.search.search_file import SearchConfig, load_search
 from orchestrator.store.outcomes import Outcome
 
 FILE = """
@@ -65,7 +66,7 @@ def ended(run: Run, step: int | None, learner_steps: int) -> Outcome:
     return Outcome(cell.model, group_of(run)[1], cell.k, cell.eta, run.seed, learner_steps, step, config)
 
 
-def searched(file: tuple[Sweep, SearchConfig], world: World) -> tuple[list[Answer], list[Outcome], str]:
+def searched(file: tuple[Sweep, SearchConfig], world: World) -> tuple[list[SearchAnswer], list[Outcome], str]:
     """What the loop of the command does, with a world in the place of jobs."""
     sweep, wanted = file
     search, made = Search(sweep, wanted), list[Outcome]()
@@ -74,7 +75,7 @@ def searched(file: tuple[Sweep, SearchConfig], world: World) -> tuple[list[Answe
             return search.answers(), made, "done"
         if sum(one.learner_steps for one in made) >= (wanted.learner_steps or 0):
             return search.answers(), made, "spent"
-        ended = [world.train(run) for run in search.choose(())]
+        ended = [world.train(run) for run in search.choose()]
         if not ended:
             return search.answers(), made, "nothing left"
         made += ended
@@ -105,12 +106,12 @@ def test_stored_runs_of_the_same_config_are_used_first(file: tuple[Sweep, Search
 
 def test_neither_begun_nor_ended_runs_are_chosen(file: tuple[Sweep, SearchConfig]) -> None:
     search = Search(*file)
-    first = search.choose(())
+    first = search.choose()
     taken = {(group_of(run), (run.cell.k, run.cell.eta), run.seed) for run in first}
     second = search.choose(taken)
     assert not taken & {(group_of(run), (run.cell.k, run.cell.eta), run.seed) for run in second}
     search.learn([ended(run, None, 480) for run in first])
-    assert not set(map(id, first)) & set(map(id, search.choose(())))
+    assert not set(map(id, first)) & set(map(id, search.choose()))
 
 
 def test_groups_are_searched_apart(read: Callable[..., tuple[Sweep, SearchConfig]]) -> None:
@@ -124,7 +125,7 @@ def test_groups_are_searched_apart(read: Callable[..., tuple[Sweep, SearchConfig
     search.learn([world.train(run) for run in of_first])
     known = {answer.group: answer.standing for answer in search.answers() if answer.k}
     assert known == {"tiny · clip_eps=0.1": "known", "tiny · clip_eps=0.2": "open"}
-    assert {dict(run.cell.axes)["clip_eps"] for run in search.choose(())} == {0.2}
+    assert {dict(run.cell.axes)["clip_eps"] for run in search.choose()} == {0.2}
 
 
 def test_a_group_whose_steps_cost_more_is_asked_where_it_teaches_more(
@@ -132,14 +133,26 @@ def test_a_group_whose_steps_cost_more_is_asked_where_it_teaches_more(
 ) -> None:
     text = FILE.replace("  seed:", "  clip_eps: [0.1, 0.2]\n  seed:").replace("num: 17", "num: 9")
     search = Search(*read(text))
-    cheap, dear = search.horizons
-    assert {group_of(run) for run in search.choose((), number=4)} == {cheap, dear}
+    cheap, dear = search.beliefs
+    assert {group_of(run) for run in search.choose(number=4)} == {cheap, dear}
     search.prices = {cheap: 1.0, dear: 100.0}
-    assert {group_of(run) for run in search.choose((), number=4)} == {cheap}
+    assert {group_of(run) for run in search.choose(number=4)} == {cheap}
     world = World(0)
     while any(answer.standing == "open" for answer in search.answers() if answer.group.endswith("0.1")):
-        search = search.then([world.train(run) for run in search.choose(())])
-    assert {group_of(run) for run in search.choose((), number=4)} == {dear}
+        search = search.then([world.train(run) for run in search.choose()])
+    assert {group_of(run) for run in search.choose(number=4)} == {dear}
+
+
+def test_a_run_is_chosen_by_its_gain_per_expected_learner_step(file: tuple[Sweep, SearchConfig]) -> None:
+    search, world = Search(*file), World(0)
+    for _ in range(4):
+        search = search.then([world.train(run) for run in search.choose()])
+    (group, beliefs), goals = *search.beliefs.items(), [Goal("eta_max", math.log(1.5), k) for k in (2, 8, 32)]
+    places = list(dict.fromkeys((run.cell.k, run.cell.eta) for run in file[0].runs))
+    gains, chances = beliefs.gains(places, goals)
+    per_step = gains / search.costs(group).expected(places, chances)
+    (chosen,) = search.choose(number=1)
+    assert (chosen.cell.k, chosen.cell.eta) == places[np.argmax(per_step)] != places[np.argmax(gains)]
 
 
 # --- the file
@@ -153,7 +166,10 @@ def test_a_group_whose_steps_cost_more_is_asked_where_it_teaches_more(
         ("{learner_steps: 9, targt: {}}", ["search.targt: unknown key", "did you mean 'target'"]),
         ("{learner_steps: 9, target: {eta_max: 1.0}}", ["search.target.eta_max", "at least 1.1"]),
         ("{learner_steps: 9, target: 1.5}", ["search.target: must be a mapping"]),
-        ("{learner_steps: 9, early_stops: {predicted: 0.9}}", ["search.early_stops.predicted", "at most 0.5"]),
+        (
+            "{learner_steps: 9, early_stops: {predicted: 0}}",
+            ["search.early_stops.predicted: was removed in version 0.1.0, because stops by a predicted collapse saved"],
+        ),
         (
             "{learner_steps: 9, early_stops: {confirmed: 2}}",
             ["search.early_stops.confirmed", "is set by collapse.stop"],
@@ -214,11 +230,10 @@ def test_the_law_itself_may_be_wanted(read: Callable[..., tuple[Sweep, SearchCon
 
 def test_runs_under_way_are_reckoned_with(file: tuple[Sweep, SearchConfig]) -> None:
     search = Search(*file)
-    at_once = search.choose((), number=4)
+    at_once = search.choose(number=4)
     one_by_one: list[Run] = []
     for _ in range(4):
-        under_way = [key_of(run) for run in one_by_one]
-        one_by_one += search.choose(under_way, under_way, number=1)
+        one_by_one += search.choose(under_way=one_by_one, number=1)
     assert one_by_one == at_once
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.grid.sweep import Run, Sweep
-from orchestrator.search.searchfile import SearchConfig, load_search
+from orchestrator.search.search_file import SearchConfig, load_search
 from orchestrator.store.outcomes import Outcome
 from tests.search.test_search import BATCH, FILE, World, searched
 

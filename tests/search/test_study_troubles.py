@@ -23,8 +23,8 @@ import pytest
 from orchestrator.data import frames
 from orchestrator.grid.sweep import Sweep
 from orchestrator.search import study_storage
-from orchestrator.store import schema
-from orchestrator.store.store import Store
+from orchestrator.store import queries, schema
+from orchestrator.store.store import RunProgress, Store
 from tests.search.searches import HORIZON, Scene, alchemy, lost_study, lost_tables, seen, sql
 from tests.support import children
 from tests.support.jobs import killed_at
@@ -65,13 +65,14 @@ def warned(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 def test_a_study_of_the_users_own_stays_as_it_is(scene: Scene, warned: Callable[[], list[str]]) -> None:
     seen(scene.url, lambda storage: optuna.create_study(storage=storage, study_name="demo").ask())
     scene.add(1)
-    with scene.study() as study:
-        study.mirror(scene.store, scene.sweep_id)
-        assert study.ask() is scene.sweep.runs[1] and study.doomed() == []
+    study = scene.study()
+    scene.mirror(study)
+    scene.add(1)
+    scene.mirror(study, [scene.sweep.runs[1]])
     (trial,) = scene.trials()
     assert trial.state.name == "RUNNING" and not trial.user_attrs
     (said,) = warned()
-    assert "'demo' that is not of stalesweep" in said
+    assert "'demo' that stalesweep did not make" in said
 
 
 def test_another_version_of_optunas_tables(scene: Scene, warned: Callable[[], list[str]]) -> None:
@@ -80,10 +81,9 @@ def test_another_version_of_optunas_tables(scene: Scene, warned: Callable[[], li
     current = seen(scene.url, lambda storage: storage.get_current_version())
     for other in ("v3.0.0.d", "v99"):
         sql(scene.url, f"UPDATE alembic_version SET version_num = '{other}'")
-        with scene.study() as study:
-            study.mirror(scene.store, scene.sweep_id)
-            study.mirror(scene.store, scene.sweep_id)
-            assert study.ask() is not None and study.doomed() == []
+        study = scene.study()
+        scene.mirror(study)
+        scene.mirror(study, scene.sweep.runs[:2])
         (said,) = warned()
         assert "no longer compatible with the table schema" in said and "\n" not in said
     sql(scene.url, f"UPDATE alembic_version SET version_num = '{current}'")
@@ -97,17 +97,17 @@ def test_another_version_of_optunas_tables(scene: Scene, warned: Callable[[], li
 def test_a_locked_file(scene: Scene, warned: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(study_storage, "PATIENCE_S", 0.1)
     runs = scene.add(2)
-    with scene.study() as study:
-        study.mirror(scene.store, scene.sweep_id)
-        scene.put(runs[0], "cancelled")
-        with contextlib.closing(sqlite3.connect(scene.url.removeprefix("sqlite:///"))) as other:
-            other.execute("BEGIN IMMEDIATE")
-            assert study.ask() is scene.sweep.runs[2]
-            (said,) = warned()
-            assert "another process has held its lock" in said and "the search goes on" in said
-            study.mirror(scene.store, scene.sweep_id)
-            assert study.ask() is scene.sweep.runs[3] and study.doomed() == [] and warned() == []
-        study.mirror(scene.store, scene.sweep_id)
+    study = scene.study()
+    scene.mirror(study)
+    scene.put(runs[0], "cancelled")
+    with contextlib.closing(sqlite3.connect(scene.url.removeprefix("sqlite:///"))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        scene.mirror(study, scene.sweep.runs[1:2])
+        (said,) = warned()
+        assert "another process has held its lock" in said and "the search goes on" in said
+        scene.mirror(study)
+        assert warned() == []
+    scene.mirror(study)
     assert [one[1] for one in scene.told()] == ["FAIL", "RUNNING"]
 
 
@@ -121,8 +121,8 @@ def test_a_search_killed_in_the_midst_of_a_mirror(scene: Scene, url: str) -> Non
     scene.store.close()
 
     def anew() -> None:
-        with Store(url) as store, scene.study() as study:
-            study.mirror(store, scene.sweep_id)
+        with Store(url) as store:
+            scene.study().mirror(store, scene.sweep_id)
 
     kills = 0
     for lose, places in ((lost_study, range(3, 999, 23)), (lost_tables, range(1, 80, 9))):
@@ -162,13 +162,12 @@ def test_a_folder_whose_name_optuna_would_take_for_a_template(tmp_path: Path, gr
     schema.upgrade(url)
     with Store(url) as store:
         scene = Scene(url, store, grid(k=[2, 8]))
-        with scene.study() as study:
-            scene.grow(study.ask())
-            study.mirror(store, scene.sweep_id)
-            assert study._opened is not None
-            assert [trial.user_attrs for trial in study._opened.study.get_trials()] == [
-                {"run": 1, "state": "pending", "learner_steps": 0}
-            ]
+        scene.add(1)
+        scene.mirror()
+        with contextlib.closing(sqlite3.connect(tmp_path / "{a}" / "100%.db")) as file:
+            stored = file.execute("SELECT key, value_json FROM trial_user_attributes")
+            told = {key: json.loads(value) for key, value in stored}
+        assert told == {"run": 1, "state": "pending", "learner_steps": 0}
 
 
 @pytest.mark.slow
@@ -184,16 +183,15 @@ def test_a_full_disk(tmp_path: Path, grid: Callable[..., Sweep], warned: Callabl
             scene = Scene(url, store, sweep)
             runs = scene.add(2)
             rest = tmp_path / "disk" / "rest"
-            with scene.study() as study:
-                with contextlib.suppress(OSError):
-                    rest.write_bytes(bytes(2**20))
-                study.mirror(store, scene.sweep_id)
-                (said,) = warned()
-                assert "the disk is full" in said
-                assert study.ask() is sweep.runs[2]
-                rest.unlink()
-                study.mirror(store, scene.sweep_id)
-                assert [one[3]["run"] for one in scene.told()] == runs
+            study = scene.study()
+            with contextlib.suppress(OSError):
+                rest.write_bytes(bytes(2**20))
+            study.mirror(store, scene.sweep_id)
+            (said,) = warned()
+            assert "the disk is full" in said
+            rest.unlink()
+            study.mirror(store, scene.sweep_id)
+            assert [one[3]["run"] for one in scene.told()] == runs
 
     children.run(search)
 
@@ -204,6 +202,7 @@ def test_a_server_that_goes_away_and_a_password(
     warned: Callable[[], list[str]],
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with own_server() as server:
@@ -214,17 +213,25 @@ def test_a_server_that_goes_away_and_a_password(
             scene = Scene(url, store, grid(k=[2, 8], horizon=HORIZON))
             for run_id in scene.add(2):
                 scene.train(run_id, "stable", 0.5)
-            with scene.study() as study:
-                study.mirror(store, scene.sweep_id)
+            study = scene.study()
+            study.mirror(store, scene.sweep_id)
+            read = queries.progress
+
+            def read_before_it_stops(*arguments: Any) -> list[RunProgress]:
+                found = read(*arguments)
                 server.stop("immediate")
-                assert study.ask() is scene.sweep.runs[2] and study.doomed() == []
-                server.start()
-                (said,) = [line for line in warned() if "optuna-dashboard" in line]
-                assert "the search goes on: Postgres database 'sweeps' at me@" in said
-                store.close()  # its connection is gone too
+                return found
+
+            with monkeypatch.context() as patch:
+                patch.setattr(queries, "progress", read_before_it_stops)
                 study.mirror(store, scene.sweep_id)
-                tables = study._opened._tables  # type: ignore[union-attr]
-                shows_nothing(f"{said} {tables.engine!r} {tables.url}")
+            server.start()
+            (said,) = [line for line in warned() if "optuna-dashboard" in line]
+            assert "the search goes on: Postgres database 'sweeps' at me@" in said
+            store.close()  # its connection is gone too
+            study.mirror(store, scene.sweep_id)
+            tables = study_storage._Tables(url, check_version=True)
+            shows_nothing(f"{said} {tables.engine!r} {tables.url}")
             assert [one[3]["run"] for one in scene.told()] == [1, 2]
             sql(url, "UPDATE alembic_version SET version_num = 'v99'")
             done = searched(url, tmp_path)
@@ -232,8 +239,7 @@ def test_a_server_that_goes_away_and_a_password(
             assert "The budget is spent" in done.stdout
             shows_nothing(done.stdout + done.stderr)
             server.execute("ALTER ROLE me PASSWORD 'another'")
-            with scene.study() as refused:
-                refused.mirror(store, scene.sweep_id)
+            scene.mirror()
             (said,) = [line for line in warned() if "optuna-dashboard" in line]
             assert "refuses this user or password" in said
     shows_nothing(caplog.text + "".join(capfd.readouterr()))

@@ -1,4 +1,4 @@
-"""Takes the place of `grpo_worker.loop` in tests: runs collapse by a known law, and their first rewards tell which.
+"""Takes the place of `grpo_worker.loop` in tests: runs collapse by a law that a test knows.
 
 η_max(k) = 2e-3·(k/8)^−0.5; beyond it more runs collapse, as a logistic in log η; T* lies in the last two thirds.
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,8 +20,6 @@ __all__ = ["edge", "latest_checkpoint", "run"]
 
 AT_8, EXPONENT, STEEPNESS = 2e-3, 0.5, 4.0
 STEP_S = 0.005
-PATIENCE_S = float(os.environ.get("LAWFUL_PATIENCE_S", 0))
-"""How long a run that will collapse waits at half its horizon for a stop, which may come late on a busy machine."""
 
 
 def edge(k: int) -> float:
@@ -51,14 +47,10 @@ def run(
     confirmed = config.collapse.stop_after_evals * config.eval_every_steps
 
     def evaluation(step: int) -> EvalRecord:
-        patience = PATIENCE_S if collapse and step == config.horizon // 2 else 0.0
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline and not should_stop():
-            time.sleep(0.02)
         return EvalRecord(step, 0.1 if collapse and step >= collapse else 0.8, 256)
 
     def sync(number: int) -> SyncRecord:
-        return _sync(config, number, collapse is not None)
+        return _sync(config, number)
 
     def finish(step: int) -> FinishRecord | None:
         if step < config.horizon and not (collapse and confirmed and step >= collapse + confirmed):
@@ -71,12 +63,10 @@ def run(
     return loop(config, emit, run_dir, should_stop, STEP_S, evaluation, sync, finish)
 
 
-def _sync(config: WorkerConfig, number: int, collapses: bool) -> SyncRecord:
-    """A record of random metrics; only the reward depends on whether the run will collapse."""
+def _sync(config: WorkerConfig, number: int) -> SyncRecord:
+    """Metrics that do not depend on whether the run collapses."""
     draw = np.random.default_rng([config.seed, config.k, round(1e9 * config.eta), number])
     values = {
         field.name: number if field.type == "int" else float(draw.random()) for field in dataclasses.fields(SyncRecord)
     }
-    reward = (0.5 if collapses else 0.8) + 0.05 * float(draw.standard_normal())
-    step = number * config.steps_per_sync
-    return SyncRecord(**{**values, "sync": number, "learner_step": step, "reward": reward})  # type: ignore[arg-type]
+    return SyncRecord(**{**values, "sync": number, "learner_step": number * config.steps_per_sync})  # type: ignore[arg-type]

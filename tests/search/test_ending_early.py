@@ -1,4 +1,4 @@
-"""Runs that are stopped early: their job leaves them, they are seen, kept out of every launch, and never collapsed."""
+"""Runs that a search ends early: their job leaves them, no command launches them again, and they never collapsed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ from orchestrator.report import page
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
 from orchestrator.runs import cancelling
-from orchestrator.search.early_stops import EarlyStop, stop_early
+from orchestrator.search.driver import DECIDED, end_early
 from orchestrator.store import attempts, notices, queries, registration, submissions
-from orchestrator.store.endings import Ending
 from orchestrator.store.store import Claim, RunProgress, Store
 from tests.support import children, fake_worker
 from tests.support.jobs import QUICK, Jobs, killed_at
@@ -34,7 +33,6 @@ from tests.support.stores import begin, eval_record, sync_record, write
 
 pytestmark = pytest.mark.services
 
-FORESEEN = EarlyStop("predicted_collapse", "97 of 100 runs like this one collapse")
 WRITES = pytest.mark.parametrize("writes", ["database", "journal"])
 
 MakeJobs = Callable[..., Jobs]
@@ -42,7 +40,7 @@ MakeJobs = Callable[..., Jobs]
 
 def stop(made: Jobs, *run_ids: int) -> list[int]:
     with Store(made.url) as store:
-        return stop_early(store, made.sweep_id, dict.fromkeys(run_ids, FORESEEN))
+        return end_early(store, made.sweep_id, run_ids)
 
 
 def runs_of(made: Jobs) -> list[RunProgress]:
@@ -81,16 +79,16 @@ def test_a_job_leaves_a_stopped_run_and_takes_the_next(jobs: MakeJobs, writes: s
     made = jobs(3, horizon=100, writes=writes)
     directories = made.submit(1, 2, 3)
     child = training(made, *directories)
-    assert stop(made, 1, 3) == [1], "one that has not begun is left alone"
+    assert stop(made, 1) == [1]
     first = runs_of(made)[0]
-    assert (first.state, first.failure, first.failure_class) == ("cancelled", FORESEEN.sentence, FORESEEN.why)
+    assert (first.state, first.failure, first.failure_class) == ("cancelled", DECIDED.reason, DECIDED.why)
     assert 0 < first.learner_steps < 100
     assert children.end(child) == 0
     made.collect()
     assert states(made) == ["cancelled", "collapsed", "collapsed"]
     [attempt] = made.attempts(1)
     assert (attempt["outcome"], attempt["failure"], attempt["failure_class"]) == (
-        "interrupted", FORESEEN.sentence, FORESEEN.why,
+        "interrupted", DECIDED.reason, DECIDED.why,
     )  # fmt: skip
     assert attempt["ended_at"] == attempt["heartbeat_at"]
     assert runs_of(made)[0].learner_steps == first.learner_steps, "nothing of it is written any more"
@@ -105,11 +103,10 @@ def test_a_job_leaves_a_stopped_run_and_takes_the_next(jobs: MakeJobs, writes: s
 
 
 @WRITES
-def test_what_is_decided_need_not_begin(jobs: MakeJobs, writes: str) -> None:
+def test_a_run_that_has_not_begun_is_ended_too(jobs: MakeJobs, writes: str) -> None:
     made = jobs(2, horizon=20, writes=writes)
     directories = made.submit(1, 2)
-    with Store(made.url) as store:
-        assert stop_early(store, made.sweep_id, {2: EarlyStop("decided", "all is known")}) == [2]
+    assert stop(made, 2) == [2]
     children.run(lambda: made.train(*directories))
     made.collect()
     assert states(made) == ["collapsed", "cancelled"]
@@ -151,8 +148,8 @@ def test_what_the_database_has_not_heard_of_comes_before_it(jobs: MakeJobs) -> N
     child = training(made, directories[1])
     os.kill(child, 9)
     children.end(child)
-    assert stop(made, 1, 2, 3) == [2]
-    assert states(made) == ["collapsed", "cancelled", "queued"]
+    assert stop(made, 1, 2, 3) == [2, 3]
+    assert states(made) == ["collapsed", "cancelled", "cancelled"]
     assert made.rows(1) == made.expected
     assert runs_of(made)[1].learner_steps >= 2
     assert len(made.rows(2)["syncs"]) >= 1
@@ -196,11 +193,11 @@ def test_killed_in_between_who_collects_finishes_it(jobs: MakeJobs) -> None:
     begun(made)
     with Store(made.url) as store:
         for folder in queries.run_folders(store, made.sweep_id):
-            cancelling._write(folder, Ending(FORESEEN.why, FORESEEN.sentence), [])
+            cancelling._write(folder, DECIDED, [])
     assert states(made) == ["running"]
     assert made.collect().records == 1
     [run] = runs_of(made)
-    assert (run.state, run.failure, run.failure_class) == ("cancelled", FORESEEN.sentence, FORESEEN.why)
+    assert (run.state, run.failure, run.failure_class) == ("cancelled", DECIDED.reason, DECIDED.why)
     assert made.collect().records == 0
 
 
@@ -240,17 +237,17 @@ def test_the_commands(jobs: MakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
     assert stop(made, 2) == [2]
 
     status = stalesweep("status", "demo")
-    assert "run 2 (tiny, k = 2, η = 0.001, seed 1) stopped early (predicted collapse):" in status.stdout
-    assert "97 of 100 runs like this one collapse" in " ".join(status.stdout.split())
+    assert "run 2 (tiny, k = 2, η = 0.001, seed 1) stopped early (decided):" in status.stdout
+    assert DECIDED.reason in " ".join(status.stdout.split())
     assert "1 of 2 runs done, 1 cancelled · 100 % of 20 learner steps" in " ".join(status.stdout.split())
     [content] = json.loads(stalesweep("status", "demo", "--format", "json").stdout)
     assert content["runs"] == {"collapsed": 1, "cancelled": 1}
     [[_, shown]] = [cell["runs"] for cell in content["cells"]]
-    assert (shown["state"], shown["failure"]) == ("cancelled", FORESEEN.sentence)
+    assert (shown["state"], shown["failure"]) == ("cancelled", DECIDED.reason)
     shown = stalesweep("show", "2")
     assert shown.exit_code == 0, shown.output
     text = " ".join(shown.stdout.split())
-    assert f"cancelled, stopped early by a search (predicted collapse): {FORESEEN.sentence}, last seen alive" in text
+    assert f"cancelled, stopped early by a search (decided): {DECIDED.reason}, last seen alive" in text
 
     ended = stalesweep("cancel", "demo")
     assert (ended.exit_code, ended.stderr) == (3, "nothing to cancel: these runs have ended\n")
@@ -280,8 +277,7 @@ def test_an_export_is_imported_as_it_was(
     sweep_id = registration.register(store, grid())
     for run_id in (1, 2):
         write(store, begin(store, run_id), eval_record(0), eval_record(8), eval_record(16, 0.1))
-    decided = EarlyStop("decided", "every answer stays as it is")
-    assert stop_early(store, sweep_id, {1: FORESEEN, 2: decided}) == [1, 2]
+    assert end_early(store, sweep_id, [1, 2]) == [1, 2]
     out = tmp_path / "out"
     exported = stalesweep("export", "--out", str(out), "--format", "csv")
     assert exported.exit_code == 0, exported.output
@@ -293,9 +289,9 @@ def test_an_export_is_imported_as_it_was(
     with Store(other) as theirs:
         found, attempts = frames.runs(theirs)[columns], frames.attempts(theirs)
     pd.testing.assert_frame_equal(found, frames.runs(store)[columns])
-    assert found["failure_class"].tolist()[:2] == ["predicted_collapse", "decided"]
+    assert found["failure_class"].tolist()[:2] == ["decided"] * 2
     assert attempts["outcome"].tolist() == ["interrupted"] * 2
-    assert attempts["failure_class"].tolist() == ["predicted_collapse", "decided"]
+    assert attempts["failure_class"].tolist() == ["decided"] * 2
 
     text = (out / "runs.csv").read_text().replace(",16,,8,", ",16,,17,", 1)
     (tmp_path / "wrong.csv").write_text(text)

@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from orchestrator.search.design import Beliefs, Goal, Seen
-from orchestrator.search.deviations import DEVIATIONS
+from orchestrator.search.beliefs import DEVIATIONS, Beliefs, Goal, Seen
 
 KS = (2, 8, 32)
 RANGE = (1e-4, 1e-2)
@@ -56,17 +55,6 @@ def test_gains_are_the_expected_fall_of_the_variance(goals: list[Goal]) -> None:
             beliefs.after([Seen(k, eta, 0, 1)])
         )
         assert gain == pytest.approx(variance(beliefs) - then, rel=1e-3)
-
-
-def test_a_warning_tells_as_much_as_its_odds() -> None:
-    before = Beliefs.before(KS, RANGE).after([Seen(8, 1e-3, 1, 1)])
-
-    def p_after(odds: float) -> float:
-        return before.after([Seen(8, 1e-3, 0, 0, warned=1, odds=odds)]).p_collapse(8, 1e-3)
-
-    assert p_after(1.0) == pytest.approx(before.p_collapse(8, 1e-3)), "one that comes as often either way"
-    collapsed = before.after([Seen(8, 1e-3, 1, 0)]).p_collapse(8, 1e-3)
-    assert p_after(1.0) < p_after(5.0) < p_after(1e9) == pytest.approx(collapsed)
 
 
 def test_a_narrow_target_has_a_fine_grid() -> None:
