@@ -59,4 +59,4 @@ def test_a_run_that_trains_is_stopped_and_the_next_one_is_trained(ws: Workspace)
     [cell] = laws["models"]["tiny"]["cells"]
     assert cell["n_runs"] == 1
     said = "\n".join(laws["models"]["tiny"]["warnings"])
-    assert "1 run (k=2: 1) was stopped early because nothing was left to decide" in said
+    assert "because nothing was left to decide. They are excluded" in said

@@ -232,6 +232,7 @@ def test_a_server_that_goes_away_and_a_password(
             study.mirror(store, scene.sweep_id)
             tables = study_storage._Tables(url, check_version=True)
             shows_nothing(f"{said} {tables.engine!r} {tables.url}")
+            tables.close()
             assert [one[3]["run"] for one in scene.told()] == [1, 2]
             sql(url, "UPDATE alembic_version SET version_num = 'v99'")
             done = searched(url, tmp_path)
