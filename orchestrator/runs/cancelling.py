@@ -1,6 +1,6 @@
 """Cancelling runs: by an entry in the run directory, then in the database, then in Slurm.
 
-``cancel`` calls this for a user, `orchestrator.search.early_stops` for a search. The entry is a journal that takes the
+``cancel`` calls this for a user, `orchestrator.search.driver` for a search. The entry is a journal that takes the
 number of the run's next attempt. The database then refuses what older attempts write; if jobs write journals only, an
 attempt sees the newer journal in its run directory and stops. The job goes on with the next run of its share; a task
 of Slurm without any further run is cancelled. If this is killed in between, any command that brings in journals
