@@ -20,7 +20,7 @@ from orchestrator.search.driver import SearchDriver
 from orchestrator.search.search import Search, Step, group_of
 from orchestrator.search.search_file import load_search
 from orchestrator.search.simulation import Simulated, simulate_search
-from orchestrator.store import queries, registration, schema, submissions
+from orchestrator.store import attempts, queries, registration, schema, submissions
 from orchestrator.store.models import Attempt
 from orchestrator.store.outcomes import Outcome
 from orchestrator.store.store import RunProgress, Store
@@ -167,7 +167,7 @@ def test_a_simulated_search_chooses_what_a_real_one_does(scene: MakeScene, monke
 def test_a_search_does_not_go_on_after_a_failure(scene: MakeScene) -> None:
     searched = scene(FILE.format(search="learner_steps: 100000, parallel: 2"))
     first, second = searched.look()
-    searched.store.fail(begin(searched.store, first.run_id), "out of luck")
+    attempts.abort(searched.store, begin(searched.store, first.run_id), "out of luck")
     assert [run.run_id for run in searched.look()] == [second.run_id]
     searched.finish(second.run_id, (None, 480))
     assert searched.look() == []
