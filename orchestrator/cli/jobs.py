@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.base.errors import NothingToDo, UsageError
-from orchestrator.base.states import CANCELLABLE, UNKNOWN, RunState
+from orchestrator.base.states import CANCELLABLE
 from orchestrator.base.words import counted
 from orchestrator.cli import launch as cli_launch
 from orchestrator.cli.options import Database, Selection, States, Yes
@@ -18,8 +19,7 @@ from orchestrator.cli.output import confirm, open_store, progress, say
 from orchestrator.cli.runs import ASK_ABOVE
 
 if TYPE_CHECKING:
-    from orchestrator.store.selection import SelectedRun
-    from orchestrator.store.store import Store
+    pass
 
 
 def logs(
@@ -39,80 +39,30 @@ def logs(
             raise UsageError(f"`logs` shows one run, and {run} has {len(chosen)}: name one by its number, e.g. "
                              f"{chosen[0].run_id}")  # fmt: skip
         [wanted] = chosen
-        find = logging.job_logs if job else logging.own_logs
-        paths, show = find(store, wanted, attempt), _Logs()
-        if follow:
-            grows = not job and attempt is None  # a new attempt has a file of its own
-            listed = (lambda: logging.own_logs(store, wanted, None)) if grows else (lambda: paths)
-            show.follow(listed, _IsOver(store, wanted))
+        if attempt is None and not job:
+            paths = functools.partial(logging.own_logs, store, wanted, None)  # a new attempt has a file of its own
         else:
-            show.print(paths)
-        if show.empty and not job:
-            _explain(store, wanted, logging.directory_of(wanted))
-            paths = logging.job_logs(store, wanted, attempt)
-            show.print(paths)
-    if show.empty:
-        raise NothingToDo("; ".join(["its job has printed nothing, or its log is gone", *map(str, paths)]))
+            found = (logging.job_logs if job else logging.own_logs)(store, wanted, attempt)
+            paths = functools.partial(list, found)
+        over = logging.until_its_end(store, wanted, say)
+        printed = _print(logging.follow(paths, over) if follow else logging.read_all(paths()), paths)
+        if not printed and not job:
+            say(f"{logging.why_empty(store, wanted)}; what its job printed:")
+            paths = functools.partial(list, logging.job_logs(store, wanted, attempt))
+            printed = _print(logging.read_all(paths()), paths)
+        if not printed:
+            raise NothingToDo("; ".join(["its job has printed nothing, or its log is gone", *map(str, paths())]))
 
 
-class _Logs:
-    """Prints logs, each under its name if there are several."""
-
-    def __init__(self) -> None:
-        self._shown: Path | None = None
-        self.empty = True
-
-    def print(self, paths: Sequence[Path]) -> None:
-        from orchestrator.runs.logs import read
-
-        for path in paths:
-            for text in read(path):
-                self._add(path, text, len(paths) > 1)
-
-    def follow(self, paths: Callable[[], Sequence[Path]], over: Callable[[], bool]) -> None:
-        from orchestrator.runs.logs import follow
-
-        for path, text in follow(paths, over):
-            self._add(path, text, len(paths()) > 1)
-
-    def _add(self, path: Path, text: str, several: bool) -> None:
-        if not text:
-            return
-        if several and path != self._shown:
-            typer.echo(f"==> {path} <==", err=True)
-        self._shown, self.empty = path, False
+def _print(pieces: Iterable[tuple[Path, str]], paths: Callable[[], Sequence[Path]]) -> bool:
+    """Print pieces of logs, each log under its name if there are several; whether there was anything."""
+    shown: Path | None = None
+    for path, text in pieces:
+        if path != shown and len(paths()) > 1:
+            say(f"==> {path} <==")
+        shown = path
         typer.echo(text, nl=False)
-
-
-class _IsOver:
-    """Whether a run has ended; one that waits at first may yet begin."""
-
-    def __init__(self, store: Store, run: SelectedRun) -> None:
-        self._store, self._run = store, run
-        self._waits, self._told = True, False
-
-    def __call__(self) -> bool:
-        from orchestrator.base.errors import StoreUnavailable
-        from orchestrator.runs.logs import progress_of
-
-        try:
-            state = progress_of(self._store, self._run).state
-        except StoreUnavailable:
-            return False
-        if self._waits and state == RunState.PENDING and not self._told:
-            typer.echo(f"run {self._run.run_id} is pending: waiting for a job to take it", err=True)
-            self._told = True
-        self._waits &= state == RunState.PENDING
-        return state not in (RunState.QUEUED, RunState.RUNNING, UNKNOWN) and not self._waits
-
-
-def _explain(store: Store, run: SelectedRun, directory: Path) -> None:
-    from orchestrator.runs.logs import has_begun, progress_of
-
-    now = progress_of(store, run)
-    why = f" ({now.detail or now.failure})" if now.detail or now.failure else ""
-    nothing = f"no log of it is in {directory}" if has_begun(store, run) else "it has not begun"
-    typer.echo(f"run {run.run_id} is {now.state}{why}, and {nothing}; what its job printed:", err=True)
+    return shown is not None
 
 
 def cancel(sel: Selection, state: States = None, yes: Yes = False, db: Database = None) -> None:

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from orchestrator.base.errors import UsageError
+from orchestrator.base.errors import StoreUnavailable, UsageError
 from orchestrator.base.settings import runs_dir
+from orchestrator.base.states import UNKNOWN, RunState
+from orchestrator.jobs.collecting import Say
 from orchestrator.jobs.slurm.survey import log_paths, survey
 from orchestrator.jobs.status import with_standings
 from orchestrator.rundir import folder as rundirs
@@ -100,11 +102,39 @@ def progress_of(store: Store, run: SelectedRun) -> RunProgress:
     return next(one for one in with_standings(queries.progress(store, run.sweep_id), seen) if one.run_id == run.run_id)
 
 
-def read(path: Path) -> Iterator[str]:
-    """Read a log piece by piece; nothing if there is no such file."""
-    growing = _Growing(path)
-    while text := growing.read():
-        yield text
+def read_all(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Read logs one after the other, piece by piece; nothing of a file that is not there."""
+    for path in paths:
+        growing = _Growing(path)
+        while text := growing.read():
+            yield path, text
+
+
+def until_its_end(store: Store, run: SelectedRun, say: Say) -> Callable[[], bool]:
+    """Make a function that says whether a run has ended. A run that is pending at first may yet begin."""
+    waits, said = True, False
+
+    def is_over() -> bool:
+        nonlocal waits, said
+        try:
+            state = progress_of(store, run).state
+        except StoreUnavailable:
+            return False
+        if waits and state == RunState.PENDING and not said:
+            say(f"run {run.run_id} is pending: waiting for a job to take it")
+            said = True
+        waits &= state == RunState.PENDING
+        return state not in (RunState.QUEUED, RunState.RUNNING, UNKNOWN) and not waits
+
+    return is_over
+
+
+def why_empty(store: Store, run: SelectedRun) -> str:
+    """Say how a run stands of which there is no log."""
+    now = progress_of(store, run)
+    why = f" ({now.detail or now.failure})" if now.detail or now.failure else ""
+    nothing = f"no log of it is in {directory_of(run)}" if has_begun(store, run) else "it has not begun"
+    return f"run {run.run_id} is {now.state}{why}, and {nothing}"
 
 
 def follow(paths: Callable[[], Sequence[Path]], over: Callable[[], bool]) -> Iterator[tuple[Path, str]]:

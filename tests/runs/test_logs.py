@@ -193,5 +193,5 @@ def test_it_follows_into_a_new_attempt(tmp_path: Path) -> None:
 def test_a_long_log_is_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "attempt-0001.log"
     path.write_text("x" * 200_000)
-    assert "".join(logs.read(path)) == "x" * 200_000
-    assert list(logs.read(tmp_path / "none.log")) == []
+    assert "".join(text for _, text in logs.read_all([path])) == "x" * 200_000
+    assert list(logs.read_all([tmp_path / "none.log"])) == []
