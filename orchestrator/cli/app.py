@@ -82,7 +82,7 @@ def status(
     format: Annotated[str, typer.Option(help="table or json.")] = "table",
     db: Database = None,
 ) -> None:
-    """Show what runs, collapsed or failed, and how long it will take."""
+    """Show which runs wait, train, collapsed or failed, and how long the rest will take."""
     import json
 
     from orchestrator.jobs.status import status_of
@@ -128,7 +128,7 @@ app.command()(exit_codes(cli_search.search))
 @app.command()
 @exit_codes
 def collect(sweeps: SweepNames = None, db: Database = None) -> None:
-    """Bring what journals hold and the database does not; `status` and `fit-laws` do so too."""
+    """Bring journals into the database; `status` and `fit-laws` do it too."""
     with open_store(db) as store:
         collect_all(store, sweeps)
 
@@ -141,7 +141,7 @@ def export(
     format: Annotated[str, typer.Option(help="parquet or csv.")] = "parquet",
     db: Database = None,
 ) -> None:
-    """Write everything stored, one tidy file a table."""
+    """Write all that is stored, one file a table."""
     from orchestrator.data.export import export as write
     from orchestrator.store import queries
 

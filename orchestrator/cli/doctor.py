@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    cluster: Annotated[bool, typer.Option("--cluster", help="Look around on a compute node too, by a job.")] = False,
-    grid: Annotated[Path | None, typer.Option(metavar="FILE", help="Ask for what this grid's runs ask for.")] = None,
+    cluster: Annotated[bool, typer.Option("--cluster", help="Submit a job that checks a compute node too.")] = False,
+    grid: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Submit the job with the resources of this grid's runs.")
+    ] = None,
     partition: Annotated[str | None, typer.Option(metavar="P", help="The job's partition.")] = None,
-    account: Annotated[str | None, typer.Option(metavar="A", help="The account that it is charged to.")] = None,
-    gpus: Annotated[int, typer.Option(metavar="N", min=0, help="GPUs that it asks for.")] = 0,
-    timeout: Annotated[float, typer.Option(metavar="S", min=1, help="Seconds to wait for its answer.")] = 120,
+    account: Annotated[str | None, typer.Option(metavar="A", help="The account to charge.")] = None,
+    gpus: Annotated[int, typer.Option(metavar="N", min=0, help="GPUs that the job asks for.")] = 0,
+    timeout: Annotated[float, typer.Option(metavar="S", min=1, help="Seconds to wait for the job's answer.")] = 120,
     db: Database = None,
 ) -> None:
-    """Check packages, database, folders, Slurm and torch; with --cluster as a job on a compute node sees them."""
+    """Check packages, database, folders, Slurm and torch on this machine; with --cluster also on a compute node."""
     from orchestrator.jobs.doctor import examine
 
     if not cluster and (grid or partition or account or gpus):

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 def logs(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Number of a run.")],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print what comes until the run has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until the run has ended.")] = False,
     attempt: Annotated[int | None, typer.Option(metavar="N", help="Only this attempt; default all.")] = None,
-    job: Annotated[bool, typer.Option("--job", help="What its job printed, instead of the run's own log.")] = False,
+    job: Annotated[bool, typer.Option("--job", help="Print its job's output instead of the run's own log.")] = False,
     db: Database = None,
 ) -> None:
     """Print what a run has logged, or what its job has printed."""
@@ -66,7 +66,7 @@ def _print(pieces: Iterable[tuple[Path, str]], paths: Callable[[], Sequence[Path
 
 
 def cancel(sel: Selection, state: States = None, yes: Yes = False, db: Database = None) -> None:
-    """Take runs back that are going: their jobs stop at the next learner step; `launch` and `retry` let them go on."""
+    """Cancel runs that have not ended. Their jobs stop at the next learner step; `launch` and `retry` resume them."""
     import getpass
 
     from orchestrator.attempt.notifying import tell_end
@@ -97,7 +97,7 @@ def retry(
     wait: Annotated[bool, typer.Option("--wait", help="Slurm: stay and watch.")] = False,
     db: Database = None,
 ) -> None:
-    """Train runs again that failed, were lost, cancelled or left over; those a search stopped, with -s cancelled."""
+    """Train failed, lost, cancelled and leftover runs again; with -s cancelled also those that a search stopped."""
     from orchestrator.jobs.launch import choose_executor
     from orchestrator.runs import retrying
     from orchestrator.runs.named import sweeps_of

@@ -34,7 +34,7 @@ def launch(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, write nothing.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Local: go on in the background, return at once.")] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Slurm: stay, watch, and try again what may be tried again.")
+        bool, typer.Option("--wait", help="Slurm: stay, watch, and retry runs that failed in a way that may pass.")
     ] = False,
     extend: Annotated[bool, typer.Option("--extend", help="Add new cells to a sweep of this name.")] = False,
     allow_huge: Annotated[bool, typer.Option("--allow-huge", help="Accept more than a million runs.")] = False,

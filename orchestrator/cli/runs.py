@@ -24,7 +24,9 @@ ASK_ABOVE = 10
 
 
 def show(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Numbers of runs; a sweep stands for its runs.")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Numbers of runs, or sweeps for all of their runs.")
+    ],
     state: States = None,
     format: Annotated[str, typer.Option(help="table or json.")] = "table",
     db: Database = None,
@@ -46,11 +48,11 @@ def show(
 def rm(
     sel: Selection,
     state: States = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would go, remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be removed, remove nothing.")] = False,
     yes: Yes = False,
     db: Database = None,
 ) -> None:
-    """Remove what runs have measured, their attempts and their files; their configs stay, to be launched again."""
+    """Remove the results, attempts and files of runs. Their configs stay, so `launch` can train them again."""
     from orchestrator.runs import removal
     from orchestrator.runs.named import find, find_up_to_date
 
@@ -74,13 +76,13 @@ def rm(
 def gc(
     sel: Annotated[list[str] | None, typer.Argument(metavar="[SEL]...", help="Sweeps or runs; default all.")] = None,
     state: States = None,
-    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Nothing but checkpoints.")] = False,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Only checkpoints.")] = False,
     all: Annotated[bool, typer.Option("--all", help="Whole run directories, journals and logs included.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would go, remove nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be removed, remove nothing.")] = False,
     yes: Yes = False,
     db: Database = None,
 ) -> None:
-    """Free the disk of what finished runs do not need: checkpoints and job files; with --all, their directories."""
+    """Free disk space: remove checkpoints and job files of finished runs; with --all, their run directories."""
     from orchestrator.runs import cleaning
     from orchestrator.runs.named import find_up_to_date
 
