@@ -99,6 +99,7 @@ def retry(
 ) -> None:
     """Train failed, lost, cancelled and leftover runs again; with -s cancelled also those that a search stopped."""
     from orchestrator.jobs.launch import choose_executor
+    from orchestrator.jobs.training import Training
     from orchestrator.runs import retrying
     from orchestrator.runs.named import sweeps_of
     from orchestrator.store import queries, submissions
@@ -118,8 +119,9 @@ def retry(
             run_ids = [run.run_id for run in again.runs if run.sweep_id == sweep_id]
             asked = queries.run_resources(store, sweep_id)
             gpus = max(asked[run_id].gpus for run_id in run_ids)
+            training = Training(store, sweep_id, name, say)
             failed |= cli_launch.train(
-                store, sweep_id, name, run_ids, chosen, max_parallel=max_parallel, gpus=gpus, wait=wait, alone=True
+                training, run_ids, chosen, wait=wait, alone=True, max_parallel=max_parallel, gpus=gpus
             )
     if failed:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,8 +16,7 @@ from orchestrator.cli.options import Database, Yes
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
     from orchestrator.jobs.launch import Executor
-    from orchestrator.jobs.training import Refill
-    from orchestrator.store.store import Store
+    from orchestrator.jobs.training import Training
 
 ASK_ABOVE = 100
 """``launch`` asks before it submits more runs than this."""
@@ -47,7 +46,7 @@ def launch(
     from orchestrator.grid.sweep import load_sweep
     from orchestrator.jobs import launch as launching
     from orchestrator.jobs import local
-    from orchestrator.jobs.training import runs_to_train
+    from orchestrator.jobs.training import Training
     from orchestrator.store import queries, registration
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends the jobs in good order, as Ctrl-C does
@@ -57,11 +56,11 @@ def launch(
         print_plan(sweep, chosen, database_url(db))
         return
     with open_upgraded(db) as store:
-        sweep_id = registration.register(store, sweep, extend=extend)
+        training = Training(store, registration.register(store, sweep, extend=extend), sweep.name, say)
         try:
-            run_ids = runs_to_train(store, sweep_id, sweep.name, say)
+            run_ids = training.runs()
         except NothingToDo as nothing:
-            if not (wait and chosen == "slurm" and queries.unfinished_runs(store, sweep_id)):
+            if not (wait and chosen == "slurm" and queries.unfinished_runs(store, training.sweep_id)):
                 raise
             say(f"{nothing}: watching them")
             run_ids = []
@@ -71,55 +70,53 @@ def launch(
             pid, log = local.detach(grid, max_parallel, store.url)
             typer.echo(f"launched in the background as process {pid}; its log: {log}")
             return
-        if train(store, sweep_id, sweep.name, run_ids, chosen, max_parallel=max_parallel, gpus=sweep.gpus, wait=wait):
+        if train(training, run_ids, chosen, wait=wait, max_parallel=max_parallel, gpus=sweep.gpus):
             raise typer.Exit(1)
 
 
 def train(
-    store: Store,
-    sweep_id: int,
-    name: str,
+    training: Training,
     run_ids: Sequence[int],
     executor: Executor,
     *,
-    max_parallel: int | None,
-    gpus: int,
     wait: bool,
     alone: bool = False,
     ends: bool = True,
-    refill: Refill | None = None,
+    **options: Any,
 ) -> bool:
-    """Train runs and show how the sweep stands; arguments as of `orchestrator.jobs.training.train`, and three more.
+    """Train runs and show how the sweep stands, see `orchestrator.jobs.training.Training.train`.
 
-    Without ``wait`` runs for Slurm are submitted only. With ``alone`` only these runs count and may be retried, else
-    all of the sweep. With ``ends`` the sweep ends with them: its table is shown, and the webhook notified.
+    Args:
+        training: The sweep.
+        run_ids: The runs.
+        executor: What trains them.
+        wait: Whether to stay on Slurm; else runs are submitted only.
+        alone: Whether only these runs count and may be tried again; else all of the sweep.
+        ends: Whether the sweep ends with these runs: then its table is shown, and the webhook notified.
+        **options: As there.
 
     Returns:
         Whether runs that count have failed.
     """
     from orchestrator.attempt.notifying import tell_end
     from orchestrator.cli.output import say, show
-    from orchestrator.jobs import training
     from orchestrator.jobs.launch import why_journals_only
     from orchestrator.report.live import show_progress
     from orchestrator.report.progress import progress_view
 
-    if reason := why_journals_only(store, executor):
+    if reason := why_journals_only(training.store, executor):
         say(f"{reason}: jobs write journals only, and `stalesweep status` brings them in")
     if executor == "slurm" and not wait:
-        training.submit(store, sweep_id, name, run_ids, say)
-        typer.echo(f"{len(run_ids)} runs submitted; watch them with: stalesweep status {name} --watch")
+        training.submit(run_ids)
+        typer.echo(f"{len(run_ids)} runs submitted; watch them with: stalesweep status {training.name} --watch")
         return False
     only = set(run_ids) if alone else None
-    with show_progress(name) as on_poll:
-        status = training.train(
-            store, sweep_id, name, run_ids, executor, on_poll, say,
-            max_parallel=max_parallel, gpus=gpus, only=only, refill=refill,
-        )  # fmt: skip
+    with show_progress(training.name) as on_poll:
+        status = training.train(run_ids, executor, on_poll, only=only, **options)
     if ends:
         show(progress_view(status))
-        tell_end(store, name)
-    return training.failed(status, only)
+        tell_end(training.store, training.name)
+    return any(only is None or run.run_id in only for run in status.failures)
 
 
 def print_plan(sweep: Sweep, executor: str, url: str) -> None:

@@ -91,11 +91,12 @@ def _search(
 
 def _train_rest(store: Store, sweep_id: int, sweep: Sweep, executor: Executor, places: int, refill: Refill) -> bool:
     """Train the stored runs without a result, and those that `refill` stores meanwhile; returns whether any failed."""
-    from orchestrator.jobs.training import runs_to_train
+    from orchestrator.jobs.training import Training
     from orchestrator.store import queries
 
+    training = Training(store, sweep_id, sweep.name, say)
     try:
-        run_ids = runs_to_train(store, sweep_id, sweep.name, say)
+        run_ids = training.runs()
         cancelled = {run.run_id for run in queries.progress(store, sweep_id) if run.state == RunState.CANCELLED}
         run_ids = [run_id for run_id in run_ids if run_id not in cancelled]
     except NothingToDo:
@@ -103,9 +104,8 @@ def _train_rest(store: Store, sweep_id: int, sweep: Sweep, executor: Executor, p
             return False
         run_ids = []
     return train(
-        store, sweep_id, sweep.name, run_ids, executor,
-        max_parallel=places, gpus=sweep.gpus, wait=True, ends=False, refill=refill,
-    )  # fmt: skip
+        training, run_ids, executor, wait=True, ends=False, max_parallel=places, gpus=sweep.gpus, refill=refill
+    )
 
 
 def _next_texts(looking: Search) -> str:

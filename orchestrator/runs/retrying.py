@@ -9,7 +9,7 @@ from orchestrator.base.errors import NothingToDo
 from orchestrator.base.states import EARLY_STOPS, RunState
 from orchestrator.base.words import counted
 from orchestrator.jobs.collecting import Say
-from orchestrator.jobs.training import runs_to_train
+from orchestrator.jobs.training import Training
 from orchestrator.runs.named import find, sweeps_of
 from orchestrator.store.selection import SelectedRun
 from orchestrator.store.store import Store
@@ -45,7 +45,7 @@ def choose(store: Store, words: Sequence[str], states: Sequence[str] | None, say
     free: set[int] = set()
     for sweep_id, name in sweeps_of(_ours(find(store, words))).items():
         try:
-            free |= set(runs_to_train(store, sweep_id, name, say))
+            free |= set(Training(store, sweep_id, name, say).runs())
         except NothingToDo:
             continue
     runs = _ours(find(store, words, states))
