@@ -98,8 +98,8 @@ def _pairs(option: str, written: list[str]) -> dict[str, str]:
 def _check_name(name: str) -> None:
     from pydantic import TypeAdapter, ValidationError
 
-    from orchestrator.grid.checking import allowed_values
     from orchestrator.grid.fields import SweepName
+    from orchestrator.grid.mistakes import allowed_values
 
     try:
         TypeAdapter(SweepName).validate_python(name)

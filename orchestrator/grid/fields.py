@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from grpo_worker.schema.config import Count, ModelConfig, PositiveFloat, PositiveInt, Section, WorkerConfig
 from orchestrator.base.states import FailureClass
-from orchestrator.grid.checking import refuse, unknown
+from orchestrator.grid.mistakes import refuse, unknown
 from orchestrator.grid.sbatch_options import checked_options
 from orchestrator.grid.yaml_file import show
 

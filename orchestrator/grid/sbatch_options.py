@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.grid.checking import refuse, unknown
+from orchestrator.grid.mistakes import refuse, unknown
 from orchestrator.grid.yaml_file import show
 
 LISTS = ("setup", "srun-args", "teardown")

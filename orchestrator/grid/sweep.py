@@ -18,7 +18,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from grpo_worker.schema.config import ModelConfig, WorkerConfig, content_digest
-from orchestrator.grid.checking import as_type, checked, unknown
 from orchestrator.grid.fields import (
     WORKER_FIELDS,
     WORKER_SECTIONS,
@@ -31,6 +30,7 @@ from orchestrator.grid.fields import (
     Resources,
     not_a_worker_field,
 )
+from orchestrator.grid.mistakes import as_type, checked, unknown
 from orchestrator.grid.yaml_file import GridFile, KeyPath, dotted, read_grid_file, show, suggest
 
 MAX_RUNS = 1_000_000

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, StrictBool
 
 from grpo_worker.schema.config import Count, PositiveFloat, PositiveInt, Section
-from orchestrator.grid.checking import checked
+from orchestrator.grid.mistakes import checked
 from orchestrator.grid.sweep import Sweep, expand
 from orchestrator.grid.yaml_file import GridFile, read_grid_file
 from orchestrator.search.beliefs import Goal

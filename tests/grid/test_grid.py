@@ -12,7 +12,7 @@ from pydantic import model_validator
 import orchestrator.grid.sweep as grid_module
 from grpo_worker.schema.config import WorkerConfig
 from orchestrator.base.errors import GridError
-from orchestrator.grid.checking import REMOVED_KEYS
+from orchestrator.grid.mistakes import REMOVED_KEYS
 from orchestrator.grid.sbatch_options import OPTIONS, refusal
 from orchestrator.grid.sweep import Cell, Resources, Sweep, load_sweep
 from orchestrator.search.search_file import load_search

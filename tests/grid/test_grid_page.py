@@ -16,8 +16,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from orchestrator.base.states import FailureClass
-from orchestrator.grid.checking import allowed_values
 from orchestrator.grid.fields import WORKER_FIELDS, ModelEntry
+from orchestrator.grid.mistakes import allowed_values
 from orchestrator.grid.sweep import Resources, load_sweep
 
 PAGE = Path(__file__).parents[2] / "docs" / "grid-file.md"
