@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from orchestrator.base.states import GOING, FailureClass, RunState
+from orchestrator.base.words import counted
 from orchestrator.laws.axes import compare_groups
 from orchestrator.laws.boundary import bracket_ends, local_law
 from orchestrator.laws.cells import cells, evidence, groups, left_out
@@ -166,4 +167,4 @@ def _about_unfinished(members: pd.DataFrame) -> Iterator[str]:
         ks = members.loc[of_class(members, [failure_class]) & has_begun, "k"]
         if len(ks):
             by_k = ", ".join(f"k={k}: {count}" for k, count in ks.value_counts().sort_index().items())
-            yield f"{len(ks)} {'run' if len(ks) == 1 else 'runs'} ({by_k}) stopped early {why}"
+            yield f"{counted(len(ks), 'run')} ({by_k}) stopped early {why}"

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from orchestrator.base.states import RunState
+from orchestrator.base.words import plural
 from orchestrator.laws.early_warnings import Predictor, Window, early_warnings
 from orchestrator.laws.identified import Array
 from orchestrator.laws.weight_syncs import weight_syncs
@@ -134,7 +135,7 @@ def _on_drift(found: Regime) -> list[str]:
     for which, drift in (("collapsed", found.collapsed), ("stable", found.stable)):
         if drift.estimate is not None and drift.quartiles is not None:
             low, high = drift.quartiles
-            runs = f"{drift.runs} {which} run{'' if drift.runs == 1 else 's'}"
+            runs = f"{drift.runs} {which} {plural(drift.runs, 'run')}"
             parts.append(f"t^{drift.estimate:.2f} in {runs} (middle half {low:.2f} to {high:.2f})")
     if not parts:
         return []

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.base.words import counted
 from orchestrator.grid.sweep import group_name
 from orchestrator.report.files import markdown_row
 from orchestrator.report.numbers import short
@@ -139,7 +140,7 @@ def _basis(runs: int, collapsed: int) -> str:
             "the horizon. A few stored runs narrow this."
         )
     steps = f"as of {collapsed} that collapsed, in eta^-{USUAL_EXPONENT:g}" if collapsed else "at half of the horizon"
-    return f"simulated from what {runs:,} stored run{'s' if runs > 1 else ''} of these settings leave open, T* {steps}."
+    return f"simulated from what {counted(runs, 'stored run')} of these settings leave open, T* {steps}."
 
 
 def _place(plan: PowerPlan, known: Known) -> str:

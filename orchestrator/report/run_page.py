@@ -12,6 +12,7 @@ import yaml
 from rich.text import Text
 
 from orchestrator.base.states import EARLY_STOPS, RunState
+from orchestrator.base.words import counted
 from orchestrator.report.progress import STYLES
 
 _LABEL = 13
@@ -93,7 +94,7 @@ def _summary(run: dict[str, Any]) -> Lines:
     lines = [("state", _state(run)), ("progress", reached)]
     if count:
         gpus = run["resources"].get("gpus", 0)
-        lines.append(("time", f"{_duration(run['wall_s'])} in {count} attempt{'s' if count > 1 else ''}, {gpus} GPUs"))
+        lines.append(("time", f"{_duration(run['wall_s'])} in {counted(count, 'attempt')}, {gpus} GPUs"))
     registered = "read by" if run["source"] == "import" else "registered by"
     return [*lines, ("code", f"{registered} {code}"), ("changed", _time(run["updated_at"]))]
 
@@ -215,7 +216,7 @@ def _machine(attempt: dict[str, Any]) -> str:
     if attempt["device"] is not None:
         facts.append(attempt["device"])
     if attempt["threads"] is not None:
-        facts.append(f"{attempt['threads']} thread{'s' if attempt['threads'] != 1 else ''}")
+        facts.append(counted(attempt["threads"], "thread"))
     if attempt["parameters"] is not None:
         facts.append(f"{attempt['parameters']:,} parameters")
     if attempt["setup_s"] is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+from orchestrator.base.words import counted, plural
 from orchestrator.laws.estimates import Estimate, contains
 from orchestrator.laws.forms import GroupComparison, HorizonFit, LocalLaw, MeasuredCell
 from orchestrator.laws.result import Laws, ModelLaws
@@ -56,7 +57,7 @@ def summary(model: ModelLaws) -> str:
     ends += [f"{degraded} degraded"] if degraded else []
     ends += [f"{runs - collapsed - degraded} stable"]
     left_out = f"; {out} more left out" if out else ""
-    return f"{_count(len(model.cells), 'cell')}, {_count(runs, 'finished run')}: {', '.join(ends)}{left_out}"
+    return f"{counted(len(model.cells), 'cell')}, {counted(runs, 'finished run')}: {', '.join(ends)}{left_out}"
 
 
 def cell_lines(cell: MeasuredCell) -> list[str]:
@@ -293,8 +294,4 @@ def _p(p: float | None) -> str:
 def _runs(runs: list[int]) -> str:
     named = ", ".join(map(str, runs[:RUNS_NAMED]))
     more = f" and {len(runs) - RUNS_NAMED} more" if len(runs) > RUNS_NAMED else ""
-    return f"{'run' if len(runs) == 1 else 'runs'} {named}{more}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{plural(len(runs), 'run')} {named}{more}"

@@ -20,6 +20,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
+from orchestrator.base.words import counted
 from orchestrator.grid.sweep import Run, Sweep, group_name
 from orchestrator.jobs.estimate import StepTime, run_hours
 from orchestrator.laws.identified import Array
@@ -266,7 +267,7 @@ def _simulation(plan: PowerPlan, number: int) -> dict[str, _Trial]:
     cells = list({run.cell: run for run in plan.sweep.runs}.values())
     for replicates in plan.replicates:
         made = simulate_grid(made, cells, replicates, world.train)
-        found[f"grid, {replicates} run{'s' if replicates > 1 else ''} a cell"] = _trial(plan, world, made)
+        found[f"grid, {counted(replicates, 'run')} a cell"] = _trial(plan, world, made)
     return found
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from orchestrator.base.errors import Fenced, OutOfStep, SchemaError, StalesweepError, StoreError, StoreUnavailable
 from orchestrator.base.processes import this_host
+from orchestrator.base.words import counted
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
 from orchestrator.store import endings, queries
@@ -66,7 +67,7 @@ def collect_runs(store: Store, runs: Iterable[RunFolder]) -> Collected:
             brought = collect_run(store, run, collected.notes)
         except StoreUnavailable as error:
             left = len(waiting) - place
-            whose = f"{left} run{'s' if left > 1 else ''}"
+            whose = counted(left, "run")
             collected.notes.append(f"the journals of {whose} hold records that the database does not have yet: {error}")
             break
         except (OSError, StalesweepError) as error:

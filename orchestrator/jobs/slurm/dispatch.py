@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.base.states import FailureClass, RunState
+from orchestrator.base.words import counted
 from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import arrays, client
 from orchestrator.jobs.slurm.survey import Survey, settle, survey
@@ -116,7 +117,7 @@ def needs(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Reso
 def _say_more_memory(wanted: Mapping[int, Resources], asked: Mapping[int, Resources], say: Say) -> None:
     more = [one.mem_gb for run_id, one in wanted.items() if one.mem_gb > asked[run_id].mem_gb]
     if more:
-        runs = f"{len(more)} run{'s' if len(more) > 1 else ''}"
+        runs = counted(len(more), "run")
         say(f"more memory than the grid says, {max(more):g} GB at most, for {runs} that had too little")
 
 
