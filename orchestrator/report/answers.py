@@ -1,4 +1,4 @@
-"""What an adaptive search knows: a table of η_max by k and of its law, and what it has cost."""
+"""The answers of a search: a table of η_max by k, of the exponent and of the constant, and why the search ended."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def answers_view(answers: Sequence[SearchAnswer], confidence: float, ending: str
     Args:
         answers: Of a search.
         confidence: Of their intervals.
-        ending: Why the search stands where it does.
+        ending: Why the search ended, and its cost.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     several = len({answer.group for answer in answers}) > 1
@@ -45,7 +45,7 @@ def answers_view(answers: Sequence[SearchAnswer], confidence: float, ending: str
 
 
 def answers_json(answers: Sequence[SearchAnswer], ending: str, learner_steps: int) -> dict[str, Any]:
-    """The same as plain Python, with the learner steps of the search's own runs."""
+    """The same for JSON, with the learner steps of the search's own runs."""
     return {
         "answers": [{**dataclasses.asdict(answer), "interval": list(answer.interval)} for answer in answers],
         "ending": ending,

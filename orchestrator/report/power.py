@@ -1,4 +1,4 @@
-"""What designs would know, and cost: a table with a column a design, and sentences on what it is drawn from."""
+"""The simulated designs of `plan --power`: a table with a column for each, and sentences on how they were simulated."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def power_markdown(plan: PowerPlan, designs: Sequence[Design], simulations: int)
 
 
 def power_json(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> dict[str, Any]:
-    """The same as plain Python, half-widths of logarithms as they are."""
+    """The same for JSON; half-widths of logarithms are not turned into factors."""
     return {
         "simulations": simulations,
         "seed": plan.seed,
@@ -66,7 +66,7 @@ def _known_json(known: Known) -> dict[str, Any]:
 
 
 def _rows(plan: PowerPlan, designs: Sequence[Design]) -> list[list[str]]:
-    """A row of headings, then a row for each thing that is said of every design."""
+    """The heading, then a row for each property of the designs."""
 
     def row(name: str, text: Callable[[Design], str]) -> list[str]:
         return [name, *map(text, designs)]
@@ -113,7 +113,7 @@ def _limited(plan: PowerPlan) -> bool:
 
 
 def _sentences(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> list[str]:
-    """What the table is drawn from."""
+    """Say how the designs were simulated."""
     said = [
         f"{simulations} simulations of each design, seed {plan.seed}: medians; in brackets what nine in ten keep to.",
         f"Half-widths of {100 * plan.wanted.confidence:g} % intervals, where the range of eta holds the boundary.",

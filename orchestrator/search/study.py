@@ -72,9 +72,7 @@ def params(cell: Cell, seed: int) -> dict[str, Any]:
 class BoundarySampler(optuna.samplers.BaseSampler):
     """Gives each trial of any study the run that a search chooses next.
 
-    Example:
-        sampler = BoundarySampler(choose, space(sweep))
-        trial = optuna.create_study(direction="maximize", sampler=sampler).ask(sampler.space)
+    As ask-and-tell: ``optuna.create_study(sampler=sampler).ask(sampler.space)``.
 
     Args:
         choose: Is called once a trial; gives another run each time, None when there is none left.

@@ -106,7 +106,6 @@ def opened(url: str, name: str, sampler: optuna.samplers.BaseSampler, *, check_v
 
 
 def _claim(study: optuna.Study) -> None:
-    """Mark a study as ours."""
     if MARK in study.user_attrs:
         return
     if study.get_trials(deepcopy=False):
