@@ -241,7 +241,7 @@ def _looks(url: str, ended: float) -> Looks:
     with Store(url) as store:
         while time.monotonic() < ended + 4 * TARGET_DELAY_S:
             with contextlib.suppress(IndexError), store.read() as connection:
-                stored = dict(connection.execute(select(Attempt.run_id, Attempt.journal_bytes)))
+                stored = dict(connection.execute(select(Attempt.run_id, Attempt.journal_bytes)).tuples().all())
                 looks.append((time.monotonic(), stored))
             time.sleep(_LOOK_EVERY_S)
     return looks
