@@ -239,9 +239,12 @@ def _looks(url: str, ended: float) -> Looks:
     """Look at how much of each journal is stored, for a while longer than there are writers; as `status` would."""
     looks: Looks = []
     with Store(url) as store:
-        while time.monotonic() < ended + 4 * TARGET_DELAY_S:
+        while time.monotonic() < ended + 2 * TARGET_DELAY_S:
             with contextlib.suppress(IndexError), store.read() as connection:
-                stored = dict(connection.execute(select(Attempt.run_id, Attempt.journal_bytes)).tuples().all())
+                stored = {
+                    row.run_id: row.journal_bytes
+                    for row in connection.execute(select(Attempt.run_id, Attempt.journal_bytes))
+                }
                 looks.append((time.monotonic(), stored))
             time.sleep(_LOOK_EVERY_S)
     return looks
