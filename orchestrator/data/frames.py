@@ -33,7 +33,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
 
 from orchestrator.store import queries
-from orchestrator.store.models import Attempt, Cell, Evaluation, Fit, Run, Sweep, SyncMetric
+from orchestrator.store.models import Attempt, CellRow, Evaluation, Fit, RunRow, SweepRow, SyncMetric
 from orchestrator.store.store import Store
 from orchestrator.store.types import NanFloat, UtcDateTime, seconds_between
 
@@ -141,28 +141,42 @@ def _arrow_type(sql_type: TypeEngine[Any]) -> pa.DataType:
 
 
 def _sweeps(names: Sequence[str] | None) -> Query:
-    runs = select(func.count()).select_from(Run).join(Cell).where(Cell.sweep_id == Sweep.id)
+    runs = select(func.count()).select_from(RunRow).join(CellRow).where(CellRow.sweep_id == SweepRow.id)
     count = runs.scalar_subquery().label("runs")
-    query = select(Sweep.name.label("sweep"), Sweep.digest, Sweep.created_at, count, Sweep.grid_text)
-    return _of_sweeps(query, names).order_by(Sweep.id)
+    query = select(SweepRow.name.label("sweep"), SweepRow.digest, SweepRow.created_at, count, SweepRow.grid_text)
+    return _of_sweeps(query, names).order_by(SweepRow.id)
 
 
 def _runs(names: Sequence[str] | None) -> Query:
     # A running attempt counts up to when it was last heard of.
     end = func.coalesce(Attempt.ended_at, Attempt.heartbeat_at)
     total = func.sum(seconds_between(Attempt.started_at, end), type_=Double())
-    in_run = select(total).where(Attempt.run_id == Run.id).scalar_subquery()
+    in_run = select(total).where(Attempt.run_id == RunRow.id).scalar_subquery()
     wall_s = func.coalesce(in_run, 0.0, type_=Double())
-    gpus = Run.resources["gpus"].as_integer()
+    gpus = RunRow.resources["gpus"].as_integer()
     columns: tuple[Any, ...] = (
-        *(Run.id.label("run"), Sweep.name.label("sweep"), Cell.model, Cell.k, Cell.eta, Run.seed, Cell.axes),
-        *(Run.state, Run.horizon, Run.learner_steps),
-        *(Run.collapse_step, Run.collapse_step_lo, Run.collapse_sync, Run.collapse_detector, Run.failure),
+        *(
+            RunRow.id.label("run"),
+            SweepRow.name.label("sweep"),
+            CellRow.model,
+            CellRow.k,
+            CellRow.eta,
+            RunRow.seed,
+            CellRow.axes,
+        ),
+        *(RunRow.state, RunRow.horizon, RunRow.learner_steps),
+        *(
+            RunRow.collapse_step,
+            RunRow.collapse_step_lo,
+            RunRow.collapse_sync,
+            RunRow.collapse_detector,
+            RunRow.failure,
+        ),
         *(type_coerce(wall_s * gpus, Double()).label("gpu_s"), wall_s.label("wall_s")),
-        *(Run.code_version, Run.config_digest, Run.failure_class),
+        *(RunRow.code_version, RunRow.config_digest, RunRow.failure_class),
     )
-    query = select(*columns).join_from(Run, Cell).join(Sweep)
-    return _of_sweeps(query, names).order_by(Sweep.id, Cell.position, Run.id)
+    query = select(*columns).join_from(RunRow, CellRow).join(SweepRow)
+    return _of_sweeps(query, names).order_by(SweepRow.id, CellRow.position, RunRow.id)
 
 
 def _attempts(names: Sequence[str] | None) -> Query:
@@ -204,11 +218,11 @@ def _fits(names: Sequence[str] | None) -> Query:
 def _of_run(query: Query, run_id: InstrumentedAttribute[int], names: Sequence[str] | None) -> Query:
     if names is None:
         return query
-    return _of_sweeps(query.join(Run, Run.id == run_id).join(Cell).join(Sweep), names)
+    return _of_sweeps(query.join(RunRow, RunRow.id == run_id).join(CellRow).join(SweepRow), names)
 
 
 def _of_sweeps(query: Query, names: Sequence[str] | None) -> Query:
-    return query if names is None else query.where(Sweep.name.in_(names))
+    return query if names is None else query.where(SweepRow.name.in_(names))
 
 
 TABLES: dict[str, Callable[[Sequence[str] | None], Query]] = {

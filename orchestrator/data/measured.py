@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy import Double, Select, case, func, select, type_coerce
 
-from orchestrator.store.models import Base, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.models import Base, CellRow, Evaluation, RunRow, SweepRow, SyncMetric
 from orchestrator.store.queries import DECIDED
 from orchestrator.store.store import Store
 
@@ -94,8 +94,8 @@ def thinned_syncs(store: Store, run_ids: Iterable[int], metrics: Sequence[str], 
 
 
 def _decided(sweeps: Sequence[str], model: str | None) -> Select[int]:
-    runs = select(Run.id).join(Cell).join(Sweep).where(Sweep.name.in_(list(sweeps)), DECIDED)
-    return runs if model is None else runs.where(Cell.model == model)
+    runs = select(RunRow.id).join(CellRow).join(SweepRow).where(SweepRow.name.in_(list(sweeps)), DECIDED)
+    return runs if model is None else runs.where(CellRow.model == model)
 
 
 def _parts(run_ids: Iterable[int]) -> list[list[int]]:

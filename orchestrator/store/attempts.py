@@ -18,7 +18,7 @@ from sqlalchemy import Connection, case, delete, insert, select, update
 from orchestrator.base.errors import Fenced, SelectionError, StoreUnavailable
 from orchestrator.base.states import AttemptOutcome, FailureClass, RunState
 from orchestrator.store import queries
-from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
+from orchestrator.store.models import Attempt, Evaluation, RunRow, SyncMetric
 from orchestrator.store.queries import UNFINISHED, RunFolder
 from orchestrator.store.transactions import reads, writes
 from orchestrator.store.types import now, seconds_ago
@@ -101,7 +101,9 @@ def begin(
         SelectionError: There is no such run.
     """
     run = connection.execute(
-        select(Run.state, Run.fence, UNFINISHED.label("unfinished")).where(Run.id == claim.run_id).with_for_update()
+        select(RunRow.state, RunRow.fence, UNFINISHED.label("unfinished"))
+        .where(RunRow.id == claim.run_id)
+        .with_for_update()
     ).one_or_none()
     if run is None:
         raise SelectionError(f"no run {claim.run_id}")
@@ -148,7 +150,7 @@ def start(connection: Connection, claim: Claim, values: Mapping[str, Any], *, ag
     run_values: dict[str, Any] = {"state": RunState.RUNNING, "learner_steps": values["resumed_from_step"] or 0}
     run_values |= {"failure": None, "failure_class": None}
     connection.execute(
-        update(Run).where(Run.id == claim.run_id).values(fence=claim.attempt, updated_at=now(), **run_values)
+        update(RunRow).where(RunRow.id == claim.run_id).values(fence=claim.attempt, updated_at=now(), **run_values)
     )
 
 
@@ -159,7 +161,7 @@ def hold(connection: Connection, claim: Claim, **run: Any) -> bool:
         Whether the attempt is the run's newest. Where it is not, nothing is updated.
     """
     held = connection.execute(
-        update(Run).where(Run.id == claim.run_id, Run.fence == claim.attempt).values(updated_at=now(), **run)
+        update(RunRow).where(RunRow.id == claim.run_id, RunRow.fence == claim.attempt).values(updated_at=now(), **run)
     )
     return held.rowcount > 0
 
@@ -180,7 +182,7 @@ def followed_run(connection: Connection, claim: Claim) -> RunFolder | None:
         StoreUnavailable: The run that has its number here is another one, because the database was replaced.
         Fenced: A newer attempt has taken over, or the run was removed.
     """
-    run = connection.execute(select(Run.fence, Run.config_digest).where(Run.id == claim.run_id)).one_or_none()
+    run = connection.execute(select(RunRow.fence, RunRow.config_digest).where(RunRow.id == claim.run_id)).one_or_none()
     if run is None or run.config_digest != (claim.config_digest or run.config_digest):
         raise StoreUnavailable(
             f"the database's run {claim.run_id} is not the one that is trained here: was the database replaced? Put it "
@@ -255,7 +257,7 @@ def abort(connection: Connection, claim: Claim, failure: str, failure_class: str
     Raises:
         Fenced: A newer attempt has taken over, or the run was removed; nothing is stored.
     """
-    _refuse_older(claim, connection.scalar(select(Run.fence).where(Run.id == claim.run_id).with_for_update()))
+    _refuse_older(claim, connection.scalar(select(RunRow.fence).where(RunRow.id == claim.run_id).with_for_update()))
     fail(connection, claim, failure, failure_class)
 
 
@@ -277,7 +279,7 @@ def lose(
         state: What the run is then: ``lost``, ``failed`` or ``cancelled``.
     """
     found = connection.scalar(
-        select(Run.state).where(Run.id == claim.run_id, Run.fence == claim.attempt).with_for_update()
+        select(RunRow.state).where(RunRow.id == claim.run_id, RunRow.fence == claim.attempt).with_for_update()
     )
     if found == RunState.RUNNING:
         run = {"state": state, "failure": failure, "failure_class": failure_class}
@@ -290,7 +292,7 @@ def _end(
     failure = run.setdefault("failure", None)
     run.setdefault("failure_class", None)
     connection.execute(
-        update(Run).where(Run.id == claim.run_id, Run.fence == claim.attempt).values(updated_at=now(), **run)
+        update(RunRow).where(RunRow.id == claim.run_id, RunRow.fence == claim.attempt).values(updated_at=now(), **run)
     )
     ended = {"outcome": outcome, "ended_at": seconds_ago(ago_s), "failure": failure, "failure_class": failure_class}
     change(connection, claim, heartbeat_at=seconds_ago(ago_s), **ended)
@@ -298,7 +300,7 @@ def _end(
 
 def _from_running(state: str) -> Any:
     # A run that has been submitted anew or cancelled since then stays so.
-    return case((Run.state.in_((RunState.RUNNING, RunState.LOST)), state), else_=Run.state)
+    return case((RunRow.state.in_((RunState.RUNNING, RunState.LOST)), state), else_=RunRow.state)
 
 
 def _begun_by(connection: Connection, claim: Claim, origin: AttemptOrigin) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Double, and_, cast, func, inspect, select
 
 from orchestrator.base.errors import SelectionError
-from orchestrator.store.models import Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.models import Attempt, CellRow, Evaluation, RunRow, SweepRow, SyncMetric
 from orchestrator.store.types import now, seconds_between
 
 _HEARD_OF = func.coalesce(Attempt.ended_at, Attempt.heartbeat_at)
@@ -20,15 +20,23 @@ def run(connection: Connection, run_id: int) -> dict[str, Any]:
     Raises:
         SelectionError: There is no such run.
     """
-    columns = inspect(Run).columns
+    columns = inspect(RunRow).columns
     row = connection.execute(
         select(
             *columns,
-            *(Sweep.name.label("sweep"), Sweep.source, Sweep.grid_text, Cell.model, Cell.k, Cell.eta, Cell.axes),
+            *(
+                SweepRow.name.label("sweep"),
+                SweepRow.source,
+                SweepRow.grid_text,
+                CellRow.model,
+                CellRow.k,
+                CellRow.eta,
+                CellRow.axes,
+            ),
         )
-        .join(Cell, Cell.id == Run.cell_id)
-        .join(Sweep)
-        .where(Run.id == run_id)
+        .join(CellRow, CellRow.id == RunRow.cell_id)
+        .join(SweepRow)
+        .where(RunRow.id == run_id)
     ).mappings()
     found = row.one_or_none()
     if found is None:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, exists, select, update
 from grpo_worker.schema.collapse import detect
 from grpo_worker.schema.config import CollapseConfig
 from orchestrator.base.states import EARLY_STOPS, AttemptOutcome, FailureClass, RunState
-from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
+from orchestrator.store.models import Attempt, Evaluation, RunRow, SyncMetric
 from orchestrator.store.queries import UNFINISHED
 from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
@@ -66,8 +66,8 @@ def end_runs(connection: Connection, fences: Mapping[int, int], endings: Mapping
         return
     values: dict[str, Any] = {"failure": bindparam("reason"), "failure_class": bindparam("why")}
     connection.execute(
-        update(Run)
-        .where(Run.id == bindparam("run"), UNFINISHED, Run.fence <= bindparam("least"))
+        update(RunRow)
+        .where(RunRow.id == bindparam("run"), UNFINISHED, RunRow.fence <= bindparam("least"))
         .values(
             state=RunState.CANCELLED,
             fence=bindparam("least"),
@@ -79,7 +79,7 @@ def end_runs(connection: Connection, fences: Mapping[int, int], endings: Mapping
         rows,
     )
     is_ended = exists().where(
-        Run.id == Attempt.run_id, Run.state == RunState.CANCELLED, Run.fence == bindparam("least")
+        RunRow.id == Attempt.run_id, RunRow.state == RunState.CANCELLED, RunRow.fence == bindparam("least")
     )
     connection.execute(
         update(Attempt)
@@ -93,7 +93,9 @@ def end_runs(connection: Connection, fences: Mapping[int, int], endings: Mapping
 def _keep_last_alive(connection: Connection, run_ids: Iterable[int]) -> None:
     """Store the learner step at which each stopped run was last seen alive: it may have been collapsing already."""
     for run_id in run_ids:
-        config = connection.scalar(select(Run.config).where(Run.id == run_id, Run.failure_class.in_(EARLY_STOPS)))
+        config = connection.scalar(
+            select(RunRow.config).where(RunRow.id == run_id, RunRow.failure_class.in_(EARLY_STOPS))
+        )
         if config is None:
             continue
         detector = CollapseConfig.model_validate(config["collapse"])
@@ -101,4 +103,4 @@ def _keep_last_alive(connection: Connection, run_ids: Iterable[int]) -> None:
         seen = select(of.learner_step, getattr(of, column)).where(of.run_id == run_id, getattr(of, column).is_not(None))
         observed = [tuple(row) for row in connection.execute(seen.order_by(of.learner_step))]
         alive = detect([step for step, _ in observed], [reward for _, reward in observed], detector).last_alive
-        connection.execute(update(Run).where(Run.id == run_id).values(collapse_step_lo=alive))
+        connection.execute(update(RunRow).where(RunRow.id == run_id).values(collapse_step_lo=alive))

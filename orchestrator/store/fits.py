@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, text
 
 from orchestrator.base.settings import code_version
-from orchestrator.store.models import Cell, Fit, Run, Sweep
+from orchestrator.store.models import CellRow, Fit, RunRow, SweepRow
 from orchestrator.store.transactions import reads, writes
 from orchestrator.store.types import now
 
@@ -51,9 +51,9 @@ def save(
 @reads
 def detector_settings(connection: Connection, sweeps: Sequence[str]) -> list[dict[str, Any]]:
     """List the different settings of the collapse detector that runs of sweeps were trained with."""
-    collapse = Run.config["collapse"]
+    collapse = RunRow.config["collapse"]
     settings = (collapse["fraction"].as_float(), collapse["min_evals"].as_integer())
-    of_sweeps = select(*settings).distinct().join(Cell, Cell.id == Run.cell_id).join(Sweep)
-    rows = connection.execute(of_sweeps.where(Sweep.name.in_(list(sweeps))))
+    of_sweeps = select(*settings).distinct().join(CellRow, CellRow.id == RunRow.cell_id).join(SweepRow)
+    rows = connection.execute(of_sweeps.where(SweepRow.name.in_(list(sweeps))))
     known = sorted((fraction, least) for fraction, least in rows if fraction is not None and least is not None)
     return [{"fraction": fraction, "min_evals": least} for fraction, least in known]

@@ -19,7 +19,7 @@ from orchestrator.base.states import FailureClass
 from orchestrator.rundir.journal import Chunk
 from orchestrator.store import attempts
 from orchestrator.store.attempts import Claim
-from orchestrator.store.models import Attempt, Base, Evaluation, Run, SyncMetric
+from orchestrator.store.models import Attempt, Base, Evaluation, RunRow, SyncMetric
 from orchestrator.store.transactions import writes
 from orchestrator.store.types import greatest, least, seconds_ago
 
@@ -119,12 +119,12 @@ def _upsert(table: type[Base], kind: str, replace: bool) -> Any:
 def _hold(connection: Connection, claim: Claim, syncs: list[dict[str, Any]], evals: list[dict[str, Any]]) -> bool:
     reached: list[int] = [entry["learner_step"] + claim.steps_per_sync for entry in syncs]
     reached += [entry["learner_step"] for entry in evals]
-    most = least(max(reached, default=0), Run.horizon)
-    return attempts.hold(connection, claim, learner_steps=greatest(Run.learner_steps, most))
+    most = least(max(reached, default=0), RunRow.horizon)
+    return attempts.hold(connection, claim, learner_steps=greatest(RunRow.learner_steps, most))
 
 
 def _is_unknown(connection: Connection, claim: Claim) -> bool:
-    fence = connection.scalar(select(Run.fence).where(Run.id == claim.run_id).with_for_update())
+    fence = connection.scalar(select(RunRow.fence).where(RunRow.id == claim.run_id).with_for_update())
     return fence is not None and claim.attempt > fence
 
 

@@ -61,7 +61,7 @@ class Base(DeclarativeBase):
     }
 
 
-class Sweep(Base):
+class SweepRow(Base):
     """One grid file, by content; or one import, whose ``grid_text`` says what was imported."""
 
     __tablename__ = "sweep"
@@ -76,7 +76,7 @@ class Sweep(Base):
     notified_at: Mapped[datetime | None]
 
 
-class Cell(Base):
+class CellRow(Base):
     """One point of a grid without its seed."""
 
     __tablename__ = "cell"
@@ -98,7 +98,7 @@ class Cell(Base):
     axes: Mapped[str]
 
 
-class Run(Base):
+class RunRow(Base):
     """A cell and a seed; its state, and its result once it has one."""
 
     __tablename__ = "run"

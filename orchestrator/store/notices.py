@@ -6,7 +6,7 @@ from sqlalchemy import Connection, exists, func, select, update
 
 from orchestrator.base.states import GOING, RunState
 from orchestrator.store.database import Database
-from orchestrator.store.models import Cell, Run, Sweep
+from orchestrator.store.models import CellRow, RunRow, SweepRow
 from orchestrator.store.transactions import reads, writes
 from orchestrator.store.types import now
 
@@ -29,19 +29,19 @@ def claim_end(database: Database, sweep: str, *, searched: bool = False) -> dict
 @writes
 def claim(connection: Connection, sweep: str, *, searched: bool) -> dict[str, int] | None:
     """As `claim_end`, without looking before."""
-    going = exists().where(Cell.sweep_id == Sweep.id, Run.cell_id == Cell.id, Run.state.in_(GOING))
+    going = exists().where(CellRow.sweep_id == SweepRow.id, RunRow.cell_id == CellRow.id, RunRow.state.in_(GOING))
     # Of a search all runs may have ended before the next ones are chosen.
     told = ("grid", "search") if searched else ("grid",)
-    untold = Sweep.name == sweep, Sweep.source.in_(told), Sweep.notified_at.is_(None)
-    claimed = connection.execute(update(Sweep).where(*untold, ~going).values(notified_at=now()))
+    untold = SweepRow.name == sweep, SweepRow.source.in_(told), SweepRow.notified_at.is_(None)
+    claimed = connection.execute(update(SweepRow).where(*untold, ~going).values(notified_at=now()))
     if not claimed.rowcount:
         return None
     rows = connection.execute(
-        select(Run.state, func.count().label("runs"))
-        .join(Cell)
-        .join(Sweep)
-        .where(Sweep.name == sweep)
-        .group_by(Run.state)
+        select(RunRow.state, func.count().label("runs"))
+        .join(CellRow)
+        .join(SweepRow)
+        .where(SweepRow.name == sweep)
+        .group_by(RunRow.state)
     )
     counts = {row.state: int(row.runs) for row in rows}
     return {state: counts[state] for state in RunState if state in counts}
@@ -50,16 +50,20 @@ def claim(connection: Connection, sweep: str, *, searched: bool) -> dict[str, in
 @reads
 def is_untold(connection: Connection, sweep: str) -> bool:
     """Whether the webhook was not notified of a sweep's end; it may not have ended."""
-    return connection.scalar(select(Sweep.id).where(Sweep.name == sweep, Sweep.notified_at.is_(None))) is not None
+    return (
+        connection.scalar(select(SweepRow.id).where(SweepRow.name == sweep, SweepRow.notified_at.is_(None))) is not None
+    )
 
 
 @writes
 def unclaim(connection: Connection, sweep: str) -> None:
     """Give a claim back, because the webhook could not be notified."""
-    connection.execute(update(Sweep).where(Sweep.name == sweep).values(notified_at=None))
+    connection.execute(update(SweepRow).where(SweepRow.name == sweep).values(notified_at=None))
 
 
 def expect(connection: Connection, run_id: int) -> None:
     """Let the end of a run's sweep be notified once more, because the run goes on."""
-    of_run = select(Cell.sweep_id).join(Run).where(Run.id == run_id).scalar_subquery()
-    connection.execute(update(Sweep).where(Sweep.id == of_run, Sweep.notified_at.is_not(None)).values(notified_at=None))
+    of_run = select(CellRow.sweep_id).join(RunRow).where(RunRow.id == run_id).scalar_subquery()
+    connection.execute(
+        update(SweepRow).where(SweepRow.id == of_run, SweepRow.notified_at.is_not(None)).values(notified_at=None)
+    )

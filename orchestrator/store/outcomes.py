@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from orchestrator.store.models import Cell, Run
+from orchestrator.store.models import CellRow, RunRow
 from orchestrator.store.queries import DECIDED
 from orchestrator.store.transactions import reads
 
@@ -49,9 +49,18 @@ def outcomes(connection: Connection, models: Iterable[str]) -> list[Outcome]:
     """List how each finished or stopped run of models ended, in any sweep."""
     rows = connection.execute(
         select(
-            *(Cell.model, Cell.axes, Cell.k, Cell.eta, Run.seed, Run.learner_steps, Run.collapse_step, Run.config),
+            *(
+                CellRow.model,
+                CellRow.axes,
+                CellRow.k,
+                CellRow.eta,
+                RunRow.seed,
+                RunRow.learner_steps,
+                RunRow.collapse_step,
+                RunRow.config,
+            ),
         )
-        .join(Run, Run.cell_id == Cell.id)
-        .where(Cell.model.in_(list(models)), DECIDED)
+        .join(RunRow, RunRow.cell_id == CellRow.id)
+        .where(CellRow.model.in_(list(models)), DECIDED)
     )
     return [Outcome(*row) for row in rows]

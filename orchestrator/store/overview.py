@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Double, Select, distinct, func, select
 
-from orchestrator.store.models import Attempt, Cell, Run, Sweep
+from orchestrator.store.models import Attempt, CellRow, RunRow, SweepRow
 from orchestrator.store.types import seconds_between
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ _SECONDS = func.sum(seconds_between(Attempt.started_at, func.coalesce(Attempt.en
 
 def sweeps(connection: Connection, names: Sequence[str]) -> list[Row]:
     """Read sweeps, oldest first: name, source, when it was registered, digest, the text of the grid file or import."""
-    query = select(Sweep.name, Sweep.source, Sweep.created_at, Sweep.digest, Sweep.grid_text)
-    return [tuple(row) for row in connection.execute(query.where(Sweep.name.in_(names)).order_by(Sweep.id))]
+    query = select(SweepRow.name, SweepRow.source, SweepRow.created_at, SweepRow.digest, SweepRow.grid_text)
+    return [tuple(row) for row in connection.execute(query.where(SweepRow.name.in_(names)).order_by(SweepRow.id))]
 
 
 def attempts(connection: Connection, sweeps: Sequence[str], model: str | None) -> list[Row]:
@@ -59,9 +59,9 @@ def versions(connection: Connection, sweeps: Sequence[str], model: str | None) -
 def _of(
     connection: Connection, query: Query, sweeps: Sequence[str], model: str | None, *, ordered: bool = True
 ) -> list[Row]:
-    query = query.select_from(Attempt).join(Run, Run.id == Attempt.run_id).join(Cell).join(Sweep)
-    query = query.where(Sweep.name.in_(sweeps))
+    query = query.select_from(Attempt).join(RunRow, RunRow.id == Attempt.run_id).join(CellRow).join(SweepRow)
+    query = query.where(SweepRow.name.in_(sweeps))
     if model is not None:
-        query = query.where(Cell.model == model)
+        query = query.where(CellRow.model == model)
     rows = [tuple(row) for row in connection.execute(query)]
     return sorted(rows, key=lambda row: (-row[-1], str(row))) if ordered else rows

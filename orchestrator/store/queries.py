@@ -14,22 +14,21 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from orchestrator.base.errors import SelectionError
 from orchestrator.base.states import EARLY_STOPS, FINAL, RESULTS, RunState
-from orchestrator.grid.sweep import Cell as GridCell
-from orchestrator.grid.sweep import Resources
-from orchestrator.store.models import Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.grid.sweep import Cell, Resources
+from orchestrator.store.models import Attempt, CellRow, Evaluation, RunRow, SweepRow, SyncMetric
 from orchestrator.store.transactions import reads
 from orchestrator.store.types import now, seconds_between
 
 UNFINISHED: ColumnElement[bool] = and_(  # a row of `executemany` cannot bind the list of an IN
-    *(Run.state != state for state in RESULTS),
-    *(func.coalesce(Run.failure_class, "") != failure_class for failure_class in FINAL),
+    *(RunRow.state != state for state in RESULTS),
+    *(func.coalesce(RunRow.failure_class, "") != failure_class for failure_class in FINAL),
 )
 """SQL condition: the run has no result, and `launch` may train it."""
 
-DECIDED: ColumnElement[bool] = or_(Run.state.in_(RESULTS), Run.failure_class.in_(EARLY_STOPS))
+DECIDED: ColumnElement[bool] = or_(RunRow.state.in_(RESULTS), RunRow.failure_class.in_(EARLY_STOPS))
 """SQL condition: the run has its result, or a search stopped it. What it has measured is then complete."""
 
-_STEPS = Run.learner_steps - func.coalesce(Attempt.resumed_from_step, 0)
+_STEPS = RunRow.learner_steps - func.coalesce(Attempt.resumed_from_step, 0)
 _SECONDS = seconds_between(Attempt.ready_at, Attempt.heartbeat_at)
 _RATE = func.nullif(cast(_STEPS, Double), 0.0) / func.nullif(_SECONDS, 0.0)
 
@@ -137,15 +136,15 @@ class RunProgress:
     needs_help: bool = False
 
     @property
-    def cell(self) -> GridCell:
+    def cell(self) -> Cell:
         """Its cell, as a grid has it."""
-        return GridCell(self.model, self.k, self.eta, tuple(self.axes.items()))
+        return Cell(self.model, self.k, self.eta, tuple(self.axes.items()))
 
 
 @reads
 def sweep_names(connection: Connection) -> list[str]:
     """List the sweeps, oldest first."""
-    return list(connection.scalars(select(Sweep.name).order_by(Sweep.id)))
+    return list(connection.scalars(select(SweepRow.name).order_by(SweepRow.id)))
 
 
 @reads
@@ -155,7 +154,7 @@ def sweep_id(connection: Connection, name: str) -> int:
     Raises:
         SelectionError: There is none; the message offers the nearest name, or all.
     """
-    found = connection.scalar(select(Sweep.id).where(Sweep.name == name))
+    found = connection.scalar(select(SweepRow.id).where(SweepRow.name == name))
     if found is not None:
         return found
     names = sweep_names(connection)
@@ -170,7 +169,9 @@ def sweep_id(connection: Connection, name: str) -> int:
 @reads
 def run_states(connection: Connection, sweep_ids: Iterable[int]) -> dict[int, str]:
     """Say in which state each run of some sweeps is."""
-    rows = connection.execute(select(Run.id, Run.state).join(Cell).where(Cell.sweep_id.in_(list(sweep_ids))))
+    rows = connection.execute(
+        select(RunRow.id, RunRow.state).join(CellRow).where(CellRow.sweep_id.in_(list(sweep_ids)))
+    )
     return {row.id: row.state for row in rows}
 
 
@@ -178,30 +179,32 @@ def run_states(connection: Connection, sweep_ids: Iterable[int]) -> dict[int, st
 def run_configs(connection: Connection, run_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
     """Read the configs of runs as they are stored, as JSON, by run number."""
     wanted = set(run_ids)
-    rows = connection.execute(select(Run.id, Run.config).where(Run.id.between(min(wanted), max(wanted))))
+    rows = connection.execute(select(RunRow.id, RunRow.config).where(RunRow.id.between(min(wanted), max(wanted))))
     return {run_id: config for run_id, config in rows if run_id in wanted}
 
 
 @reads
 def run_resources(connection: Connection, sweep_id: int) -> dict[int, Resources]:
     """Read what each run of a sweep asks of a cluster, by run number."""
-    rows = connection.execute(select(Run.id, Run.resources).join(Cell).where(Cell.sweep_id == sweep_id))
+    rows = connection.execute(select(RunRow.id, RunRow.resources).join(CellRow).where(CellRow.sweep_id == sweep_id))
     return {run_id: Resources.model_validate(resources) for run_id, resources in rows}
 
 
 @reads
 def seeds(connection: Connection, sweep_id: int) -> set[tuple[tuple[str, str], tuple[int, float], int]]:
     """List the runs of a sweep by (model, axes as JSON), (k, η) and seed."""
-    columns = (Cell.model, Cell.axes, Cell.k, Cell.eta, Run.seed)
-    rows = connection.execute(select(*columns).join(Run, Run.cell_id == Cell.id).where(Cell.sweep_id == sweep_id))
+    columns = (CellRow.model, CellRow.axes, CellRow.k, CellRow.eta, RunRow.seed)
+    rows = connection.execute(
+        select(*columns).join(RunRow, RunRow.cell_id == CellRow.id).where(CellRow.sweep_id == sweep_id)
+    )
     return {((model, axes), (k, eta), seed) for model, axes, k, eta, seed in rows}
 
 
 @reads
 def unfinished_runs(connection: Connection, sweep_id: int) -> list[int]:
     """List the runs that have something to do, in grid order; not one that diverged, or was ended early."""
-    runs = select(Run.id).join(Cell).where(Cell.sweep_id == sweep_id, UNFINISHED)
-    return list(connection.scalars(runs.order_by(Cell.position, Run.id)))
+    runs = select(RunRow.id).join(CellRow).where(CellRow.sweep_id == sweep_id, UNFINISHED)
+    return list(connection.scalars(runs.order_by(CellRow.position, RunRow.id)))
 
 
 @reads
@@ -219,10 +222,10 @@ def running_attempts(connection: Connection, sweep_id: int) -> list[RunningAttem
             Attempt.process_started_at,
             seconds_between(Attempt.heartbeat_at, now()),
         )
-        .join(Run, and_(Run.id == Attempt.run_id, Run.fence == Attempt.number))
-        .join(Cell)
-        .where(Cell.sweep_id == sweep_id, Run.state == RunState.RUNNING)
-        .order_by(Cell.position, Run.id)
+        .join(RunRow, and_(RunRow.id == Attempt.run_id, RunRow.fence == Attempt.number))
+        .join(CellRow)
+        .where(CellRow.sweep_id == sweep_id, RunRow.state == RunState.RUNNING)
+        .order_by(CellRow.position, RunRow.id)
     )
     return [RunningAttempt(*row) for row in rows]
 
@@ -235,7 +238,7 @@ def run_folders(connection: Connection, sweep_id: int | None = None) -> list[Run
         connection: The database, or a transaction of it.
         sweep_id: Of one sweep; None = of all.
     """
-    return _run_folders(connection, *([] if sweep_id is None else [Cell.sweep_id == sweep_id]))
+    return _run_folders(connection, *([] if sweep_id is None else [CellRow.sweep_id == sweep_id]))
 
 
 @reads
@@ -245,22 +248,22 @@ def run_folder(connection: Connection, run_id: int) -> RunFolder | None:
     Raises:
         SelectionError: There is no such run.
     """
-    if connection.scalar(select(Run.id).where(Run.id == run_id)) is None:
+    if connection.scalar(select(RunRow.id).where(RunRow.id == run_id)) is None:
         raise SelectionError(f"no run {run_id}")
-    return next(iter(_run_folders(connection, Run.id == run_id)), None)
+    return next(iter(_run_folders(connection, RunRow.id == run_id)), None)
 
 
 def _run_folders(connection: Connection, *conditions: ColumnElement[bool]) -> list[RunFolder]:
     rows = connection.execute(
         select(
-            *(Run.id, Sweep.name, Run.config_digest, Run.directory, Run.fence),
+            *(RunRow.id, SweepRow.name, RunRow.config_digest, RunRow.directory, RunRow.fence),
             *(Attempt.number, Attempt.journal_bytes),
         )
-        .join(Cell, Cell.id == Run.cell_id)
-        .join(Sweep)
-        .outerjoin(Attempt, Attempt.run_id == Run.id)
-        .where(Sweep.source != "import", UNFINISHED, *conditions)
-        .order_by(Sweep.id, Cell.position, Run.id, Attempt.number)
+        .join(CellRow, CellRow.id == RunRow.cell_id)
+        .join(SweepRow)
+        .outerjoin(Attempt, Attempt.run_id == RunRow.id)
+        .where(SweepRow.source != "import", UNFINISHED, *conditions)
+        .order_by(SweepRow.id, CellRow.position, RunRow.id, Attempt.number)
     )
     found: dict[int, RunFolder] = {}
     for run_id, sweep, digest, directory, fence, number, stored in rows:
@@ -275,21 +278,21 @@ def progress(connection: Connection, sweep_id: int) -> list[RunProgress]:
     """Say how far every run is, in grid order."""
     rows: Any = connection.execute(  # in the order of the fields of `RunProgress`
         select(
-            Run.id,
-            *(Cell.position, Cell.model, Cell.k, Cell.eta, Cell.axes),
-            *(Run.seed, Run.state, Run.horizon, Run.learner_steps),
+            RunRow.id,
+            *(CellRow.position, CellRow.model, CellRow.k, CellRow.eta, CellRow.axes),
+            *(RunRow.seed, RunRow.state, RunRow.horizon, RunRow.learner_steps),
             _latest(SyncMetric.sync, SyncMetric.run_id, SyncMetric.sync),
             _latest(SyncMetric.reward, SyncMetric.run_id, SyncMetric.sync),
             _latest(Evaluation.val_reward, Evaluation.run_id, Evaluation.learner_step),
-            *(Run.collapse_step, Run.failure, Run.failure_class, Run.fence),
+            *(RunRow.collapse_step, RunRow.failure, RunRow.failure_class, RunRow.fence),
             seconds_between(Attempt.started_at, now()),
             seconds_between(Attempt.heartbeat_at, now()),
             _RATE,
         )
-        .join(Cell)
-        .outerjoin(Attempt, and_(Attempt.run_id == Run.id, Attempt.number == Run.fence))
-        .where(Cell.sweep_id == sweep_id)
-        .order_by(Cell.position, Run.id)
+        .join(CellRow)
+        .outerjoin(Attempt, and_(Attempt.run_id == RunRow.id, Attempt.number == RunRow.fence))
+        .where(CellRow.sweep_id == sweep_id)
+        .order_by(CellRow.position, RunRow.id)
     )
     axes = functools.cache(json.loads)  # one text a cell
     return [RunProgress(*(*row[:5], axes(row[5]), *row[6:])) for row in rows]
@@ -299,7 +302,7 @@ def _latest(
     column: InstrumentedAttribute[Any], run: InstrumentedAttribute[int], order: InstrumentedAttribute[int]
 ) -> ColumnElement[Any]:
     # A subquery per column: each reads one end of the primary key, where a join would read the whole run.
-    return select(column).where(run == Run.id).order_by(order.desc()).limit(1).scalar_subquery()
+    return select(column).where(run == RunRow.id).order_by(order.desc()).limit(1).scalar_subquery()
 
 
 @reads
@@ -307,10 +310,10 @@ def step_times(connection: Connection, models: Iterable[str]) -> dict[str, list[
     """List, by model, how many seconds a learner step took in each finished run of any sweep, set-up left out."""
     found: dict[str, list[float]] = {}
     rows = connection.execute(
-        select(Cell.model, cast(1.0 / _RATE, Double))
-        .join(Run, Run.cell_id == Cell.id)
-        .join(Attempt, and_(Attempt.run_id == Run.id, Attempt.number == Run.fence))
-        .where(Cell.model.in_(list(models)), Run.state.in_(RESULTS), _RATE > 0)
+        select(CellRow.model, cast(1.0 / _RATE, Double))
+        .join(RunRow, RunRow.cell_id == CellRow.id)
+        .join(Attempt, and_(Attempt.run_id == RunRow.id, Attempt.number == RunRow.fence))
+        .where(CellRow.model.in_(list(models)), RunRow.state.in_(RESULTS), _RATE > 0)
     )
     for model, step_s in rows:
         found.setdefault(model, []).append(step_s)

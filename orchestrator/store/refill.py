@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 
 from orchestrator.store.attempts import Claim
 from orchestrator.store.ingest import upsert
-from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
+from orchestrator.store.models import Attempt, Evaluation, RunRow, SyncMetric
 from orchestrator.store.transactions import reads, writes
 
 
@@ -27,7 +27,7 @@ def lacks(connection: Connection, run_id: int, *, syncs: int, evals: int, learne
 @writes
 def refill(connection: Connection, claim: Claim, syncs: list[dict[str, Any]], evals: list[dict[str, Any]]) -> None:
     """Store those records of an attempt that are missing; nothing where the database does not know the attempt."""
-    connection.execute(select(Run.id).where(Run.id == claim.run_id).with_for_update())
+    connection.execute(select(RunRow.id).where(RunRow.id == claim.run_id).with_for_update())
     its_row = (Attempt.run_id == claim.run_id, Attempt.number == claim.attempt)
     if connection.scalar(select(Attempt.number).where(*its_row)) is None:
         return

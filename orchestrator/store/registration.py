@@ -15,10 +15,8 @@ from orchestrator.base.errors import SweepConflict
 from orchestrator.base.provenance import checkout
 from orchestrator.base.settings import code_version
 from orchestrator.base.states import RunState
-from orchestrator.grid.sweep import Cell as GridCell
-from orchestrator.grid.sweep import Run as GridRun
-from orchestrator.grid.sweep import Sweep as GridSweep
-from orchestrator.store.models import Cell, Run, Sweep
+from orchestrator.grid.sweep import Cell, Run, Sweep
+from orchestrator.store.models import CellRow, RunRow, SweepRow
 from orchestrator.store.queries import UNFINISHED
 from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
@@ -28,7 +26,7 @@ RunKey = tuple[CellKey, int]
 
 
 @writes
-def register(connection: Connection, sweep: GridSweep, *, extend: bool = False) -> int:
+def register(connection: Connection, sweep: Sweep, *, extend: bool = False) -> int:
     """Store a sweep's cells and runs; what is stored already stays as it is.
 
     Args:
@@ -63,7 +61,7 @@ def register(connection: Connection, sweep: GridSweep, *, extend: bool = False) 
 
 
 @writes
-def begin(connection: Connection, sweep: GridSweep) -> int:
+def begin(connection: Connection, sweep: Sweep) -> int:
     """Store a sweep whose runs are chosen one after the other, without any; a stored one keeps its runs.
 
     Args:
@@ -85,7 +83,7 @@ def begin(connection: Connection, sweep: GridSweep) -> int:
 
 
 @writes
-def grow(connection: Connection, sweep_id: int, sweep: GridSweep, chosen: Collection[GridRun]) -> list[int]:
+def grow(connection: Connection, sweep_id: int, sweep: Sweep, chosen: Collection[Run]) -> list[int]:
     """Add runs to a sweep; those that it has already are left as they are.
 
     Args:
@@ -98,10 +96,10 @@ def grow(connection: Connection, sweep_id: int, sweep: GridSweep, chosen: Collec
         The numbers of the chosen runs.
     """
     keys = {_run_key(run) for run in chosen}
-    wanted = keys | _stored_runs(connection, sweep_id, Run.id).keys()
+    wanted = keys | _stored_runs(connection, sweep_id, RunRow.id).keys()
     part = replace(sweep, runs=tuple(run for run in sweep.runs if _run_key(run) in wanted))
     _insert_runs(connection, sweep_id, _insert_cells(connection, sweep_id, part), part)
-    return [run_id for key, run_id in _stored_runs(connection, sweep_id, Run.id).items() if key in keys]
+    return [run_id for key, run_id in _stored_runs(connection, sweep_id, RunRow.id).items() if key in keys]
 
 
 @writes
@@ -114,29 +112,33 @@ def set_directories(connection: Connection, directories: Mapping[int, str]) -> N
     """
     rows = [{"run": run_id, "path": path} for run_id, path in directories.items()]
     if rows:
-        connection.execute(update(Run).where(Run.id == bindparam("run")).values(directory=bindparam("path")), rows)
+        connection.execute(
+            update(RunRow).where(RunRow.id == bindparam("run")).values(directory=bindparam("path")), rows
+        )
 
 
-def _insert_sweep(connection: Connection, sweep: GridSweep, source: str) -> int | None:
+def _insert_sweep(connection: Connection, sweep: Sweep, source: str) -> int | None:
     """The sweep's id; None where its name is stored already."""
     new: int | None = connection.execute(
-        _inserting(connection)(Sweep)
+        _inserting(connection)(SweepRow)
         .values(name=sweep.name, source=source, digest=sweep.digest, grid_text=sweep.text, created_at=now())
         .on_conflict_do_nothing()
-        .returning(Sweep.id)
+        .returning(SweepRow.id)
     ).scalar()
     return new
 
 
-def _update_sweep(connection: Connection, sweep_id: int, sweep: GridSweep, source: str) -> None:
+def _update_sweep(connection: Connection, sweep_id: int, sweep: Sweep, source: str) -> None:
     values = {"source": source, "digest": sweep.digest, "grid_text": sweep.text}
-    connection.execute(update(Sweep).where(Sweep.id == sweep_id).values(values))
+    connection.execute(update(SweepRow).where(SweepRow.id == sweep_id).values(values))
 
 
-def _stored_sweep(connection: Connection, sweep: GridSweep) -> Any:
+def _stored_sweep(connection: Connection, sweep: Sweep) -> Any:
     """The sweep of a name. Other processes that register it wait until this transaction has ended."""
     stored = connection.execute(
-        select(Sweep.id, Sweep.digest, Sweep.grid_text, Sweep.source).where(Sweep.name == sweep.name).with_for_update()
+        select(SweepRow.id, SweepRow.digest, SweepRow.grid_text, SweepRow.source)
+        .where(SweepRow.name == sweep.name)
+        .with_for_update()
     ).one()
     if stored.source == "import":
         raise SweepConflict(
@@ -145,12 +147,12 @@ def _stored_sweep(connection: Connection, sweep: GridSweep) -> Any:
     return stored
 
 
-def cell_key(cell: GridCell) -> CellKey:
+def cell_key(cell: Cell) -> CellKey:
     """Reduce a cell to what identifies it within its sweep; further axes as JSON with sorted keys."""
     return cell.model, cell.k, cell.eta, cell.axes_text
 
 
-def _difference(stored_text: str, sweep: GridSweep) -> str:
+def _difference(stored_text: str, sweep: Sweep) -> str:
     lines = difflib.unified_diff(stored_text.splitlines(), sweep.text.splitlines(), "stored", "this file", lineterm="")
     return "\n".join(lines)
 
@@ -160,21 +162,23 @@ def _inserting(connection: Connection) -> Any:
     return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
 
 
-def _run_key(run: GridRun) -> RunKey:
+def _run_key(run: Run) -> RunKey:
     return cell_key(run.cell), run.seed
 
 
 def _stored_runs(connection: Connection, sweep_id: int, column: Any) -> dict[RunKey, Any]:
     """One column of a sweep's runs."""
-    columns = (Cell.model, Cell.k, Cell.eta, Cell.axes, Run.seed, column)
-    rows = connection.execute(select(*columns).join(Run, Run.cell_id == Cell.id).where(Cell.sweep_id == sweep_id))
+    columns = (CellRow.model, CellRow.k, CellRow.eta, CellRow.axes, RunRow.seed, column)
+    rows = connection.execute(
+        select(*columns).join(RunRow, RunRow.cell_id == CellRow.id).where(CellRow.sweep_id == sweep_id)
+    )
     return {((model, k, eta, axes), seed): value for model, k, eta, axes, seed, value in rows}
 
 
-def _refuse_changes(connection: Connection, sweep_id: int, sweep: GridSweep, difference: str) -> None:
+def _refuse_changes(connection: Connection, sweep_id: int, sweep: Sweep, difference: str) -> None:
     configs = {_run_key(run): run.config for run in sweep.runs}
     removed = changed = 0
-    for key, config in _stored_runs(connection, sweep_id, Run.config).items():
+    for key, config in _stored_runs(connection, sweep_id, RunRow.config).items():
         found = configs.get(key)
         removed += found is None
         # Validated anew, so that a field added to the worker since then is not taken for a change.
@@ -186,7 +190,7 @@ def _refuse_changes(connection: Connection, sweep_id: int, sweep: GridSweep, dif
         )
 
 
-def _insert_cells(connection: Connection, sweep_id: int, sweep: GridSweep) -> dict[CellKey, int]:
+def _insert_cells(connection: Connection, sweep_id: int, sweep: Sweep) -> dict[CellKey, int]:
     """Insert the cells that are new, move the others to their place, and return the number of each."""
     names = ("model", "k", "eta", "axes")
     rows = [
@@ -194,24 +198,24 @@ def _insert_cells(connection: Connection, sweep_id: int, sweep: GridSweep) -> di
         for position, cell in enumerate(sweep.cells)
     ]
     if rows:
-        new = _inserting(connection)(Cell)
+        new = _inserting(connection)(CellRow)
         place = {"position": new.excluded.position}
         connection.execute(new.on_conflict_do_update(index_elements=["sweep_id", *names], set_=place), rows)
-    stored = select(Cell.model, Cell.k, Cell.eta, Cell.axes, Cell.id).where(Cell.sweep_id == sweep_id)
+    stored = select(CellRow.model, CellRow.k, CellRow.eta, CellRow.axes, CellRow.id).where(CellRow.sweep_id == sweep_id)
     return {(model, k, eta, axes): cell_id for model, k, eta, axes, cell_id in connection.execute(stored)}
 
 
-def _insert_runs(connection: Connection, sweep_id: int, cells: dict[CellKey, int], sweep: GridSweep) -> None:
-    stored = _stored_runs(connection, sweep_id, Run.id)
+def _insert_runs(connection: Connection, sweep_id: int, cells: dict[CellKey, int], sweep: Sweep) -> None:
+    stored = _stored_runs(connection, sweep_id, RunRow.id)
     rows = [_row(run, cells) for run in sweep.runs if _run_key(run) not in stored]
     if rows:
         tree = checkout()
         code = {"code_version": code_version(), "git_commit": str(tree) if tree else None}
         new = {"state": RunState.PENDING, "learner_steps": 0, "fence": 0, "updated_at": now()}
-        connection.execute(insert(Run).values(**new, **code), rows)
+        connection.execute(insert(RunRow).values(**new, **code), rows)
 
 
-def _row(run: GridRun, cells: dict[CellKey, int]) -> dict[str, Any]:
+def _row(run: Run, cells: dict[CellKey, int]) -> dict[str, Any]:
     config = run.config.model_dump(mode="json")
     return {
         "cell_id": cells[cell_key(run.cell)], "seed": run.seed, "config": config,
@@ -220,11 +224,11 @@ def _row(run: GridRun, cells: dict[CellKey, int]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _update_resources(connection: Connection, cells: dict[CellKey, int], sweep: GridSweep) -> None:
+def _update_resources(connection: Connection, cells: dict[CellKey, int], sweep: Sweep) -> None:
     # What a run asks for may change from launch to launch; what a finished one has used may not.
     connection.execute(
-        update(Run)
-        .where(Run.cell_id == bindparam("cell"), Run.seed == bindparam("of_seed"), UNFINISHED)
+        update(RunRow)
+        .where(RunRow.cell_id == bindparam("cell"), RunRow.seed == bindparam("of_seed"), UNFINISHED)
         .values(resources=bindparam("needs")),
         [
             {"cell": cells[cell_key(run.cell)], "of_seed": run.seed, "needs": run.resources.model_dump(mode="json")}

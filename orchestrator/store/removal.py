@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, fun
 
 from orchestrator.base.states import FailureClass, RunState
 from orchestrator.rundir.folder import name_of
-from orchestrator.store.models import Attempt, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.models import Attempt, CellRow, Evaluation, RunRow, SweepRow, SyncMetric
 from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 BATCH = 200
 """How many runs one transaction removes, so that other processes do not wait long for the database."""
 
-_IS_REMOVED: ColumnElement[bool] = func.coalesce(Run.failure_class, "") == FailureClass.REMOVED
+_IS_REMOVED: ColumnElement[bool] = func.coalesce(RunRow.failure_class, "") == FailureClass.REMOVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,9 @@ def remove_runs(connection: Connection, leaving: Iterable[Leaving]) -> list[int]
     """
     by_id = {run.run_id: run for run in leaving}
     rows = connection.execute(
-        select(Run.id, Run.state, Run.fence, _IS_REMOVED.label("is_removed"))
-        .where(Run.id.in_(by_id))
-        .order_by(Run.id)
+        select(RunRow.id, RunRow.state, RunRow.fence, _IS_REMOVED.label("is_removed"))
+        .where(RunRow.id.in_(by_id))
+        .order_by(RunRow.id)
         .with_for_update()
     ).all()
     going = [row for row in rows if row.state != RunState.RUNNING and not row.is_removed]
@@ -87,8 +87,8 @@ def remove_runs(connection: Connection, leaving: Iterable[Leaving]) -> list[int]
         results = ("collapse_step", "collapse_step_lo", "collapse_sync", "collapse_detector")
         cleared: dict[str, Any] = {**dict.fromkeys(results), "learner_steps": 0, "updated_at": now()}
         connection.execute(
-            update(Run)
-            .where(Run.id == bindparam("run"))
+            update(RunRow)
+            .where(RunRow.id == bindparam("run"))
             .values(
                 **cleared,
                 state=RunState.CANCELLED,
@@ -109,14 +109,14 @@ def remove_imports(connection: Connection, sweep_ids: Iterable[int]) -> list[str
     """Delete those of some sweeps that are imports and whose runs were all removed; returns their names."""
     names = []
     for sweep_id in sweep_ids:
-        cells = select(Cell.id).where(Cell.sweep_id == sweep_id)
-        left = exists().where(Run.cell_id.in_(cells), not_(_IS_REMOVED))
-        empty = select(Sweep.name).where(Sweep.id == sweep_id, Sweep.source == "import", ~left)
+        cells = select(CellRow.id).where(CellRow.sweep_id == sweep_id)
+        left = exists().where(RunRow.cell_id.in_(cells), not_(_IS_REMOVED))
+        empty = select(SweepRow.name).where(SweepRow.id == sweep_id, SweepRow.source == "import", ~left)
         name = connection.scalar(empty.with_for_update())
         if name is not None:
-            connection.execute(delete(Run).where(Run.cell_id.in_(cells)))
-            connection.execute(delete(Cell).where(Cell.sweep_id == sweep_id))
-            connection.execute(delete(Sweep).where(Sweep.id == sweep_id))
+            connection.execute(delete(RunRow).where(RunRow.cell_id.in_(cells)))
+            connection.execute(delete(CellRow).where(CellRow.sweep_id == sweep_id))
+            connection.execute(delete(SweepRow).where(SweepRow.id == sweep_id))
             names.append(name)
     return names
 

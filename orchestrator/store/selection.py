@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, or_, select
 from orchestrator.base.errors import SelectionError
 from orchestrator.base.states import RunState
 from orchestrator.store import queries
-from orchestrator.store.models import Cell, Run, Sweep
+from orchestrator.store.models import CellRow, RunRow, SweepRow
 from orchestrator.store.queries import UNFINISHED
 
 
@@ -70,17 +70,17 @@ def select_runs(connection: Connection, words: Sequence[str], states: Iterable[s
         raise SelectionError("\n".join(mistakes))
     query = (
         select(
-            *(Run.id, Sweep.id, Sweep.name, Sweep.source, Run.state, Run.failure_class, ~UNFINISHED),
-            *(Run.config_digest, Run.directory),
+            *(RunRow.id, SweepRow.id, SweepRow.name, SweepRow.source, RunRow.state, RunRow.failure_class, ~UNFINISHED),
+            *(RunRow.config_digest, RunRow.directory),
         )
-        .join(Cell, Cell.id == Run.cell_id)
-        .join(Sweep)
-        .order_by(Sweep.id, Cell.position, Run.id)
+        .join(CellRow, CellRow.id == RunRow.cell_id)
+        .join(SweepRow)
+        .order_by(SweepRow.id, CellRow.position, RunRow.id)
     )
     if words:
-        query = query.where(or_(Sweep.id.in_(sweep_ids), Run.id.in_(run_ids)))
+        query = query.where(or_(SweepRow.id.in_(sweep_ids), RunRow.id.in_(run_ids)))
     if states:
-        query = query.where(Run.state.in_(states))
+        query = query.where(RunRow.state.in_(states))
     return [SelectedRun(*row) for row in connection.execute(query)]
 
 
@@ -88,7 +88,7 @@ def _resolve(connection: Connection, word: str, sweep_ids: set[int], run_ids: se
     kind, _, name = word.rpartition(":")
     if kind not in ("", "run", "sweep"):
         raise SelectionError(f"{word!r}: write a sweep's name, a run's number, run:NUMBER or sweep:NAME")
-    is_sweep = kind != "run" and connection.scalar(select(Sweep.id).where(Sweep.name == name)) is not None
+    is_sweep = kind != "run" and connection.scalar(select(SweepRow.id).where(SweepRow.name == name)) is not None
     is_run = kind != "sweep" and name.isdecimal() and _is_run(connection, int(name))
     if is_run and is_sweep:
         raise SelectionError(f"{word!r} is a run and the name of a sweep: write run:{name} or sweep:{name}")
@@ -101,11 +101,11 @@ def _resolve(connection: Connection, word: str, sweep_ids: set[int], run_ids: se
 
 
 def _is_run(connection: Connection, number: int) -> bool:
-    return number < 2**63 and connection.scalar(select(Run.id).where(Run.id == number)) is not None
+    return number < 2**63 and connection.scalar(select(RunRow.id).where(RunRow.id == number)) is not None
 
 
 def _unknown_run(connection: Connection, found: str) -> str:
-    first, last = connection.execute(select(func.min(Run.id), func.max(Run.id))).one()
+    first, last = connection.execute(select(func.min(RunRow.id), func.max(RunRow.id))).one()
     hint = "the database holds none yet" if first is None else f"they are numbered from {first} to {last}"
     return f"no run {found}; {hint}"
 

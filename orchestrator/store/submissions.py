@@ -14,12 +14,12 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, inser
 
 from orchestrator.base.states import WITHOUT_RESULT, FailureClass, RunState
 from orchestrator.store import notices
-from orchestrator.store.models import Attempt, Cell, Run, Submission
+from orchestrator.store.models import Attempt, CellRow, RunRow, Submission
 from orchestrator.store.queries import UNFINISHED
 from orchestrator.store.transactions import reads, writes
 from orchestrator.store.types import now, seconds_between
 
-RESETTABLE = or_(*(Run.state == state for state in (RunState.PENDING, RunState.QUEUED, *WITHOUT_RESULT)))
+RESETTABLE = or_(*(RunRow.state == state for state in (RunState.PENDING, RunState.QUEUED, *WITHOUT_RESULT)))
 """SQL condition: the run neither runs nor has a result, so it may be submitted, or made pending again."""
 
 
@@ -126,8 +126,8 @@ def open_submission(
     ).scalar_one()
     rows = [{"run": run_id, "place": task} for task, share in enumerate(shares) for run_id in share]
     connection.execute(
-        update(Run)
-        .where(Run.id == bindparam("run"), RESETTABLE)
+        update(RunRow)
+        .where(RunRow.id == bindparam("run"), RESETTABLE)
         .values(
             state=RunState.QUEUED,
             failure=None,
@@ -150,18 +150,18 @@ def answer(connection: Connection, token: str, job_id: str) -> None:
 def withdraw(connection: Connection, token: str) -> None:
     """Take back a submission that the cluster has not taken: its queued runs are pending."""
     submission_id = connection.scalar(select(Submission.id).where(Submission.token == token))
-    of_it = Run.submission_id == submission_id
+    of_it = RunRow.submission_id == submission_id
     connection.execute(
-        update(Run).where(of_it, Run.state == RunState.QUEUED).values(state=RunState.PENDING, updated_at=now())
+        update(RunRow).where(of_it, RunRow.state == RunState.QUEUED).values(state=RunState.PENDING, updated_at=now())
     )
-    connection.execute(update(Run).where(of_it).values(submission_id=None, task=None))
+    connection.execute(update(RunRow).where(of_it).values(submission_id=None, task=None))
     connection.execute(delete(Submission).where(Submission.id == submission_id))
 
 
 @reads
 def of_sweep(connection: Connection, sweep_id: int) -> list[Submitted]:
     """List the job arrays that unfinished runs of a sweep were submitted in last, oldest first."""
-    of_unfinished = select(Run.submission_id).where(Run.submission_id.is_not(None), UNFINISHED)
+    of_unfinished = select(RunRow.submission_id).where(RunRow.submission_id.is_not(None), UNFINISHED)
     return _submitted(connection, Submission.sweep_id == sweep_id, Submission.id.in_(of_unfinished))
 
 
@@ -191,15 +191,15 @@ def places(connection: Connection, sweep_id: int) -> list[Place]:
     """Say of the unfinished runs of a sweep, in grid order, who has them as far as the database knows."""
     rows: Any = connection.execute(  # in the order of the fields of `Place`
         select(
-            *(Run.id, Run.state, Run.failure, Run.failure_class, Run.submission_id, Run.task),
+            *(RunRow.id, RunRow.state, RunRow.failure, RunRow.failure_class, RunRow.submission_id, RunRow.task),
             *(Attempt.number, Attempt.executor, Attempt.job_id, Attempt.task_id, Attempt.host, Attempt.pid),
             *(Attempt.process_started_at, Attempt.ended_at.is_not(None), Attempt.failure_class),
             seconds_between(Attempt.heartbeat_at, now()),
         )
-        .join(Cell, Cell.id == Run.cell_id)
-        .outerjoin(Attempt, and_(Attempt.run_id == Run.id, Attempt.number == Run.fence))
-        .where(Cell.sweep_id == sweep_id, UNFINISHED)
-        .order_by(Cell.position, Run.id)
+        .join(CellRow, CellRow.id == RunRow.cell_id)
+        .outerjoin(Attempt, and_(Attempt.run_id == RunRow.id, Attempt.number == RunRow.fence))
+        .where(CellRow.sweep_id == sweep_id, UNFINISHED)
+        .order_by(CellRow.position, RunRow.id)
     )
     return [Place(*row) for row in rows]
 
@@ -208,8 +208,8 @@ def places(connection: Connection, sweep_id: int) -> list[Place]:
 def settle(connection: Connection, place: Place, state: str, failure: str, failure_class: str) -> bool:
     """Store what has become of a queued run whose job is gone; returns whether it was still as it was seen."""
     changed = connection.execute(
-        update(Run)
-        .where(Run.id == place.run_id, Run.state == place.state, Run.submission_id == place.submission_id)
+        update(RunRow)
+        .where(RunRow.id == place.run_id, RunRow.state == place.state, RunRow.submission_id == place.submission_id)
         .values(state=state, failure=failure, failure_class=failure_class, updated_at=now())
     )
     return changed.rowcount > 0
@@ -267,8 +267,8 @@ def _reset(connection: Connection, run_ids: Iterable[int], state: str) -> None:
     notices.expect(connection, rows[0]["run"])
     # One by one, by primary key: a statement cannot hold 100,000 ids everywhere.
     connection.execute(
-        update(Run)
-        .where(Run.id == bindparam("run"), RESETTABLE)
+        update(RunRow)
+        .where(RunRow.id == bindparam("run"), RESETTABLE)
         .values(state=state, submission_id=None, task=None, updated_at=now(), **cleared),
         rows,
     )

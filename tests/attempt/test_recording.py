@@ -28,7 +28,7 @@ from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, prepare
 from orchestrator.rundir.journal import Journal
 from orchestrator.store import attempts, queries, registration, schema, session, sqlite_files, sqlite_lock
-from orchestrator.store.models import Run
+from orchestrator.store.models import RunRow
 from orchestrator.store.store import Claim, Store
 from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, QUICK, Jobs
@@ -144,7 +144,7 @@ def test_an_older_attempt_on_another_disk_is_refused_by_the_database(store: Stor
     assert queries.progress(store, 1)[0].sync is None
     assert sync < 500
     with store.read() as connection:
-        assert connection.execute(select(Run.state, Run.fence).where(Run.id == run_id)).one() == (
+        assert connection.execute(select(RunRow.state, RunRow.fence).where(RunRow.id == run_id)).one() == (
             "running",
             new.attempt,
         )

@@ -31,7 +31,7 @@ from orchestrator.jobs.status import sweep_status
 from orchestrator.laws.collapse import redetect
 from orchestrator.laws.fit import fit_laws
 from orchestrator.store import attempts, queries, registration, schema, submissions
-from orchestrator.store.models import Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.models import Attempt, Base, CellRow, Evaluation, RunRow, SweepRow, SyncMetric
 from orchestrator.store.store import Store
 from tests.support.stores import begin, eval_record, sync_record, write
 
@@ -187,7 +187,7 @@ big/model-1B,8,0.0005,0,480,
 
 
 def counts(store: Store) -> list[int]:
-    tables: tuple[type[Base], ...] = (Sweep, Cell, Run, Attempt, SyncMetric, Evaluation)
+    tables: tuple[type[Base], ...] = (SweepRow, CellRow, RunRow, Attempt, SyncMetric, Evaluation)
     with store.read() as connection:
         return [connection.execute(select(func.count()).select_from(one)).scalar_one() for one in tables]
 

@@ -26,7 +26,7 @@ from orchestrator.data import frames
 from orchestrator.data.importing.columns import Options
 from orchestrator.data.importing.read import read_import
 from orchestrator.data.importing.stored import store_import
-from orchestrator.grid.sweep import Sweep as GridSweep
+from orchestrator.grid.sweep import Sweep
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir.journal import Chunk, Journal
 from orchestrator.runs import removal
@@ -34,7 +34,7 @@ from orchestrator.store import attempts, queries, refill, registration
 from orchestrator.store import removal as rows_of_runs
 from orchestrator.store.collect import collect
 from orchestrator.store.ingest import ingest
-from orchestrator.store.models import Attempt, Run, SyncMetric
+from orchestrator.store.models import Attempt, RunRow, SyncMetric
 from orchestrator.store.store import Store
 from orchestrator.store.types import now
 from tests.support.lives import START, begun, launched, recording_of, select, trained
@@ -42,7 +42,7 @@ from tests.support.stores import config_of, sync_record
 
 pytestmark = pytest.mark.services
 
-Grid = Callable[..., GridSweep]
+Grid = Callable[..., Sweep]
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def count(store: Store, *run_ids: int) -> tuple[int, int, int]:
 
 def columns(store: Store, run_id: int, *names: str) -> tuple[Any, ...]:
     with store.read() as connection:
-        return tuple(connection.execute(query(*(getattr(Run, n) for n in names)).where(Run.id == run_id)).one())
+        return tuple(connection.execute(query(*(getattr(RunRow, n) for n in names)).where(RunRow.id == run_id)).one())
 
 
 def test_rows_and_files_go_and_the_config_stays(store: Store, sweep: int, runs_folder: Path) -> None:

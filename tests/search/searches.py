@@ -11,11 +11,10 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import text, update
 
 from grpo_worker.schema.records import FinishRecord
-from orchestrator.grid.sweep import Run as GridRun
-from orchestrator.grid.sweep import Sweep
+from orchestrator.grid.sweep import Run, Sweep
 from orchestrator.search.study import Study
 from orchestrator.store import attempts, registration
-from orchestrator.store.models import Run
+from orchestrator.store.models import RunRow
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
 from tests.support.stores import begin, eval_record, write
@@ -57,10 +56,12 @@ class Scene:
     def put(self, run_id: int, state: str, failure: str | None = None, failure_class: str | None = None) -> None:
         with self.store.write() as connection:
             connection.execute(
-                update(Run).where(Run.id == run_id).values(state=state, failure=failure, failure_class=failure_class)
+                update(RunRow)
+                .where(RunRow.id == run_id)
+                .values(state=state, failure=failure, failure_class=failure_class)
             )
 
-    def mirror(self, study: Study | None = None, begun: Sequence[GridRun] = ()) -> None:
+    def mirror(self, study: Study | None = None, begun: Sequence[Run] = ()) -> None:
         (study or self.study()).mirror(self.store, self.sweep_id, begun)
 
     def trials(self, name: str | None = None) -> list[FrozenTrial]:

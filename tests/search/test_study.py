@@ -13,7 +13,7 @@ from grpo_worker.schema.records import FinishRecord
 from orchestrator.grid.sweep import Sweep
 from orchestrator.search.study import BoundarySampler, params, space
 from orchestrator.store import registration, submissions
-from orchestrator.store.models import Run
+from orchestrator.store.models import RunRow
 from orchestrator.store.store import Store
 from tests.search.searches import HORIZON, Scene, lost_study, lost_tables, lost_trials, seen
 from tests.support.stores import begin, eval_record, write
@@ -206,7 +206,7 @@ def test_a_result_that_is_no_more_is_told_no_more(scene: Scene) -> None:
     scene.mirror(study)
     with scene.store.write() as connection:
         values = {"state": "pending", "collapse_step": None, "collapse_step_lo": None, "collapse_sync": None}
-        connection.execute(update(Run).where(Run.id == runs[0]).values(**values))
+        connection.execute(update(RunRow).where(RunRow.id == runs[0]).values(**values))
     scene.mirror(study)
     assert [(one[1], one[2]) for one in scene.told()] == [("RUNNING", None), ("COMPLETE", 1.0)]
 

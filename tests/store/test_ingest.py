@@ -19,7 +19,7 @@ from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Chunk, Journal
 from orchestrator.store import fits, queries, registration, schema
 from orchestrator.store.ingest import ingest
-from orchestrator.store.models import Attempt, Fit, Run, SyncMetric
+from orchestrator.store.models import Attempt, Fit, RunRow, SyncMetric
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Claim, Store
 from tests.support.servers import PASSWORD, Server, own_server
@@ -54,7 +54,7 @@ def entry(sync: int, **values: Any) -> dict[str, Any]:
 def everything(store: Store) -> list[str]:
     with store.read() as connection:
         return [
-            repr(row) for table in (Run, Attempt, SyncMetric) for row in connection.execute(select(table.__table__))
+            repr(row) for table in (RunRow, Attempt, SyncMetric) for row in connection.execute(select(table.__table__))
         ]
 
 
@@ -65,7 +65,7 @@ def test_rows_are_what_the_journal_holds(store: Store, run_id: int, syncs: int) 
     with store.read() as connection:
         rows = connection.execute(select(SyncMetric.__table__).order_by(SyncMetric.sync)).mappings().all()
         attempt, run, horizon = connection.execute(
-            select(Attempt.journal_bytes, Run.learner_steps, Run.horizon).join(Run)
+            select(Attempt.journal_bytes, RunRow.learner_steps, RunRow.horizon).join(RunRow)
         ).one()
     assert (attempt, run, len(rows)) == (100, min(2 * syncs, horizon), syncs)
     for row, written in zip(rows, entries, strict=True):
@@ -182,6 +182,6 @@ def test_a_server_that_crashes_loses_nothing(server: Server, grid: Callable[...,
         mine.close()
     with Store(url) as other, other.read() as connection:
         assert connection.scalars(select(SyncMetric.sync).order_by(SyncMetric.sync)).all() == list(range(10))
-        assert connection.execute(select(Run.state, Attempt.outcome, Attempt.journal_bytes).join(Run)).one() == (
+        assert connection.execute(select(RunRow.state, Attempt.outcome, Attempt.journal_bytes).join(RunRow)).one() == (
             "stable", "stable", stored,
         )  # fmt: skip

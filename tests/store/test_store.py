@@ -20,7 +20,7 @@ from orchestrator.base.errors import Fenced, SelectionError, StoreError, SweepCo
 from orchestrator.grid.sweep import Sweep, load_sweep
 from orchestrator.store import attempts, fits, queries, registration, submissions
 from orchestrator.store.attempts import Claim
-from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
+from orchestrator.store.models import Attempt, Evaluation, RunRow, SyncMetric
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
 from tests.support.stores import ORIGIN, begin, config_of, eval_record, next_claim, sync_record, write
@@ -42,7 +42,7 @@ def rows(store: Store, model: Any, *columns: str) -> list[tuple[Any, ...]]:
 
 def state(store: Store, run_id: int) -> tuple[str, str | None]:
     with store.read() as connection:
-        found = connection.execute(select(Run.state, Run.failure).where(Run.id == run_id)).one()
+        found = connection.execute(select(RunRow.state, RunRow.failure).where(RunRow.id == run_id)).one()
     return found.state, found.failure
 
 
@@ -56,9 +56,9 @@ def same(left: object, right: object) -> bool:
 def test_registering_twice_changes_nothing(store: Store, grid: Grid) -> None:
     sweep = grid(eta=[1e-4, 1e-3])
     sweep_id = registration.register(store, sweep)
-    before = rows(store, Run, "id", "cell_id", "seed", "config_digest", "updated_at")
+    before = rows(store, RunRow, "id", "cell_id", "seed", "config_digest", "updated_at")
     assert registration.register(store, sweep) == sweep_id == queries.sweep_id(store, "demo")
-    assert rows(store, Run, "id", "cell_id", "seed", "config_digest", "updated_at") == before
+    assert rows(store, RunRow, "id", "cell_id", "seed", "config_digest", "updated_at") == before
     assert queries.unfinished_runs(store, sweep_id) == [row[0] for row in before]
 
 
@@ -66,7 +66,7 @@ def test_a_run_is_stored_whole(store: Store, grid: Grid) -> None:
     sweep = grid(eta=[1e-4], clip_eps=[0.2, 1.0])
     runs = queries.unfinished_runs(store, registration.register(store, sweep))
     assert [config_of(store, run) for run in runs] == [run.config for run in sweep.runs]
-    digests = dict(rows(store, Run, "id", "config_digest"))
+    digests = dict(rows(store, RunRow, "id", "config_digest"))
     assert [digests[run] for run in runs] == [run.config.digest for run in sweep.runs]
     progress = queries.progress(store, 1)
     assert [(p.model, p.k, p.eta, p.seed) for p in progress] == [
@@ -81,7 +81,7 @@ def test_an_edited_grid_is_refused_with_its_difference(store: Store, grid: Grid)
     with pytest.raises(SweepConflict, match="stored with another grid") as caught:
         registration.register(store, grid(eta=[2e-3]))
     assert "-  eta: [0.001]\n+  eta: [0.002]" in str(caught.value)
-    assert len(rows(store, Run, "id")) == 4
+    assert len(rows(store, RunRow, "id")) == 4
 
 
 def test_extending_adds_runs_in_grid_order_and_keeps_the_others(store: Store, grid: Grid) -> None:
@@ -110,7 +110,7 @@ def test_extending_may_not_remove_or_change(store: Store, grid: Grid, axes: dict
     registration.register(store, grid())
     with pytest.raises(SweepConflict, match=message):
         registration.register(store, grid(**{"eta": [1e-3, 2e-3], **axes}), extend=True)
-    assert len(rows(store, Run, "id")) == 4
+    assert len(rows(store, RunRow, "id")) == 4
 
 
 def test_ten_thousand_runs_register_in_seconds(store: Store, grid: Grid) -> None:
@@ -180,7 +180,7 @@ def test_outcomes(
     assert rows(store, Attempt, "outcome", "failure") == [(record.outcome, state_after[1])]
     assert (run_id not in queries.unfinished_runs(store, 1)) == finished
     assert queries.progress(store, 1)[0].collapse_step == record.collapse_step
-    result = rows(store, Run, "collapse_step", "collapse_step_lo", "collapse_sync", "learner_steps", "id")
+    result = rows(store, RunRow, "collapse_step", "collapse_step_lo", "collapse_sync", "learner_steps", "id")
     expected = (record.collapse_step, record.collapse_step_lo, record.collapse_sync, 40, run_id)
     assert expected in result
     again = next_claim(store, run_id)
@@ -395,7 +395,7 @@ def test_what_cannot_be_is_refused(store: Store, run_id: int) -> None:
     with pytest.raises(StoreError, match=r"(?i)foreign key"), transaction(engine, write=True) as connection:
         connection.execute(text("DELETE FROM run"))
     with pytest.raises(StoreError, match=r"(?i)check"), transaction(engine, write=True) as connection:
-        connection.execute(update(Run).values(state="unknown"))
+        connection.execute(update(RunRow).values(state="unknown"))
     engine.dispose()
     assert state(store, run_id) == ("running", None)
 
@@ -437,7 +437,7 @@ def test_of_many_that_come_together_one_registers_and_one_begins(url: str, store
     with context.Pool(4) as pool:
         assert pool.starmap(register, [(url, grid())] * 8, chunksize=1) == [1] * 8
         assert sum(pool.starmap(begin_once, [(url, 1)] * 8, chunksize=1)) == 1
-    assert len(rows(store, Run, "id")) == 4
+    assert len(rows(store, RunRow, "id")) == 4
 
 
 def test_fits(store: Store) -> None:
@@ -452,7 +452,7 @@ def test_resources_may_change_between_launches(store: Store, grid: Grid, tmp_pat
     path.write_text(path.read_text() + "resources: {gpus: 2, time_min: 600}\n")
     assert registration.register(store, load_sweep(path)) == sweep_id
     needs = queries.run_resources(store, sweep_id)
-    assert list(needs) == [run_id for (run_id,) in rows(store, Run, "id")]
+    assert list(needs) == [run_id for (run_id,) in rows(store, RunRow, "id")]
     assert {(need.gpus, need.time_min) for need in needs.values()} == {(2, 600)}
 
 
@@ -460,4 +460,4 @@ def test_setting_no_runs_at_all_is_fine(store: Store, grid: Grid) -> None:
     registration.register(store, grid())
     submissions.set_queued(store, [])
     submissions.set_pending(store, iter(()))
-    assert {state for (state,) in rows(store, Run, "state")} == {"pending"}
+    assert {state for (state,) in rows(store, RunRow, "state")} == {"pending"}

@@ -19,7 +19,7 @@ from orchestrator.jobs.slurm.standing import Standing
 from orchestrator.jobs.slurm.survey import Survey, survey
 from orchestrator.store import attempts, endings, registration, submissions
 from orchestrator.store.endings import Ending
-from orchestrator.store.models import Attempt, Run, Submission
+from orchestrator.store.models import Attempt, RunRow, Submission
 from orchestrator.store.store import Claim, Store
 from orchestrator.store.submissions import Place
 from tests.support import children
@@ -158,8 +158,8 @@ def test_cancelling_fences_a_writer_off(store: Store, sweep_id: int) -> None:
     with store.read() as connection:
         row = connection.execute(select(Attempt.outcome, Attempt.failure_class).where(Attempt.run_id == 1)).one()
         assert tuple(row) == ("lost", "cancelled")
-        assert connection.scalar(select(Run.fence).where(Run.id == 1)) == 2
-        assert connection.scalar(select(Run.state).where(Run.id == 3)) == "stable", "it has a result"
+        assert connection.scalar(select(RunRow.fence).where(RunRow.id == 1)) == 2
+        assert connection.scalar(select(RunRow.state).where(RunRow.id == 3)) == "stable", "it has a result"
     for run_id in (1, 2):
         assert not attempts.begin(
             store, next_claim(store, run_id), ORIGIN, resumed_from_sync=None, resumed_from_step=None
@@ -197,7 +197,7 @@ def test_failures_are_counted_by_class_and_nodes_are_named(store: Store, sweep_i
 def with_resources(store: Store, run_id: int, **resources: Any) -> None:
     with store.write() as connection:
         asked = Resources(**resources).model_dump(mode="json")
-        connection.execute(update(Run).where(Run.id == run_id).values(resources=asked))
+        connection.execute(update(RunRow).where(RunRow.id == run_id).values(resources=asked))
 
 
 def test_what_runs_ask_for_after_failures(store: Store, sweep_id: int) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import select, text
 
 from orchestrator.base.errors import SchemaError, StoreError, StoreUnavailable
 from orchestrator.store import schema, sqlite_files
-from orchestrator.store.models import Run
+from orchestrator.store.models import RunRow
 from orchestrator.store.queries import UNFINISHED
 from orchestrator.store.session import create_engine_for, transaction
 from orchestrator.store.store import Store
@@ -239,7 +239,7 @@ def test_states_and_sentences_of_before_become_values(url: str) -> None:
     query = "SELECT id, state, failure, failure_class FROM run ORDER BY id"
     with transaction(engine, write=False) as connection:
         assert {run_id: tuple(row) for run_id, *row in connection.execute(text(query))} == after
-        unfinished = connection.scalars(select(Run.id).where(UNFINISHED).order_by(Run.id)).all()
+        unfinished = connection.scalars(select(RunRow.id).where(UNFINISHED).order_by(RunRow.id)).all()
     engine.dispose()
     assert unfinished == [3, 5], "nothing that was final before is trained again"
 

@@ -26,7 +26,7 @@ from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
 from orchestrator.store import queries, registration, schema, submissions
 from orchestrator.store.collect import Collected, collect
-from orchestrator.store.models import Attempt, Evaluation, Run, SyncMetric
+from orchestrator.store.models import Attempt, Evaluation, RunRow, SyncMetric
 from orchestrator.store.store import Store
 from tests.support import children, fake_worker
 from tests.support.faults import Faults
@@ -106,7 +106,7 @@ class Jobs:
         """All of a run that must not depend on how often it was interrupted."""
         with self._store as store, store.read() as connection:
             return {
-                "run": _all(connection, Run, run_id, "state learner_steps collapse_step collapse_step_lo "
+                "run": _all(connection, RunRow, run_id, "state learner_steps collapse_step collapse_step_lo "
                             "collapse_sync collapse_detector failure"),
                 "syncs": _all(connection, SyncMetric, run_id, without="run_id attempt"),
                 "evals": _all(connection, Evaluation, run_id, without="run_id attempt"),

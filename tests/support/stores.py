@@ -12,7 +12,7 @@ from grpo_worker.schema.records import EvalRecord, FinishRecord, Record, StartRe
 from orchestrator.rundir.journal import Chunk
 from orchestrator.store import attempts, queries
 from orchestrator.store.ingest import ingest
-from orchestrator.store.models import Attempt, Run
+from orchestrator.store.models import Attempt, RunRow
 from orchestrator.store.store import AttemptOrigin, Claim, Store
 
 _NAMES = {StartRecord: "start", EvalRecord: "eval", SyncRecord: "sync", FinishRecord: "finish"}
@@ -33,7 +33,7 @@ def next_claim(store: Store, run_id: int) -> Claim:
     """What the next attempt of a run has to claim."""
     steps_per_sync = config_of(store, run_id).steps_per_sync
     with store.read() as connection:
-        fence = connection.execute(select(Run.fence).where(Run.id == run_id)).scalar_one()
+        fence = connection.execute(select(RunRow.fence).where(RunRow.id == run_id)).scalar_one()
     return Claim(run_id, fence + 1, steps_per_sync)
 
 

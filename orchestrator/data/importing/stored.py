@@ -20,12 +20,12 @@ from orchestrator.base.settings import code_version
 from orchestrator.base.states import AttemptOutcome, FailureClass
 from orchestrator.data.importing.read import Import
 from orchestrator.data.importing.rows import ImportedAttempt, ImportedRun
-from orchestrator.store.models import Attempt, Base, Cell, Evaluation, Run, Sweep, SyncMetric
+from orchestrator.store.models import Attempt, Base, CellRow, Evaluation, RunRow, SweepRow, SyncMetric
 from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
 
 SOURCE = "import"
-"""What `orchestrator.store.models.Sweep.source` says of an import."""
+"""What `orchestrator.store.models.SweepRow.source` says of an import."""
 
 INSERTED_ROWS = 5_000
 """Rows held as Python objects at a time."""
@@ -59,12 +59,12 @@ def store_import(connection: Connection, found: Import, name: str, *, append: bo
 
 def _sweep_id(connection: Connection, found: Import, name: str, *, append: bool) -> int:
     """Find or make the sweep; what joins it is added to its description."""
-    columns = Sweep.id, Sweep.digest, Sweep.source, Sweep.grid_text
-    stored = connection.execute(select(*columns).where(Sweep.name == name).with_for_update()).one_or_none()
+    columns = SweepRow.id, SweepRow.digest, SweepRow.source, SweepRow.grid_text
+    stored = connection.execute(select(*columns).where(SweepRow.name == name).with_for_update()).one_or_none()
     own = found.described()
     if stored is None:
         values = {"name": name, "digest": found.digest, "grid_text": _written(own), "source": SOURCE}
-        made = connection.execute(insert(Sweep).values(**values, created_at=now()).returning(Sweep.id))
+        made = connection.execute(insert(SweepRow).values(**values, created_at=now()).returning(SweepRow.id))
         return int(made.scalar_one())
     if stored.source != SOURCE:
         raise SweepConflict(f"sweep {name!r} is a grid's: import under another name with --sweep")
@@ -77,7 +77,7 @@ def _sweep_id(connection: Connection, found: Import, name: str, *, append: bool)
             f"name with --sweep\nstored:\n{stored.grid_text}\nthis one:\n{_written(own)}"
         )
     described["appended"] = [*described.get("appended", []), {**own, "digest": found.digest}]
-    connection.execute(update(Sweep).where(Sweep.id == stored.id).values(grid_text=_written(described)))
+    connection.execute(update(SweepRow).where(SweepRow.id == stored.id).values(grid_text=_written(described)))
     return int(stored.id)
 
 
@@ -88,26 +88,26 @@ def _written(described: dict[str, Any]) -> str:
 def _insert_runs(connection: Connection, sweep_id: int, found: Import, name: str) -> list[int]:
     """Add the cells that the sweep lacks, and the runs; returns the runs' numbers."""
     cells = _cells(connection, sweep_id)
-    in_sweep = select(Run.cell_id, Run.seed, Run.id).join(Cell).where(Cell.sweep_id == sweep_id)
+    in_sweep = select(RunRow.cell_id, RunRow.seed, RunRow.id).join(CellRow).where(CellRow.sweep_id == sweep_id)
     there = {(cell_id, seed) for cell_id, seed, _ in connection.execute(in_sweep)}
     twice = [run for run in found.runs if (cells.get(run.cell), run.seed) in there]
     if twice:
         raise GridError([f"{found.source}: sweep {name!r} has a run with {run.described()} already" for run in twice])
     new = [key for key in dict.fromkeys(run.cell for run in found.runs) if key not in cells]
     names = ("model", "k", "eta", "axes")
-    last = connection.execute(select(func.max(Cell.position)).where(Cell.sweep_id == sweep_id)).scalar()
+    last = connection.execute(select(func.max(CellRow.position)).where(CellRow.sweep_id == sweep_id)).scalar()
     start = 0 if last is None else last + 1
     if rows := [{"position": place, **dict(zip(names, key, strict=True))} for place, key in enumerate(new, start)]:
-        connection.execute(insert(Cell).values(sweep_id=sweep_id), rows)
+        connection.execute(insert(CellRow).values(sweep_id=sweep_id), rows)
     cells = _cells(connection, sweep_id)
     values = [_run_values(found.runs[place], cells[found.runs[place].cell]) for place in found.order]
-    connection.execute(insert(Run).values(updated_at=now()), values)
+    connection.execute(insert(RunRow).values(updated_at=now()), values)
     numbers = {(cell_id, seed): run_id for cell_id, seed, run_id in connection.execute(in_sweep)}
     return [numbers[cells[run.cell], run.seed] for run in found.runs]
 
 
 def _cells(connection: Connection, sweep_id: int) -> dict[tuple[str, int, float, str], int]:
-    keys = select(Cell.model, Cell.k, Cell.eta, Cell.axes, Cell.id).where(Cell.sweep_id == sweep_id)
+    keys = select(CellRow.model, CellRow.k, CellRow.eta, CellRow.axes, CellRow.id).where(CellRow.sweep_id == sweep_id)
     return {(model, k, eta, axes): cell_id for model, k, eta, axes, cell_id in connection.execute(keys)}
 
 
