@@ -13,5 +13,5 @@ laws     statistics of collapse, on plain frames
 store    the results database: schema, ingest, named reads and writes
 rundir   the folder of a run: run.json, journals, logs
 grid     a grid file → a sweep of cells and runs
-base     errors, settings, secrets, processes, provenance
+base     errors, states, settings, secrets, files, processes
 """

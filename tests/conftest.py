@@ -15,7 +15,7 @@ import pytest
 from grpo_worker.schema.config import ModelConfig, WorkerConfig
 from orchestrator.grid.sweep import Sweep, load_sweep
 from orchestrator.store import schema
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 from tests.support.guard import die_with_parent, end_services_with_me
 from tests.support.jobs import Jobs
 

@@ -28,8 +28,10 @@ from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile
 from orchestrator.rundir.journal import Journal
 from orchestrator.store import attempts, queries
+from orchestrator.store.attempts import AttemptOrigin, Claim
 from orchestrator.store.collect import collect_run, refill
-from orchestrator.store.store import AttemptOrigin, Claim, RunFolder, Store
+from orchestrator.store.database import Store
+from orchestrator.store.queries import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +65,8 @@ def begin(
 ) -> Begun | None:
     """Begin an attempt of a run, unless it is taken or done.
 
-    A database that does not answer for a while is left out: the run directory then decides, and the database hears of
-    the attempt later, from its journal.
+    If the database does not answer for a while, the run directory decides instead. The attempt then reaches the
+    database later, through its journal.
 
     Args:
         store: The results database; None where jobs write journals only.

@@ -34,8 +34,8 @@ from orchestrator.base.states import AttemptOutcome, FailureClass
 from orchestrator.base.urls import resolve
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
+from orchestrator.store.database import Store
 from orchestrator.store.filesystems import network_filesystem
-from orchestrator.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def journals_only(url: str, writes: str, launched_from: str) -> str | None:
     """Say why jobs on this host leave the database to the command line, None where they write to it.
 
     SQLite is for processes of one host that share a local disk. Elsewhere its locks cannot be relied on: jobs write
-    journals, and whoever asks for a status brings them in, as the only writer.
+    journals only, and `status` brings them in, as the only writer.
 
     Args:
         url: The database's.

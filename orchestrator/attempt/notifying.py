@@ -14,7 +14,7 @@ from typing import Any
 from orchestrator.base import webhook
 from orchestrator.base.errors import StoreError, UsageError
 from orchestrator.store import notices
-from orchestrator.store.database import Database
+from orchestrator.store.database import Store
 
 TIMEOUT_S = 10.0
 _TRIES = 3
@@ -23,7 +23,7 @@ _PAUSE_S = 1.0
 log = logging.getLogger(__name__)
 
 
-def tell_end(store: Database, sweep: str, *, searched: bool = False) -> None:
+def tell_end(store: Store, sweep: str, *, searched: bool = False) -> None:
     """Notify the user's webhook if a sweep has ended and that was not yet done. Never fails; may take half a minute.
 
     Args:

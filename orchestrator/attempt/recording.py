@@ -21,8 +21,9 @@ from orchestrator.attempt.stopping import Stop
 from orchestrator.base.errors import Fenced, JournalError, SchemaError, StoreError, StoreUnavailable
 from orchestrator.rundir.journal import Journal
 from orchestrator.store import attempts
+from orchestrator.store.attempts import Claim
 from orchestrator.store.collect import collect_run
-from orchestrator.store.store import Claim, Store
+from orchestrator.store.database import Store
 
 log = logging.getLogger(__name__)
 

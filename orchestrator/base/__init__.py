@@ -1,1 +1,5 @@
-"""What every room needs and that knows no room: errors, settings, secrets in URLs and files, processes, provenance."""
+"""What every room needs and that knows no room.
+
+``errors``, ``states`` (of runs and attempts), ``settings``, ``urls`` and ``webhook`` (secrets), ``files`` (written
+whole), ``processes``, ``provenance`` (which code ran), ``words`` (plurals).
+"""

@@ -31,7 +31,7 @@ from orchestrator.cli.options import Database, SweepNames
 from orchestrator.cli.output import collect_all, one_of, open_store, show
 
 if TYPE_CHECKING:
-    from orchestrator.store.store import Store
+    from orchestrator.store.database import Store
 
 OK, SOME_FAILED, USAGE, NOTHING_TO_DO, INTERRUPTED = 0, 1, 2, 3, 130
 

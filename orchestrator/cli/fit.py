@@ -13,7 +13,7 @@ from orchestrator.cli.output import collect_all, one_blas_thread, one_of, open_s
 
 if TYPE_CHECKING:
     from orchestrator.report.fitting import Fitted
-    from orchestrator.store.store import Store
+    from orchestrator.store.database import Store
 
 
 def fit_laws(

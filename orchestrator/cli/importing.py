@@ -119,8 +119,8 @@ def _summary(found: Import) -> str:
 def _save(found: Import, name: str, db: str | None, *, append: bool) -> None:
     from orchestrator.base.settings import database_url
     from orchestrator.data.importing.stored import store_import
+    from orchestrator.store.database import Store
     from orchestrator.store.schema import upgrade
-    from orchestrator.store.store import Store
 
     url = database_url(db)
     if done := upgrade(url):

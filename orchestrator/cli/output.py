@@ -13,13 +13,13 @@ import typer
 from orchestrator.base.errors import NothingToDo, UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.store.store import Store
+    from orchestrator.store.database import Store
 
 
 def open_store(db: str | None) -> Store:
     """Open the database that ``--db`` or the settings name."""
     from orchestrator.base.settings import database_url
-    from orchestrator.store.store import Store
+    from orchestrator.store.database import Store
 
     return Store(database_url(db))
 
@@ -27,8 +27,8 @@ def open_store(db: str | None) -> Store:
 def open_upgraded(db: str | None) -> Store:
     """Open the database after bringing its schema to this version's, which is printed."""
     from orchestrator.base.settings import database_url
+    from orchestrator.store.database import Store
     from orchestrator.store.schema import upgrade
-    from orchestrator.store.store import Store
 
     url = database_url(db)
     if done := upgrade(url):

@@ -16,8 +16,8 @@ from orchestrator.cli.output import confirm, one_of, open_store, progress, say, 
 
 if TYPE_CHECKING:
     from orchestrator.runs.cleaning import Waste
+    from orchestrator.store.database import Store
     from orchestrator.store.selection import SelectedRun
-    from orchestrator.store.store import Store
 
 ASK_ABOVE = 10
 """Commands ask before they touch more runs than this."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.jobs.training import Refill
     from orchestrator.search.search import Search
     from orchestrator.search.search_file import SearchConfig
-    from orchestrator.store.store import Store
+    from orchestrator.store.database import Store
 
 
 def search(

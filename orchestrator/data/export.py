@@ -16,7 +16,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.base.files import whole
 from orchestrator.data import frames
 from orchestrator.store import queries
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 
 
 def export(store: Store, sweeps: Sequence[str] | None, out: Path, format: Literal["csv", "parquet"]) -> list[Path]:

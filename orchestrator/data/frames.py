@@ -33,8 +33,8 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
 
 from orchestrator.store import queries
+from orchestrator.store.database import Store
 from orchestrator.store.models import Attempt, CellRow, Evaluation, Fit, RunRow, SweepRow, SyncMetric
-from orchestrator.store.store import Store
 from orchestrator.store.types import NanFloat, UtcDateTime, seconds_between
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy import Double, Select, case, func, select, type_coerce
 
+from orchestrator.store.database import Store
 from orchestrator.store.models import Base, CellRow, Evaluation, RunRow, SweepRow, SyncMetric
 from orchestrator.store.queries import DECIDED
-from orchestrator.store.store import Store
 
 if TYPE_CHECKING:
     Query = Select[*tuple[Any, ...]]

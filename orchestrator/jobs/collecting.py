@@ -8,7 +8,7 @@ from orchestrator.attempt.notifying import tell_end
 from orchestrator.base.words import counted
 from orchestrator.store import queries
 from orchestrator.store.collect import Collected, collect
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 
 Say = Callable[[str], None]
 """Takes a line for the user."""

@@ -10,7 +10,7 @@ from orchestrator.base.errors import StoreError
 from orchestrator.base.words import counted
 from orchestrator.grid.sweep import Run
 from orchestrator.store import queries
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 
 
 @dataclass(frozen=True, slots=True)

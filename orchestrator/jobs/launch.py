@@ -27,8 +27,10 @@ from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, name_of
 from orchestrator.rundir.folder import prepare as write_run_file
 from orchestrator.store import attempts, queries, registration, submissions
+from orchestrator.store.attempts import Claim
 from orchestrator.store.collect import collect, collect_run
-from orchestrator.store.store import Claim, RunFolder, RunProgress, Store
+from orchestrator.store.database import Store
+from orchestrator.store.queries import RunFolder, RunProgress
 
 Executor = Literal["slurm", "local", "debug"]
 

@@ -34,7 +34,8 @@ from orchestrator.jobs import shares
 from orchestrator.jobs.gpus import dealt, visible
 from orchestrator.jobs.launch import collect_aloud, recover, wait_for_database
 from orchestrator.store import queries, submissions
-from orchestrator.store.store import RunProgress, Store
+from orchestrator.store.database import Store
+from orchestrator.store.queries import RunProgress
 
 Further = Callable[[list[RunProgress], Set[int]], Mapping[int, Path]]
 """Takes how far runs are, and which ones the jobs were given; returns the directories of further ones by run number."""

@@ -13,7 +13,8 @@ from orchestrator.base.states import EARLY_STOPS, GOING, RESULTS, UNKNOWN, RunSt
 from orchestrator.jobs.slurm.standing import SILENT_AFTER_S, Standing
 from orchestrator.jobs.slurm.survey import Survey, survey
 from orchestrator.store import queries, submissions
-from orchestrator.store.store import RunProgress, Store
+from orchestrator.store.database import Store
+from orchestrator.store.queries import RunProgress
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from orchestrator.jobs.slurm import dispatch
 from orchestrator.jobs.slurm.survey import Survey, survey
 from orchestrator.jobs.status import SweepStatus, sweep_status, with_standings
 from orchestrator.store import queries
-from orchestrator.store.store import RunProgress, Store
+from orchestrator.store.database import Store
+from orchestrator.store.queries import RunProgress
 
 Refill = Callable[[list[RunProgress]], bool]
 """Takes how far the runs of a sweep are, adds runs to it, and returns whether it added any."""

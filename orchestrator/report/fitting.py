@@ -22,7 +22,7 @@ from orchestrator.laws.detectors import STORED, Metrics, fit_definitions, last_e
 from orchestrator.laws.early_warnings import METRICS
 from orchestrator.laws.result import Laws
 from orchestrator.store import fits
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 
 DETECTORS = (STORED, *get_args(CollapseConfig.model_fields["detector"].annotation))
 """The stored states, and every detector of the worker."""

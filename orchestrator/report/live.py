@@ -12,7 +12,7 @@ from rich.live import Live
 from orchestrator.base.states import GOING, UNKNOWN
 from orchestrator.jobs.status import sweep_status
 from orchestrator.report.progress import progress_view, run_line, summary_line
-from orchestrator.store.store import RunProgress
+from orchestrator.store.queries import RunProgress
 
 Show = Callable[[list[RunProgress]], None]
 

@@ -26,7 +26,7 @@ from orchestrator.report.text_tables import tables_of
 from orchestrator.report.verdicts import cell_lines, comparison_heading, comparison_texts, left_out_texts, summary
 from orchestrator.report.verdicts import verdicts as what_it_says
 from orchestrator.store import overview
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 
 _KINDS = {"sqlite": "a SQLite file", "postgresql": "a PostgreSQL database"}
 

@@ -16,7 +16,7 @@ from orchestrator.base.states import RESULTS, UNKNOWN, RunState
 from orchestrator.grid.sweep import Cell, Run, Sweep
 from orchestrator.jobs.status import CellStatus, SweepStatus
 from orchestrator.report.columns import GAP, blocks
-from orchestrator.store.store import RunProgress
+from orchestrator.store.queries import RunProgress
 
 _LISTED = 20
 """How many failed runs, and silent ones, are named."""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from orchestrator.data import measured
 from orchestrator.report.selection import evenly, which_shown
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 
 MOST_KS, MOST_ETAS, MOST_RUNS = 4, 5, 8
 """Most rows and columns of a grid of cells, and runs in each, that one can still distinguish."""

@@ -21,10 +21,10 @@ from orchestrator.jobs.slurm.client import TaskId
 from orchestrator.rundir.journal import Journal
 from orchestrator.store import queries, submissions
 from orchestrator.store.collect import collect_runs, has_news
+from orchestrator.store.database import Store
 from orchestrator.store.endings import Ending, end_runs
 from orchestrator.store.queries import RunFolder
 from orchestrator.store.selection import SelectedRun
-from orchestrator.store.store import Store
 from orchestrator.store.submissions import Place, Submitted
 
 _ROUNDS = 3

@@ -18,9 +18,9 @@ from orchestrator.jobs import shares
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
 from orchestrator.runs.removal import directories_of
+from orchestrator.store.database import Store
 from orchestrator.store.removal import stored_journals
 from orchestrator.store.selection import SelectedRun
-from orchestrator.store.store import Store
 
 CHECKPOINTS, LEFT_OVERS, DIRECTORIES, JOB_FILES = "checkpoints", "left over by rm", "run directories", "job files"
 

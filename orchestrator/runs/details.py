@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.rundir import journal
 from orchestrator.store import details
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 
 _RESULT = ("collapse_step", "collapse_step_lo", "collapse_sync", "collapse_detector")
 _CODE = ("code_version", "git_commit", "config_digest", "config", "resources")

@@ -18,8 +18,9 @@ from orchestrator.jobs.status import with_standings
 from orchestrator.rundir import folder as rundirs
 from orchestrator.store import details, queries, submissions
 from orchestrator.store.collect import collect_runs
+from orchestrator.store.database import Store
+from orchestrator.store.queries import RunProgress
 from orchestrator.store.selection import SelectedRun
-from orchestrator.store.store import RunProgress, Store
 
 _BLOCK = 1 << 16
 _POLL_S = 0.5

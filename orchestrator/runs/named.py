@@ -8,8 +8,8 @@ from orchestrator.base.errors import NothingToDo
 from orchestrator.jobs.collecting import Say, say_collected
 from orchestrator.store import queries
 from orchestrator.store.collect import collect_runs
+from orchestrator.store.database import Store
 from orchestrator.store.selection import SelectedRun, select_runs
-from orchestrator.store.store import Store
 
 
 def find(store: Store, words: Sequence[str], states: Sequence[str] | None = None) -> list[SelectedRun]:

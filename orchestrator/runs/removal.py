@@ -17,13 +17,13 @@ from orchestrator.base.states import FailureClass, RunState
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
 from orchestrator.store import removal
+from orchestrator.store.database import Store
 from orchestrator.store.removal import Leaving, Rows
 from orchestrator.store.selection import SelectedRun
-from orchestrator.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RemovalPlan:
     """What a removal would delete.
 
     Attributes:
@@ -81,7 +81,7 @@ def directories_of(runs: Iterable[SelectedRun], notes: list[str]) -> dict[int, l
     return found
 
 
-def plan(store: Store, runs: Sequence[SelectedRun]) -> Plan:
+def plan(store: Store, runs: Sequence[SelectedRun]) -> RemovalPlan:
     """Find what a removal of runs would delete.
 
     Raises:
@@ -94,13 +94,13 @@ def plan(store: Store, runs: Sequence[SelectedRun]) -> Plan:
     with store.read() as connection:
         rows = removal.count(connection, [run.run_id for run in runs])
     size = sum(rundirs.size(path) for paths in directories.values() for path in paths)
-    found = Plan(runs, rows, directories, size, notes)
+    found = RemovalPlan(runs, rows, directories, size, notes)
     if not found.remaining and not directories:
         raise NothingToDo("these runs were removed before; nothing is left of them")
     return found
 
 
-def carry_out(store: Store, plan: Plan, on_batch: Callable[[int], None]) -> list[str]:
+def carry_out(store: Store, plan: RemovalPlan, on_batch: Callable[[int], None]) -> list[str]:
     """Remove what a plan names.
 
     Args:
@@ -133,7 +133,7 @@ def carry_out(store: Store, plan: Plan, on_batch: Callable[[int], None]) -> list
     return gone
 
 
-def summary(plan: Plan) -> list[str]:
+def summary(plan: RemovalPlan) -> list[str]:
     """Say what a removal deletes and what it leaves, for people."""
     by_sweep: dict[str, Counter[str]] = {}
     for run in plan.remaining:

@@ -11,8 +11,8 @@ from orchestrator.base.words import counted
 from orchestrator.jobs.collecting import Say
 from orchestrator.jobs.training import Training
 from orchestrator.runs.named import find, sweeps_of
+from orchestrator.store.database import Store
 from orchestrator.store.selection import SelectedRun
-from orchestrator.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,9 @@ from orchestrator.search.search_file import SearchConfig
 from orchestrator.search.study import Study
 from orchestrator.store import outcomes, queries, registration, submissions
 from orchestrator.store.collect import collect_runs
+from orchestrator.store.database import Store
 from orchestrator.store.endings import Ending
-from orchestrator.store.store import RunProgress, Store
+from orchestrator.store.queries import RunProgress
 
 DECIDED = Ending(FailureClass.DECIDED, "all that the search asks for is known, and stays so however this run ends")
 
@@ -144,7 +145,7 @@ def end_early(store: Store, sweep_id: int, run_ids: Collection[int]) -> list[int
         The runs that were ended, rising. A run that has ended by itself meanwhile stays as it is.
 
     Raises:
-        StoreError: The database cannot be used. Whoever collects the journals next finishes what was begun.
+        StoreError: The database cannot be used. The next command that collects journals finishes what was begun.
     """
     wanted = set(run_ids)
     if not wanted:

@@ -12,7 +12,8 @@ from orchestrator.grid.sweep import Run, group_name
 from orchestrator.search.beliefs import Beliefs
 from orchestrator.search.search import seen_by
 from orchestrator.store import outcomes
-from orchestrator.store.store import Outcome, Store
+from orchestrator.store.database import Store
+from orchestrator.store.outcomes import Outcome
 
 LEAST_SPREAD = 2.0
 """A grid whose η·k differ by less cannot place a boundary at constant η·k."""

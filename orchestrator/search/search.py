@@ -26,7 +26,7 @@ from orchestrator.laws.identified import Array
 from orchestrator.laws.settle import Place
 from orchestrator.search.beliefs import Beliefs, Goal, Seen
 from orchestrator.search.search_file import SearchConfig
-from orchestrator.store.store import Outcome
+from orchestrator.store.outcomes import Outcome
 
 Group = tuple[str, str]
 """Model, and further axes as JSON with sorted keys."""

@@ -27,7 +27,7 @@ from orchestrator.laws.identified import Array
 from orchestrator.search.beliefs import Beliefs, Goal
 from orchestrator.search.search import Costs, Group, Search, SearchAnswer, Underway, group_of, key_of
 from orchestrator.search.search_file import SearchConfig
-from orchestrator.store.store import Outcome
+from orchestrator.store.outcomes import Outcome
 
 TIMES = 4
 """The larger search has so many times the budget; it shows what more budget would buy."""

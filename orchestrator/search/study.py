@@ -34,7 +34,8 @@ from orchestrator.data import measured
 from orchestrator.grid.sweep import Cell, Run, Sweep
 from orchestrator.search.study_storage import TROUBLE, opened, reason
 from orchestrator.store import queries
-from orchestrator.store.store import RunProgress, Store
+from orchestrator.store.database import Store
+from orchestrator.store.queries import RunProgress
 
 log = logging.getLogger(__name__)
 

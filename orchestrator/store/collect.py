@@ -23,9 +23,11 @@ from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
 from orchestrator.store import endings, queries
 from orchestrator.store import refill as refills
+from orchestrator.store.attempts import AttemptOrigin, Claim
+from orchestrator.store.database import Store
 from orchestrator.store.endings import Ending
 from orchestrator.store.ingest import ingest
-from orchestrator.store.store import AttemptOrigin, Claim, RunFolder, Store
+from orchestrator.store.queries import RunFolder
 
 Entry = dict[str, Any]
 
@@ -157,7 +159,7 @@ def has_news(run: RunFolder, besides: int | None = None) -> bool:
     try:
         return any(number != besides for number, _ in _new_journals(run))
     except OSError:
-        return True  # who brings them says why they cannot be read
+        return True  # `collect` will say why they cannot be read
 
 
 def _new_journals(run: RunFolder) -> list[tuple[int, Path]]:
@@ -218,7 +220,7 @@ def _begin_of(entries: list[Entry]) -> Entry | None:
 
 
 def _age_s(path: Path) -> float:
-    """Seconds since a file was written to, by the clock of whoever keeps the file: hosts' clocks differ."""
+    """Seconds since a file was written to, by the clock of the host that keeps it: clocks of hosts differ."""
     try:
         with tempfile.TemporaryFile(dir=path.parent) as probe:
             now = os.fstat(probe.fileno()).st_mtime

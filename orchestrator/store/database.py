@@ -13,7 +13,7 @@ from orchestrator.store.schema import check_revision
 from orchestrator.store.session import create_engine_for, transaction
 
 
-class Database:
+class Store:
     """A results database. Holds at most one connection; threads take turns.
 
     Args:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from sqlalchemy import Connection, exists, func, select, update
 
 from orchestrator.base.states import GOING, RunState
-from orchestrator.store.database import Database
+from orchestrator.store.database import Store
 from orchestrator.store.models import CellRow, RunRow, SweepRow
 from orchestrator.store.transactions import reads, writes
 from orchestrator.store.types import now
 
 
-def claim_end(database: Database, sweep: str, *, searched: bool = False) -> dict[str, int] | None:
+def claim_end(database: Store, sweep: str, *, searched: bool = False) -> dict[str, int] | None:
     """Claim to notify people that a sweep has ended: one process gets it, once until runs of it are launched again.
 
     Args:

@@ -46,7 +46,7 @@ def select_runs(connection: Connection, words: Sequence[str], states: Iterable[s
     """Find the runs that a user names.
 
     Args:
-        connection: From `orchestrator.store.store.Store.read`.
+        connection: From `orchestrator.store.database.Store.read`.
         words: Names of sweeps and numbers of runs. If a number is a name too, it must be written as ``run:7`` or
             ``sweep:7``. None at all = every run.
         states: Only runs in one of these states; none = in any.

@@ -34,7 +34,7 @@ LOCK_S = 30
 _POSTGRES_OPTIONS = {
     "connect_timeout": CONNECT_TIMEOUT_S,
     "application_name": "stalesweep",
-    # A server or network that is gone without a word is noticed within half a minute, not after hours.
+    # Without these, a server or network that is silently gone would be noticed after hours, not half a minute.
     "keepalives_idle": 15,
     "keepalives_interval": 5,
     "keepalives_count": 3,

@@ -28,8 +28,9 @@ from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, prepare
 from orchestrator.rundir.journal import Journal
 from orchestrator.store import attempts, queries, registration, schema, session, sqlite_files, sqlite_lock
+from orchestrator.store.attempts import Claim
+from orchestrator.store.database import Store
 from orchestrator.store.models import RunRow
-from orchestrator.store.store import Claim, Store
 from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, QUICK, Jobs
 from tests.support.stores import begin, sync_record

@@ -16,8 +16,8 @@ from orchestrator.base.errors import StoreUnavailable, UsageError
 from orchestrator.base.urls import handed_over
 from orchestrator.cli.app import app
 from orchestrator.store import notices, registration, submissions
+from orchestrator.store.database import Store
 from orchestrator.store.models import Base
-from orchestrator.store.store import Store
 from tests.support import children
 from tests.support.jobs import Jobs
 from tests.support.webhooks import SECRET, Receiver, receiver

@@ -29,8 +29,8 @@ from grpo_worker.schema.config import WorkerConfig
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.jobs.slurm.survey import survey
 from orchestrator.store import queries
+from orchestrator.store.database import Store
 from orchestrator.store.models import Attempt
-from orchestrator.store.store import Store
 from tests.cluster.devcluster import DevCluster
 from tests.end_to_end.sweeps import Workspace, workspace
 from tests.support.stand_in import StandIn

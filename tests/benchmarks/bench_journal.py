@@ -27,8 +27,9 @@ from orchestrator.jobs import launch
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
 from orchestrator.store import attempts, queries
+from orchestrator.store.attempts import AttemptOrigin, Claim
 from orchestrator.store.collect import collect
-from orchestrator.store.store import AttemptOrigin, Claim, Store
+from orchestrator.store.database import Store
 from tests.benchmarks.bench_store import databases, prepare_ours
 from tests.benchmarks.rows import sync_records
 
@@ -115,7 +116,7 @@ def emit(url: str | None, folder: Path, records: int, every_ms: float) -> list[f
         if url:
             attempts.begin(store, claim, ORIGIN, resumed_from_sync=None, resumed_from_step=None, take_over=True)
         syncs = sync_records()
-        with Recording(attempt, claim, store, introduce=lambda: None, pace=PACE) as recording:
+        with Recording(attempt, claim, store, pace=PACE) as recording:
             for _ in range(records):
                 record = next(syncs)
                 started = time.perf_counter()

@@ -32,8 +32,8 @@ from orchestrator.grid.sweep import load_sweep
 from orchestrator.jobs import launch
 from orchestrator.rundir import journal
 from orchestrator.store import queries, registration, schema
+from orchestrator.store.database import Store
 from orchestrator.store.models import SyncMetric
-from orchestrator.store.store import Store
 from tests.benchmarks.rows import sync_records
 
 HORIZON = 10_000

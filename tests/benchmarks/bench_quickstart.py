@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from orchestrator.base.settings import shipped
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 
 STALESWEEP = [sys.executable, "-m", "orchestrator.cli.app"]
 

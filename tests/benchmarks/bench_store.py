@@ -42,8 +42,8 @@ from orchestrator.grid.sweep import load_sweep
 from orchestrator.jobs import launch
 from orchestrator.rundir import folder as rundirs
 from orchestrator.store import queries, registration, schema
+from orchestrator.store.database import Store
 from orchestrator.store.models import Attempt, SyncMetric
-from orchestrator.store.store import Store
 from tests.benchmarks.rows import sync_records
 from tests.support.lives import START, begun
 from tests.support.servers import own_server

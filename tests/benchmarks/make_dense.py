@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from orchestrator.store import outcomes
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 
 FILE = Path(__file__).parents[1] / "data" / "dense-tiny.csv"
 COLUMNS = ("k", "eta", "seed", "learner_steps", "collapse_step")

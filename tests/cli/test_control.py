@@ -18,7 +18,7 @@ from orchestrator.jobs.doctor import examine
 from orchestrator.jobs.launch import choose_executor
 from orchestrator.jobs.status import sweep_status
 from orchestrator.report.progress import run_line, summary_line
-from orchestrator.store.store import RunProgress
+from orchestrator.store.queries import RunProgress
 from tests.support import children
 
 

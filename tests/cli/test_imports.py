@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.store import registration, schema
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 
 HEAVY = ["torch", "transformers", "pandas", "optuna", "sqlalchemy", "submitit", "scipy", "matplotlib", "jinja2"]
 

@@ -20,7 +20,7 @@ from orchestrator.data import frames
 from orchestrator.data.export import export
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store import attempts, fits, queries, registration, schema
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 from tests.support.stores import begin, eval_record, sync_record, write
 
 pytestmark = pytest.mark.services

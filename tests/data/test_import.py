@@ -31,8 +31,8 @@ from orchestrator.jobs.status import sweep_status
 from orchestrator.laws.collapse import redetect
 from orchestrator.laws.fit import fit_laws
 from orchestrator.store import attempts, queries, registration, schema, submissions
+from orchestrator.store.database import Store
 from orchestrator.store.models import Attempt, Base, CellRow, Evaluation, RunRow, SweepRow, SyncMetric
-from orchestrator.store.store import Store
 from tests.support.stores import begin, eval_record, sync_record, write
 
 pytestmark = pytest.mark.services

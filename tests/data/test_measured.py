@@ -11,7 +11,7 @@ import pytest
 from orchestrator.data import measured
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store import queries, registration
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 from tests.support.stores import begin, eval_record, sync_record, write
 
 pytestmark = pytest.mark.services

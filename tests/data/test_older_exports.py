@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.app import app
 from orchestrator.data import frames
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 
 pytestmark = pytest.mark.services
 

@@ -16,7 +16,7 @@ import pandas as pd
 from orchestrator.base.errors import StalesweepError
 from orchestrator.data import frames
 from orchestrator.store import queries
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ from orchestrator.base.errors import StalesweepError
 from orchestrator.data import frames
 from orchestrator.search.driver import DECIDED, end_early
 from orchestrator.store import queries
-from orchestrator.store.store import RunProgress
+from orchestrator.store.queries import RunProgress
 from tests.end_to_end.sweeps import Workspace
 
 pytestmark = pytest.mark.slow

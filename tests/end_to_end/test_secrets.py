@@ -18,8 +18,8 @@ from orchestrator.base.errors import StoreError, StoreUnavailable, UsageError
 from orchestrator.base.settings import database_url
 from orchestrator.cli.app import app
 from orchestrator.jobs import doctor
+from orchestrator.store.database import Store
 from orchestrator.store.session import create_engine_for, transaction
-from orchestrator.store.store import Store
 from tests.support.passwords import FORMS, NAMES, form, shows_nothing
 from tests.support.servers import Server, own_server
 
@@ -100,7 +100,7 @@ def test_other_processes_are_handed_a_reference(
         shows_nothing(listed)
         # What a child makes of its environment, and of the reference, is the same database.
         code = "import sys; from orchestrator.base.settings import database_url; "
-        code += "from orchestrator.store.store import Store; "
+        code += "from orchestrator.store.database import Store; "
         code += "from orchestrator.base.urls import resolve; "
         code += "print([Store(url).sweep_names() for url in (database_url(None), resolve(sys.argv[1]))])"
         child = [sys.executable, "-c", code, reference]

@@ -10,13 +10,15 @@ import pytest
 
 from orchestrator.base.errors import NothingToDo
 from orchestrator.grid.sweep import Resources, load_sweep
-from orchestrator.jobs.slurm.arrays import Executor, Plan, describe, parameters, plan
+from orchestrator.jobs.slurm.arrays import ArrayPlan, Executor, describe, parameters, plan
 from orchestrator.jobs.slurm.limits import Limits
 
 SMALL, LARGE = Resources(), Resources(gpus=1, mem_gb=80)
 
 
-def planned(counts: list[tuple[Resources, int]], *, array: int = 1000, jobs: int | None = None, there: int = 0) -> Plan:
+def planned(
+    counts: list[tuple[Resources, int]], *, array: int = 1000, jobs: int | None = None, there: int = 0
+) -> ArrayPlan:
     """Plan runs 1, 2, … of several resources; each run is in the plan once, and in order within its resources."""
     numbers = itertools.count(1)
     needs = {next(numbers): resources for resources, count in counts for _ in range(count)}
@@ -31,7 +33,7 @@ def planned(counts: list[tuple[Resources, int]], *, array: int = 1000, jobs: int
     return found
 
 
-def sizes(found: Plan) -> list[tuple[int, int]]:
+def sizes(found: ArrayPlan) -> list[tuple[int, int]]:
     """Of each array: its tasks, and the most runs of one."""
     return [(len(one.shares), max(map(len, one.shares))) for one in found.arrays]
 

@@ -15,8 +15,8 @@ from orchestrator.cli.app import app
 from orchestrator.grid.sweep import Sweep, load_sweep
 from orchestrator.jobs.estimate import StepTime, hours, stored_paces
 from orchestrator.store import registration
+from orchestrator.store.database import Store
 from orchestrator.store.models import Attempt
-from orchestrator.store.store import Store
 from tests.support.lives import launched, trained
 from tests.support.stand_in import StandIn
 

@@ -12,8 +12,9 @@ from orchestrator.cli.app import app
 from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import dispatch
 from orchestrator.store import attempts, endings, queries, submissions
+from orchestrator.store.attempts import Claim
+from orchestrator.store.database import Store
 from orchestrator.store.endings import Ending
-from orchestrator.store.store import Claim, Store
 from tests.support import children, fake_worker
 from tests.support.jobs import Jobs
 from tests.support.stores import begin

@@ -13,7 +13,7 @@ from orchestrator.grid.sweep import Sweep
 from orchestrator.jobs.slurm.survey import settle, survey
 from orchestrator.jobs.status import status_of
 from orchestrator.store import registration, submissions
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 from tests.support.lives import START, begun, ended, launched, recording_of
 from tests.support.stand_in import StandIn
 from tests.support.stores import eval_record, sync_record

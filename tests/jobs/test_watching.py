@@ -13,7 +13,8 @@ from orchestrator.jobs import launch as launching
 from orchestrator.jobs.slurm.standing import Standing
 from orchestrator.jobs.slurm.survey import Survey
 from orchestrator.store import registration, schema, submissions
-from orchestrator.store.store import RunProgress, Store
+from orchestrator.store.database import Store
+from orchestrator.store.queries import RunProgress
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ from orchestrator.laws.cells import evidence
 from orchestrator.report import fitting
 from orchestrator.search.driver import end_early
 from orchestrator.store import fits, queries, registration, schema
+from orchestrator.store.database import Store
 from orchestrator.store.session import create_engine_for, transaction
-from orchestrator.store.store import Store
 from tests.support.stores import begin, eval_record, sync_record, write
 
 pytestmark = pytest.mark.services

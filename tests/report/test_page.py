@@ -19,7 +19,7 @@ from orchestrator.laws.fit import fit_laws
 from orchestrator.report.advising import ADVICE_COLUMNS, advice_table
 from orchestrator.report.numbers import short
 from orchestrator.report.page import page, write_page
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 from tests.support.laws_data import frame, run, tiny_sweep
 from tests.support.measured import write_syncs
 

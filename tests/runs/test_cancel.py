@@ -19,10 +19,10 @@ from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
 from orchestrator.runs import cancelling
 from orchestrator.store import endings, queries, registration, submissions
+from orchestrator.store.database import Store
 from orchestrator.store.endings import Ending
 from orchestrator.store.models import Attempt, SyncMetric
 from orchestrator.store.selection import select_runs
-from orchestrator.store.store import Store
 from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, QUICK, Jobs, killed_at
 from tests.support.stand_in import StandIn

@@ -20,7 +20,7 @@ from orchestrator.jobs.slurm.task import write_shares
 from orchestrator.rundir import folder as rundirs
 from orchestrator.runs import cleaning, removal
 from orchestrator.store import registration
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 from tests.support.lives import START, begun, launched, recording_of, select, trained
 from tests.support.stores import sync_record
 

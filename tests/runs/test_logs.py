@@ -15,7 +15,7 @@ from orchestrator.cli.app import app
 from orchestrator.rundir import folder as rundirs
 from orchestrator.runs import logs
 from orchestrator.store import submissions
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 from tests.support import children, fake_worker
 from tests.support.jobs import Jobs
 

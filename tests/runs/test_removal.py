@@ -33,9 +33,9 @@ from orchestrator.runs import removal
 from orchestrator.store import attempts, queries, refill, registration
 from orchestrator.store import removal as rows_of_runs
 from orchestrator.store.collect import collect
+from orchestrator.store.database import Store
 from orchestrator.store.ingest import ingest
 from orchestrator.store.models import Attempt, RunRow, SyncMetric
-from orchestrator.store.store import Store
 from orchestrator.store.types import now
 from tests.support.lives import START, begun, launched, recording_of, select, trained
 from tests.support.stores import config_of, sync_record

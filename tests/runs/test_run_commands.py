@@ -27,7 +27,7 @@ from orchestrator.report.run_page import run_page
 from orchestrator.rundir import folder as rundirs
 from orchestrator.runs.details import run_details
 from orchestrator.store import attempts, queries, registration
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 from tests.support.lives import START, begun, ended, launched, recording_of, trained
 from tests.support.stores import config_of, eval_record, sync_record
 

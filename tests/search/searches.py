@@ -14,9 +14,9 @@ from grpo_worker.schema.records import FinishRecord
 from orchestrator.grid.sweep import Run, Sweep
 from orchestrator.search.study import Study
 from orchestrator.store import attempts, registration
+from orchestrator.store.database import Store
 from orchestrator.store.models import RunRow
 from orchestrator.store.session import create_engine_for, transaction
-from orchestrator.store.store import Store
 from tests.support.stores import begin, eval_record, write
 
 HORIZON = 40

@@ -21,9 +21,10 @@ from orchestrator.search.search import Search, Step, group_of
 from orchestrator.search.search_file import load_search
 from orchestrator.search.simulation import Simulated, simulate_search
 from orchestrator.store import attempts, queries, registration, schema, submissions
+from orchestrator.store.database import Store
 from orchestrator.store.models import Attempt
 from orchestrator.store.outcomes import Outcome
-from orchestrator.store.store import RunProgress, Store
+from orchestrator.store.queries import RunProgress
 from tests.support.stores import begin, write
 
 FILE = """

@@ -26,7 +26,9 @@ from orchestrator.rundir.journal import Journal
 from orchestrator.runs import cancelling
 from orchestrator.search.driver import DECIDED, end_early
 from orchestrator.store import attempts, notices, queries, registration, submissions
-from orchestrator.store.store import Claim, RunProgress, Store
+from orchestrator.store.attempts import Claim
+from orchestrator.store.database import Store
+from orchestrator.store.queries import RunProgress
 from tests.support import children, fake_worker
 from tests.support.jobs import QUICK, Jobs, killed_at
 from tests.support.stores import begin, eval_record, sync_record, write

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from orchestrator.cli.app import app
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.search.outlook import gaps, stored_outcomes
+from orchestrator.store.database import Store
 from orchestrator.store.outcomes import Outcome
-from orchestrator.store.store import Store
 
 pytestmark = pytest.mark.services
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 from orchestrator.cli.app import app
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store import registration
+from orchestrator.store.database import Store
 from orchestrator.store.models import Base
-from orchestrator.store.store import Store
 from tests.support.lives import launched, trained
 
 pytestmark = pytest.mark.services

@@ -13,8 +13,8 @@ from grpo_worker.schema.records import FinishRecord
 from orchestrator.grid.sweep import Sweep
 from orchestrator.search.study import BoundarySampler, params, space
 from orchestrator.store import registration, submissions
+from orchestrator.store.database import Store
 from orchestrator.store.models import RunRow
-from orchestrator.store.store import Store
 from tests.search.searches import HORIZON, Scene, lost_study, lost_tables, lost_trials, seen
 from tests.support.stores import begin, eval_record, write
 

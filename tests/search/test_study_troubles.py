@@ -24,7 +24,8 @@ from orchestrator.data import frames
 from orchestrator.grid.sweep import Sweep
 from orchestrator.search import study_storage
 from orchestrator.store import queries, schema
-from orchestrator.store.store import RunProgress, Store
+from orchestrator.store.database import Store
+from orchestrator.store.queries import RunProgress
 from tests.search.searches import HORIZON, Scene, alchemy, lost_study, lost_tables, seen, sql
 from tests.support import children
 from tests.support.jobs import killed_at

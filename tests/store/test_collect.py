@@ -22,9 +22,9 @@ from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, prepare
 from orchestrator.store import queries
 from orchestrator.store.collect import collect, collect_run, refill
+from orchestrator.store.database import Store
 from orchestrator.store.ingest import ingest
 from orchestrator.store.models import Evaluation, SyncMetric
-from orchestrator.store.store import Store
 from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, Jobs
 

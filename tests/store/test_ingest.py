@@ -18,10 +18,11 @@ from orchestrator.grid.sweep import Sweep
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Chunk, Journal
 from orchestrator.store import fits, queries, registration, schema
+from orchestrator.store.attempts import Claim
+from orchestrator.store.database import Store
 from orchestrator.store.ingest import ingest
 from orchestrator.store.models import Attempt, Fit, RunRow, SyncMetric
 from orchestrator.store.session import create_engine_for, transaction
-from orchestrator.store.store import Claim, Store
 from tests.support.servers import PASSWORD, Server, own_server
 from tests.support.stores import ORIGIN, begin, sync_record
 

@@ -9,7 +9,7 @@ import pytest
 from grpo_worker.schema.records import FinishRecord, StartRecord
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store import attempts, overview, queries, registration
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 from tests.support.stores import begin, sync_record, write
 
 pytestmark = pytest.mark.services

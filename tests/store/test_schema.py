@@ -19,9 +19,9 @@ from grpo_worker.schema.records import EvalRecord, SyncRecord
 from orchestrator.base.errors import SchemaError
 from orchestrator.base.settings import shipped
 from orchestrator.store import schema
+from orchestrator.store.database import Store
 from orchestrator.store.models import Base, Evaluation, SyncMetric
 from orchestrator.store.session import create_engine_for, transaction
-from orchestrator.store.store import Store
 from tests.store.described import described
 
 pytestmark = pytest.mark.services
@@ -183,7 +183,7 @@ def test_a_relative_path_names_one_file_everywhere(tmp_path: Path, monkeypatch: 
 
 def test_the_store_loads_neither_torch_nor_pandas_nor_alembic() -> None:
     code = (
-        "import sys, orchestrator.store.store\n"
+        "import sys, orchestrator.store.database\n"
         "print(sorted({'torch', 'pandas', 'pyarrow', 'alembic', 'transformers'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.base.errors import SelectionError
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store import registration, submissions
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 from tests.support.lives import select
 
 pytestmark = pytest.mark.services

@@ -14,8 +14,8 @@ from sqlalchemy import Engine
 
 from orchestrator.base.errors import StoreError, StoreUnavailable
 from orchestrator.store import schema, sqlite_lock
+from orchestrator.store.database import Store
 from orchestrator.store.session import create_engine_for, transaction
-from orchestrator.store.store import Store
 from tests.support.users import as_a_plain_user
 
 pytestmark = pytest.mark.services

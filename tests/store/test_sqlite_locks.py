@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.store import queries, schema
+from orchestrator.store.database import Store
 from orchestrator.store.sqlite_lock import begin_writing
-from orchestrator.store.store import Store
 
 pytestmark = pytest.mark.services
 

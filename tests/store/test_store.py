@@ -20,9 +20,9 @@ from orchestrator.base.errors import Fenced, SelectionError, StoreError, SweepCo
 from orchestrator.grid.sweep import Sweep, load_sweep
 from orchestrator.store import attempts, fits, queries, registration, submissions
 from orchestrator.store.attempts import Claim
+from orchestrator.store.database import Store
 from orchestrator.store.models import Attempt, Evaluation, RunRow, SyncMetric
 from orchestrator.store.session import create_engine_for, transaction
-from orchestrator.store.store import Store
 from tests.support.stores import ORIGIN, begin, config_of, eval_record, next_claim, sync_record, write
 
 pytestmark = pytest.mark.services

@@ -18,9 +18,10 @@ from orchestrator.jobs.slurm import arrays, client, dispatch
 from orchestrator.jobs.slurm.standing import Standing
 from orchestrator.jobs.slurm.survey import Survey, survey
 from orchestrator.store import attempts, endings, registration, submissions
+from orchestrator.store.attempts import Claim
+from orchestrator.store.database import Store
 from orchestrator.store.endings import Ending
 from orchestrator.store.models import Attempt, RunRow, Submission
-from orchestrator.store.store import Claim, Store
 from orchestrator.store.submissions import Place
 from tests.support import children
 from tests.support.jobs import killed_at

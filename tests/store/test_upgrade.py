@@ -17,10 +17,10 @@ from sqlalchemy import select, text
 
 from orchestrator.base.errors import SchemaError, StoreError, StoreUnavailable
 from orchestrator.store import schema, sqlite_files
+from orchestrator.store.database import Store
 from orchestrator.store.models import RunRow
 from orchestrator.store.queries import UNFINISHED
 from orchestrator.store.session import create_engine_for, transaction
-from orchestrator.store.store import Store
 from tests.store import frozen
 from tests.store.contacts import CONTACTS, contacts_at_once
 from tests.support.servers import Server, own_server

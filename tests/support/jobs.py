@@ -26,8 +26,8 @@ from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
 from orchestrator.store import queries, registration, schema, submissions
 from orchestrator.store.collect import Collected, collect
+from orchestrator.store.database import Store
 from orchestrator.store.models import Attempt, Evaluation, RunRow, SyncMetric
-from orchestrator.store.store import Store
 from tests.support import children, fake_worker
 from tests.support.faults import Faults
 

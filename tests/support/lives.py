@@ -12,8 +12,8 @@ from orchestrator.attempt.recording import ORDINARY, Recording
 from orchestrator.jobs.launch import place, prepare
 from orchestrator.rundir import folder as rundirs
 from orchestrator.store import queries
+from orchestrator.store.database import Store
 from orchestrator.store.selection import SelectedRun, select_runs
-from orchestrator.store.store import Store
 from tests.support.stores import eval_record, sync_record
 
 START = StartRecord(None, None, 21_536, "cpu", {"python": "3.11", "torch": "2.9"}, 1, 1.5)

@@ -11,9 +11,10 @@ from grpo_worker.schema.config import WorkerConfig
 from grpo_worker.schema.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord
 from orchestrator.rundir.journal import Chunk
 from orchestrator.store import attempts, queries
+from orchestrator.store.attempts import AttemptOrigin, Claim
+from orchestrator.store.database import Store
 from orchestrator.store.ingest import ingest
 from orchestrator.store.models import Attempt, RunRow
-from orchestrator.store.store import AttemptOrigin, Claim, Store
 
 _NAMES = {StartRecord: "start", EvalRecord: "eval", SyncRecord: "sync", FinishRecord: "finish"}
 

@@ -23,7 +23,7 @@ from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import client, limits, task
 from orchestrator.jobs.slurm.limits import Limits
 from orchestrator.store import submissions
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 
 _MARGIN_S = 90
 _SILENCE = ("unable to contact", "timed out", "connection refused", "zero bytes", "connection reset", "no such host")
@@ -44,7 +44,7 @@ class Array:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ArrayPlan:
     """How runs are to be submitted.
 
     Attributes:
@@ -56,7 +56,7 @@ class Plan:
     notes: list[str]
 
 
-def plan(needs: Mapping[int, Resources], limits_of: Callable[[Resources], Limits]) -> Plan:
+def plan(needs: Mapping[int, Resources], limits_of: Callable[[Resources], Limits]) -> ArrayPlan:
     """Put runs of equal resources into arrays: as many into one task as they ask for, more if the limits force it.
 
     Args:
@@ -93,7 +93,7 @@ def plan(needs: Mapping[int, Resources], limits_of: Callable[[Resources], Limits
             Array(resources, shares[start : start + found.array_size])
             for start in range(0, len(shares), found.array_size)
         ]
-    return Plan(arrays, notes)
+    return ArrayPlan(arrays, notes)
 
 
 def describe(array: Array) -> str:

@@ -12,7 +12,7 @@ from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import arrays, client
 from orchestrator.jobs.slurm.survey import Survey, settle, survey
 from orchestrator.store import queries, submissions
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 
 _MEMORY_FACTOR = 1.5
 _POLL_S = 2.0

@@ -11,8 +11,9 @@ from orchestrator.base.states import WITHOUT_RESULT, RunState
 from orchestrator.jobs.slurm import client
 from orchestrator.jobs.slurm.standing import Answers, Standing, standing
 from orchestrator.store import attempts, queries, submissions
+from orchestrator.store.attempts import Claim
 from orchestrator.store.collect import collect_runs
-from orchestrator.store.store import Claim, Store
+from orchestrator.store.database import Store
 from orchestrator.store.submissions import Place, Submitted
 
 _TAIL_BYTES = 4000

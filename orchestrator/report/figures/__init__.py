@@ -21,7 +21,7 @@ from orchestrator.report.figures.rule import two_constraint
 from orchestrator.report.figures.steps import MOST, constant_by_k, steps_by_eta
 from orchestrator.report.selection import which_shown
 from orchestrator.report.trajectories import COSINES, Trajectories
-from orchestrator.store.store import Store
+from orchestrator.store.database import Store
 
 NOT_MEASURED = "No {what} is stored for the drawn runs. Runs that were imported as one row each have none."
 
