@@ -100,9 +100,9 @@ def test_other_processes_are_handed_a_reference(
         shows_nothing(listed)
         # What a child makes of its environment, and of the reference, is the same database.
         code = "import sys; from orchestrator.base.settings import database_url; "
-        code += "from orchestrator.store.database import Store; "
+        code += "from orchestrator.store import queries; from orchestrator.store.database import Store; "
         code += "from orchestrator.base.urls import resolve; "
-        code += "print([Store(url).sweep_names() for url in (database_url(None), resolve(sys.argv[1]))])"
+        code += "print([queries.sweep_names(Store(url)) for url in (database_url(None), resolve(sys.argv[1]))])"
         child = [sys.executable, "-c", code, reference]
         assert subprocess.run(child, capture_output=True, text=True, check=True).stdout == "[[], []]\n"
     assert dict(os.environ) == before

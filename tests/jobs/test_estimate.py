@@ -51,6 +51,19 @@ def test_the_pace_is_the_median_of_finished_runs(
     assert stored_paces(store.url, ["big"]) == {}
 
 
+def test_the_pace_of_a_resumed_attempt_counts_its_own_steps(
+    store: Store, grid: Callable[..., Sweep], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STALESWEEP_RUNS", str(tmp_path / "runs"))
+    directories = launched(store, registration.register(store, grid()))
+    trained(store, directories[1])
+    ready = datetime(2026, 1, 1, tzinfo=UTC)
+    resumed = {"resumed_from_step": 30, "ready_at": ready, "heartbeat_at": ready + timedelta(seconds=5)}
+    with store.write() as connection:
+        connection.execute(update(Attempt).where(Attempt.run_id == 1).values(**resumed))
+    assert stored_paces(store.url, ["tiny"]) == {"tiny": StepTime(pytest.approx(0.5), 1)}  # 5 s for steps 31 to 40
+
+
 def test_without_a_database_there_is_no_pace_and_none_is_made(tmp_path: Path) -> None:
     assert stored_paces(f"sqlite:///{tmp_path}/none.db", ["tiny"]) == {}
     assert stored_paces("postgresql://me@127.0.0.1:1/none", ["tiny"]) == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import resource
+import shutil
 import struct
 import time
 from pathlib import Path
@@ -290,6 +291,15 @@ def test_an_attempt_is_overtaken_by_a_later_one_that_has_begun(tmp_path: Path) -
     assert not later.overtaken()
     later.discard()
     assert not mine.overtaken()
+    mine.close()
+
+
+def test_an_attempt_is_overtaken_when_its_run_was_removed(tmp_path: Path) -> None:
+    mine = Journal.reserve(tmp_path / "run", 0)
+    mine.append("begin")
+    assert not mine.overtaken()
+    shutil.rmtree(tmp_path / "run")
+    assert mine.overtaken()
     mine.close()
 
 

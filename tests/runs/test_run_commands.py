@@ -192,8 +192,8 @@ def test_an_imported_run(store: Store, tmp_path: Path) -> None:
     assert " · sweep paper · llama, k = 8, η = 1e-05, seed 0 state collapsed at learner step T* = 160" in page
     assert "imported from " in page
     assert "paper.csv" in page
-    assert "known in the place of a config source: import model: llama" in page
-    assert "directory none: it was trained elsewhere" in page
+    assert "known instead of a config source: import model: llama" in page
+    assert "directory none, it was trained elsewhere" in page
     assert re.search(r"attempt 1 imported [-\d]+ [:\d]+ UTC on \S+ stored 0 weight syncs, 0 evaluations$", page.strip())
     assert json.loads(stalesweep("show", "paper", "--format", "json").stdout)[0]["imported"]["import"] == "paper.csv"
 
