@@ -57,7 +57,8 @@ def test_a_killed_run_leaves_no_service_behind(tmp_path: Path) -> None:
     started = tmp_path / "started"
     options = ["-p", "no:cacheprovider", "-n", "1", "-o", "python_functions=run_until_killed", "--basetemp"]
     command = [sys.executable, "-m", "pytest", "-q", *options, tmp_path / "basetemp", __file__]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    ours = ("PYTEST_XDIST", "XDG_RUNTIME_DIR")  # the folder of a Postgres of ours, which the other run may not use
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     environment["STALESWEEP_TEST_STARTED"] = str(started)
     root = Path(__file__).parents[2]
     with children.program(*command, cwd=root, env=environment, stdout=subprocess.PIPE) as run:
