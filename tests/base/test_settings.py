@@ -28,3 +28,12 @@ def test_option_then_environment_then_default(monkeypatch: pytest.MonkeyPatch, t
 @pytest.mark.parametrize("name", ["migrations", "sweeps"])
 def test_shipped_folders_are_found(name: str) -> None:
     assert settings.shipped(name).is_dir()
+
+
+def test_programs_that_need_no_database_get_no_variable_that_may_hold_a_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("STALESWEEP_DB", "STALESWEEP_WEBHOOK", "PGPASSWORD", "HARMLESS"):
+        monkeypatch.setenv(name, "secret")
+    assert "HARMLESS" in harmless_environment()
+    assert not {"STALESWEEP_DB", "STALESWEEP_WEBHOOK", "PGPASSWORD"} & set(harmless_environment())
