@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base import settings
+from orchestrator.base.urls import harmless_environment
 
 
 def test_option_then_environment_then_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
