@@ -94,10 +94,13 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
     "verifier that is no function's name": (axis('task.verifier: ["a b:c"]'), 7, "or module:function of your own"),
     "mapping as an axis": (axis("task.options: [{a: 1}]"), 7, "a mapping has no place in tables; write it under"),
     "file of a task missing": (GOOD + "fixed: {task.name: jsonl}\n", 2, "is needed when task.name is 'jsonl'"),
-    "yes for true": (
-        axis("advantage_std: [yes]"), 7,
-        "write true or false, or quote it if it is text (found yes)",
-    ),
+    **{
+        f"{word} for true or false": (
+            axis(f"advantage_std: [{word}]"), 7,
+            f"grid.advantage_std[0]: write true or false, or quote it if it is text (found {word})",
+        )
+        for word in ("yes", "No", "on", "OFF")
+    },
     "10 million cells": (
         axis("k: {range: {start: 1, stop: 5000001}}"), 2,
         "found 10,000,000; allowed: up to 1,000,000, or more with --allow-huge",
@@ -240,7 +243,7 @@ BAD: dict[str, tuple[str | bytes, int, str]] = {
     "grid empty": (b"name: x\ngrid:\n", 2, "grid: is missing or empty"),
     "grid a list": (b"name: x\ngrid: [1]\n", 2, "grid: must be a mapping"),
     "key twice": (GOOD + "  k: [4]\n", 7, "grid.k: given twice (first in line 4)"),
-    "list as key": (GOOD + "? [a]\n: 1\n", 7, "has a list or mapping as a key"),
+    "list as key": (GOOD + "? [a]\n: 1\n", 7, "top level: has a list or mapping as a key"),
     "tab": (b"grid:\n\tk: [1]\n", 2, "indent with spaces, not tabs"),
     "unclosed bracket": (b"grid:\n  k: [1, 2\n  eta: [1]\n", 3, "cannot be read as YAML"),
     "two documents": (GOOD + "---\na: 1\n", 7, "expected a single document"),

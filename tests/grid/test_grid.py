@@ -15,6 +15,7 @@ from orchestrator.base.errors import GridError
 from orchestrator.grid.mistakes import REMOVED_KEYS
 from orchestrator.grid.sbatch_options import OPTIONS, refusal
 from orchestrator.grid.sweep import Cell, Resources, Sweep, load_sweep
+from orchestrator.grid.yaml_file import read_grid_file, show, suggest
 from orchestrator.search.search_file import load_search
 from tests.grid.bad_grids import BAD, GOOD, GRID, axis
 
@@ -83,6 +84,47 @@ def test_unreadable_file(tmp_path: Path, path: str, fragment: str) -> None:
     (tmp_path / "big.yaml").write_bytes(b"#" * 1_000_001)
     with pytest.raises(GridError, match=fragment):
         load_sweep(tmp_path / path)
+
+
+@pytest.mark.parametrize("name", ['"\\UFFFFFFFF"', "%YAML 1." + "9" * 5000])
+def test_what_the_yaml_library_itself_stumbles_over_is_said_of_the_file(tmp_path: Path, name: str) -> None:
+    (mistake,) = mistakes(tmp_path, f"{name}\n---\n{GOOD}")
+    assert mistake.startswith(": cannot be read as YAML: ")
+
+
+def of_values(count: int) -> str:
+    """A file of so many values with its aliases unfolded: the mapping, a list of 100, and a list of these lists."""
+    lists, values = divmod(count - 103, 101)
+    return f"a: &a [{', '.join(['x'] * 100)}]\nb: [{', '.join(['*a'] * lists + ['x'] * values)}]\n"
+
+
+def test_the_largest_file_is_read_and_no_larger_one(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    for fits, too_much in (
+        (of_values(50_000), of_values(50_001)),
+        (f"a: {'[' * 19}x{']' * 19}", f"a: {'[' * 20}x{']' * 20}"),
+        (GOOD + "#" * (1_000_000 - len(GOOD)), GOOD + "#" * (1_000_001 - len(GOOD))),
+    ):
+        path.write_text(fits)
+        read_grid_file(path)
+        path.write_text(too_much)
+        with pytest.raises(GridError, match=r"unfold to more than 50,000 values or 20 levels|larger than 1,000,000"):
+            read_grid_file(path)
+
+
+def test_mistakes_show_a_value_as_a_grid_file_has_it_on_one_short_line() -> None:
+    shown = {"a": None, "b": [True, False], "two\nlines": 0.1 + 0.2, "c": "text"}
+    assert show(shown) == r"{a: null, b: [true, false], 'two\nlines': 0.3, c: 'text'}"
+    assert show("x" * 78) == f"'{'x' * 78}'"
+    assert show("x" * 79) == f"'{'x' * 76}..."
+    assert show({"k" * 81: 1}) == f"{{'{'k' * 75}..."
+
+
+def test_a_word_that_is_not_known_is_answered_with_the_closest_one() -> None:
+    words = ["horizon", "horizons", "clip_eps"]
+    assert suggest("horizn", words) == "did you mean 'horizon'?; "
+    assert suggest("epsilon", words) == ""
+    assert suggest("horizon" + "x" * 1000, words) == ""
 
 
 def test_huge_product_is_refused_before_it_is_expanded(tmp_path: Path) -> None:
@@ -159,6 +201,16 @@ def test_numbers_are_what_they_look_like(tmp_path: Path, written: str) -> None:
     assert load(tmp_path, axis(f"eta: [{written}]")).cells[0].eta == 1e-4
 
 
+@pytest.mark.parametrize("written", ["", "~", "null", "Null", "NULL"])
+def test_null_in_every_spelling(tmp_path: Path, written: str) -> None:
+    assert load(tmp_path, GOOD + f"resources:\n  account: {written}\n").runs[0].resources.account is None
+
+
+def test_true_and_false_in_every_spelling(tmp_path: Path) -> None:
+    cells = load(tmp_path, axis("advantage_std: [True, FALSE]")).cells
+    assert {cell.axes for cell in cells} == {(("advantage_std", True),), (("advantage_std", False),)}
+
+
 def test_yaml_1_1_surprises_stay_text(tmp_path: Path) -> None:
     options = "{begin: 1:30, exclusive: true, nice: 010}"
     sweep = load(tmp_path, GOOD + f"resources: {{account: 2026-01-01, slurm: {options}}}\n")
@@ -212,6 +264,8 @@ def test_digest_follows_the_content_alone(tmp_path: Path) -> None:
     same = "# comment\ngrid: {seed: [0], eta: [0.0001, 2e-3], k: [2, 8], model: [tiny]}\n\nname: 'small'\n"
     assert load(tmp_path, same).digest == digest
     assert load(tmp_path, GOOD + "resources: {time_min: 600}\n").digest == digest
+    models = GOOD + "models: {big: {path: a, resources: {gpus: %d}}}\n"
+    assert load(tmp_path, models % 1).digest == load(tmp_path, models % 2).digest != digest
     for other in (axis("k: [2]"), axis("k: [8, 2]"), GOOD + "fixed: {horizon: 8}\n", "name: other\n" + GRID):
         assert load(tmp_path, other).digest != digest
 

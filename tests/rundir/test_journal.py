@@ -208,6 +208,82 @@ def test_of_many_that_reserve_at_once_each_gets_a_number_of_its_own(tmp_path: Pa
         assert entry["number"] == number
 
 
+def test_a_number_that_another_took_in_between_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = journal.numbers
+
+    def list_then_lose(directory: Path | str) -> list[int]:
+        found = listed(directory)
+        if len(found) < 2:
+            Journal(journal.path_of(tmp_path, len(found) + 1), len(found) + 1).close()
+        return found
+
+    monkeypatch.setattr(journal, "numbers", list_then_lose)
+    mine = Journal.reserve(tmp_path, 0)
+    assert mine.number == 3
+    mine.close()
+
+
+def test_a_journal_is_never_opened_twice_for_writing_and_others_may_read_it(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    path = written(tmp_path, 1)
+    os.umask(before)
+    with pytest.raises(FileExistsError):
+        Journal(path, 1)
+    assert syncs(path) == [0]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_records_say_how_long_after_the_beginning_they_were_made(tmp_path: Path) -> None:
+    began = time.monotonic()
+    mine = Journal.reserve(tmp_path, 0)
+    created = time.monotonic()
+    time.sleep(0.05)
+    mine.append("begin")
+    elapsed_s = journal.read(mine.path).entries[0]["elapsed_s"]
+    assert 0.049 <= elapsed_s <= time.monotonic() - began + 0.001
+    assert elapsed_s >= round(0.05 - (created - began), 3)
+    assert elapsed_s == round(elapsed_s, 3)
+    mine.close()
+
+
+def test_the_last_record_is_found_at_the_end_of_a_long_journal(tmp_path: Path) -> None:
+    mine = Journal.reserve(tmp_path, 0)
+    for sync in range(3):
+        mine.append("sync", {"sync": sync, "padding": "x" * 900_000})
+    found = journal.last(mine.path)
+    assert found is not None
+    assert found["sync"] == 2
+    mine.close()
+
+
+def test_what_cannot_be_written_is_named_with_the_reason(tmp_path: Path) -> None:
+    path = written(tmp_path / "run", 2)
+    with path.open("ab") as file:
+        file.write(b"torn")
+    why = "Read-only file system; what is on disk stays valid: make room or give the right back, then "
+
+    def write() -> None:
+        children.make_read_only(tmp_path / "run")
+        with pytest.raises(JournalError) as caught:
+            journal.mend(tmp_path / "run", before=2)
+        assert str(caught.value) == f"cannot write {path}: {why}`stalesweep launch` again"
+        with pytest.raises(JournalError) as caught:
+            Journal.reserve(tmp_path / "run", 4)
+        following = journal.path_of(tmp_path / "run", 5)
+        assert str(caught.value) == f"cannot write {following}: {why}`stalesweep launch` again"
+
+    children.run(write)
+
+
+def test_the_journal_of_an_attempt_that_did_not_begin_goes_away_also_with_its_folder(tmp_path: Path) -> None:
+    mine = Journal.reserve(tmp_path / "run", 0)
+    mine.discard()
+    assert not mine.path.exists()
+    again = Journal.reserve(tmp_path / "run", 0)
+    shutil.rmtree(tmp_path / "run")
+    again.discard()
+
+
 def test_a_full_file_is_as_it_was_and_goes_on_when_there_is_space(tmp_path: Path) -> None:
     limit = 4000
 
