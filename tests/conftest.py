@@ -103,6 +103,13 @@ def jobs(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 
 @pytest.fixture
+def runs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where runs are kept."""
+    monkeypatch.setenv("STALESWEEP_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
 def grid(tmp_path: Path) -> Callable[..., Sweep]:
     """Make a sweep: `grid(eta=[...], ...)` overrides axes, `text=` replaces the whole file."""
 

@@ -34,6 +34,7 @@ from orchestrator.store.models import RunRow
 from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, QUICK, Jobs
 from tests.support.stores import begin, sync_record
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.services
 
@@ -53,13 +54,6 @@ def make_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeJobs:
 @pytest.fixture
 def sqlite(new_database: Callable[[str], str]) -> str:
     return new_database("sqlite")
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def recorded(jobs: Jobs, attempt: int = 1, run_id: int = 1) -> int:
@@ -116,10 +110,10 @@ def test_a_requeued_job_takes_over_from_one_that_was_only_frozen(
         assert jobs.train(*directories, pace=Pace(patience_s=3.0)) == {1: "collapsed"}
 
     old = children.start(older)
-    wait_for(lambda: recorded(jobs) >= 8)
+    wait_for(lambda: recorded(jobs) >= 8, "eight weight syncs")
     os.kill(old, signal.SIGSTOP)
     new = children.start(newer)
-    wait_for(lambda: recorded(jobs, attempt=2) >= 1)
+    wait_for(lambda: recorded(jobs, attempt=2) >= 1, "the newer attempt")
     os.kill(old, signal.SIGCONT)
     assert children.end(old) == 0
     assert outcomes.read_text() == "{1: 'fenced'}"
@@ -137,7 +131,7 @@ def test_an_older_attempt_on_another_disk_is_refused_by_the_database(store: Stor
     old = begin(store, run_id)
     with pytest.raises(Fenced, match="a newer one took over"), recording(store, old, tmp_path / "other") as mine:
         mine.emit(sync_record(0))
-        wait_for(lambda: queries.progress(store, 1)[0].sync == 0)
+        wait_for(lambda: queries.progress(store, 1)[0].sync == 0, "the first weight sync in the database")
         new = begin(store, run_id, take_over=True)
         for sync in range(1, 1000):
             mine.emit(sync_record(sync))
@@ -166,7 +160,7 @@ def test_who_is_frozen_in_the_midst_of_writing_holds_up_nobody_for_long(
             os.kill(os.getpid(), signal.SIGSTOP)
 
     frozen = children.start(freeze)
-    wait_for(holding.exists)
+    wait_for(holding.exists, "the lock")
     started = time.monotonic()
     children.run(lambda: jobs.train(*directories))
     assert time.monotonic() - started < 8
@@ -208,7 +202,7 @@ def test_a_checkpoint_that_an_older_process_saves_late(
 ) -> None:
     jobs = make_jobs(url, writes=writes)
     die(jobs, 8)
-    wait_for(lambda: recorded(jobs) == 4)
+    wait_for(lambda: recorded(jobs) == 4, "four weight syncs")
     (jobs.directory(1) / "checkpoint-00000006.pt").unlink()
     fake_worker.save(jobs.directory(1), 3)
 
@@ -332,7 +326,7 @@ def test_a_database_that_comes_back_hears_of_older_attempts_first(
         jobs.train(*directories, pace=Pace(patience_s=2.0, every_s=0.05, longest_pause_s=0.1))
 
     child = children.start(requeued)
-    wait_for(lambda: recorded(jobs, attempt=2) >= 3)
+    wait_for(lambda: recorded(jobs, attempt=2) >= 3, "three weight syncs of the second attempt")
     away.rename(file)
     assert children.end(child) == 0
     jobs.check(1)  # without a collector: the attempt itself has brought all
@@ -349,7 +343,7 @@ def test_a_database_that_was_put_back_from_a_copy_learns_all_anew(
     shutil.copy(file, copy)
     monkeypatch.setattr(fake_worker, "STEP_S", 0.01)
     child = children.start(lambda: jobs.train(*directories))
-    wait_for(lambda: len(jobs.rows(1)["syncs"]) >= 4)
+    wait_for(lambda: len(jobs.rows(1)["syncs"]) >= 4, "four weight syncs in the database")
     for part in ("-wal", "-shm"):
         file.with_name(file.name + part).unlink(missing_ok=True)
     copy.rename(file)
@@ -376,7 +370,7 @@ def test_another_database_in_its_place_is_left_alone(
     monkeypatch.setattr(fake_worker, "STEP_S", 0.01)
     quick = Pace(patience_s=0.3, every_s=0.05, longest_pause_s=0.05)
     child = children.start(lambda: jobs.train(*directories, pace=quick))
-    wait_for(lambda: len(jobs.rows(1)["syncs"]) >= 4)
+    wait_for(lambda: len(jobs.rows(1)["syncs"]) >= 4, "four weight syncs in the database")
     ours = file.with_suffix(".ours")
     ours.hardlink_to(file)
     other.rename(file)
@@ -403,7 +397,7 @@ def test_training_goes_on_while_another_process_locks_the_sqlite_file(
         def stop() -> bool:
             asked.append(None)
             if len(asked) == 10:
-                wait_for(locked.exists)
+                wait_for(locked.exists, "the lock")
             return should_stop()
 
         return fake_worker.run(*arguments, should_stop=stop, **options)
@@ -411,7 +405,7 @@ def test_training_goes_on_while_another_process_locks_the_sqlite_file(
     jobs.worker = SimpleNamespace(run=run, latest_checkpoint=fake_worker.latest_checkpoint)
     pace = Pace(patience_s=0.5, every_s=0.05, longest_pause_s=0.1)
     writers = [children.start(lambda d=d: jobs.train(d, pace=pace)) for d in directories]  # type: ignore[misc]
-    wait_for(lambda: all(len(jobs.rows(run_id)["syncs"]) >= 1 for run_id in range(1, 5)))
+    wait_for(lambda: all(jobs.rows(run_id)["syncs"] for run_id in range(1, 5)), "a weight sync of each run")
     with sqlite3.connect(sqlite.removeprefix("sqlite:///"), isolation_level=None, timeout=30) as other:
         other.execute("BEGIN EXCLUSIVE")
         locked.touch()
@@ -664,14 +658,12 @@ def test_who_has_no_records_gives_its_connection_back_and_stays_alive(store: Sto
     pace = Pace(every_s=0.02, heartbeat_s=0.5, hold_s=1000.0)
     with recording(store, begin(store, run_id), tmp_path / "run", pace, Watched) as mine:
         mine.emit(sync_record(0))
-        wait_for(lambda: queries.progress(store, 1)[0].sync == 0)
-        wait_for(lambda: connected != [] and not connected[-1])
-        time.sleep(1.0)
-        wait_for(lambda: age_s() < 0.5)
-        wait_for(lambda: not connected[-1])
-    (path,) = (tmp_path / "run").glob("*.journal")
-    beats = [entry for entry in journal.read(path).entries if entry["record"] == "beat"]
-    assert beats, "the database has heard of it through the journal"
+        wait_for(lambda: queries.progress(store, 1)[0].sync == 0, "the first weight sync in the database")
+        wait_for(lambda: connected != [] and not connected[-1], "the connection to be given back")
+        (path,) = (tmp_path / "run").glob("*.journal")
+        wait_for(lambda: journal.read(path).entries[-1]["record"] == "beat", "a heartbeat")
+        wait_for(lambda: age_s() < 0.5, "the database to hear of it through the journal")
+        wait_for(lambda: not connected[-1], "the connection to be given back again")
 
 
 def test_a_record_that_the_database_refuses_ends_the_attempt(store: Store, grid: Any, tmp_path: Path) -> None:
@@ -706,6 +698,6 @@ def test_a_heartbeat_that_finds_no_space_ends_nothing(tmp_path: Path, monkeypatc
     with Recording(mine, Claim(1, 1), None, pace) as recording:
         with monkeypatch.context() as disk:
             disk.setattr(os, "write", full)
-            wait_for(lambda: len(refused) >= 2)
+            wait_for(lambda: len(refused) >= 2, "two heartbeats")
         recording.emit(sync_record(0))
     assert [e["record"] for e in journal.read(mine.path).entries if e["record"] != "beat"] == ["begin", "sync"]

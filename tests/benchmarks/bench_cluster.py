@@ -34,6 +34,7 @@ from orchestrator.store.models import Attempt
 from tests.cluster.devcluster import DevCluster
 from tests.end_to_end.sweeps import Workspace, workspace
 from tests.support.stand_in import StandIn
+from tests.support.waiting import wait_for
 
 LARGE = """name: large
 grid:
@@ -94,7 +95,7 @@ def plain_submitit(ws: Workspace, runs: int) -> float:
     ]
     submitted_s = time.perf_counter() - began
     # Its own `result()` polls ever more slowly; the files tell at once.
-    wait_for(lambda: all(job.paths.result_pickle.exists() for job in jobs), 3600)
+    wait_for(lambda: all(job.paths.result_pickle.exists() for job in jobs), "all jobs to end", 3600, every_s=0.1)
     took_s = time.perf_counter() - began
     print(f"{'plain submitit, a job a run':32} {took_s:6.1f} s, of which submission {submitted_s:.1f} s", flush=True)
     return took_s
@@ -139,15 +140,17 @@ def status_and_death(ws: Workspace) -> None:
     assert done.returncode == 0, done.stderr
     with ws.store() as store:
         sweep_id = queries.sweep_id(store, "small")
-        wait_for(lambda: len(queries.running_attempts(store, sweep_id)) == 2, 300)
-        wait_for(lambda: all(run.learner_steps for run in queries.progress(store, sweep_id)), 300)
+        wait_for(lambda: len(queries.running_attempts(store, sweep_id)) == 2, "two attempts", 300, every_s=0.1)
+        wait_for(lambda: all(run.learner_steps for run in queries.progress(store, sweep_id)), "learner steps", 300)
         whole = [timed(lambda: ws.run("status")) for _ in range(5)]
         surveys = [timed(lambda: survey(store, sweep_id)) for _ in range(20)]
         print(f"{'status, the whole command':32} {statistics.median(whole):6.2f} s")
         print(f"{'  of which asking Slurm':32} {statistics.median(surveys):6.2f} s", flush=True)
         victim = queries.running_attempts(store, sweep_id)[0]
         os.kill(victim.pid, signal.SIGKILL)
-        took_s = timed(lambda: wait_for(lambda: state_of(store, sweep_id, victim.run_id) != "running", 300))
+        took_s = timed(
+            lambda: wait_for(lambda: state_of(store, sweep_id, victim.run_id) != "running", "its end", 300, every_s=0.1)
+        )
         said = survey(store, sweep_id).standings[victim.run_id]
         print(f"{'kill -9 → status shows it':32} {took_s:6.2f} s ({said.state}: {said.detail})")
 
@@ -160,13 +163,6 @@ def timed(function: Callable[[], object]) -> float:
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it takes too long"
-        time.sleep(0.1)
 
 
 def on_a_cluster(folder: Path, runs: int) -> None:

@@ -6,10 +6,10 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pandas as pd
 
 from tests.cluster.devcluster import DevCluster
 from tests.end_to_end.sweeps import Workspace, assert_same, results, workspace
+from tests.support import waiting
 
 GRID = """
 name: scenes
@@ -36,6 +37,9 @@ MOST_RUNS = 8
 
 Results = dict[str, pd.DataFrame]
 """Of `tests.end_to_end.sweeps.results`."""
+
+wait_for = partial(waiting.wait_for, every_s=0.2)
+"""For questions to Slurm, and commands of ours: they take the processor from what is waited for."""
 
 SceneMaker = Callable[..., "Scene"]
 """The fixture `make_scene`: a name, then as `scene` from its cluster on."""
@@ -194,16 +198,6 @@ def make_reference(folder: Path, cache: Path) -> Results:
     assert launched.returncode == 0, launched.stderr
     with whole.ws.store() as store:
         return results(store)
-
-
-def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 60) -> None:
-    """Poll until a condition holds; where that takes a command of ours, leave the processor to others for as long."""
-    began = asked = time.monotonic()
-    while not condition():
-        now = time.monotonic()
-        assert now < began + timeout_s, f"waited {timeout_s} s for {what}"
-        time.sleep(max(0.2, now - asked))
-        asked = time.monotonic()
 
 
 def sbatch_that(folder: Path, before: str = "", after: str = "") -> str:

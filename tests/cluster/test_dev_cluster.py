@@ -6,26 +6,19 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.devcluster import SCRIPT, DevCluster
+from tests.cluster.scenes import wait_for
 
 MODES = pytest.mark.parametrize("options", [[], ["--no-accounting"]], ids=["accounting", "no-accounting"])
 
 
 def run(*argv: str) -> str:
     return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "still not true"
-        time.sleep(0.05)
 
 
 def processes_of(folder: Path) -> set[int]:
@@ -69,7 +62,7 @@ def test_a_second_up_starts_nothing(cluster: DevCluster) -> None:
 def test_a_job_runs_and_is_accounted_for(cluster: DevCluster) -> None:
     assert run("srun", "sh", "-c", "echo $SLURM_CLUSTER_NAME").startswith("dev")
     job = run("sbatch", "--parsable", "--wait", "--output=/dev/null", "--wrap=true").strip()
-    wait_until(lambda: run("sacct", "-n", "-P", "-X", "-j", job, "-o", "state") == "COMPLETED\n")
+    wait_for(lambda: run("sacct", "-n", "-P", "-X", "-j", job, "-o", "state") == "COMPLETED\n", "its account")
 
 
 def test_an_array_runs_over_the_nodes(cluster: DevCluster, tmp_path: Path) -> None:
@@ -99,12 +92,12 @@ def test_a_preempted_job_is_requeued_and_told_as_the_kind_says(
     script.write_text(f"{heed} echo begun >> {tmp_path}/told; while true; do sleep 0.1; done")
     line = f"srun bash {script}"
     job = run("sbatch", "--parsable", "--requeue", "--signal=USR2@10", "--output=/dev/null", f"--wrap={line}").strip()
-    wait_until((tmp_path / "told").exists)
+    wait_for((tmp_path / "told").exists, "the job to begin")
     urgent = "--partition=urgent --exclusive --output=/dev/null --wrap=true"
     assert run("sbatch", *urgent.split()).startswith("Submitted")
-    wait_until(lambda: f"{told}\n" in (tmp_path / "told").read_text())
+    wait_for(lambda: f"{told}\n" in (tmp_path / "told").read_text(), "its signal")
     if kind == "silent":
-        wait_until(lambda: (tmp_path / "told").read_text().count("begun") == 2, 40)
+        wait_for(lambda: (tmp_path / "told").read_text().count("begun") == 2, "it to begin again")
         assert "USR2" not in (tmp_path / "told").read_text()
     else:
         assert state_of(job) == "RUNNING", "it has time to save what it has"
@@ -122,7 +115,7 @@ def test_limits_are_those_that_were_asked_for(own_cluster: DevCluster, tmp_path:
     assert "AssocMaxSubmitJobLimit" in refused("--array=0-1")
     greedy = f"python3 -c \"b = b'x' * (300 << 20); import time; time.sleep(30); open('{tmp_path}/spared', 'w')\""
     job = run("sbatch", "--parsable", "--mem=100", f"--output={tmp_path}/log", f"--wrap={greedy}").strip()
-    wait_until(lambda: state_of(job) not in ("PENDING", "RUNNING", "COMPLETING"))
+    wait_for(lambda: state_of(job) not in ("PENDING", "RUNNING", "COMPLETING"), "its end")
     assert "exceeded memory limit" in (tmp_path / "log").read_text()
     assert not (tmp_path / "spared").exists()
 
@@ -144,15 +137,15 @@ def test_a_killed_daemon_leaves_its_jobs_and_starts_again(
     assert len(ports) >= 2
     line = f"while sleep 0.1; do echo >> {tmp_path}/alive; done"
     job = run("sbatch", "--parsable", "--output=/dev/null", f"--wrap={line}").strip()
-    wait_until((tmp_path / "alive").exists)
+    wait_for((tmp_path / "alive").exists, "the job to begin")
     for daemon in ("node1", "slurmctld"):
         assert own_cluster.kill(daemon) == 0
         assert own_cluster.kill(daemon) == 1, "no such daemon any more"
         assert ports <= ports_of_clusters(), "another cluster must not take them meanwhile"
         size = (tmp_path / "alive").stat().st_size
-        wait_until(lambda size=size: (tmp_path / "alive").stat().st_size > size)
+        wait_for(lambda size=size: (tmp_path / "alive").stat().st_size > size, "the job to go on")
         own_cluster.start(daemon)
-        wait_until(lambda: subprocess.run(["sinfo"], capture_output=True).returncode == 0)
+        wait_for(lambda: subprocess.run(["sinfo"], capture_output=True).returncode == 0, "the controller")
         assert state_of(job) in ("PENDING", "RUNNING"), "what the controller had written down when it was killed"
 
 
@@ -171,7 +164,7 @@ def test_down_leaves_no_process_and_touches_no_other(
     own_cluster.up("--nodes", "2", *options)
     stubborn = f"trap '' TERM; setsid sleep 600 & echo > {tmp_path}/started; sleep 600"
     run("sbatch", "--nodelist=node1", "--output=/dev/null", f"--wrap={stubborn}")
-    wait_until((tmp_path / "started").exists)
+    wait_for((tmp_path / "started").exists, "the job to begin")
     # Dead daemons on the job's node leave the job without a parent that Slurm knows.
     for pid in processes_of(own_cluster.folder):
         if b"node1" in Path(f"/proc/{pid}/cmdline").read_bytes():

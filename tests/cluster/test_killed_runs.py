@@ -7,8 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -17,6 +15,7 @@ from tests.cluster.devcluster import DevCluster
 from tests.support import children
 from tests.support.guard import processes_in
 from tests.support.servers import own_server
+from tests.support.waiting import wait_for
 
 SERVICES = {"postgres", "mariadbd", "munged", "slurmdbd", "slurmctld", "slurmd"}
 TIMEOUT_S = 300
@@ -33,13 +32,6 @@ def run_until_killed(postgres: str, own_cluster: DevCluster) -> None:
         aside.write_text("\n".join(map(str, folders)))
         aside.rename(os.environ["STALESWEEP_TEST_STARTED"])
         signal.pause()
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not {what} after {TIMEOUT_S} s"
-        time.sleep(0.1)
 
 
 def names(folders: list[Path]) -> set[str]:
@@ -62,11 +54,10 @@ def test_a_killed_run_leaves_no_service_behind(tmp_path: Path) -> None:
     environment["STALESWEEP_TEST_STARTED"] = str(started)
     root = Path(__file__).parents[2]
     with children.program(*command, cwd=root, env=environment, stdout=subprocess.PIPE) as run:
-        until(lambda: started.exists() or run.poll() is not None, "up")
-        assert started.exists(), run.communicate()[0]
+        wait_for(started.exists, "all services", TIMEOUT_S, every_s=0.1, during=run)
         folders = [Path(line) for line in started.read_text().splitlines()]
         assert SERVICES - names(folders) == set()
         run.kill()
-    until(lambda: not names(folders), "gone")
+    wait_for(lambda: not names(folders), "the end of all services", TIMEOUT_S, every_s=0.1)
     for folder in folders:
         shutil.rmtree(folder.parent)

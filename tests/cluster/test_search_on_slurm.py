@@ -39,8 +39,7 @@ def test_a_search_is_killed_and_goes_on(cluster: DevCluster, tmp_path: Path, pol
     ws.environment["SLURM_CONF"] = os.environ["SLURM_CONF"]
     file = ws.grid(FILE, "edge.yaml")
     with ws.start("search", file, "--executor", "slurm") as searching:
-        wait_for(lambda: submitted(ws) or searching.poll() is not None, "the first array", 120)
-        assert searching.poll() is None
+        wait_for(lambda: submitted(ws), "the first array", 120, during=searching)
         searching.kill()
     begun, first = set(ws.runs_of("edge")), submitted(ws)
     assert len(begun) == 3 and len(first) == 1

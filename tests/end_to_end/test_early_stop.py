@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -13,6 +12,7 @@ from orchestrator.search.driver import DECIDED, end_early
 from orchestrator.store import queries
 from orchestrator.store.queries import RunProgress
 from tests.end_to_end.sweeps import Workspace
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -37,11 +37,7 @@ def begun(ws: Workspace) -> list[RunProgress]:
 
 def test_a_run_that_trains_is_stopped_and_the_next_one_is_trained(ws: Workspace) -> None:
     with ws.start("launch", ws.grid(GRID), "--executor", "local", "--max-parallel", "1") as launching:
-        deadline = time.monotonic() + 120
-        while not begun(ws):
-            assert time.monotonic() < deadline
-            assert launching.poll() is None
-            time.sleep(0.05)
+        wait_for(lambda: begun(ws), "a few rollout cycles", 120, during=launching)
         with ws.store() as store:
             assert end_early(store, queries.sweep_id(store, "two"), [1]) == [1]
         _, said = launching.communicate(timeout=180)

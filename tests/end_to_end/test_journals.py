@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-import time
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.sweeps import Workspace, assert_same, results, workspace
 from tests.support.servers import PASSWORD, own_server
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +27,21 @@ def ordinary(tmp_path_factory: pytest.TempPathFactory, warm_cache: Path) -> Work
     ws = workspace(tmp_path_factory.mktemp("ordinary"), warm_cache)
     assert ws.run("launch", ws.grid(GRID), "--executor", "debug").returncode == 0
     return ws
+
+
+def journals(ws: Workspace) -> list[Path]:
+    return list((ws.folder / "stalesweep-runs").glob("run-*/*.journal"))
+
+
+def said_until(program: subprocess.Popen[str], words: str) -> str:
+    """What a program says up to the line with these words, for which this waits."""
+    assert program.stderr is not None
+    said = ""
+    while words not in said:
+        line = program.stderr.readline()
+        assert line, f"it ended, and did not say {words!r}: {said}"
+        said += line
+    return said
 
 
 def assert_equal(one: Workspace, other: Workspace) -> None:
@@ -53,17 +69,15 @@ def test_journals_only_and_a_database_that_is_gone(ws: Workspace, ordinary: Work
 
 def test_a_database_that_is_deleted_while_runs_write(ws: Workspace, ordinary: Workspace) -> None:
     with ws.start("launch", ws.grid(GRID), "--executor", "local", "--max-parallel", "2") as launch:
-        while not any(b'"sync":3,' in path.read_bytes() for path in ws.folder.glob("stalesweep-runs/run-*/*.journal")):
-            assert launch.poll() is None, launch.communicate()
-            time.sleep(0.05)
+        synced = b'"sync":3,'
+        wait_for(lambda: any(synced in path.read_bytes() for path in journals(ws)), "weight syncs", 120, during=launch)
         for file in ws.folder.glob("stalesweep.db*"):
             file.unlink()
-        time.sleep(2)
+        said = said_until(launch, "there is no such file yet")
         assert launch.poll() is None, "it waits for the database"
         launch.send_signal(signal.SIGINT)
-        _, said = launch.communicate(timeout=120)
+        said += launch.communicate(timeout=120)[1]
     assert launch.returncode == 130, said
-    assert "there is no such file yet" in said
     assert "Traceback" not in said
 
     again = ws.run("launch", "grid.yaml", "--executor", "local", "--max-parallel", "1")
@@ -72,7 +86,7 @@ def test_a_database_that_is_deleted_while_runs_write(ws: Workspace, ordinary: Wo
     assert_equal(ws, ordinary)
 
 
-def test_a_launch_whose_server_is_stopped_for_ten_seconds(
+def test_a_launch_whose_server_is_stopped_while_jobs_train(
     tmp_path: Path, warm_cache: Path, ordinary: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with own_server() as server:
@@ -83,15 +97,12 @@ def test_a_launch_whose_server_is_stopped_for_ten_seconds(
         monkeypatch.setenv("PGPASSFILE", str(passwords))
         ws = workspace(tmp_path, warm_cache, server.url(database="sweeps"))
         with ws.start("launch", ws.grid(GRID), "--executor", "local", "--max-parallel", "2") as launch:
-            while not list((ws.folder / "stalesweep-runs").glob("run-*/*.journal")):
-                assert launch.poll() is None, launch.communicate()
-                time.sleep(0.05)
+            wait_for(lambda: journals(ws), "a journal", 120, during=launch)
             server.stop()
-            time.sleep(10)
+            said_until(launch, "the jobs go on, and this waits")
             server.start()
             _, said = launch.communicate(timeout=180)
         assert launch.returncode == 0, said
-        assert "the jobs go on, and this waits" in said
         assert "the database answers again" in said
         assert_equal(ws, ordinary)
         with ws.store() as store, store.read() as connection:

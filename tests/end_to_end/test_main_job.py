@@ -18,6 +18,7 @@ from orchestrator.base.processes import is_alive
 from orchestrator.base.settings import shipped
 from orchestrator.store import queries
 from tests.end_to_end.sweeps import Workspace, assert_same, results, workspace
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -32,14 +33,6 @@ name: one
 grid: {model: [tiny], k: [2], eta: [1e-3], seed: [0]}
 fixed: {horizon: 240, checkpoint_every_steps: 20}
 """
-
-
-def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 90) -> None:
-    """Poll until a condition holds."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"
-        time.sleep(0.05)
 
 
 def syncs_stored(ws: Workspace) -> int:

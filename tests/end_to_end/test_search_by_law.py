@@ -19,6 +19,7 @@ from orchestrator.search.search_file import load_search
 from orchestrator.store import registration
 from tests.end_to_end.sweeps import Workspace, workspace
 from tests.support.lawful_worker import edge
+from tests.support.waiting import wait_for
 from tests.support.webhooks import receiver
 
 pytestmark = pytest.mark.slow
@@ -95,7 +96,7 @@ def test_killed_anywhere_a_search_goes_on(ws: Workspace) -> None:
     before: set[tuple[int, float, int]] = set()
     for _ in range(3):
         with ws.start("search", file, "--executor", "local") as searching:
-            wait_for_more(ws, len(before))
+            wait_for(lambda: len(set(ws.runs_of("edge"))) > len(before), "more runs", 120, during=searching)  # noqa: B023
             time.sleep(draw.uniform(0.0, 1.5))
             searching.kill()
         for job in ws.jobs_of("edge")[: draw.randrange(4)]:
@@ -155,10 +156,3 @@ def test_models_share_a_budget_in_gpu_hours_by_what_their_steps_cost(ws: Workspa
     assert runs["gpu_s"][:-1].sum() < 10.8 <= runs["gpu_s"].sum()
     made = runs["model"].value_counts()
     assert made["small"] > made["large"] >= 1, "once it is known what a step of each costs"
-
-
-def wait_for_more(ws: Workspace, runs: int) -> None:
-    deadline = time.monotonic() + 120
-    while len(set(ws.runs_of("edge"))) <= runs:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from orchestrator.data import frames
 from tests.end_to_end.sweeps import Workspace, workspace
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -35,10 +35,7 @@ def test_a_search_spends_its_budget_is_killed_and_goes_on(ws: Workspace) -> None
     assert "Next would be: k=" in planned.stdout and not list(ws.folder.glob("*.db"))
 
     with ws.start("search", file, "--executor", "local") as searching:
-        deadline = time.monotonic() + 120
-        while not ws.jobs_of("edge"):
-            assert time.monotonic() < deadline and searching.poll() is None
-            time.sleep(0.2)
+        wait_for(lambda: ws.jobs_of("edge"), "the first jobs", 120, during=searching)
         searching.kill()
         for job in ws.jobs_of("edge"):
             os.kill(job, signal.SIGKILL)

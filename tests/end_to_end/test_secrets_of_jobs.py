@@ -12,6 +12,7 @@ import pytest
 from tests.end_to_end.secretive import GRID, files_show_nothing, keeping, processes_show_nothing
 from tests.support.passwords import shows_nothing
 from tests.support.servers import Server, own_server
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -49,11 +50,13 @@ def test_a_detached_launch(server: Server, tmp_path: Path, policy_cache: Path) -
         stdout, stderr = launched.communicate(timeout=60)
     assert launched.returncode == 0, stderr
     seen: set[str] = set()
-    deadline = time.monotonic() + 120
-    while now := processes_show_nothing(ws, launched):
-        assert time.monotonic() < deadline
-        seen |= now
-        time.sleep(0.05)
+
+    def all_ended() -> bool:
+        now = processes_show_nothing(ws, launched)
+        seen.update(now)
+        return not now
+
+    wait_for(all_ended, "the detached launch to end", 120)
     assert len(seen) >= 3, "the launch that went on, the job and its controller"
     shows_nothing(stdout + stderr)
     files_show_nothing(ws.folder)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from grpo_worker.schema.records import FinishRecord, Record, StartRecord
 from grpo_worker.train.sharded import sharded_learner
 from tests.conftest import tiny_run
 from tests.support.runs import records_of, stop_after, syncs_of
+from tests.support.waiting import wait_for
 from tests.worker.model.test_llama import llama_of, measured
 from tests.worker.rollout.engines import VLLM_WARNS, initial_weights, log_probs, on_gpu, random_prompts, uniforms
 from tests.worker.rollout.test_weight_sync import TENSORS, SumSampler
@@ -209,13 +209,13 @@ def test_vllm_samples_on_a_gpu_of_its_own(policy_cache: Path, transfer: str) -> 
 
 
 WAITING = """
-import sys, pathlib, time
+import sys, pathlib, signal
 from grpo_worker.rollout.sampler.vllm import VllmSampler
 from tests.worker.rollout.engines import on_gpu
 if __name__ == "__main__":
     sampler = VllmSampler(on_gpu(engine="vllm").config(), pathlib.Path(sys.argv[1]))
     print("up", flush=True)
-    time.sleep(600)
+    signal.pause()
 """
 
 
@@ -233,7 +233,4 @@ def test_vllms_engine_ends_with_a_sampler_that_is_killed(policy_cache: Path, tmp
         engines = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.send_signal(signal.SIGKILL)
     assert engines
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{engine}").exists() for engine in engines) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(Path(f"/proc/{engine}").exists() for engine in engines)
+    wait_for(lambda: not any(Path(f"/proc/{engine}").exists() for engine in engines), "the end of the engine")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -186,8 +185,8 @@ def test_of_two_who_save_the_same_fit_at_once_one_is_kept(url: str) -> None:
         with store.write() as connection:
             first = fits.save(connection, **fit)
             second = pool.submit(fits.save, other, **fit)
-            time.sleep(0.5)
-            assert not second.done()
+            with pytest.raises(TimeoutError):
+                second.result(timeout=0.5)
         assert second.result() == first
     assert stored_fits(url) == [first]
 

@@ -16,6 +16,7 @@ from orchestrator.base.errors import JournalError
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
 from tests.support import children
+from tests.support.waiting import wait_for
 
 FLOATS = (
     *(0.0, -0.0, math.inf, -math.inf, math.nan, 1 / 3, 0.1, 5e-324, -5e-324, 2.2250738585072009e-308),
@@ -143,8 +144,7 @@ def test_a_reader_beside_a_writer_sees_each_record_once_in_order(tmp_path: Path)
 
     writer = children.start(write)
     path = journal.path_of(tmp_path, 1)
-    while not path.exists():
-        time.sleep(0.001)
+    wait_for(path.exists, "the journal", every_s=0.001)
     seen: list[int] = []
     at = 0
     while len(seen) < count:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -23,8 +22,8 @@ from orchestrator.store.database import Store
 from orchestrator.store.endings import Ending
 from orchestrator.store.models import Attempt, SyncMetric
 from orchestrator.store.selection import select_runs
-from tests.support import children, fake_worker
-from tests.support.jobs import CUT_OFF, QUICK, Jobs, killed_at
+from tests.support import children
+from tests.support.jobs import CUT_OFF, Jobs, killed_at
 from tests.support.stand_in import StandIn
 
 pytestmark = pytest.mark.services
@@ -43,30 +42,6 @@ def cancel(made: Jobs, *run_ids: int) -> cancelling.Done:
         return cancelling.cancel(store, runs, REASON)
 
 
-def states(made: Jobs) -> list[str]:
-    with Store(made.url) as store:
-        return [run.state for run in queries.progress(store, made.sweep_id)]
-
-
-def training(made: Jobs, *directories: Path) -> int:
-    """A job that trains slowly; returns once its first run has a checkpoint."""
-
-    def train() -> None:
-        fake_worker.STEP_S = 0.05
-        made.train(*directories, pace=QUICK)
-
-    child = children.start(train)
-    wait_until(lambda: list(directories[0].glob("checkpoint-*.pt")))
-    return child
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "still not true"
-        time.sleep(0.01)
-
-
 def goes_on(made: Jobs, *run_ids: int) -> None:
     """Launched again, runs end with the rows of one that was never interrupted."""
     directories = made.submit(*run_ids)
@@ -80,12 +55,12 @@ def goes_on(made: Jobs, *run_ids: int) -> None:
 def test_a_job_leaves_a_cancelled_run_and_takes_the_next(jobs: MakeJobs, writes: str) -> None:
     made = jobs(3, horizon=60, writes=writes)
     directories = made.submit(1, 2, 3)
-    child = training(made, *directories)
+    child = made.training(*directories)
     made.collect()
     assert cancel(made, 1, 3).runs == [1, 3]
     assert children.end(child) == 0
     made.collect()
-    assert states(made) == ["cancelled", "collapsed", "cancelled"]
+    assert made.states() == ["cancelled", "collapsed", "cancelled"]
     assert list(directories[0].glob("checkpoint-*.pt")), "it stays"
     assert not list(directories[2].glob("checkpoint-*.pt")), "never begun"
     [attempt] = made.attempts(1)
@@ -105,7 +80,7 @@ def test_a_job_of_before_may_not_take_it(
     monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
     children.run(lambda: made.train(*directories))
     made.collect()
-    assert states(made) == ["cancelled"]
+    assert made.states() == ["cancelled"]
     assert made.attempts(1) == []
     assert journal.numbers(directories[0]) == [1], "the word of the cancellation, and nothing after it"
     goes_on(made, 1)
@@ -118,14 +93,14 @@ def test_a_job_that_has_no_database_may_not_take_it(jobs: MakeJobs) -> None:
     away = "postgresql://nobody@127.0.0.1:1/gone"
     children.run(lambda: made.train(*directories, pace=CUT_OFF, url=away))
     made.collect()
-    assert states(made) == ["cancelled"]
+    assert made.states() == ["cancelled"]
     assert made.attempts(1) == []
 
 
 def test_what_an_attempt_wrote_last_is_brought_after_it(jobs: MakeJobs) -> None:
     made = jobs(horizon=60)
     directories = made.submit(1)
-    child = training(made, *directories)
+    child = made.training(*directories)
     os.kill(child, 9)
     children.end(child)
     with Store(made.url) as store:
@@ -137,7 +112,7 @@ def test_what_an_attempt_wrote_last_is_brought_after_it(jobs: MakeJobs) -> None:
     assert found.notes == []
     assert found.records > 3
     assert len(made.rows(1)["syncs"]) >= 1
-    assert states(made) == ["cancelled"]
+    assert made.states() == ["cancelled"]
     goes_on(made, 1)
 
 
@@ -145,11 +120,11 @@ def test_what_the_database_has_not_heard_of_comes_before_it(jobs: MakeJobs) -> N
     made = jobs(3, horizon=60, writes="journal")
     directories = made.submit(1, 2, 3)
     children.run(lambda: made.train(directories[0]))
-    child = training(made, directories[1])
+    child = made.training(directories[1])
     os.kill(child, 9)
     children.end(child)
     assert cancel(made, 1, 2, 3).runs == [2, 3]
-    assert states(made) == ["collapsed", "cancelled", "cancelled"]
+    assert made.states() == ["collapsed", "cancelled", "cancelled"]
     assert made.rows(1) == made.expected
     assert len(made.rows(2)["syncs"]) >= 1
     [attempt] = made.attempts(2)
@@ -163,9 +138,9 @@ def test_killed_in_between_who_collects_finishes_it(jobs: MakeJobs) -> None:
     with Store(made.url) as store:
         for folder in queries.run_folders(store, made.sweep_id):
             cancelling._write(folder, Ending("cancelled", REASON), [])
-    assert states(made) == ["queued", "queued"]
+    assert made.states() == ["queued", "queued"]
     assert made.collect().records == 2
-    assert states(made) == ["cancelled", "cancelled"]
+    assert made.states() == ["cancelled", "cancelled"]
     assert made.collect().records == 0
     goes_on(made, 1, 2)
 
@@ -180,10 +155,10 @@ def test_killed_at_every_operation(jobs: MakeJobs) -> None:
         killed, what = killed_at(kill_at, lambda: cancel(made, 1))
         before.add(what.split(" ")[0])
         made.collect()
-        assert states(made)[0] in ("queued", "cancelled")
+        assert made.states()[0] in ("queued", "cancelled")
     assert kill_at > 5
     assert {"write", "fsync", "COMMIT"} <= before
-    assert states(made) == ["cancelled"]
+    assert made.states() == ["cancelled"]
     goes_on(made, 1)
 
 
@@ -192,7 +167,7 @@ def test_runs_without_a_directory(jobs: MakeJobs) -> None:
     with Store(made.url) as store:
         registration.set_directories(store, {1: str(made.folder / "gone")})
     assert cancel(made, 1, 2).runs == [1, 2]
-    assert states(made) == ["cancelled", "cancelled"]
+    assert made.states() == ["cancelled", "cancelled"]
     assert not (made.folder / "gone").exists()
     with Store(made.url) as store:
         registration.set_directories(store, {1: str(made.directory(1))})
@@ -210,19 +185,19 @@ def test_one_that_begins_meanwhile_is_cancelled_too(jobs: MakeJobs, monkeypatch:
         reserved = reserve(directory, after)
         if not child:
             child = -1  # in the child too, whose number is larger than the one just reserved
-            child = training(made, *directories)
+            child = made.training(*directories)
         return reserved
 
     monkeypatch.setattr(cancelling.Journal, "reserve", slowly)
     done = cancel(made, 1)
     assert (done.runs, children.end(child)) == ([1], 0)
-    assert states(made) == ["cancelled"]
+    assert made.states() == ["cancelled"]
     monkeypatch.undo()
 
 
 def test_a_full_disk_does_not_keep_a_run_from_being_cancelled(jobs: MakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
     made = jobs(horizon=60)
-    child = training(made, *made.submit(1))
+    child = made.training(*made.submit(1))
 
     def full(*_: object) -> None:
         raise JournalError("cannot write: no space")
@@ -232,7 +207,7 @@ def test_a_full_disk_does_not_keep_a_run_from_being_cancelled(jobs: MakeJobs, mo
     assert done.runs == [1]
     assert "no space" in done.notes[0]
     assert children.end(child) == 0, "the database refuses it"
-    assert states(made) == ["cancelled"]
+    assert made.states() == ["cancelled"]
     monkeypatch.undo()
     goes_on(made, 1)
 
@@ -322,7 +297,7 @@ def test_the_command(jobs: MakeJobs) -> None:
         (2, "error: no sweep named 'nosuch'; stored sweeps: demo\n"),
         (0, "cancelled 9 runs\n"),
     ]
-    assert states(made) == ["cancelled"] * 12
+    assert made.states() == ["cancelled"] * 12
     shown = stalesweep("status", "demo", "--format", "json")
     assert (shown.exit_code, '"cancelled": 12' in shown.stdout) == (0, True)
 
@@ -345,4 +320,4 @@ def test_runs_that_have_ended_stay_as_they_are(jobs: MakeJobs) -> None:
     [first, _] = made.submit(1, 2)
     children.run(lambda: made.train(first))
     assert stalesweep("cancel", "demo").stdout == "cancelled 1 run\n"
-    assert states(made) == ["collapsed", "cancelled"]
+    assert made.states() == ["collapsed", "cancelled"]

@@ -24,15 +24,9 @@ from orchestrator.store.database import Store
 from tests.support.lives import START, begun, launched, recording_of, select, trained
 from tests.support.stores import sync_record
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.usefixtures("runs_folder")]
 
 Grid = Callable[..., Sweep]
-
-
-@pytest.fixture(autouse=True)
-def runs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("STALESWEEP_RUNS", str(tmp_path / "runs"))
-    return tmp_path / "runs"
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from orchestrator.store import submissions
 from orchestrator.store.database import Store
 from tests.support import children, fake_worker
 from tests.support.jobs import Jobs
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.services
 
@@ -52,8 +52,7 @@ def interrupted_then_done(made: Jobs) -> str:
         made.train(*directories)
 
     child = children.start(stopped)
-    while not list(directories[0].glob("checkpoint-*.pt")):
-        time.sleep(0.01)
+    wait_for(lambda: list(directories[0].glob("checkpoint-*.pt")), "a checkpoint")
     subprocess.run(["kill", "-TERM", str(child)], check=True)
     assert children.end(child) == 0
     train(made, 1)
@@ -156,7 +155,9 @@ def pieces(found: Iterator[tuple[Path, str]]) -> str:
     return "".join(text for _, text in found)
 
 
-def test_files_that_come_late_grow_and_are_written_anew(tmp_path: Path) -> None:
+def test_files_that_come_late_grow_and_are_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_LOOK_S", 0.0)
+    monkeypatch.setattr(logs, "_POLL_S", 0.01)
     path = tmp_path / "later" / "log.txt"
     steps: list[Callable[[], object]] = [
         lambda: path.parent.mkdir(),
@@ -167,7 +168,6 @@ def test_files_that_come_late_grow_and_are_written_anew(tmp_path: Path) -> None:
     ]
 
     def over() -> bool:
-        time.sleep(0.2)
         if steps:
             steps.pop(0)()
             return False

@@ -39,16 +39,11 @@ from orchestrator.store.models import Attempt, RunRow, SyncMetric
 from orchestrator.store.types import now
 from tests.support.lives import START, begun, launched, recording_of, select, trained
 from tests.support.stores import config_of, sync_record
+from tests.support.waiting import wait_for
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.usefixtures("runs_folder")]
 
 Grid = Callable[..., Sweep]
-
-
-@pytest.fixture(autouse=True)
-def runs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("STALESWEEP_RUNS", str(tmp_path / "runs"))
-    return tmp_path / "runs"
 
 
 @pytest.fixture
@@ -201,13 +196,13 @@ def test_a_late_writer_is_refused(store: Store, sweep: int, runs_folder: Path) -
     claim, removed = attempt.claim, "attempt 1 of run 4 ends: a newer one took over, or the run was removed"
     with pytest.raises(Fenced, match=removed), recording_of(attempt, store) as recording:
         recording.emit(START)
-        _wait_for(lambda: attempt.journal.path.stat().st_size == _stored(store, 4))
+        wait_for(lambda: attempt.journal.path.stat().st_size == _stored(store, 4), "the journal to be stored")
         attempts.lose(store, claim, "thought dead")
         remove(store, "4")
         with pytest.raises(Fenced, match=removed):
             recording.emit(sync_record(0))
         attempt.journal.append("sync", {})  # as if it had not looked
-        _wait_for(lambda: recording._error is not None)
+        wait_for(lambda: recording._error is not None, "the attempt to notice")
     begin_again = {"record": "begin", "origin": {}, "resumed_from_sync": None, "resumed_from_step": None}
     entries = [begin_again, {"record": "sync", **dataclasses.asdict(sync_record(0))}]
     chunk = Chunk([{**entry, "elapsed_s": 1.0} for entry in entries], 0, 10, [])
@@ -250,13 +245,6 @@ def test_a_job_of_before_leaves_a_removed_run_alone(store: Store, sweep: int, ru
     # And one that had read its directory already is refused by the database.
     assert begin(store, "local", directory, known, known.worker_config(), lambda _: None, stop, ORDINARY) is None
     assert collect(store).records == 0
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 # Imports

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from orchestrator.store.attempts import Claim
 from orchestrator.store.database import Store
 from orchestrator.store.queries import RunProgress
 from tests.support import children, fake_worker
-from tests.support.jobs import QUICK, Jobs, killed_at
+from tests.support.jobs import Jobs, killed_at
 from tests.support.stores import begin, eval_record, sync_record, write
 
 pytestmark = pytest.mark.services
@@ -50,25 +49,6 @@ def runs_of(made: Jobs) -> list[RunProgress]:
         return queries.progress(store, made.sweep_id)
 
 
-def states(made: Jobs) -> list[str]:
-    return [run.state for run in runs_of(made)]
-
-
-def training(made: Jobs, *directories: Path) -> int:
-    """A job that trains slowly; returns once its first run has a checkpoint."""
-
-    def train() -> None:
-        fake_worker.STEP_S = 0.02
-        made.train(*directories, pace=QUICK)
-
-    child = children.start(train)
-    deadline = time.monotonic() + 30
-    while not list(directories[0].glob("checkpoint-*.pt")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return child
-
-
 def begun(made: Jobs, run_id: int = 1) -> Claim:
     """A run that has an attempt, whose process is of no matter."""
     made.submit(run_id)
@@ -80,14 +60,14 @@ def begun(made: Jobs, run_id: int = 1) -> Claim:
 def test_a_job_leaves_a_stopped_run_and_takes_the_next(jobs: MakeJobs, writes: str) -> None:
     made = jobs(3, horizon=100, writes=writes)
     directories = made.submit(1, 2, 3)
-    child = training(made, *directories)
+    child = made.training(*directories, step_s=0.02)
     assert stop(made, 1) == [1]
     first = runs_of(made)[0]
     assert (first.state, first.failure, first.failure_class) == ("cancelled", DECIDED.reason, DECIDED.why)
     assert 0 < first.learner_steps < 100
     assert children.end(child) == 0
     made.collect()
-    assert states(made) == ["cancelled", "collapsed", "collapsed"]
+    assert made.states() == ["cancelled", "collapsed", "collapsed"]
     [attempt] = made.attempts(1)
     assert (attempt["outcome"], attempt["failure"], attempt["failure_class"]) == (
         "interrupted", DECIDED.reason, DECIDED.why,
@@ -98,7 +78,7 @@ def test_a_job_leaves_a_stopped_run_and_takes_the_next(jobs: MakeJobs, writes: s
     assert made.submit(1) == [], "nor is it launched again"
     children.run(lambda: made.train(directories[0]))
     made.collect()
-    assert (states(made)[0], len(made.attempts(1))) == ("cancelled", 1)
+    assert (made.states()[0], len(made.attempts(1))) == ("cancelled", 1)
     assert stop(made, 1) == []
     with Store(made.url) as store:
         assert notices.claim_end(store, "demo") == {"collapsed": 2, "cancelled": 1}
@@ -111,7 +91,7 @@ def test_a_run_that_has_not_begun_is_ended_too(jobs: MakeJobs, writes: str) -> N
     assert stop(made, 2) == [2]
     children.run(lambda: made.train(*directories))
     made.collect()
-    assert states(made) == ["collapsed", "cancelled"]
+    assert made.states() == ["collapsed", "cancelled"]
     assert (runs_of(made)[1].learner_steps, made.submit(2)) == (0, [])
 
 
@@ -124,7 +104,7 @@ def test_its_attempt_may_not_write_any_more(jobs: MakeJobs) -> None:
         with pytest.raises(Fenced):
             attempts.followed_run(store, claim)
         write(store, claim, FinishRecord("collapsed", 40, "half", 16, 8, 8))
-    assert states(made) == ["cancelled"]
+    assert made.states() == ["cancelled"]
 
 
 def test_where_it_was_seen_alive_last_is_kept(jobs: MakeJobs) -> None:
@@ -147,11 +127,11 @@ def test_what_the_database_has_not_heard_of_comes_before_it(jobs: MakeJobs) -> N
     made = jobs(3, horizon=60, writes="journal")
     directories = made.submit(1, 2, 3)
     children.run(lambda: made.train(directories[0]))
-    child = training(made, directories[1])
+    child = made.training(directories[1], step_s=0.02)
     os.kill(child, 9)
     children.end(child)
     assert stop(made, 1, 2, 3) == [2, 3]
-    assert states(made) == ["collapsed", "cancelled", "cancelled"]
+    assert made.states() == ["collapsed", "cancelled", "cancelled"]
     assert made.rows(1) == made.expected
     assert runs_of(made)[1].learner_steps >= 2
     assert len(made.rows(2)["syncs"]) >= 1
@@ -162,7 +142,7 @@ def test_a_run_that_finishes_meanwhile_keeps_its_result(
     jobs: MakeJobs, writes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = jobs(horizon=40, writes=writes)
-    child = training(made, *made.submit(1))
+    child = made.training(*made.submit(1), step_s=0.02)
     reserve = Journal.reserve
 
     def slowly(directory: Path, after: int) -> Journal:
@@ -196,7 +176,7 @@ def test_killed_in_between_who_collects_finishes_it(jobs: MakeJobs) -> None:
     with Store(made.url) as store:
         for folder in queries.run_folders(store, made.sweep_id):
             cancelling._write(folder, DECIDED, [])
-    assert states(made) == ["running"]
+    assert made.states() == ["running"]
     assert made.collect().records == 1
     [run] = runs_of(made)
     assert (run.state, run.failure, run.failure_class) == ("cancelled", DECIDED.reason, DECIDED.why)
@@ -215,11 +195,11 @@ def test_killed_at_every_operation(jobs: MakeJobs) -> None:
         killed, what = killed_at(kill_at, lambda: stop(made, 1))
         before.add(what.split(" ")[0])
         made.collect()
-        assert states(made)[0] in ("running", "cancelled")
-        if states(made) == ["running"]:
+        assert made.states()[0] in ("running", "cancelled")
+        if made.states() == ["running"]:
             assert stop(made, 1) == [1]
     assert {"write", "fsync", "COMMIT"} <= before
-    assert states(made) == ["cancelled"]
+    assert made.states() == ["cancelled"]
 
 
 # The commands
@@ -304,7 +284,7 @@ def test_an_export_is_imported_as_it_was(
 def test_the_archive_of_one_may_go(jobs: MakeJobs) -> None:
     made = jobs(horizon=100)
     directories = made.submit(1)
-    child = training(made, *directories)
+    child = made.training(*directories, step_s=0.02)
     assert stop(made, 1) == [1]
     children.end(child)
     assert journal.numbers(directories[0]) == [1, 2]

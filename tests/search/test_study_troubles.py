@@ -10,8 +10,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +29,7 @@ from tests.support import children
 from tests.support.jobs import killed_at
 from tests.support.passwords import shows_nothing
 from tests.support.servers import PASSWORD, own_server
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.services
 
@@ -275,16 +274,13 @@ def dashboard(url: str) -> Iterator[Callable[[str], Any]]:
     command = [Path(sys.executable).with_name("optuna-dashboard"), alchemy(url), "--port", port, "--server", "wsgiref"]
     with children.program(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
 
-        def ask(path: str) -> Any:
-            deadline = time.monotonic() + 60
-            while True:
-                try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
-                        return json.load(answer)
-                except urllib.error.URLError as error:
-                    assert isinstance(error.reason, ConnectionRefusedError), error
-                    assert server.poll() is None, server.communicate()[0]
-                    assert time.monotonic() < deadline
-                    time.sleep(0.1)
+        def listening() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
 
+        def ask(path: str) -> Any:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
+                return json.load(answer)
+
+        wait_for(listening, "the dashboard", during=server)
         yield ask

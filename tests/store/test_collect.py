@@ -27,6 +27,7 @@ from orchestrator.store.ingest import ingest
 from orchestrator.store.models import Evaluation, SyncMetric
 from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, Jobs
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.services
 
@@ -304,8 +305,7 @@ def test_clocks_an_hour_apart_change_no_state(
             asked.append(None)
             if len(asked) == 7:
                 (tmp_path / "waiting").touch()
-                while not (tmp_path / "go on").exists():
-                    time.sleep(0.01)
+                wait_for((tmp_path / "go on").exists, "the sign to go on")
             return should_stop()
 
         return fake_worker.run(*arguments, should_stop=stop, **options)
@@ -330,9 +330,7 @@ def test_clocks_an_hour_apart_change_no_state(
 
     started = right()
     writer = children.start(write)
-    while not (tmp_path / "waiting").exists():
-        assert right() - started < 60
-        time.sleep(0.01)
+    wait_for((tmp_path / "waiting").exists, "seven learner steps")
     children.run(watch)
     (tmp_path / "go on").touch()
     assert children.end(writer) == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,9 +15,10 @@ import pytest
 from sqlalchemy import Engine
 
 from orchestrator.base.errors import StoreError, StoreUnavailable
-from orchestrator.store import schema
+from orchestrator.store import schema, session
 from orchestrator.store.session import create_engine_for, describe, transaction
 from tests.support.servers import PASSWORD, Server, own_server
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.services
 
@@ -67,21 +67,19 @@ def test_the_connection_limit(server: Server, engine: Engine) -> None:
         for _ in range(CONNECTIONS):
             held.enter_context(psycopg.connect(server.url("postgres")))
         unavailable(engine, limit + "too many clients")
-    wait_until_free(server)
+    wait_for(lambda: is_free(server), "the server to notice that connections were closed")
     server.execute("ALTER ROLE me CONNECTION LIMIT 0")
     unavailable(engine, limit + 'too many connections for role "me"')
     server.execute("ALTER ROLE me CONNECTION LIMIT -1")
     write(engine)
 
 
-def wait_until_free(server: Server) -> None:
-    """Until the server has noticed that connections were closed."""
-    for _ in range(100):
-        try:
-            return server.execute("SELECT 1")
-        except psycopg.OperationalError:
-            time.sleep(0.05)
-    raise AssertionError("the server stays full")
+def is_free(server: Server) -> bool:
+    try:
+        server.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def test_a_server_that_shuts_down_is_away_and_comes_back(server: Server, engine: Engine) -> None:
@@ -150,12 +148,12 @@ def test_a_right_that_was_taken_away(server: Server, engine: Engine) -> None:
     unavailable(engine, r"lacks a right there: .*\(GRANT .*permission denied for table noted")
 
 
-def test_time_limits(server: Server, engine: Engine) -> None:
-    server.execute("ALTER ROLE me SET lock_timeout = '50ms'")
+def test_time_limits(server: Server, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "LOCK_S", 0.05)
     with psycopg.connect(server.url("postgres")) as other:
         other.execute("UPDATE noted SET n = 1")
         unavailable(engine, "another transaction holds a lock for too long .*lock timeout")
-    server.execute("ALTER ROLE me RESET lock_timeout", "ALTER ROLE me SET statement_timeout = '50ms'")
+    server.execute("ALTER ROLE me SET statement_timeout = '50ms'")
     engine.dispose()
     unavailable(engine, "cancelled a statement that took too long", "SELECT pg_sleep(5)")
 

@@ -29,15 +29,9 @@ from tests.support.lives import launched, trained
 from tests.support.stand_in import StandIn
 from tests.support.stores import ORIGIN, begin, next_claim
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.usefixtures("runs_folder")]
 
 Grid = Callable[..., Sweep]
-
-
-@pytest.fixture(autouse=True)
-def runs_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("STALESWEEP_RUNS", str(tmp_path / "runs"))
-    return tmp_path / "runs"
 
 
 @pytest.fixture

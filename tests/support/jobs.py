@@ -30,6 +30,7 @@ from orchestrator.store.database import Store
 from orchestrator.store.models import Attempt, Evaluation, RunRow, SyncMetric
 from tests.support import children, fake_worker
 from tests.support.faults import Faults
+from tests.support.waiting import wait_for
 
 QUICK = Pace(heartbeat_s=5.0, patience_s=10.0, every_s=0.02, hold_s=0.3, longest_pause_s=0.1)
 CUT_OFF = Pace(heartbeat_s=0.05, patience_s=0.02, every_s=0.01, hold_s=0.3, longest_pause_s=0.02)
@@ -92,6 +93,22 @@ class Jobs:
         """A job, in this process: a child's, if it is pytest's."""
         sys.modules["grpo_worker.loop"] = self.worker  # what `run_share` imports
         return {one.run_id: one.outcome for one in run_share(self.spec(list(directories), url), pace)}
+
+    def training(self, *directories: Path, step_s: float = 0.05) -> int:
+        """Start a job that trains slowly; returns once its first run has a checkpoint."""
+
+        def train() -> None:
+            fake_worker.STEP_S = step_s
+            self.train(*directories, pace=QUICK)
+
+        child = children.start(train)
+        wait_for(lambda: list(directories[0].glob("checkpoint-*.pt")), "a checkpoint")
+        return child
+
+    def states(self) -> list[str]:
+        """Of all runs, as they are stored."""
+        with self._store as store:
+            return [run.state for run in queries.progress(store, self.sweep_id)]
 
     def collect(self) -> Collected:
         with self._store as store:

@@ -12,13 +12,13 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import closing
 from pathlib import Path
 
 import psycopg
 
 from tests.support.servers import own_server
+from tests.support.waiting import wait_for
 
 HERE = Path(__file__).parent
 
@@ -59,8 +59,7 @@ def fill(checkout: Path, folder: Path, url: str) -> None:
             raise SystemExit(f"stalesweep {' '.join(arguments)} ended with {code}")
     subprocess.run([sys.executable, "-c", UNUSUAL], env=environment, cwd=folder, check=True)
     launched = stalesweep("launch", str(HERE / "unfinished.yaml"), "--executor", "local")
-    while syncs(url, "unfinished") < 2:
-        time.sleep(0.05)
+    wait_for(lambda: syncs(url, "unfinished") >= 2, "two weight syncs", during=launched)
     launched.send_signal(signal.SIGINT)
     if launched.wait() == 0:
         raise SystemExit("the run that was to be interrupted came to its end")

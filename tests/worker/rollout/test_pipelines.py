@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from grpo_worker.train.learner import Learner, StepMetrics
 from tests.conftest import tiny_run
 from tests.support import children, fakes
 from tests.support.runs import measured, records_of, stop_after, syncs_of
+from tests.support.waiting import wait_for
 
 INLINE, OWN_PROCESS = {"process": False}, {"process": True}
 SMALL = {"prompts_per_batch": 2, "group_size": 2}
@@ -213,7 +213,7 @@ def test_partial_tokens_keep_the_version_that_sampled_them(policy_cache: Path, c
 
 
 LEARNER = """
-import sys, time
+import signal, sys
 from pathlib import Path
 import torch
 from grpo_worker.rollout.sampler.pool import ProcessPool
@@ -223,7 +223,7 @@ from tests.support.fakes import VersionSampler
 if __name__ == "__main__":
     pool = ProcessPool(VersionSampler, tiny_run(pipeline="overlap"), Path(sys.argv[1]), {}, torch.device("cpu"))
     print(pool._processes[0].pid, flush=True)
-    time.sleep(60)
+    signal.pause()
 """
 
 
@@ -241,10 +241,7 @@ def test_a_sampler_process_ends_with_a_killed_learner(policy_cache: Path, tmp_pa
         os.kill(sampler, 0)
         learner.send_signal(signal.SIGKILL)
         learner.wait()
-    deadline = time.monotonic() + 30
-    while Path(f"/proc/{sampler}").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not Path(f"/proc/{sampler}").exists()
+    wait_for(lambda: not Path(f"/proc/{sampler}").exists(), "the end of the sampler")
 
 
 def test_the_engine_gap_is_measured_under_the_weights_that_sampled(policy_cache: Path) -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import torch
 from grpo_worker.rollout.sampler.vllm import VllmSampler
 from grpo_worker.schema.errors import SamplerError
 from tests.conftest import tiny_run
+from tests.support.waiting import wait_for
 from tests.worker.rollout.engines import (
     VLLM_WARNS,
     Engine,
@@ -90,10 +90,7 @@ def test_an_engine_in_another_process_counts_each_token_to_its_weights(
     assert set(child_processes()) > children
     check_load_between_tokens(engine, config, sampler, policy_cache)
     sampler.close()
-    deadline = time.monotonic() + 20
-    while set(child_processes()) > children and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert set(child_processes()) <= children
+    wait_for(lambda: set(child_processes()) <= children, "the end of the engine")
 
 
 def child_processes() -> list[str]:
