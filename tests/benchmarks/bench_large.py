@@ -84,8 +84,8 @@ def make_table(path: Path) -> None:
     run = np.repeat(np.arange(runs), syncs)
     columns: dict[str, Any] = {"model": ["m"] * len(run), "k": np.full(len(run), 4), "eta": 1e-3 * (1 + run // 10)}
     columns |= {"seed": run % 10, "horizon": np.full(len(run), 4 * syncs), "sync": np.tile(np.arange(syncs), runs)}
-    for name, has_decimals in METRICS.items():
-        columns[name] = rng.random(len(run)) if has_decimals else rng.integers(0, 1000, len(run))
+    for name, kind in METRICS.items():
+        columns[name] = rng.random(len(run)) if kind == pa.float64() else rng.integers(0, 1000, len(run))
     pyarrow.csv.write_csv(pa.table(columns), path)
 
 

@@ -334,8 +334,8 @@ def test_random_rows_make_the_round_trip(store: Store, tmp_path: Path) -> None:
         # SQLite has no negative zero, and no NaN but one.
         return "" if value is None or value == 0 else "NaN" if math.isnan(value) else repr(value)
 
-    floats = [name for name, has_decimals in METRICS.items() if has_decimals and name != "val_reward"]
-    wholes = [name for name, has_decimals in METRICS.items() if not has_decimals]
+    floats = [name for name, kind in METRICS.items() if kind == pa.float64() and name != "val_reward"]
+    wholes = [name for name, kind in METRICS.items() if kind != pa.float64()]
     lines = [",".join(["model", "k", "eta", "seed", "horizon", "axes.a b", "sync", *floats, *wholes])]
     for run in range(12):
         for sync in sorted(generator.sample(range(10**6), 20)):

@@ -77,13 +77,15 @@ def test_a_sweep_trained_here_is_fitted_alike(ws: Workspace) -> None:
 
 
 def test_all_mistakes_and_nothing_written(bare: Workspace) -> None:
-    (bare.folder / "bad.csv").write_text("model,k,eta,seed,horizon,collapse_step\nm,0,1,0,8,\nm,2,-1,0,8,9\n")
+    (bare.folder / "bad.csv").write_text(
+        "model,k,eta,seed,horizon,collapse_step\nm,0,1,0,8,\nm,2,-1,0,8,\nm,2,1,0,8,9\n"
+    )
     refused = bare.run("import", "bad.csv", "--sweep", "mine")
     assert refused.returncode == 2
     assert refused.stderr.splitlines() == [
-        "bad.csv: row 2: k must be at least 1 (found 0)",
-        "bad.csv: row 3: eta must be a finite number above 0 (found -1.0)",
-        "bad.csv: row 3: collapse_step must lie in 1 to the horizon 8 (found 9)",
+        "bad.csv: row 2: k should be greater than or equal to 1 (found '0')",
+        "bad.csv: row 3: eta should be greater than 0 (found '-1')",
+        "bad.csv: row 4: collapse_step must lie in 1 to the horizon 8 (found 9)",
         "3 mistakes; nothing was written",
     ]
     assert [path.name for path in bare.folder.iterdir()] == ["bad.csv"]

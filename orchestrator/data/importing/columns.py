@@ -9,17 +9,17 @@ from pathlib import Path
 from sqlalchemy import inspect
 
 from orchestrator.data.importing.rows import AXIS, FACTS
-from orchestrator.data.importing.values import Mistakes
+from orchestrator.data.importing.tables import REAL, WHOLE, Mistakes
 from orchestrator.grid.yaml_file import suggest
 from orchestrator.store.models import SyncMetric
 from orchestrator.store.types import NanFloat
 
 METRICS = {
-    column.name: isinstance(column.type, NanFloat)
+    column.name: REAL if isinstance(column.type, NanFloat) else WHOLE
     for column in inspect(SyncMetric).columns
     if column.name not in ("run_id", "sync", "attempt", "learner_step")
 }
-"""The metrics of a weight sync, and whether each has decimals."""
+"""The metrics of a weight sync, and what their numbers are."""
 
 LABEL = "run"
 """The column with a run's name."""
@@ -113,43 +113,6 @@ class Options:
     lag_unit: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The columns of one file.
-
-    Attributes:
-        used: Their column by ours.
-        left_out: Columns that are not imported.
-    """
-
-    used: dict[str, str]
-    left_out: list[str]
-
-    def facts(self) -> dict[str, str]:
-        """The columns that describe a whole run, by our name."""
-        return {ours: theirs for ours, theirs in self.used.items() if ours in FACTS or ours.startswith(AXIS)}
-
-    def metrics(self) -> dict[str, str]:
-        """The columns of metrics, by our name."""
-        return {ours: theirs for ours, theirs in self.used.items() if ours in METRICS}
-
-    def foreign_lags(self) -> dict[str, str]:
-        """The columns of lags whose name is not ours, so that their unit is not known."""
-        return {o: theirs for o, theirs in self.used.items() if o.startswith("lag_") and o != theirs}
-
-    def described(self, options: Options) -> list[str]:
-        """Say which column was taken for what, and which were left out."""
-        own = [ours if ours == theirs else f"{ours} = {theirs}" for ours, theirs in self.used.items()]
-        axes = [theirs for ours, theirs in self.used.items() if ours.startswith(AXIS)]
-        groups = {
-            "columns": [one for one in own if not one.startswith(AXIS)],
-            "further axes": axes,
-            "given": [f"{name} = {value}" for name, value in options.values.items()],
-            "left out": [name or "(a column without a name)" for name in self.left_out],
-        }
-        return [f"{title}: {', '.join(names)}" for title, names in groups.items() if names]
-
-
 def map_columns(
     columns: Sequence[str],
     known: Iterable[str],
@@ -158,7 +121,7 @@ def map_columns(
     *,
     is_log: bool = False,
     rest_are_axes: bool = False,
-) -> Columns:
+) -> tuple[dict[str, str], list[str]]:
     """Decide what each column of a file is.
 
     Args:
@@ -168,6 +131,9 @@ def map_columns(
         mistakes: Takes what cannot be.
         is_log: Whether trainers' names for our columns count.
         rest_are_axes: Whether a column that is none of ours is a further axis.
+
+    Returns:
+        Their column by ours, and sentences that say so.
     """
     known = list(known)
     _refuse_unknown(columns, known, options, mistakes)
@@ -185,18 +151,24 @@ def map_columns(
     for ours in used.keys() & options.values.keys():
         theirs = used[ours]
         mistakes.note("", f"{ours} is given by --set and by the column {theirs!r}; leave one out (--skip {theirs!r})")
-    return Columns(used, [*free, *options.skip])
+    groups = {
+        "columns": [o if o == theirs else f"{o} = {theirs}" for o, theirs in used.items() if not o.startswith(AXIS)],
+        "further axes": [theirs for ours, theirs in used.items() if ours.startswith(AXIS)],
+        "given": [f"{name} = {value}" for name, value in options.values.items()],
+        "left out": [name or "(a column without a name)" for name in (*free, *options.skip)],
+    }
+    return used, [f"{title}: {', '.join(names)}" for title, names in groups.items() if names]
 
 
 def _refuse_unknown(columns: Sequence[str], known: list[str], options: Options, mistakes: Mistakes) -> None:
-    asked = [(f"--map {ours}={theirs}", ours, known) for ours, theirs in options.columns.items()]
-    asked += [(f"--set {ours}", ours, list(FACTS)) for ours in options.values]
-    for option, ours, allowed in asked:
+    mapped = {f"--map {ours}={theirs}": (ours, theirs) for ours, theirs in options.columns.items()}
+    asked = [(option, ours, known) for option, (ours, _) in mapped.items()]
+    for option, ours, allowed in (*asked, *((f"--set {name}", name, FACTS) for name in options.values)):
         if ours not in allowed and not ours.startswith(AXIS):
             hint = f"{suggest(ours, allowed)}allowed: {', '.join(allowed)}, axes.NAME"
             mistakes.note("", f"{option}: no such column of ours ({hint})")
-    theirs = [(f"--map {ours}={theirs}", theirs) for ours, theirs in options.columns.items()]
-    for option, name in [*theirs, *((f"--skip {name}", name) for name in options.skip)]:
+    theirs = [(option, name) for option, (_, name) in mapped.items()]
+    for option, name in (*theirs, *((f"--skip {name}", name) for name in options.skip)):
         if name not in columns:
             hint = f"{suggest(name, columns)}found: {', '.join(columns[:30])}"
             mistakes.note("", f"{option}: the file has no column {name!r} ({hint})")

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.base.errors import GridError
-from orchestrator.data.importing.columns import METRICS
-from orchestrator.data.importing.history import in_order, refuse_twice
+from orchestrator.data import frames
+from orchestrator.data.importing.history import check_order
 from orchestrator.data.importing.rows import ImportedAttempt, ImportedRun, read_row
-from orchestrator.data.importing.tables import ROW, Table
-from orchestrator.data.importing.values import Mistakes, checked, whole
+from orchestrator.data.importing.runs import StatedRun
+from orchestrator.data.importing.tables import ROW, Mistakes, Table
 
 TABLES = ("runs", "attempts", "syncs", "evals")
 """The files of an export that are imported."""
 
-_LATER = ("failure_class", "node")  # older exports do not have them
-
 
 def files_of(folder: Path) -> dict[str, Path]:
-    """Find the files of an export in a folder, CSV or Parquet.
+    """Find the files of an export in a folder, CSV or Parquet; empty if it holds no runs.
 
     Raises:
         GridError: A table is there in both formats.
@@ -35,18 +32,17 @@ def files_of(folder: Path) -> dict[str, Path]:
             raise GridError([f"{folder}: holds both {paths[0].name} and {paths[1].name}; take one away"])
         if paths:
             found[table] = paths[0]
-    return found
+    return found if "runs" in found else {}
 
 
-def run_numbers(records: Sequence[tuple[int, dict[str, Any]]], mistakes: Mistakes) -> dict[int, int]:
+def run_numbers(stated: Sequence[StatedRun], mistakes: Mistakes) -> dict[int, int]:
     """Read the numbers that the runs have in their export, each once; returns the run's place by number."""
     places: dict[int, int] = {}
-    for place, (row, raw) in enumerate(records):
-        number = checked(whole, raw.get("run"), mistakes, f"row {row}", "run")
-        if number is None:
-            mistakes.note(f"row {row}", "run must be the number that the export's other files know it by")
-        elif places.setdefault(number, place) != place:
-            mistakes.note(f"row {row}", f"run {number} is there twice")
+    for place, run in enumerate(stated):
+        if not (run.label or "").isdecimal():
+            mistakes.note(run.place, "run must be the number that the export's other files know it by")
+        elif places.setdefault(int(run.label or 0), place) != place:
+            mistakes.note(run.place, f"run {run.label} is there twice")
     return places
 
 
@@ -54,58 +50,54 @@ def with_attempts(
     runs: Sequence[ImportedRun], places: Mapping[int, int], table: Table, mistakes: Mistakes
 ) -> list[ImportedRun]:
     """Give each run its attempts."""
-    by_run: dict[int, list[ImportedAttempt]] = {number: [] for number in places}
-    _refuse_missing(table, ["run", *(name for name in ImportedAttempt.model_fields if name not in _LATER)], mistakes)
-    for row, raw in table.records(mistakes) if not mistakes.count else ():
-        run = checked(whole, raw["run"], mistakes, f"row {row}", "run")
-        attempt = read_row(ImportedAttempt, raw, mistakes, f"row {row}")
-        if run not in by_run:
-            mistakes.note(f"row {row}", f"run {run} is not among the export's runs")
-        elif attempt is not None:
-            if attempt.attempt in (one.attempt for one in by_run[run]):
-                mistakes.note(f"row {row}", f"attempt {attempt.attempt} of run {run} is there twice")
-            by_run[run].append(attempt)
-    return [runs[place].model_copy(update={"attempts": tuple(by_run[run])}) for run, place in places.items()]
+    of_runs: dict[int, dict[int, ImportedAttempt]] = {number: {} for number in places}
+    for raw in table.records(dict(zip(table.columns, table.columns, strict=True)), mistakes):
+        attempt = read_row(ImportedAttempt, raw, mistakes, f"row {raw[ROW]}")
+        if attempt is None:
+            continue
+        if attempt.run not in of_runs:
+            mistakes.note(raw[ROW], f"run {attempt.run} is not among the export's runs")
+        elif of_runs[attempt.run].setdefault(attempt.attempt, attempt) is not attempt:
+            mistakes.note(raw[ROW], f"attempt {attempt.attempt} of run {attempt.run} is there twice")
+    own = [tuple(attempts.values()) for attempts in of_runs.values()]
+    return [run.model_copy(update={"attempts": one}) for run, one in zip(runs, own, strict=True)]
 
 
 def read_metrics(
-    table: Table, places: Mapping[int, int], attempts: Collection[tuple[int, int]], mistakes: Mistakes, *, key: str
+    table: Table, kind: str, places: Mapping[int, int], runs: Sequence[ImportedRun], mistakes: Mistakes
 ) -> pa.Table:
     """Read the weight syncs or the validations of an export.
 
     Args:
         table: The file.
+        kind: ``syncs`` or ``evals``.
         places: Each run's place among the runs, by its number.
-        attempts: The attempts that rows may belong to, each with its run's number.
+        runs: The runs; their attempts may have rows.
         mistakes: Takes what is wrong.
-        key: What numbers the rows of a run: ``sync`` or ``learner_step``.
     """
-    needed = ["run", "attempt", "learner_step"]
-    needed, metrics = ([*needed, "sync"], METRICS) if key == "sync" else ([*needed, "val_reward"], _OF_EVALS)
+    schema, key = frames.schema(kind), "sync" if kind == "syncs" else "learner_step"
+    needed = [column.name for column in schema if not column.nullable]
     _refuse_missing(table, needed, mistakes)
-    if mistakes.count:
-        return pa.table({})
-    decimals = dict.fromkeys(needed, False) | {name: metrics[name] for name in metrics if name in table.columns}
-    rows = table.read({name: pa.float64() if d else pa.int64() for name, d in decimals.items()}, mistakes)
-    pairs = rows.select(["run", "attempt", ROW]).group_by(["run", "attempt"]).aggregate([(ROW, "min")])
-    for run, attempt, row in zip(*(column.to_pylist() for column in pairs.columns), strict=True):
-        if (run, attempt) not in attempts:
-            mistakes.note(f"row {row}", f"attempt {attempt} of run {run} is not among the export's attempts")
-    for name, least in (("sync", 0), ("learner_step", 0), ("val_n", 1)):
-        if name in decimals:
-            wrong = rows.filter(pc.fill_null(pc.less(rows[name], least), name != "val_n"))
-            for row, value in zip(wrong[ROW].to_pylist(), wrong[name].to_pylist(), strict=True):
-                mistakes.note(f"row {row}", f"{name} must be a whole number of at least {least} (found {value})")
-    for row in rows.filter(pc.is_null(rows["val_reward"]))[ROW].to_pylist() if key != "sync" else ():
-        mistakes.note(f"row {row}", "val_reward is missing")
-    refuse_twice(in_order(rows.select(["run", key, ROW]).drop_null(), key), key, mistakes)
-    place_of = [places.get(number, 0) for number in rows["run"].to_pylist()]
-    return rows.set_column(rows.schema.names.index("run"), "run", pa.array(place_of, pa.int64()))
-
-
-_OF_EVALS = {"val_reward": True, "val_n": False}
+    kinds = {column.name: column.type for column in schema if column.name in table.columns}
+    rows = table.read(dict(zip(kinds, kinds, strict=True)), kinds, mistakes)
+    mistakes.raise_all()
+    attempts = {(number, one.attempt) for number, place in places.items() for one in runs[place].attempts or ()}
+    attempts |= {(number, 1) for number, place in places.items() if runs[place].attempts is None}
+    for one in rows.group_by(["run", "attempt"]).aggregate([(ROW, "min")]).to_pylist():
+        if (one["run"], one["attempt"]) not in attempts:
+            what = f"attempt {one['attempt']} of run {one['run']} is not among the export's attempts"
+            mistakes.note(one[f"{ROW}_min"], what)
+    for name in set(needed) - {key, "learner_step"}:
+        for row in rows.filter(pc.is_null(rows[name]))[ROW].to_pylist():
+            mistakes.note(row, f"{name} is missing")
+    for one in rows.filter(pc.less(rows["val_n"], 1)).to_pylist() if "val_n" in kinds else ():
+        mistakes.note(one[ROW], f"val_n must be at least 1 (found {one['val_n']})")
+    rows = rows.set_column(rows.column_names.index("run"), "run", pc.index_in(rows["run"], pa.array([*places])))
+    check_order(rows, key, mistakes)
+    return rows
 
 
 def _refuse_missing(table: Table, needed: Sequence[str], mistakes: Mistakes) -> None:
     if missing := [name for name in needed if name not in table.columns]:
-        mistakes.note("row 1", f"has no column {', '.join(missing)}, so it is not of an export")
+        mistakes.note(1, f"has no column {', '.join(missing)}, so it is not of an export")
+        mistakes.raise_all()

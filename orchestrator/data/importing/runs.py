@@ -1,189 +1,205 @@
-"""The runs of a file: told apart by their columns, each with what its rows say of it as a whole."""
+"""The runs of a file: told apart by their columns, checked, and how each ended."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orchestrator.data.importing.columns import LABEL, Columns, Options, map_columns
+from grpo_worker.schema.config import CollapseConfig
+from orchestrator.base.states import RunState
+from orchestrator.data.importing.columns import LABEL, Options, map_columns
 from orchestrator.data.importing.rows import AXIS, FACTS, ImportedRun, axes_of, axis_values, read_row
-from orchestrator.data.importing.tables import ROW, open_table
-from orchestrator.data.importing.values import Mistakes, real, shown, text, whole
+from orchestrator.data.importing.tables import REAL, ROW, Mistakes, open_table, shown
+from orchestrator.laws.collapse import redetect
 
-NUMBERS = {"k": whole, "seed": whole, "horizon": whole, "collapse_step": whole, "learner_steps": whole, "eta": real}
+CONFIG = CollapseConfig()
+
+Facts = dict[str, Any]
+"""What is known of a run, by column, as text; what is missing is left out."""
+
 Ints = NDArray[np.int64]
-Record = tuple[int, dict[str, Any]]
 
-NO_SYNCS = pa.table({"learner_step": pa.array([], pa.int64()), "reward": pa.array([], pa.float64())})
-NO_EVALS = NO_SYNCS.rename_columns(["learner_step", "val_reward"])
+IDENTITY = ("model", "k", "eta", "seed", "axes")
+NUMBERS = ("k", "eta", "seed", "horizon", "collapse_step", "learner_steps")
 
 
-@dataclass(slots=True, eq=False)
-class RunLog:
-    """What a file says of one run.
+@dataclass(frozen=True, slots=True, eq=False)
+class StatedRun:
+    """What a file says of one run; ``place`` is where it stands or begins, for messages."""
 
-    Attributes:
-        facts: Raw values by column.
-        place: Where the run begins, for messages.
-        label: The run's name in the file.
-        syncs: Its weight syncs by learner step, with ``reward`` if that was logged.
-        evals: Its validations by learner step, with ``val_reward``.
-        last_step: Learner steps that were applied, if the file says so.
-    """
-
-    facts: dict[str, Any]
     place: str
+    facts: Facts
     label: str | None = None
-    syncs: pa.Table = field(default_factory=lambda: NO_SYNCS)
-    evals: pa.Table = field(default_factory=lambda: NO_EVALS)
-    last_step: int | None = None
-
-    def has(self, name: str) -> bool:
-        """Whether a fact is known."""
-        return text(self.facts.get(name)) is not None
-
-    def number(self, name: str) -> float | None:
-        """Read a fact; None if it is missing, or cannot be read and is refused later."""
-        read = _plain(name, self.facts.get(name))
-        return None if isinstance(read, str) else read
-
-    @property
-    def trained(self) -> int:
-        """Learner steps that the rows reach."""
-        if self.last_step is not None:
-            return self.last_step
-        syncs, evals = (rows["learner_step"].to_numpy() for rows in (self.syncs, self.evals))
-        cycle = min([self.number("k") or 1, *np.diff(syncs[-2:])])
-        return int(max([*(syncs[-1:] + cycle), *evals[-1:]], default=0))
 
 
-@dataclass(slots=True)
-class RunLogs:
-    """The runs of a file in order of appearance.
+def stated_runs(records: Iterable[Mapping[str, Any]], constants: Facts) -> list[StatedRun]:
+    """Read the rows of a table of runs; the constants hold for all of them."""
+    return [StatedRun(f"row {one[ROW]}", constants | _facts(one), one.get(LABEL)) for one in records]
 
-    Attributes:
-        mistakes: Takes contradictions between rows of a run.
-        constants: Facts that hold for all runs.
-        named: Facts of each named run, from ``--runs``.
-        found: The runs.
+
+def named_runs(path: Path) -> dict[str, Facts]:
+    """Read a table that says what each named run is.
+
+    Raises:
+        GridError: It has mistakes.
     """
-
-    mistakes: Mistakes
-    constants: Mapping[str, Any]
-    named: Mapping[str, Mapping[str, Any]] | None = None
-    found: list[RunLog] = field(default_factory=list)
-    _numbers: dict[Any, int] = field(default_factory=dict)
-
-    def number(self, rows: pa.Table, columns: Columns) -> Ints:
-        """Give each row the number of its run; the rows have the raw facts of their runs."""
-        facts = columns.facts() | ({LABEL: columns.used[LABEL]} if LABEL in columns.used else {})
-        if not facts and len(rows):
-            self._find({}, rows[ROW][0].as_py())
-        if not facts:
-            return np.zeros(len(rows), np.int64)
-        raw = rows.select(list(facts.values())).to_pandas()
-        group: Ints = raw.groupby(list(raw.columns), sort=False, dropna=False).ngroup().to_numpy()
-        _, first = np.unique(group, return_index=True)
-        row = rows[ROW].to_numpy()
-        stated = rows.select(list(facts.values())).take(first).to_pylist()
-        numbers = [
-            self._find({ours: one[theirs] for ours, theirs in facts.items()}, int(row[place]))
-            for place, one in zip(first.tolist(), stated, strict=True)
-        ]
-        by_group: Ints = np.array(numbers, np.int64)
-        return by_group[group]
-
-    def k(self) -> Ints:
-        """Staleness k of each run; 1 if it is missing or is refused later."""
-        return np.array([max(1, int(run.number("k") or 1)) for run in self.found], np.int64)
-
-    def _find(self, facts: dict[str, Any], row: int) -> int:
-        label = text(facts.pop(LABEL, None))
-        if self.named is not None and label is not None and label not in self.named:
-            self.mistakes.note(f"run {label!r}", "is not among the runs of --runs")
-        facts = {**self.constants, **facts, **(self.named or {}).get(label or "", {})}
-        read = {name: _plain(name, raw) for name, raw in facts.items()}
-        same = (name for name in read if name in ("model", "k", "eta", "seed") or name.startswith("axes"))
-        key = label if label is not None else tuple(sorted((name, str(read[name])) for name in same))
-        number = self._numbers.setdefault(key, len(self.found))
-        if number == len(self.found):
-            self.found.append(RunLog(facts, f"row {row}" if label is None else f"run {label!r}", label))
-        first = self.found[number]
-        for name, value in read.items():
-            if value != _plain(name, there := first.facts.get(name)):
-                what = f"says {name} {shown(facts[name])}, but {first.place} of the same run says {shown(there)}"
-                self.mistakes.note(f"row {row}", what)
-        return number
-
-
-def _plain(name: str, raw: Any) -> Any:
-    """Read a fact so that 8 and 8.0 are equal; one that cannot be read stays as it is."""
-    try:
-        return NUMBERS.get(name, text)(raw)
-    except ValueError:
-        return str(raw)
-
-
-def run_logs(options: Options, mistakes: Mistakes) -> RunLogs:
-    """Start to tell runs apart, with what the command line and its ``--runs`` table say of them."""
-    if options.runs_file is None:
-        return RunLogs(mistakes, options.values)
-    table, wrong = open_table(options.runs_file), Mistakes(options.runs_file)
-    columns = map_columns(table.columns, [LABEL, *FACTS], Options(), wrong, rest_are_axes=True)
-    if LABEL not in columns.used:
-        wrong.note("row 1", "has no column run, the name by which the log knows each run")
+    table, wrong = open_table(path), Mistakes(path)
+    used, _ = map_columns(table.columns, [LABEL, *FACTS], Options(), wrong, rest_are_axes=True)
+    if LABEL not in used:
+        wrong.note(1, "has no column run, the name by which the log knows each run")
         wrong.raise_all()
-    named: dict[str, Mapping[str, Any]] = {}
-    for place, facts, label in stated_runs(table.records(wrong), columns, {}):
-        if label is None or label in named:
-            wrong.note(place, "names no run" if label is None else f"names run {label!r} a second time")
-        else:
-            named[label] = facts
+    named: dict[str, Facts] = {}
+    for run in stated_runs(table.records(used, wrong), {}):
+        if run.label is None or run.label in named:
+            wrong.note(run.place, "names no run" if run.label is None else f"names run {run.label!r} a second time")
+        named[run.label or ""] = run.facts
     wrong.raise_all()
-    return RunLogs(mistakes, options.values, named)
+    return named
 
 
-Stated = Sequence[tuple[str, dict[str, Any], str | None]]
-"""Of each run its place in the file, raw facts by our names, and its name."""
+def tell_apart(rows: pa.Table, options: Options, mistakes: Mistakes) -> tuple[list[StatedRun], Ints]:
+    """Find the runs in rows that each say whose they are; returns the runs, and the number of each row's run."""
+    named = None if options.runs_file is None else named_runs(options.runs_file)
+    names = [name for name in rows.column_names if name == LABEL or _is_fact(name)]
+    group: Ints = np.zeros(len(rows), np.int64)
+    if names:
+        group = rows.select(names).to_pandas().groupby(names, sort=False, dropna=False).ngroup().to_numpy()
+    found: list[StatedRun] = []
+    numbers: dict[Any, int] = {}
+    of_group = []
+    for one in rows.select([ROW, *names]).take(np.unique(group, return_index=True)[1]).to_pylist():
+        label = one.get(LABEL)
+        place = f"row {one[ROW]}" if label is None else f"run {label!r}"
+        if named is not None and label is not None and label not in named:
+            mistakes.note(place, "is not among the runs of --runs")
+        facts = {**options.values, **_facts(one), **(named or {}).get(label, {})}
+        same = [(name, plain(name, raw)) for name, raw in facts.items() if name in IDENTITY or name.startswith(AXIS)]
+        number = numbers.setdefault(label or frozenset(same), len(found))
+        if number == len(found):
+            found.append(StatedRun(place, facts, label))
+        of_group.append(number)
+        first = found[number]
+        for name in facts | first.facts:
+            said, before = facts.get(name), first.facts.get(name)
+            if plain(name, said) != plain(name, before):
+                what = f"says {name} {shown(said)}, but {first.place} of the same run says {shown(before)}"
+                mistakes.note(one[ROW], what)
+    return found, np.array(of_group, np.int64)[group]
 
 
-def stated_runs(records: Sequence[Record], columns: Columns, constants: Mapping[str, Any]) -> Stated:
-    """Read the rows of a table of runs."""
-    own, label = columns.facts(), columns.used.get(LABEL, "")
-    return [
-        (f"row {row}", {**constants, **{ours: raw[theirs] for ours, theirs in own.items()}}, text(raw.get(label)))
-        for row, raw in records
-    ]
+def _is_fact(name: str) -> bool:
+    return name in FACTS or name.startswith(AXIS)
 
 
-def checked_runs(stated: Stated, mistakes: Mistakes) -> list[ImportedRun]:
+def _facts(record: Mapping[str, Any]) -> Facts:
+    return {name: raw for name, raw in record.items() if name.startswith(AXIS) or (name in FACTS and raw is not None)}
+
+
+def plain(name: str, raw: Any) -> Any:
+    """Read a fact so that 8 and 8.0 are equal; one that cannot be read stays as it is."""
+    for read in (int, float) if name in NUMBERS else ():
+        try:
+            return read(raw)
+        except (TypeError, ValueError):
+            continue
+    return raw
+
+
+def checked_runs(stated: Sequence[StatedRun], mistakes: Mistakes) -> list[ImportedRun]:
     """Check runs and refuse a run that is there twice.
 
+    Returns:
+        The runs in the same order, without those that have mistakes. Each further axis has one type.
+    """
+    names = dict.fromkeys(name for run in stated for name in run.facts if name.startswith(AXIS))
+    columns = [axis_values([run.facts.get(name) for run in stated]) for name in names]
+    axes = list(zip(*columns, strict=True)) or [()] * len(stated)
+    found: list[ImportedRun] = []
+    places: dict[tuple[Any, ...], str] = {}
+    for stands, values in zip(stated, axes, strict=True):
+        own = axes_of(stands.facts | dict(zip(names, values, strict=True)), mistakes, stands.place)
+        facts = {**stands.facts, "axes": own, "label": stands.label}
+        run = read_row(ImportedRun, facts, mistakes, stands.place, ": neither in the file nor with {} or --runs")
+        if run is not None:
+            first = places.setdefault((run.cell, run.seed), stands.place)
+            if first != stands.place:
+                what = f"is a second run with {run.described()} (first: {first}); runs of a cell differ in seed"
+                mistakes.note(stands.place, what)
+            found.append(run)
+    return found
+
+
+def ended_runs(
+    stated: Sequence[StatedRun], syncs: pa.Table, evals: pa.Table, reach: Ints, asked: str | None, mistakes: Mistakes
+) -> tuple[list[ImportedRun], list[str]]:
+    """Complete runs by what they logged: the horizon, and whether and when each collapsed.
+
     Args:
-        stated: The runs; their further axes get one type each.
+        stated: The runs.
+        syncs: ``run``, ``learner_step`` and ``reward`` of their weight syncs.
+        evals: ``run``, ``learner_step`` and ``val_reward`` of their validations.
+        reach: The last learner step of each run.
+        asked: The detector to use; None = ``half`` if every run was validated before its first step and often enough,
+            else ``zero``.
         mistakes: Takes what is wrong.
 
     Returns:
-        The runs in the same order, without those that cannot be read.
+        The runs, and what a user should know of them.
     """
-    for name in dict.fromkeys(name for _, facts, _ in stated for name in facts if name.startswith(AXIS)):
-        for (_, facts, _), value in zip(stated, axis_values([one.get(name) for _, one, _ in stated]), strict=True):
-            facts[name] = value
-    found: list[ImportedRun] = []
-    places: dict[tuple[Any, ...], str] = {}
-    for place, facts, label in stated:
-        axes = axes_of(facts, mistakes, place)
-        hint = ": neither in the file nor with {} or --runs"
-        run = read_row(ImportedRun, {**facts, "axes": axes}, mistakes, place, hint=hint)
-        if run is not None:
-            first = places.setdefault((run.cell, run.seed), place)
-            if first != place:
-                what = f"is a second run with {run.described()} (first: {first}); runs of a cell differ in seed"
-                mistakes.note(place, what)
-            found.append(run.model_copy(update={"label": label}))
-    return found
+    as_kept = {REAL: pd.ArrowDtype(REAL)}.get  # in which NaN and missing stay apart
+    synced, validated = (rows.to_pandas(types_mapper=as_kept) for rows in (syncs, evals))
+    numbers = [n for n, run in enumerate(stated) if not {"state", "collapse_step"} & run.facts.keys()]
+    counts = validated.groupby("run")["learner_step"].agg(["size", "min"]).reindex(numbers, fill_value=0)
+    whys = {n: _why_not_half(stated[n].place, size, first) for n, size, first in counts.itertuples()}
+    why = next(filter(None, whys.values()), "")
+    detector: Any = asked or ("zero" if why else "half")
+    notes = (
+        [f"collapse: found by the detector '{detector}'{f' ({why})' if why and not asked else ''}"] if numbers else []
+    )
+    if not all("horizon" in run.facts for run in stated):
+        notes.append("horizon: the last learner step that each run's log reaches")
+    states = [str(RunState.STABLE)] * len(numbers)
+    as_finished = pd.DataFrame({"run": numbers, "state": states, "failure_class": None}, index=range(len(numbers)))
+    config = CONFIG.model_copy(update={"detector": detector})
+    found = redetect(config, as_finished, validated, synced) if numbers else as_finished
+    endings: dict[int, Any] = {
+        one.pop("run"): one for one in found.astype(object).where(found.notna(), None).to_dict("records")
+    }
+    last = {
+        "a weight sync": synced.groupby("run")["learner_step"].max(),
+        "a validation": validated.groupby("run")["learner_step"].max(),
+    }
+    complete = []
+    for number, (run, trained) in enumerate(zip(stated, reach.tolist(), strict=True)):
+        horizon = int(float(run.facts.get("horizon", trained)))
+        for what, steps in last.items():
+            if steps.get(number, 0) > horizon:
+                mistakes.note(run.place, f"has {what} at learner step {steps[number]}, beyond its horizon {horizon}")
+        ending = endings.get(number, {})
+        if detector == "half" and whys.get(number):
+            mistakes.note(run.place, f"{whys[number]}; use --detector zero")
+        elif ending and not ending["decided"]:
+            what = "has no training reward to find a collapse by; name its column with --map reward=..."
+            mistakes.note(run.place, what)
+        facts = {"horizon": trained, "learner_steps": min(trained, horizon), **run.facts, **ending}
+        complete.append(replace(run, facts=facts))
+    mistakes.raise_all()
+    return checked_runs(complete, mistakes), notes
+
+
+def _why_not_half(place: str, count: int, first: int) -> str:
+    """Why the detector ``half`` cannot be used for a run; empty if it can."""
+    if not count:
+        return "'half' needs validation rewards, and there are none"
+    if first:
+        return f"'half' needs a validation before the first learner step; {place} begins at {first}"
+    if count <= CONFIG.min_evals:
+        return f"'half' needs more than {CONFIG.min_evals} validations; {place} has {count}"
+    return ""

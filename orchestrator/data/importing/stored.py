@@ -140,7 +140,7 @@ def _insert_attempts(connection: Connection, runs: Sequence[ImportedRun], run_id
         attempts = (_the_import(run, imported_at),) if run.attempts is None else run.attempts
         for attempt in attempts:
             ended_at = attempt.ended_at or _last_seen(run, attempt)
-            values = attempt.model_dump(exclude={"attempt"}) | {"ended_at": ended_at, "heartbeat_at": ended_at}
+            values = attempt.model_dump(exclude={"run", "attempt"}) | {"ended_at": ended_at, "heartbeat_at": ended_at}
             if attempt.outcome is None:
                 values |= {"outcome": AttemptOutcome.LOST, "failure_class": FailureClass.LOST}
             pid = os.getpid() if run.attempts is None else 0

@@ -5,33 +5,74 @@ Rows are counted as in a spreadsheet: the header of a CSV file is row 1. In Parq
 
 from __future__ import annotations
 
+import codecs
 import csv
+import functools
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from orchestrator.base.errors import GridError
-from orchestrator.data.importing.values import Mistakes, numbers
 
 ROW = "#row"
 """The column that `Table.read` adds: the row's number."""
 
+TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
+
 CSV_BLOCK = 4 * 1024 * 1024
 """Bytes of CSV that are parsed at a time."""
 
-Kinds = Mapping[str, pa.DataType | None]
-"""Columns to read, each with the type of its numbers; None = raw, which is text or, in Parquet, typed."""
+SHOWN_MISTAKES = 100
+"""Mistakes of a file that are printed; further ones are counted."""
 
-_PANEL = re.compile(r"(?P<run>.+) - (?P<metric>.+?)")
+_NUMBERS = {
+    WHOLE: TypeAdapter[list[Any]](list[Annotated[int, Field(ge=-(2**63), lt=2**63)] | None]),
+    REAL: TypeAdapter[list[Any]](list[float | None]),
+}
+
+_OBJECT = TypeAdapter(dict[str, Any])
+
+Kinds = Mapping[str, pa.DataType]
+"""Columns, each with `TEXT`, `WHOLE` or `REAL`."""
+
+
+@dataclass(slots=True)
+class Mistakes:
+    """The mistakes of one file: one sentence each, at most `SHOWN_MISTAKES`, and how many there are."""
+
+    path: Path
+    found: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def note(self, place: str | int, what: str) -> None:
+        """Note what is wrong in a row, given by its number, or at a place; an empty place is the file itself."""
+        self.count += 1
+        if len(self.found) < SHOWN_MISTAKES:
+            where = f"row {place}: " if isinstance(place, int) else f"{place}: " if place else ""
+            self.found.append(f"{self.path}: {where}{what}")
+
+    def raise_all(self, *others: Mistakes) -> None:
+        """Raise the mistakes of this file and others together.
+
+        Raises:
+            GridError: There are mistakes.
+        """
+        listed: list[str] = []
+        for one in (self, *others):
+            hidden = one.count - len(one.found)
+            listed += [*one.found, *([f"{one.path}: and {hidden:,} more mistakes"] if hidden else [])]
+        if listed:
+            raise GridError(listed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,35 +82,71 @@ class Table:
     Attributes:
         path: The file.
         columns: Names in the file's order.
-        load: Loads columns, raw or typed, and `ROW`; notes lines that are not rows. See `read`.
-        notes: What a user should know of the rows, complete once they are loaded.
+        load: Loads columns and `ROW`, as they are or already typed; notes lines that are not rows.
     """
 
     path: Path
     columns: tuple[str, ...]
     load: Callable[[Kinds, Mistakes], pa.Table]
-    notes: list[str] = field(default_factory=list)
 
-    def read(self, kinds: Kinds, mistakes: Mistakes) -> pa.Table:
-        """Read columns and `ROW`; note lines and values that cannot be read.
+    def read(self, used: Mapping[str, str], kinds: Kinds, mistakes: Mistakes) -> pa.Table:
+        """Read columns and `ROW`; note lines and numbers that cannot be read. Missing values are null.
+
+        Args:
+            used: The columns to read, by the names that they get.
+            kinds: Those of them that are numbers, as `WHOLE` or `REAL`; all others are `TEXT`.
+            mistakes: Takes what is wrong.
 
         Raises:
             GridError: The file cannot be read at all.
         """
         try:
-            raw = self.load(kinds, mistakes)
+            raw = self.load({theirs: kinds.get(ours, TEXT) for ours, theirs in used.items()}, mistakes)
+            typed = {
+                ours: _typed(raw[theirs], kinds.get(ours, TEXT), raw[ROW], mistakes, theirs)
+                for ours, theirs in used.items()
+            }
         except (OSError, pa.ArrowException) as error:
             raise GridError([f"{self.path}: cannot be read: {_reason(error)}"]) from error
-        for place, name in enumerate(raw.schema.names):
-            kind = kinds.get(name)
-            if kind is not None and raw[name].type != kind:
-                typed = numbers(raw[name], kind, raw[ROW], mistakes, name)
-                raw = raw.set_column(place, name, typed)
-        return raw
+        return pa.table({ROW: raw[ROW], **typed})
 
-    def records(self, mistakes: Mistakes) -> list[tuple[int, dict[str, Any]]]:
-        """Read each row with its number, all columns raw."""
-        return [(one.pop(ROW), one) for one in self.read(dict.fromkeys(self.columns), mistakes).to_pylist()]
+    def records(self, used: Mapping[str, str], mistakes: Mistakes) -> list[dict[str, Any]]:
+        """Read each row as text, with its number at `ROW`."""
+        records: list[dict[str, Any]] = self.read(used, {}, mistakes).to_pylist()
+        return records
+
+
+def shown(raw: Any) -> str:
+    """Write a value for a message, shortened."""
+    written = repr(raw)
+    return written if len(written) <= 60 else f"{written[:57]}..."
+
+
+def refused(column: object, problem: ErrorDetails) -> str:
+    """Say what pydantic refused in a column."""
+    return f"{problem['msg'].replace('Input', str(column), 1)} (found {shown(problem['input'])})"
+
+
+def _typed(
+    raw: pa.ChunkedArray, kind: pa.DataType, rows: pa.ChunkedArray, mistakes: Mistakes, column: str
+) -> pa.ChunkedArray:
+    """Read a column as one type: at once, or value by value if that fails."""
+    if raw.type == kind:
+        return raw
+    if pa.types.is_floating(raw.type):  # pandas writes NaN where a whole number is missing
+        raw = pc.if_else(pc.is_nan(raw), pa.scalar(None, raw.type), raw)
+    try:
+        if kind == TEXT or not pa.types.is_boolean(raw.type):  # true is no 1
+            return pc.cast(raw, kind)
+    except pa.ArrowInvalid:
+        pass
+    try:
+        values = _NUMBERS[kind].validate_python(pc.cast(raw, TEXT).to_pylist())
+    except ValidationError as error:
+        for one in error.errors(include_url=False):
+            mistakes.note(rows[one["loc"][0]].as_py(), refused(column, one))
+        return pa.chunked_array([pa.nulls(len(raw), kind)])
+    return pa.chunked_array([pa.array(values, kind)])
 
 
 def open_table(path: Path) -> Table:
@@ -80,142 +157,44 @@ def open_table(path: Path) -> Table:
     """
     openers = {".parquet": _open_parquet, ".jsonl": _open_json_lines, ".ndjson": _open_json_lines, ".json": _open_json}
     try:
-        return openers.get(path.suffix.lower(), _open_csv)(path)
+        table = openers.get(path.suffix.lower(), _open_csv)(path)
     except (OSError, pa.ArrowInvalid, csv.Error, UnicodeDecodeError) as error:
         raise GridError([f"{path}: cannot be read: {_reason(error)}"]) from error
+    if twice := sorted({name for name in table.columns if table.columns.count(name) > 1}):
+        raise GridError([f"{path}: row 1: names columns twice: {', '.join(twice)}"])
+    return table
 
 
-def table_of(path: Path, objects: Iterable[tuple[int, dict[str, Any]]]) -> Table:
+def table_of(path: Path, objects: Iterable[tuple[int, Mapping[str, Any]]]) -> Table:
     """Make a table of numbered JSON objects; a value that is neither number nor text becomes its JSON text."""
     raw = [{ROW: row} | {name: _as_text(value) for name, value in one.items()} for row, one in objects]
-    columns = tuple(dict.fromkeys(name for one in raw for name in one if name != ROW))
+    columns = dict.fromkeys(name for one in raw for name in one if name != ROW)
 
     def load(kinds: Kinds, _: Mistakes) -> pa.Table:
-        return pa.Table.from_pylist(raw, pa.schema([(ROW, pa.int64()), *((name, pa.string()) for name in kinds)]))
+        return pa.Table.from_pylist(raw, pa.schema([(ROW, WHOLE), *((name, TEXT) for name in kinds)]))
 
-    return Table(path, columns, load)
+    return Table(path, tuple(columns), load)
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path, kind: Any) -> Any:
+    """Read a JSON file as a type.
 
     Raises:
-        GridError: It cannot be read.
+        GridError: It cannot be read, or holds something else.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise GridError([f"{path}: cannot be read as JSON: {_reason(error)}"]) from error
+        return TypeAdapter(kind).validate_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
+    except OSError as error:
+        raise GridError([f"{path}: cannot be read: {_reason(error)}"]) from error
+    except ValidationError as error:
+        wrong = Mistakes(path)
+        for one in error.errors(include_url=False):
+            wrong.note(".".join(map(str, one["loc"])), f"cannot be read: {one['msg']}")
+        wrong.raise_all()
 
 
-def chart_rows(table: Table) -> Table:
-    """Turn the CSV of a W&B chart into rows of a log; any other table stays as it is.
-
-    A chart has columns ``RUN - METRIC`` beside ``RUN - METRIC__MIN`` and ``__MAX``. The log has ``run`` and METRIC.
-    """
-    found = {name: _PANEL.fullmatch(name) for name in table.columns if f"{name}__MIN" in table.columns}
-    by_run: dict[str, dict[str, str]] = {}
-    for name, match in found.items():
-        if match and match["metric"] != "_step":  # W&B's own counter, which is in every chart
-            by_run.setdefault(match["run"], {})[match["metric"]] = name
-    if not by_run:
-        return table
-    used = {f"{name}{end}" for name in found for end in ("", "__MIN", "__MAX")}
-    shared = [name for name in table.columns if name not in used]
-    metrics = dict.fromkeys(name for own in by_run.values() for name in own)
-    notes: list[str] = []
-
-    def load(kinds: Kinds, mistakes: Mistakes) -> pa.Table:
-        for label in [label for label in by_run if label.startswith("Group: ")]:
-            mistakes.note("row 1", f"{label!r} is a mean over runs; export the chart with its runs not grouped")
-        raw = table.load(dict.fromkeys(table.columns), mistakes)
-        pairs = [(f"{name}__MIN", f"{name}__MAX") for own in by_run.values() for m, name in own.items() if m in kinds]
-        means = sum(pc.sum(pc.not_equal(raw[low], raw[high])).as_py() or 0 for low, high in pairs)
-        if means:
-            notes.append(f"{means} values are means over several points: the chart does not show each step")
-        missing, parts = pa.nulls(len(raw), pa.string()), []
-        for label, own in by_run.items():
-            names = {"run": pa.array([label] * len(raw)), ROW: raw[ROW]} | {name: raw[name] for name in shared}
-            names |= {metric: raw[own[metric]] if metric in own else missing for metric in metrics}
-            parts.append(pa.table(names).select([ROW, *kinds]))
-        return pa.concat_tables(parts)
-
-    return Table(table.path, ("run", *shared, *metrics), load, notes)
-
-
-def _open_parquet(path: Path) -> Table:
-    names = tuple(pq.read_schema(path).names)
-    _refuse_names(path, names)
-
-    def load(kinds: Kinds, _: Mistakes) -> pa.Table:
-        table = pq.read_table(path, columns=list(kinds))
-        columns = {name: _plain(table[name]) for name in kinds}
-        return pa.table({ROW: np.arange(1, len(table) + 1)} | columns)
-
-    return Table(path, names, load)
-
-
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    return column.cast(pa.string()) if pa.types.is_large_string(column.type) else column
-
-
-def _open_csv(path: Path) -> Table:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file, strict=True), None)
-    if not header:
-        raise GridError([f"{path}: row 1: the file is empty; its first row must name the columns"])
-    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        raise GridError([f"{path}: row 1: columns must be separated by commas (found {header[0][:60]!r})"])
-    _refuse_names(path, header)
-
-    def load(kinds: Kinds, mistakes: Mistakes) -> pa.Table:
-        typed = {name: pa.float64() for name, kind in kinds.items() if kind == pa.float64()}
-        raw = dict.fromkeys(kinds, pa.string())
-        try:
-            table, refused = _parsed(path, raw | typed)
-            infinite = [name for name in typed if pc.any(pc.is_inf(table[name])).as_py()]
-            again, _ = _parsed(path, dict.fromkeys(infinite, pa.string())) if infinite else (table, [])
-            for name in infinite:  # 1e999 is refused, inf is not
-                table = table.set_column(table.schema.get_field_index(name), name, again[name])
-        except pa.ArrowInvalid:  # some value is not a number, which `numbers` finds, or a row is longer than a block
-            table, refused = _parsed(path, raw, 16 * CSV_BLOCK)
-        for row in refused:
-            mistakes.note(f"row {row.number}", f"has {row.actual_columns} fields, but the header names {len(header)}")
-        skipped = [row.number for row in refused]
-        rows = np.setdiff1d(np.arange(2, 2 + len(table) + len(skipped)), skipped)
-        return _without_blank_lines(table.append_column(ROW, pa.array(rows)))
-
-    return Table(path, tuple(header), load)
-
-
-def _parsed(
-    path: Path, types: Mapping[str, pa.DataType], block: int = CSV_BLOCK
-) -> tuple[pa.Table, list[pa.csv.InvalidRow]]:
-    refused: list[pa.csv.InvalidRow] = []
-
-    def refuse(row: pa.csv.InvalidRow) -> str:
-        refused.append(row)
-        return "skip"
-
-    table = pa.csv.read_csv(
-        path,
-        pa.csv.ReadOptions(use_threads=False, block_size=block),  # with threads rows have no numbers
-        pa.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=refuse),
-        pa.csv.ConvertOptions(column_types=types, include_columns=list(types), null_values=[""]),
-    )
-    return table, refused
-
-
-def _without_blank_lines(table: pa.Table) -> pa.Table:
-    blank = np.ones(len(table), bool)
-    for column in table.drop_columns(ROW).columns:
-        is_text = pa.types.is_string(column.type)
-        blank &= (pc.equal(column, "") if is_text else pc.is_null(column)).to_numpy()
-        if not blank.any():
-            return table
-    return table.filter(pa.array(~blank))
+def _open_json(path: Path) -> Table:
+    return table_of(path, enumerate(read_json(path, list[dict[str, Any]]), start=1))
 
 
 def _open_json_lines(path: Path) -> Table:
@@ -223,36 +202,66 @@ def _open_json_lines(path: Path) -> Table:
     with path.open(encoding="utf-8-sig") as file:
         for row, line in enumerate(file, start=1):
             try:
-                objects.append((row, json.loads(line) if line.strip() else {}))
-            except ValueError as error:
-                wrong.note(f"row {row}", f"is not JSON: {error}")
-    for row, one in objects:
-        if not isinstance(one, dict):
-            wrong.note(f"row {row}", f"must be a JSON object (found {json.dumps(one)[:40]})")
+                objects.append((row, _OBJECT.validate_json(line.strip() or "{}")))
+            except ValidationError as error:
+                wrong.note(row, f"{error.errors()[0]['msg']} (found {shown(line.strip())})")
     wrong.raise_all()
     return table_of(path, objects)
 
 
-def _open_json(path: Path) -> Table:
-    content = read_json(path)
-    if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
-        raise GridError([f"{path}: must be a list of JSON objects, or a trainer_state.json with log_history"])
-    return table_of(path, enumerate(content, start=1))
+def _open_parquet(path: Path) -> Table:
+    def load(kinds: Kinds, _: Mistakes) -> pa.Table:
+        table = pq.read_table(path, columns=list(kinds))
+        return table.append_column(ROW, pa.array(np.arange(1, len(table) + 1)))
+
+    return Table(path, tuple(pq.read_schema(path).names), load)
 
 
-def _refuse_names(path: Path, names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise GridError([f"{path}: row 1: names columns twice: {', '.join(twice)}"])
+def _open_csv(path: Path) -> Table:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file, strict=True), None)
+    if not header:
+        raise GridError([f"{path}: row 1: the file is empty; its first row must name the columns"])
+
+    def load(kinds: Kinds, mistakes: Mistakes) -> pa.Table:
+        try:  # a whole number may be written 8.0, which only `_typed` reads
+            table, short = _parsed(path, {n: REAL if kind == REAL else TEXT for n, kind in kinds.items()}, CSV_BLOCK)
+        except pa.ArrowInvalid:  # some value is not a number, which `_typed` finds, or a row is longer than a block
+            table, short = _parsed(path, dict.fromkeys(kinds, TEXT), 16 * CSV_BLOCK)
+        for row in short:
+            mistakes.note(row.number, f"has {row.actual_columns} fields, but the header names {len(header)}")
+        skipped = [row.number for row in short]
+        rows = np.setdiff1d(np.arange(2, 2 + len(table) + len(skipped)), skipped)
+        is_blank = functools.reduce(pc.and_, map(pc.is_null, table.columns))
+        table = table.append_column(ROW, pa.array(rows))
+        return table.filter(pc.invert(is_blank)) if pc.any(is_blank).as_py() else table
+
+    return Table(path, tuple(header), load)
+
+
+def _parsed(path: Path, kinds: Kinds, block: int) -> tuple[pa.Table, list[pa.csv.InvalidRow]]:
+    short: list[pa.csv.InvalidRow] = []
+
+    def refuse(row: pa.csv.InvalidRow) -> str:
+        short.append(row)
+        return "skip"
+
+    table = pa.csv.read_csv(
+        path,
+        pa.csv.ReadOptions(use_threads=False, block_size=block),  # with threads rows have no numbers
+        pa.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=refuse),
+        pa.csv.ConvertOptions(
+            column_types=kinds, include_columns=list(kinds), null_values=[""], strings_can_be_null=True
+        ),
+    )
+    return table, short
 
 
 def _as_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
-        return value
+        return value or None
     return repr(value) if isinstance(value, float) else json.dumps(value)
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return f"it is not text in UTF-8 (found byte 0x{error.object[error.start]:02x})"
     return " ".join(str(getattr(error, "strerror", None) or error).split())
