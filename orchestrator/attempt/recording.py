@@ -187,13 +187,13 @@ class Recording:
         if self._store is None or (flushed == self._stored and not last):
             self._disconnect()
             return
-        self._bring(self._store, flushed)
+        self._bring(self._store)
         self._stored = flushed
         if self._failed_looks:
             log.info("the database answers again")
             self._failed_looks = 0
 
-    def _bring(self, store: Store, flushed: int) -> None:
+    def _bring(self, store: Store) -> None:
         if self._connected_at is None:
             store.check()
             self._connected_at = time.monotonic()
@@ -201,7 +201,7 @@ class Recording:
         if run is not None:
             notes: list[str] = []
             run = dataclasses.replace(run, directory=str(self._journal.path.parent))
-            collect_run(store, run, notes, until={self._claim.attempt: flushed})
+            collect_run(store, run, notes, own=self._journal)
             for note in sorted({*notes} - self._notes):
                 log.error("%s", note)
             self._notes.update(notes)

@@ -102,6 +102,11 @@ class Journal:
         """Bytes of whole records that are on disk."""
         return self._end
 
+    @property
+    def elapsed_s(self) -> float:
+        """What a record that were added now would say."""
+        return time.monotonic() - self._began
+
     def append(self, record: str, values: Mapping[str, Any] | None = None) -> None:
         """Add a record; it is on disk when this returns.
 

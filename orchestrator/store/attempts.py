@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, insert, select, update
+from sqlalchemy import Connection, case, delete, insert, or_, select, update
 
 from orchestrator.base.errors import Fenced, SelectionError, StoreUnavailable
 from orchestrator.base.states import AttemptOutcome, FailureClass, RunState
@@ -154,18 +154,6 @@ def start(connection: Connection, claim: Claim, values: Mapping[str, Any], *, ag
     )
 
 
-def hold(connection: Connection, claim: Claim, **run: Any) -> bool:
-    """Lock the run for this attempt and update columns of it.
-
-    Returns:
-        Whether the attempt is the run's newest. Where it is not, nothing is updated.
-    """
-    held = connection.execute(
-        update(RunRow).where(RunRow.id == claim.run_id, RunRow.fence == claim.attempt).values(updated_at=now(), **run)
-    )
-    return held.rowcount > 0
-
-
 def change(connection: Connection, claim: Claim, **values: Any) -> bool:
     """Update columns of the attempt; returns whether there is such an attempt."""
     changed = connection.execute(
@@ -182,14 +170,18 @@ def followed_run(connection: Connection, claim: Claim) -> RunFolder | None:
         StoreUnavailable: The run that has its number here is another one, because the database was replaced.
         Fenced: A newer attempt has taken over, or the run was removed.
     """
-    run = connection.execute(select(RunRow.fence, RunRow.config_digest).where(RunRow.id == claim.run_id)).one_or_none()
+    folder = queries.find_folder(connection, claim.run_id)
+    run = (
+        folder
+        or connection.execute(select(RunRow.fence, RunRow.config_digest).where(RunRow.id == claim.run_id)).one_or_none()
+    )
     if run is None or run.config_digest != (claim.config_digest or run.config_digest):
         raise StoreUnavailable(
             f"the database's run {claim.run_id} is not the one that is trained here: was the database replaced? Put it "
             "back, or `stalesweep launch` into the new one"
         )
     _refuse_older(claim, run.fence)
-    return queries.run_folder(connection, claim.run_id)
+    return folder
 
 
 def _refuse_older(claim: Claim, fence: int | None) -> None:
@@ -199,8 +191,14 @@ def _refuse_older(claim: Claim, fence: int | None) -> None:
 
 def resume_from(connection: Connection, claim: Claim, resumed: Mapping[str, Any], *, drop: bool) -> None:
     """Correct from where an attempt resumed: an older process saved, or removed, a checkpoint after it began."""
-    change(connection, claim, **{name: resumed[name] for name in ("resumed_from_sync", "resumed_from_step")})
-    if drop:
+    columns = (Attempt.resumed_from_sync, Attempt.resumed_from_step)
+    corrected = connection.execute(
+        update(Attempt)
+        .where(Attempt.run_id == claim.run_id, Attempt.number == claim.attempt)
+        .where(or_(*(column.is_distinct_from(resumed[column.key]) for column in columns)))
+        .values({column: resumed[column.key] for column in columns})
+    )
+    if corrected.rowcount and drop:
         _drop_rows(connection, claim.run_id, resumed["resumed_from_sync"], resumed["resumed_from_step"])
 
 

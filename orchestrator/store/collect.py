@@ -11,7 +11,7 @@ import dataclasses
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,12 @@ from orchestrator.base.processes import this_host
 from orchestrator.base.words import counted
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
+from orchestrator.rundir.journal import Journal
 from orchestrator.store import endings, queries
-from orchestrator.store import refill as refills
 from orchestrator.store.attempts import AttemptOrigin, Claim
 from orchestrator.store.database import Store
 from orchestrator.store.endings import Ending
-from orchestrator.store.ingest import ingest
+from orchestrator.store.ingest import ingest, lacks, restore
 from orchestrator.store.queries import RunFolder
 
 Entry = dict[str, Any]
@@ -80,7 +80,7 @@ def collect_runs(store: Store, runs: Iterable[RunFolder]) -> Collected:
     return collected
 
 
-def collect_run(store: Store, run: RunFolder, notes: list[str], until: Mapping[int, int] | None = None) -> int:
+def collect_run(store: Store, run: RunFolder, notes: list[str], own: Journal | None = None) -> int:
     """Bring what the journals of one run hold, oldest attempt first.
 
     Args:
@@ -88,7 +88,7 @@ def collect_run(store: Store, run: RunFolder, notes: list[str], until: Mapping[i
         run: The run, and what is stored of its journals.
         notes: Takes a line for each thing that people should know of, e.g. a damaged line, or a record of an older
             attempt that the database refuses.
-        until: By attempt, how many bytes of its journal to bring at most.
+        own: A journal that this process is writing; only what it has flushed is brought.
 
     Returns:
         How many records were stored.
@@ -112,7 +112,8 @@ def collect_run(store: Store, run: RunFolder, notes: list[str], until: Mapping[i
         starts: list[Entry] = []
         try:
             claim = Claim(run.run_id, number, steps_per_sync)
-            records += _bring(store, run, claim, path, starts, notes, (until or {}).get(number))
+            mine = own if own is not None and own.number == number else None
+            records += _bring(store, run, claim, path, starts, notes, mine)
             if starts and starts[-1]["resumed_from_step"] is not None and number >= max(run.stored, default=0):
                 refill(store, run, starts[-1]["resumed_from_step"], notes)
         except Fenced:
@@ -125,7 +126,7 @@ def collect_run(store: Store, run: RunFolder, notes: list[str], until: Mapping[i
 
 
 def refill(store: Store, run: RunFolder, learner_steps: int, notes: list[str]) -> None:
-    """Bring back what ought to be stored up to a checkpoint, and is not, see `orchestrator.store.refill`.
+    """Bring back what ought to be stored up to a checkpoint, and is not, see `orchestrator.store.ingest.restore`.
 
     Args:
         store: The database.
@@ -138,16 +139,16 @@ def refill(store: Store, run: RunFolder, learner_steps: int, notes: list[str]) -
     last_sync = config.last_whole_sync(learner_steps)
     syncs = 0 if last_sync is None else last_sync + 1
     wanted = {"syncs": syncs, "evals": learner_steps // config.eval_every_steps + 1, "learner_steps": learner_steps}
-    if not refills.lacks(store, run.run_id, **wanted):
+    if not lacks(store, run.run_id, **wanted):
         return
     for number in journal.numbers(directory):
         at = 0
         while (chunk := journal.read(journal.path_of(directory, number), at)).entries:
             found = [e for e in chunk.entries if e["record"] == "sync" and e["sync"] < syncs]
             evals = [e for e in chunk.entries if e["record"] == "eval" and e["learner_step"] <= learner_steps]
-            refills.refill(store, Claim(run.run_id, number), found, evals)
+            restore(store, Claim(run.run_id, number), found, evals)
             at = chunk.end
-    if refills.lacks(store, run.run_id, **wanted):
+    if lacks(store, run.run_id, **wanted):
         notes.append(
             f"run {run.run_id}: some of what it measured up to learner step {learner_steps}, where it goes on, is "
             f"neither in the database nor in {directory}; remove the checkpoint there to train it anew"
@@ -171,12 +172,9 @@ def _new_journals(run: RunFolder) -> list[tuple[int, Path]]:
 
 
 def _bring(
-    store: Store, run: RunFolder, claim: Claim, path: Path, starts: list[Entry], notes: list[str], until: int | None
+    store: Store, run: RunFolder, claim: Claim, path: Path, starts: list[Entry], notes: list[str], own: Journal | None
 ) -> int:
-    newest = journal.last(path)
-    if newest is None:
-        return 0
-    written_s = _age_s(path)
+    now_s, until = (own.elapsed_s, own.flushed) if own else (_clock_of(path), None)
     at = run.stored.get(claim.attempt, 0)
     records = 0
     limit = 10_000
@@ -191,9 +189,9 @@ def _bring(
                 notes.append(f"{path}: its first line is damaged, and nothing follows that was measured; left out")
                 return 0
             chunk = dataclasses.replace(chunk, entries=[begin, *chunk.entries])
-        age_s = written_s + newest["elapsed_s"] - chunk.entries[-1]["elapsed_s"]
+        age_s = max(0.0, now_s - chunk.entries[-1]["elapsed_s"])
         try:
-            ingest(store, claim, chunk, age_s=max(0.0, age_s))
+            ingest(store, claim, chunk, age_s=age_s)
         except OutOfStep as other:
             at = other.stored
             continue
@@ -219,11 +217,18 @@ def _begin_of(entries: list[Entry]) -> Entry | None:
     return {**start, "record": "begin", "origin": dataclasses.asdict(nobody)}
 
 
-def _age_s(path: Path) -> float:
-    """Seconds since a file was written to, by the clock of the host that keeps it: clocks of hosts differ."""
+def _clock_of(path: Path) -> float:
+    """The ``elapsed_s`` of a record that were written to a journal now, by the clock of the host that keeps the file.
+
+    Clocks of hosts differ.
+    """
+    newest = journal.last(path)
+    if newest is None:
+        return 0.0
     try:
         with tempfile.TemporaryFile(dir=path.parent) as probe:
             now = os.fstat(probe.fileno()).st_mtime
     except OSError:
         now = time.time()
-    return max(0.0, now - path.stat().st_mtime)
+    elapsed_s: float = newest["elapsed_s"]
+    return elapsed_s + max(0.0, now - path.stat().st_mtime)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Self
 
@@ -63,6 +64,10 @@ class Store:
         """Open a transaction that sees one state of the database throughout. No other call until it ends."""
         return transaction(self._engine, write=False)
 
-    def write(self) -> AbstractContextManager[Connection]:
-        """Open a transaction that writes: it takes effect as a whole when it ends, or not at all."""
-        return transaction(self._engine, write=True)
+    def write(self, before: Callable[[Connection], None] | None = None) -> AbstractContextManager[Connection]:
+        """Open a transaction that writes: it takes effect as a whole when it ends, or not at all.
+
+        Args:
+            before: As of `orchestrator.store.session.transaction`.
+        """
+        return transaction(self._engine, write=True, before=before)

@@ -248,8 +248,14 @@ def run_folder(connection: Connection, run_id: int) -> RunFolder | None:
     Raises:
         SelectionError: There is no such run.
     """
-    if connection.scalar(select(RunRow.id).where(RunRow.id == run_id)) is None:
+    found = find_folder(connection, run_id)
+    if found is None and connection.scalar(select(RunRow.id).where(RunRow.id == run_id)) is None:
         raise SelectionError(f"no run {run_id}")
+    return found
+
+
+def find_folder(connection: Connection, run_id: int) -> RunFolder | None:
+    """As `run_folder`; None also where there is no such run."""
     return next(iter(_run_folders(connection, RunRow.id == run_id)), None)
 
 

@@ -8,7 +8,7 @@ A message never holds a password, in whatever form the URL carries it.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,11 +88,18 @@ def describe(url: URL) -> str:
 
 
 @contextmanager
-def transaction(engine: Engine, *, write: bool) -> Iterator[Connection]:
+def transaction(
+    engine: Engine, *, write: bool, before: Callable[[Connection], None] | None = None
+) -> Iterator[Connection]:
     """Run one transaction: committed at the end, rolled back on any error.
 
     A SQLite writer takes the write lock at once: if it took it at its first write instead, two that had both
     read before would refuse each other without waiting. A reader sees one state throughout.
+
+    Args:
+        engine: The database.
+        write: Whether it writes.
+        before: What to do first on the same connection, while it has no lock, e.g. to fill temporary tables.
 
     Raises:
         StoreUnavailable: The database cannot be reached or used now; later it may.
@@ -101,12 +108,16 @@ def transaction(engine: Engine, *, write: bool) -> Iterator[Connection]:
     options: dict[str, Any] = {"stalesweep_write": write}
     if not write and engine.dialect.name == "postgresql":
         options["isolation_level"] = "REPEATABLE READ"
-    with _errors(engine), engine.connect().execution_options(**options) as connection, connection.begin():
-        if write and engine.dialect.name == "postgresql":
-            connection.exec_driver_sql(
-                f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S}s'; SET LOCAL lock_timeout = '{LOCK_S}s'"
-            )
-        yield connection
+    with _errors(engine), engine.connect() as connection:
+        if before is not None:
+            with connection.begin():
+                before(connection)
+        with connection.execution_options(**options).begin():
+            if write and engine.dialect.name == "postgresql":
+                connection.exec_driver_sql(
+                    f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S}s'; SET LOCAL lock_timeout = '{LOCK_S}s'"
+                )
+            yield connection
 
 
 def ignore_foreign_keys(engine: Engine) -> None:

@@ -42,6 +42,7 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
         _refuse_a_cut_file(path, connection)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA temp_store = MEMORY")
     except BaseException:
         connection.close()
         raise

@@ -30,11 +30,11 @@ from orchestrator.grid.sweep import Sweep
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir.journal import Chunk, Journal
 from orchestrator.runs import removal
-from orchestrator.store import attempts, queries, refill, registration
+from orchestrator.store import attempts, queries, registration
 from orchestrator.store import removal as rows_of_runs
 from orchestrator.store.collect import collect
 from orchestrator.store.database import Store
-from orchestrator.store.ingest import ingest
+from orchestrator.store.ingest import ingest, restore
 from orchestrator.store.models import Attempt, RunRow, SyncMetric
 from orchestrator.store.types import now
 from tests.support.lives import START, begun, launched, recording_of, select, trained
@@ -215,7 +215,7 @@ def test_a_late_writer_is_refused(store: Store, sweep: int, runs_folder: Path) -
         with pytest.raises(Fenced, match="a newer one took over"):
             refused()
     attempts.lose(store, claim, "late")
-    refill.refill(store, claim, [dataclasses.asdict(sync_record(0))], [])
+    restore(store, claim, [dataclasses.asdict(sync_record(0))], [])
     assert count(store, 4) == (0, 0, 0)
     assert columns(store, 4, "state", "failure_class") == ("cancelled", "removed")
 
