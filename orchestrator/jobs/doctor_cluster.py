@@ -1,11 +1,15 @@
-"""``stalesweep doctor --cluster``: submit a short job as runs are submitted, and show what it finds on its node."""
+"""``stalesweep doctor --cluster``: submit a short job as runs are submitted, and show what it finds on its node.
+
+On the node, ``python -m orchestrator.jobs.doctor_cluster FOLDER`` reads FOLDER/asked.json, and writes what it has
+found so far to FOLDER/answer.json. That both are seen on both sides is the first of the findings.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
+import itertools
 import math
+import os
 import secrets
 import shutil
 import sys
@@ -13,25 +17,58 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.attempt.job import journals_only
 from orchestrator.base.errors import SlurmUnavailable, UsageError
+from orchestrator.base.files import write_whole
 from orchestrator.base.processes import this_host
-from orchestrator.base.settings import jobs_write, runs_dir
-from orchestrator.base.urls import handed_over
+from orchestrator.base.settings import cache_dir, jobs_write, runs_dir
+from orchestrator.base.urls import handed_over, resolve
 from orchestrator.grid.sweep import Resources
-from orchestrator.jobs import doctor, doctor_node
-from orchestrator.jobs.doctor import Finding
-from orchestrator.jobs.doctor_node import Asked
+from orchestrator.jobs import doctor
+from orchestrator.jobs.doctor import Absent, Finding
 from orchestrator.jobs.slurm import client
 from orchestrator.jobs.slurm.arrays import Executor
-from orchestrator.jobs.slurm.client import Job
 from orchestrator.store import schema
 
+ASKED, ANSWER = "asked.json", "answer.json"
 _POLL_S = 0.5
-_ASK_S = 2.0
+_POLLS_A_LOOK = 4
 _LAG_S = 10.0
 """So long after a job's end its answer may not be seen here: network file systems keep what they saw for a while."""
 
 Say = Callable[[str], None]
+
+
+class Asked(BaseModel):
+    """What the submitting host tells the job.
+
+    Attributes:
+        database: What `orchestrator.base.urls.handed_over` gave.
+        has_schema: Whether a database with a schema is seen on the submitting host.
+        launched_from: The submitting host.
+        writes: What jobs write to, ``database``, ``journal`` or ``auto``.
+        interpreter: The Python that the job is to run with; "" where the grid names one.
+        versions: Of packages, on the submitting host.
+        gpus: How many GPUs the job asks for.
+    """
+
+    database: str
+    has_schema: bool
+    launched_from: str
+    writes: str
+    interpreter: str
+    versions: dict[str, str]
+    gpus: int
+
+
+class NodeAnswer(BaseModel):
+    """What has been found so far, at which time there in seconds, and whether nothing more will come."""
+
+    clock: float
+    findings: list[Finding]
+    done: bool
 
 
 def examine(url: str, resources: Resources, timeout_s: float, say: Say) -> Generator[Finding, None, None]:
@@ -47,10 +84,9 @@ def examine(url: str, resources: Resources, timeout_s: float, say: Say) -> Gener
         UsageError: Slurm refuses the job, or the run folder cannot be written.
     """
     token = secrets.token_hex(4)
-    folder = runs_dir().absolute() / "jobs" / f"doctor-{token}"
-    name = f"stalesweep-doctor-{token}"
+    folder, name = runs_dir().absolute() / "jobs" / f"doctor-{token}", f"stalesweep-doctor-{token}"
     resources = resources.model_copy(update={"time_min": max(1, math.ceil(timeout_s / 60))})
-    executor = Executor(folder, "orchestrator.jobs.doctor_node", resources, name, token)
+    executor = Executor(folder, "orchestrator.jobs.doctor_cluster", resources, name, token)
     with handed_over(url) as database:
         _ask(folder, url, database, resources)
         try:
@@ -61,7 +97,7 @@ def examine(url: str, resources: Resources, timeout_s: float, say: Say) -> Gener
     say(f"submitted job {job_id}")
     good = True
     try:
-        for finding in _wait(_Watched(job_id, name, folder, resources.python or sys.executable, say), timeout_s):
+        for finding in _wait(job_id, name, folder, resources.python or sys.executable, timeout_s, say):
             good &= finding.good is not False
             yield finding
     finally:
@@ -89,82 +125,141 @@ def _ask(folder: Path, url: str, database: str, resources: Resources) -> None:
     )
     try:
         folder.mkdir(parents=True)
-        (folder / doctor_node.ASKED).write_text(json.dumps(dataclasses.asdict(asked)), encoding="utf-8")
+        (folder / ASKED).write_text(asked.model_dump_json(), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{folder}: {error.strerror}; name a folder that can be written in STALESWEEP_RUNS") from error
 
 
-class _Watched:
-    """The job, as squeue has it."""
-
-    def __init__(self, job_id: str, name: str, folder: Path, python: str, say: Say) -> None:
-        self.job_id, self.folder, self.python = job_id, folder, python
-        self.state = "not seen yet"
-        self.ended_at: float | None = None
-        self._name, self._say, self._asked_at = name, say, -_ASK_S
-
-    def look(self) -> None:
-        """Ask squeue, not too often, and say what is new."""
-        if time.monotonic() - self._asked_at < _ASK_S:
-            return
-        self._asked_at = time.monotonic()
-        try:
-            job = client.queue([self._name]).get((self.job_id, 0))
-        except SlurmUnavailable as error:
-            state, going = f"squeue does not answer: {error}", True
-        else:
-            state, going = (
-                ("not in the queue", False) if job is None else (_described(job), job.waits or job.holds_node)
-            )
-        if not going and self.ended_at is None:
-            self.ended_at = time.monotonic()
-        if state != self.state:
-            self.state = state
-            self._say(f"job {self.job_id}: {state}")
-
-    def said(self) -> str:
-        """The last lines that it has printed on its standard error."""
-        try:
-            text = (self.folder / f"{self.job_id}_0_0_log.err").read_text(errors="replace")
-        except OSError:
-            return ""
-        return f": {' | '.join(text.strip().splitlines()[-3:])}" if text.strip() else ""
-
-
-def _wait(job: _Watched, timeout_s: float) -> Iterator[Finding]:
-    deadline, seen = time.monotonic() + timeout_s, -1
-    while True:
-        answer = doctor_node.read(job.folder)
-        if answer is not None:
-            if seen < 0:
-                yield Finding("compute node", True, f"{answer.node} runs jobs of yours")
-                yield Finding("run folder", True, f"{job.folder.parent} is the same here and there")
-                yield _clocks(answer.clock)
-                seen = 0
+def _wait(job_id: str, name: str, folder: Path, python: str, timeout_s: float, say: Say) -> Iterator[Finding]:
+    deadline, seen, state = time.monotonic() + timeout_s, 0, "not seen yet"
+    gone_at = math.inf
+    for poll in itertools.count():
+        if answer := read(folder):
+            if not seen:
+                yield clocks(answer.clock)
             yield from answer.findings[seen:]
             seen = len(answer.findings)
             if answer.done:
                 return
-        job.look()
-        if job.ended_at is not None and time.monotonic() - job.ended_at > _LAG_S:
-            where = "" if seen >= 0 else f"; does the node see {job.folder}, and {job.python}?"
-            yield Finding(
-                "job", False, f"job {job.job_id} ended before it had answered ({job.state}){job.said()}{where}"
-            )
+        if poll % _POLLS_A_LOOK == 0:
+            before, (state, going) = state, _look(job_id, name)
+            gone_at = math.inf if going else min(gone_at, time.monotonic())
+            if state != before:
+                say(f"job {job_id}: {state}")
+        if time.monotonic() - gone_at > _LAG_S:
+            where = "" if seen else f"; does the node see {folder}, and {python}?"
+            said = _said(folder / f"{job_id}_0_0_log.err")
+            yield Finding("job", False, f"job {job_id} ended before it had answered ({state}){said}{where}")
             return
         if time.monotonic() > deadline:
-            yield Finding("job", False, f"no answer within {timeout_s:.0f} s; job {job.job_id} was {job.state}, and is "
-                          "cancelled now; --timeout waits longer")  # fmt: skip
+            waits = f"no answer within {timeout_s:.0f} s; job {job_id} was {state}, and is cancelled now"
+            yield Finding("job", False, f"{waits}; --timeout waits longer")
             return
         time.sleep(_POLL_S)
 
 
-def _clocks(there: float) -> Finding:
+def _look(job_id: str, name: str) -> tuple[str, bool]:
+    """What squeue says of the job, and whether it may still answer."""
+    try:
+        job = client.queue([name]).get((job_id, 0))
+    except SlurmUnavailable as error:
+        return f"squeue does not answer: {error}", True
+    if job is None:
+        return "not in the queue", False
+    on, why = f" on {job.node}" if job.node else "", f" ({job.reason})" if job.reason else ""
+    return f"{job.state}{on}{why}", job.waits or job.holds_node
+
+
+def _said(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return f": {' | '.join(lines[-3:])}" if lines else ""
+
+
+def clocks(there: float) -> Finding:
+    """Compare the time on the node, in seconds, with the time here."""
     apart_s = abs(time.time() - there)
     return Finding(
         "clocks", True, "less than 2 s apart" if apart_s < 2 else f"about {apart_s:.0f} s apart; it does not matter"
     )
 
 
-def _described(job: Job) -> str:
-    return f"{job.state}" + (f" on {job.node}" if job.node else "") + (f" ({job.reason})" if job.reason else "")
+def read(folder: Path) -> NodeAnswer | None:
+    """Read the answer, as far as there is one."""
+    try:
+        return NodeAnswer.model_validate_json((folder / ANSWER).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def main(folder: Path) -> None:
+    """On the node: look at everything that is asked, and write each thing down once it is known."""
+    asked = Asked.model_validate_json((folder / ASKED).read_bytes())
+    node = os.environ.get("SLURMD_NODENAME") or this_host()
+    findings = [
+        Finding("compute node", True, f"{node} runs jobs of yours"),
+        Finding("run folder", True, f"{folder.parent} is the same here and there"),
+    ]
+    _write(folder, findings, done=False)
+    for finding in look(asked):
+        findings.append(finding)
+        _write(folder, findings, done=False)
+    _write(folder, findings, done=True)
+
+
+def _write(folder: Path, findings: list[Finding], *, done: bool) -> None:
+    answer = NodeAnswer(clock=time.time(), findings=findings, done=done)
+    write_whole(folder / ANSWER, answer.model_dump_json())
+
+
+def look(asked: Asked) -> Iterator[Finding]:
+    """Look at this machine, slow things last."""
+    yield doctor.find("database", _database, asked)
+    yield doctor.find("python", _python, asked)
+    yield doctor.find("policy cache", doctor.folder, cache_dir())
+    yield doctor.find("torch sees", _torch, asked.gpus)
+    if "vllm" in asked.versions:
+        yield doctor.find("vllm", _vllm)
+
+
+def _database(asked: Asked) -> str:
+    url = resolve(asked.database)
+    try:
+        found = doctor.database(url)
+    except Absent as error:
+        if asked.has_schema:
+            raise UsageError(f"{error}; but {asked.launched_from} sees it: use one that both do") from error
+        raise
+    reason = journals_only(url, asked.writes, asked.launched_from)
+    return f"{found}; {reason}: jobs write journals only" if reason else found
+
+
+def _python(asked: Asked) -> str:
+    here = doctor.versions()
+    differing = [
+        f"{name} {here.get(name, 'missing')} here, {asked.versions.get(name, 'missing')} there"
+        for name in sorted(here.keys() | asked.versions.keys()) if here.get(name) != asked.versions.get(name)
+    ]  # fmt: skip
+    if asked.interpreter and sys.executable != asked.interpreter:
+        differing.append(f"{sys.executable} here, {asked.interpreter} there")
+    if differing:
+        raise UsageError(f"not as on {asked.launched_from}: {'; '.join(differing)}")
+    return f"{here['python']}, {len(here)} versions equal to those on {asked.launched_from}"
+
+
+def _torch(gpus: int) -> str:
+    found = doctor.torch()
+    if int(found.partition(" ")[0]) < gpus:
+        raise UsageError(f"{found}, and {gpus} were asked for: is it built for this GPU's driver?")
+    return found
+
+
+def _vllm() -> str:
+    doctor.in_python("import vllm", timeout_s=120.0)
+    return "it can be imported"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -50,6 +50,10 @@ def run(environment: dict[str, str], *arguments: str) -> Result:
     return result
 
 
+def doctor_on_the_database() -> doctor.Finding:
+    return next(found for found in doctor.examine(None) if found.name == "database")
+
+
 @pytest.mark.parametrize("name", FORMS)
 def test_every_way_to_keep_a_password_works(name: str, server: Server, tmp_path: Path) -> None:
     environment = form(name, server, tmp_path)
@@ -77,14 +81,14 @@ def test_what_is_made_of_a_url_shows_none(
     engine = create_engine_for(url)
     with Store(url, check_schema=False) as store:
         shows_nothing(f"{engine!r} {engine.url} {engine.url!r} {tuple(engine.url)} {store!r}")
-        shows_nothing(str(doctor._database(None)))
+        shows_nothing(str(doctor_on_the_database()))
     with pytest.raises(StoreError) as caught, transaction(engine, write=True) as connection:
         connection.exec_driver_sql("SELECT nonsense")
     shows_nothing("".join(traceback.format_exception(caught.value)))
     engine.dispose()
     monkeypatch.setenv("STALESWEEP_DB", url.replace("host=", "hosts="))
-    assert doctor._database(None).good is (name == "service")
-    shows_nothing(str(doctor._database(None)))
+    assert doctor_on_the_database().good is (name == "service")
+    shows_nothing(str(doctor_on_the_database()))
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -166,7 +170,7 @@ def test_a_url_that_cannot_be_read_is_not_shown(url: str) -> None:
 
 def test_doctor_tells_of_a_url_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STALESWEEP_DB", "host=h password=hunter2")
-    finding = doctor._database(None)
+    finding = doctor_on_the_database()
     assert (finding.good, finding.name) == (False, "database")
     assert finding.detail.startswith("the database URL cannot be read; allowed: sqlite:///FILE")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.processes import this_host
-from orchestrator.jobs import doctor, doctor_cluster, doctor_node
+from orchestrator.jobs import doctor, doctor_cluster
 from orchestrator.jobs.doctor import Finding
-from orchestrator.jobs.doctor_node import Asked, NodeAnswer
+from orchestrator.jobs.doctor_cluster import Asked, NodeAnswer
 from orchestrator.store import schema
 
 
@@ -21,17 +19,20 @@ from orchestrator.store import schema
 def asked(tmp_path: Path) -> Asked:
     url = f"sqlite:///{tmp_path}/sweeps.db"
     schema.upgrade(url)
-    return Asked(url, True, this_host(), "auto", sys.executable, doctor.versions(), 0)
+    return Asked(
+        database=url, has_schema=True, launched_from=this_host(), writes="auto", interpreter=sys.executable,
+        versions=doctor.versions(), gpus=0,
+    )  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
 def torch_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes seconds."""
-    monkeypatch.setattr(doctor, "torch", lambda: Finding("torch sees", True, "2 GPUs, 8 CPU threads"))
+    monkeypatch.setattr(doctor, "torch", lambda: "2 GPUs, 8 CPU threads")
 
 
 def looked(asked: Asked, **changes: object) -> dict[str, Finding]:
-    return {found.name: found for found in doctor_node.look(dataclasses.replace(asked, **changes))}  # type: ignore[arg-type]
+    return {found.name: found for found in doctor_cluster.look(asked.model_copy(update=changes))}
 
 
 def test_all_is_well(asked: Asked) -> None:
@@ -74,28 +75,28 @@ def test_vllm(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cod
     (tmp_path / "vllm.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     found = looked(asked, versions={**asked.versions, "vllm": "0.32"})["vllm"]
-    assert (found.good, found.detail) == (good, "it can be imported" if good else "ImportError: no CUDA here")
+    assert (found.good, found.detail) == (good, "it can be imported" if good else f"{sys.executable}: ImportError: no CUDA here")
 
 
 def test_answers_come_piece_by_piece(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / doctor_node.ASKED).write_text(json.dumps(dataclasses.asdict(asked)))
-    assert doctor_node.read(tmp_path) is None
+    (tmp_path / doctor_cluster.ASKED).write_text(asked.model_dump_json())
+    assert doctor_cluster.read(tmp_path) is None
     seen: list[NodeAnswer | None] = []
-    write = doctor_node._write
+    write = doctor_cluster._write
 
     def written(*arguments: object, **options: object) -> None:
         write(*arguments, **options)  # type: ignore[arg-type]
-        seen.append(doctor_node.read(tmp_path))
+        seen.append(doctor_cluster.read(tmp_path))
 
-    monkeypatch.setattr(doctor_node, "_write", written)
-    doctor_node.main(tmp_path)
+    monkeypatch.setattr(doctor_cluster, "_write", written)
+    doctor_cluster.main(tmp_path)
     assert [(len(one.findings), one.done) for one in seen if one] == [
-        (0, False), (1, False), (2, False), (3, False), (4, False), (4, True),
+        (2, False), (3, False), (4, False), (5, False), (6, False), (6, True),
     ]  # fmt: skip
 
 
 def test_clocks_are_only_told() -> None:
-    found = doctor_cluster._clocks(0.0)
+    found = doctor_cluster.clocks(0.0)
     assert found.good
     assert "s apart; it does not matter" in found.detail
 
