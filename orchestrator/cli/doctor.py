@@ -58,8 +58,8 @@ def _examine_cluster(db: str | None, resources: Resources, timeout_s: float) -> 
     from orchestrator.jobs.doctor_cluster import examine
     from orchestrator.jobs.slurm import client
 
-    if not client.is_reachable():
-        raise UsageError("--cluster: sbatch is not on this machine, or Slurm's controller does not answer")
+    if not client.is_here():
+        raise UsageError("--cluster: sbatch is not on this machine, or SLURM_CONF names no cluster")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the job is cancelled then too
     bad = False
     with closing(examine(database_url(db), resources, timeout_s, lambda text: typer.echo(text, err=True))) as findings:

@@ -129,7 +129,7 @@ def print_plan(sweep: Sweep, executor: str, url: str) -> None:
 
     lines: Sequence[str] = ()
     if executor == "slurm":
-        plan = arrays.plan({number: run.resources for number, run in enumerate(sweep.runs)}, arrays.limits_of)
+        plan = arrays.plan({number: run.resources for number, run in enumerate(sweep.runs)})
         lines = [*(arrays.describe(array) for array in plan.arrays), *plan.notes]
     models = {run.cell.model for run in sweep.runs}
     hours = estimate.hours(sweep.runs, estimate.stored_paces(url, models))

@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator.base.errors import NoAccounting, SlurmUnavailable, UsageError
 from orchestrator.base.settings import cache_dir, code_version, database_url, runs_dir
 from orchestrator.base.urls import harmless_environment, parse
+from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import client, limits
 from orchestrator.store import schema
 from orchestrator.store.filesystems import network_filesystem
@@ -122,7 +123,7 @@ def _slurm() -> Iterator[Finding]:
     try:
         version, controller = client.ask("sinfo", "--version").strip(), client.ask("scontrol", "ping").strip()
         yield Finding("slurm", True, f"{version}; {'; '.join(controller.splitlines())}")
-        found = limits.read()
+        found = limits.read(Resources())
         partitions = client.ask("sinfo", "--noheader", "--format=%P|%a|%l|%D|%c|%G").splitlines()
     except SlurmUnavailable as error:
         yield Finding("slurm", None, f"{error}; runs go to local processes")

@@ -10,22 +10,28 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from orchestrator.attempt.job import JobSpec
 from orchestrator.base.files import write_whole
 
 SHARES = "shares.json"
+_SPEC = TypeAdapter(JobSpec)
 
 
-def write(folder: Path, shares: Iterable[Iterable[Path]], **more: Any) -> None:
+def write(folder: Path, shares: Iterable[Iterable[Path]], spec: JobSpec | None = None, **more: Any) -> None:
     """Write the shares of a folder's jobs, which may be written anew when runs are added.
 
     Args:
         folder: The folder; created if it is not there.
         shares: The run directories of each job, or of jobs that take runs from one list.
+        spec: What all jobs have in common, for those that read it here.
         more: What the jobs need beside, as JSON.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lists = [[str(directory) for directory in share] for share in shares]
-    write_whole(folder / SHARES, json.dumps({**more, "shares": lists}))
+    common = _SPEC.dump_python(spec, mode="json") if spec else {}
+    write_whole(folder / SHARES, json.dumps({**common, **more, "shares": lists}))
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -37,3 +43,8 @@ def read(folder: Path) -> dict[str, Any]:
     """
     content: dict[str, Any] = json.loads((folder / SHARES).read_text(encoding="utf-8"))
     return content
+
+
+def spec_of(content: dict[str, Any], job: int) -> JobSpec:
+    """What one of the jobs needs."""
+    return _SPEC.validate_python({**content, "directories": content["shares"][job]})

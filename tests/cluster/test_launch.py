@@ -57,7 +57,7 @@ def test_auto_is_slurm_where_it_answers(cluster: DevCluster, tmp_path: Path, pol
 
 
 def test_the_limits_are_read(cluster: DevCluster) -> None:
-    found = limits.read()
+    found = limits.read(Resources())
     assert (found.array_size, found.jobs, found.source) == (1000, 9999, "MaxJobCount of the cluster")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import NoAccounting, SlurmUnavailable
+from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import client, limits
 from orchestrator.jobs.slurm.client import Job
 
@@ -199,7 +200,7 @@ def test_limits_are_read(
     says("sacctmgr")
     script = Path(os.environ["PATH"].split(":")[0]) / "sacctmgr"
     script.write_text(f"#!/bin/sh\ncase \"$*\" in *'show qos'*) printf '{says_qos}';; *) printf '{says_user}';; esac\n")
-    found = limits.read(**asked_for)
+    found = limits.read(Resources(**asked_for))
     assert (found.array_size, found.jobs, found.source) == (1000, jobs, source)
     assert (found.submitted, found.free) == (3, jobs - 3)
 
@@ -208,14 +209,14 @@ def test_limits_without_the_accounting_database(says: Says) -> None:
     says("scontrol", CONFIG.format(enforce="associations,limits", array=11))
     says("squeue")
     says("sacctmgr", error="sacctmgr: error: Problem talking to the database: Connection refused\n", code=1)
-    found = limits.read()
+    found = limits.read(Resources())
     assert (found.array_size, found.jobs, found.submitted) == (10, 9999, 0)
 
 
 def test_no_limits_are_guessed(says: Says) -> None:
     says("scontrol", error="Unable to contact slurm controller\n", code=1)
     with pytest.raises(SlurmUnavailable, match="Unable to contact"):
-        limits.read()
+        limits.read(Resources())
 
 
 def test_a_job_id_that_is_anothers_by_now(says: Says) -> None:

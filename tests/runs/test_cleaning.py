@@ -16,7 +16,6 @@ from orchestrator.data import frames
 from orchestrator.grid.sweep import Sweep
 from orchestrator.jobs import shares
 from orchestrator.jobs.shares import SHARES
-from orchestrator.jobs.slurm.task import write_shares
 from orchestrator.rundir import folder as rundirs
 from orchestrator.runs import cleaning, removal
 from orchestrator.store import registration
@@ -183,7 +182,7 @@ def test_an_arrays_folder_goes_when_all_runs_of_its_shares_are_finished_or_remov
     spec = job_spec(store.url, (), "slurm")
     for name, tasks in {"finished": [[1, 2]], "unfinished": [[1], [3]]}.items():
         share_paths = [[directories[run_id] for run_id in task] for task in tasks]
-        write_shares(folders[name], spec, share_paths, margin_s=90, requeues=1)
+        shares.write(folders[name], share_paths, spec, margin_s=90, requeues=1)
         (folders[name] / "77_0_0_log.err").write_bytes(bytes(500))
     for name, content in {"damaged": "{", "old.removed": "{}"}.items():
         folders[name].mkdir()

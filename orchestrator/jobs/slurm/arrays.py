@@ -20,7 +20,8 @@ from orchestrator.base.settings import runs_dir
 from orchestrator.base.states import FailureClass
 from orchestrator.base.urls import handed_over
 from orchestrator.grid.sweep import Resources
-from orchestrator.jobs.slurm import client, limits, task
+from orchestrator.jobs import shares
+from orchestrator.jobs.slurm import client, limits
 from orchestrator.jobs.slurm.limits import Limits
 from orchestrator.store import submissions
 from orchestrator.store.database import Store
@@ -56,7 +57,7 @@ class ArrayPlan:
     notes: list[str]
 
 
-def plan(needs: Mapping[int, Resources], limits_of: Callable[[Resources], Limits]) -> ArrayPlan:
+def plan(needs: Mapping[int, Resources], limits_of: Callable[[Resources], Limits] = limits.read) -> ArrayPlan:
     """Put runs of equal resources into arrays: as many into one task as they ask for, more if the limits force it.
 
     Args:
@@ -64,6 +65,7 @@ def plan(needs: Mapping[int, Resources], limits_of: Callable[[Resources], Limits
         limits_of: Gives the limits of the cluster for jobs with such resources.
 
     Raises:
+        SlurmUnavailable: The cluster does not say its limits.
         NothingToDo: The cluster takes no more jobs of this user now.
     """
     alike: dict[str, tuple[Resources, list[int]]] = {}
@@ -104,27 +106,8 @@ def describe(array: Array) -> str:
     return f"Array of {len(array.shares)} tasks{share}: {', '.join(f'{k} = {v}' for k, v in asked.items())}"
 
 
-def limits_of(resources: Resources) -> Limits:
-    """Ask the cluster for its limits for jobs with such resources.
-
-    Raises:
-        SlurmUnavailable: It does not answer.
-    """
-    return limits.read(resources.account, resources.partition, resources.qos)
-
-
 def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[int, Path], array: Array) -> str:
-    """Store an array and submit it. If this is interrupted in between, the next launch finds the array by its token.
-
-    Args:
-        store: The results database.
-        sweep_id: The sweep.
-        sweep_name: Its name, which squeue shows.
-        directories: The run directories, by run number.
-        array: The array.
-
-    Returns:
-        Its job id.
+    """Store an array and submit it; returns its job id. The next launch finds an interrupted one by its token.
 
     Raises:
         UsageError: Slurm refuses it; its runs are pending again.
@@ -136,17 +119,19 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
     asked = parameters(array.resources)
     executor = Executor(folder, "orchestrator.jobs.slurm.task", array.resources, name, token)
     with handed_over(store.url) as database:
-        shares = [[directories[run_id] for run_id in share] for share in array.shares]
-        task.write_shares(
-            folder, job_spec(database, (), "slurm"), shares,
-            margin_s=asked["signal_delay_s"], requeues=array.resources.retries_of(FailureClass.TIME_LIMIT),
-        )  # fmt: skip
+        shares.write(
+            folder,
+            ([directories[run_id] for run_id in share] for share in array.shares),
+            job_spec(database, (), "slurm"),
+            margin_s=asked["signal_delay_s"],
+            requeues=array.resources.retries_of(FailureClass.TIME_LIMIT),
+        )
         resources = array.resources.model_dump(mode="json")
         submissions.open_submission(
             store, sweep_id, token=token, job_name=name, folder=str(folder), resources=resources, shares=array.shares
         )
         try:
-            job_id = executor.submit_tasks(len(shares))
+            job_id = executor.submit_tasks(len(array.shares))
         except SlurmUnavailable:
             raise
         except UsageError:
@@ -216,7 +201,7 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not
         return shlex.join([*shlex.split(self.python), "-u", "-m", self._module, str(self.folder)])
 
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-        return client.bounded(super()._make_submission_command(submission_file_path))
+        return ["timeout", f"{client.SUBMISSION_TIMEOUT_S}", *super()._make_submission_command(submission_file_path)]
 
     def submit_tasks(self, count: int) -> str:
         """Submit an array of so many tasks, and return its job id.

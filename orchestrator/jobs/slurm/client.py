@@ -1,11 +1,11 @@
-"""Slurm's commands, each with a time-out. One that fails raises SlurmUnavailable; it never counts as empty."""
+"""Slurm's commands, each with a time-out. One that fails raises `SlurmUnavailable`; it never counts as empty."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from orchestrator.base.urls import harmless_environment
 TIMEOUT_S = 20.0
 _IDS_A_CALL = 400
 SUBMISSION_TIMEOUT_S = 60
+"""sbatch by itself may try for minutes if the controller is busy."""
 
 TaskId = tuple[str, int]
 """A task: its array's job id, and its index there."""
@@ -71,20 +72,8 @@ def is_here() -> bool:
     return True
 
 
-def is_reachable() -> bool:
-    """Whether this machine belongs to a Slurm cluster whose controller answers."""
-    try:
-        return is_here()
-    except SlurmUnavailable:
-        return False
-
-
 def queue(names: Iterable[str]) -> dict[TaskId, Job]:
-    """Ask squeue for this user's jobs of some names, those that ended a while ago included.
-
-    Raises:
-        SlurmUnavailable: It does not answer.
-    """
+    """Ask squeue for this user's jobs of some names, those that ended a while ago included."""
     found: dict[TaskId, Job] = {}
     for some in _portions(set(names)):
         options = ["--noheader", "--array", "--states=all", "--me", f"--name={','.join(some)}"]
@@ -107,17 +96,12 @@ def accounting(arrays: Iterable[str], names: Iterable[str]) -> dict[tuple[str, i
 
     Raises:
         NoAccounting: This cluster keeps none.
-        SlurmUnavailable: It does not answer.
     """
     wanted = set(names)
     found: dict[tuple[str, int], Job] = {}
     for some in _portions(set(arrays)):
-        output = ask(
-            "sacct", "--noheader", "--parsable2", "--allocations", "--duplicates", f"--jobs={','.join(some)}",
-            "--format=JobID,JobName,State,NodeList,ExitCode",
-        )  # fmt: skip
-        for line in output.splitlines():
-            job_id, name, state, node, exit_code = line.split("|")
+        columns = "--format=JobID,JobName,State,NodeList,ExitCode"
+        for job_id, name, state, node, exit_code in _sacct(columns, "--duplicates", f"--jobs={','.join(some)}"):
             word, _, detail = state.partition(" ")  # "CANCELLED by 1000"
             job = Job(name, word.rstrip("+"), detail, "" if node == "None assigned" else node, exit_code)
             if name in wanted:
@@ -131,18 +115,11 @@ def given_again(names: Mapping[str, str], since_s: float) -> set[str]:
     Args:
         names: The names of the arrays, by job id.
         since_s: How many seconds back to look. Further back an id may rightly have been another job's.
-
-    Raises:
-        SlurmUnavailable: sacct does not answer.
     """
     found = set()
     for some in _portions(names):
-        output = ask(
-            "sacct", "--noheader", "--parsable2", "--allocations", f"--starttime=now-{since_s:.0f}seconds",
-            f"--jobs={','.join(some)}", "--format=JobID,JobName",
-        )  # fmt: skip
-        for line in output.splitlines():
-            job_id, _, name = line.partition("|")
+        since, jobs = f"--starttime=now-{since_s:.0f}seconds", f"--jobs={','.join(some)}"
+        for job_id, name, *_ in _sacct("--format=JobID,JobName", since, jobs):
             array = job_id.partition("_")[0]
             if name != names.get(array, name):
                 found.add(array)
@@ -158,26 +135,14 @@ def arrays_named(name: str) -> set[str]:
     if found := {array for array, _ in queue([name])}:
         return found
     try:
-        output = ask(
-            "sacct", "--noheader", "--parsable2", "--allocations", "--starttime=now-30days", f"--name={name}",
-            "--format=JobID",
-        )  # fmt: skip
+        found_ids = _sacct("--format=JobID", "--starttime=now-30days", f"--name={name}")
     except NoAccounting:
         return set()
-    return {array for line in output.splitlines() for array, _ in _tasks(line)}
-
-
-def bounded(command: Sequence[str]) -> list[str]:
-    """Limit the time of a submission: sbatch by itself may try for minutes if the controller is busy."""
-    return ["timeout", f"{SUBMISSION_TIMEOUT_S}", *command]
+    return {array for [job_id] in found_ids for array, _ in _tasks(job_id)}
 
 
 def cancel(tasks: Iterable[TaskId]) -> None:
-    """Cancel tasks; those that have ended already are ignored.
-
-    Raises:
-        SlurmUnavailable: The controller does not answer.
-    """
+    """Cancel tasks; those that have ended already are ignored."""
     by_array: dict[str, list[int]] = {}
     for array, index in tasks:
         by_array.setdefault(array, []).append(index)
@@ -186,27 +151,8 @@ def cancel(tasks: Iterable[TaskId]) -> None:
             ask("scancel", "--quiet", f"{array}_[{','.join(map(str, some))}]")
 
 
-def requeue(job_id: str) -> None:
-    """Put a task back into the queue.
-
-    Args:
-        job_id: ``ARRAY_INDEX``.
-
-    Raises:
-        SlurmUnavailable: Slurm does not do it.
-    """
-    ask("scontrol", "requeue", job_id)
-
-
 def seconds_left(job_id: str) -> float | None:
-    """Ask how long a task may still run; None if nothing limits it.
-
-    Args:
-        job_id: ``ARRAY_INDEX``.
-
-    Raises:
-        SlurmUnavailable: Slurm does not say.
-    """
+    """Ask how long a task, ``ARRAY_INDEX``, may still run; None if nothing limits it."""
     text = ask("squeue", "--noheader", f"--jobs={job_id}", "--format=%L").strip()
     if text == "UNLIMITED":
         return None
@@ -237,6 +183,15 @@ def ask(*command: str) -> str:
         said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
         raise SlurmUnavailable(said if said.startswith(command[0]) else f"{command[0]}: {said}")
     return done.stdout
+
+
+def records(command: str, *options: str) -> list[list[str]]:
+    """Run sacct or sacctmgr, and return the fields of each line that it prints."""
+    return [line.split("|") for line in ask(command, "--noheader", "--parsable2", *options).splitlines()]
+
+
+def _sacct(*options: str) -> list[list[str]]:
+    return records("sacct", "--allocations", *options)
 
 
 def _tasks(job_id: str) -> Iterator[TaskId]:

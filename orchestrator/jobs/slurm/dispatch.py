@@ -57,7 +57,7 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
     """
     wanted = needs(store, sweep_id, list(directories))
     _say_more_memory(wanted, queries.run_resources(store, sweep_id), say)
-    plan = arrays.plan(wanted, arrays.limits_of)
+    plan = arrays.plan(wanted)
     for note in plan.notes:
         say(note)
     job_ids = []

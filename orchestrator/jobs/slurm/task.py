@@ -7,7 +7,6 @@ the queue; Slurm by itself does that only for preempted jobs and failed nodes.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import signal
@@ -18,11 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.attempt.job import Ended, JobSpec, run_share
+from orchestrator.attempt.job import Ended, run_share
 from orchestrator.attempt.stopping import Stop, on_signals
 from orchestrator.base.errors import SlurmUnavailable
 from orchestrator.base.states import AttemptOutcome, FailureClass
-from orchestrator.jobs import shares as jobshares
+from orchestrator.jobs import shares
 from orchestrator.jobs.slurm import client
 
 _WAIT_S = 60.0
@@ -32,23 +31,6 @@ _NEAR_S = 150.0
 log = logging.getLogger(__name__)
 
 
-def write_shares(
-    folder: Path, spec: JobSpec, shares: Sequence[Sequence[Path]], *, margin_s: int, requeues: int
-) -> None:
-    """Write which runs the tasks of an array are to train.
-
-    Args:
-        folder: The folder of the submission.
-        spec: What all tasks have in common; it holds no password.
-        shares: The run directories of each task.
-        margin_s: How long before its time limit a task is to save a checkpoint.
-        requeues: How often a task may put itself back into the queue.
-    """
-    common = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
-    common |= {"cache_dir": str(spec.cache_dir), "directories": None}
-    jobshares.write(folder, shares, **common, margin_s=margin_s, requeues=requeues)
-
-
 def main(folder: Path) -> int:
     """Train the runs of this task's share; returns the process's exit code."""
     content = _wait_for_shares(folder)
@@ -56,10 +38,7 @@ def main(folder: Path) -> int:
     # Not SLURM_JOB_ID: the last task's is the whole array's.
     job_id = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{index}"
     restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
-    directories = tuple(Path(name) for name in content["shares"][int(index)])
-    fields = {name: content[name] for name in ("database", "executor", "launched_from", "writes")}
-    spec = JobSpec(directories=directories, cache_dir=Path(content["cache_dir"]), **fields)
-
+    spec = shares.spec_of(content, int(index))
     stop, clock = Stop(), _Clock(job_id, content["margin_s"])
 
     def ended_by_slurm(number: int, _: object) -> None:
@@ -69,10 +48,13 @@ def main(folder: Path) -> int:
         signal.signal(signal.SIGUSR2, ended_by_slurm)
         clock.start(stop)
         ended = run_share(spec, stop=stop)
-    if stop.why in (FailureClass.TIME_LIMIT, FailureClass.PREEMPTED) and _is_unfinished(ended, len(directories)):
+    if stop.why in (FailureClass.TIME_LIMIT, FailureClass.PREEMPTED) and _is_unfinished(ended, len(spec.directories)):
         fruitless = stop.why == FailureClass.TIME_LIMIT and not any(one.learner_steps for one in ended)
         if _may_go_on(folder / f"fruitless-{index}", fruitless, restarts, content["requeues"]):
-            _requeue(job_id)
+            try:
+                client.ask("scontrol", "requeue", job_id)
+            except SlurmUnavailable as error:
+                log.error("%s; `stalesweep launch` lets the runs go on", error)
     return 1 if any(one.outcome in (AttemptOutcome.FAILED, AttemptOutcome.DIVERGED) for one in ended) else 0
 
 
@@ -123,19 +105,12 @@ def _may_go_on(mark: Path, fruitless: bool, restarts: int, most: int) -> bool:
     return not twice and restarts < most
 
 
-def _requeue(job_id: str) -> None:
-    try:
-        client.requeue(job_id)
-    except SlurmUnavailable as error:
-        log.error("%s; `stalesweep launch` lets the runs go on", error)
-
-
 def _wait_for_shares(folder: Path) -> dict[str, Any]:
     # On a network file system a file that another host has written may take a while to appear.
     deadline = time.monotonic() + _WAIT_S
     while True:
         try:
-            return jobshares.read(folder)
+            return shares.read(folder)
         except FileNotFoundError:
             if time.monotonic() > deadline:
                 raise
