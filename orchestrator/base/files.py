@@ -84,3 +84,13 @@ def write_private_line(folder: str, name: str, line: str) -> Path:
 def has_other_readers(path: Path) -> bool:
     """Whether others than its owner may read a file."""
     return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def tail(path: Path, size: int = 4000) -> str:
+    """Read the last bytes of a file as text, "" where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

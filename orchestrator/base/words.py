@@ -1,6 +1,11 @@
-"""Words that messages of all rooms share."""
+"""What messages of all rooms share."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+
+Say = Callable[[str], None]
+"""Takes a line for the user."""
 
 
 def counted(number: int, noun: str) -> str:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from orchestrator.attempt.notifying import tell_end
-from orchestrator.base.words import counted
+from orchestrator.base.words import Say, counted
 from orchestrator.store import queries
 from orchestrator.store.collect import Collected, collect
 from orchestrator.store.database import Store
-
-Say = Callable[[str], None]
-"""Takes a line for the user."""
 
 
 def bring_in(store: Store, name: str, say: Say) -> None:

@@ -14,17 +14,18 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.attempt.job import journals_only
 from orchestrator.base.errors import SlurmUnavailable, UsageError
-from orchestrator.base.files import write_whole
+from orchestrator.base.files import tail, write_whole
 from orchestrator.base.processes import this_host
 from orchestrator.base.settings import cache_dir, jobs_write, runs_dir
 from orchestrator.base.urls import handed_over, resolve
+from orchestrator.base.words import Say
 from orchestrator.grid.sweep import Resources
 from orchestrator.jobs import doctor
 from orchestrator.jobs.doctor import Absent, Finding
@@ -37,8 +38,6 @@ _POLL_S = 0.5
 _POLLS_A_LOOK = 4
 _LAG_S = 10.0
 """So long after a job's end its answer may not be seen here: network file systems keep what they saw for a while."""
-
-Say = Callable[[str], None]
 
 
 class Asked(BaseModel):
@@ -148,8 +147,9 @@ def _wait(job_id: str, name: str, folder: Path, python: str, timeout_s: float, s
                 say(f"job {job_id}: {state}")
         if time.monotonic() - gone_at > _LAG_S:
             where = "" if seen else f"; does the node see {folder}, and {python}?"
-            said = _said(folder / f"{job_id}_0_0_log.err")
-            yield Finding("job", False, f"job {job_id} ended before it had answered ({state}){said}{where}")
+            said = " | ".join(tail(folder / f"{job_id}_0_0_log.err").strip().splitlines()[-3:])
+            why = f"({state}){said and f': {said}'}{where}"
+            yield Finding("job", False, f"job {job_id} ended before it had answered {why}")
             return
         if time.monotonic() > deadline:
             waits = f"no answer within {timeout_s:.0f} s; job {job_id} was {state}, and is cancelled now"
@@ -168,14 +168,6 @@ def _look(job_id: str, name: str) -> tuple[str, bool]:
         return "not in the queue", False
     on, why = f" on {job.node}" if job.node else "", f" ({job.reason})" if job.reason else ""
     return f"{job.state}{on}{why}", job.waits or job.holds_node
-
-
-def _said(log: Path) -> str:
-    try:
-        lines = log.read_text(errors="replace").strip().splitlines()
-    except OSError:
-        return ""
-    return f": {' | '.join(lines[-3:])}" if lines else ""
 
 
 def clocks(there: float) -> Finding:

@@ -10,16 +10,15 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from orchestrator.attempt.job import job_spec, journals_only, run_share
+from orchestrator.attempt.job import journals_only
 from orchestrator.base.errors import NothingToDo, SchemaError, SlurmUnavailable, StoreUnavailable, UsageError
 from orchestrator.base.processes import is_alive, this_host
 from orchestrator.base.settings import jobs_write, runs_dir
 from orchestrator.base.states import UNKNOWN, RunState
-from orchestrator.base.urls import handed_over
 from orchestrator.jobs.slurm import client
 from orchestrator.jobs.slurm.survey import Survey, survey
 from orchestrator.jobs.status import with_standings
@@ -30,7 +29,7 @@ from orchestrator.store import attempts, queries, registration, submissions
 from orchestrator.store.attempts import Claim
 from orchestrator.store.collect import collect, collect_run
 from orchestrator.store.database import Store
-from orchestrator.store.queries import RunFolder, RunProgress
+from orchestrator.store.queries import RunProgress
 
 Executor = Literal["slurm", "local", "debug"]
 
@@ -60,9 +59,7 @@ def choose_executor(wanted: str) -> Executor:
         ) from error
     if wanted == "slurm" and not is_here:
         raise UsageError("--executor slurm: sbatch is not on this machine, or SLURM_CONF names no cluster")
-    if wanted == "auto":
-        return "slurm" if is_here else "local"
-    return wanted  # type: ignore[return-value]  # narrowed above
+    return ("slurm" if is_here else "local") if wanted == "auto" else wanted  # type: ignore[return-value]
 
 
 def place(store: Store, sweep_id: int) -> None:
@@ -103,32 +100,19 @@ def recover(store: Store, sweep_id: int) -> None:
     for running in queries.running_attempts(store, sweep_id):
         gone = running.host == this_host() and not is_alive(running.pid, running.process_started_at)
         if gone and running.executor != "slurm":
-            folder = queries.run_folder(store, running.run_id)
-            if folder is not None:
-                _collect_rest(store, folder)
+            try:  # its process may have ended in good order
+                if folder := queries.run_folder(store, running.run_id):
+                    collect_run(store, folder, [])
+            except (StoreUnavailable, SchemaError):
+                raise
+            except (OSError, UsageError) as error:  # the next command that collects says it to the user
+                log.debug("%s", error)
             reason = f"process {running.pid} on {running.host} ended and recorded no reason"
             attempts.lose(store, Claim(running.run_id, running.attempt), reason)
 
 
-def _collect_rest(store: Store, folder: RunFolder) -> None:
-    """Bring in the journals of a run whose process is gone, because it may have ended in good order.
-
-    What cannot be brought in is reported by the next command that collects.
-    """
-    try:
-        collect_run(store, folder, [])
-    except (OSError, UsageError) as error:
-        if isinstance(error, StoreUnavailable | SchemaError):
-            raise
-
-
 def pending_runs(store: Store, sweep_id: int, found: Survey) -> list[int]:
     """Choose the runs to submit: those without a result that no running or waiting job has.
-
-    Args:
-        store: The results database.
-        sweep_id: The sweep.
-        found: What has become of its runs on Slurm.
 
     Raises:
         NothingToDo: Every run has its result, or a job has it or may have it.
@@ -153,12 +137,6 @@ def why_journals_only(store: Store, executor: str) -> str | None:
     return reason
 
 
-def run_here(store: Store, directories: Iterable[Path]) -> None:
-    """Train in this process, one after the other (``--executor debug``)."""
-    with handed_over(store.url) as database:
-        run_share(job_spec(database, directories, "debug"))
-
-
 def collect_aloud(store: Store, sweep_id: int, noted: set[str]) -> None:
     """Bring in journals; each note is logged once."""
     notes = collect(store, sweep_id).notes
@@ -176,11 +154,8 @@ def watch(
 ) -> None:
     """Show a sweep's progress until no run is waiting or running. Changes nothing but bringing in journals.
 
-    Args:
-        store: The results database.
-        sweep_id: The sweep.
-        on_poll: Shown how far every run is, about once a second.
-        tend: Called every few seconds with what has become of the runs on Slurm; returns whether it submitted more.
+    ``on_poll`` is shown how far every run is, about once a second. ``tend`` is called every few seconds with what has
+    become of the runs on Slurm, and returns whether it submitted more.
     """
     noted = set[str]()
     surveyed_at, found = -math.inf, Survey({}, {}, {})

@@ -26,6 +26,7 @@ import submitit
 from orchestrator.attempt.job import JobSpec, job_spec, journals_only, run_share
 from orchestrator.attempt.share import Share
 from orchestrator.base.errors import StoreUnavailable, UsageError
+from orchestrator.base.files import tail
 from orchestrator.base.processes import environment
 from orchestrator.base.settings import runs_dir
 from orchestrator.base.states import RunState
@@ -233,7 +234,7 @@ class _Processes:
         self._fruitless = self._fruitless + len(gone) if waiting and waiting >= self._waited else 0
         self._waited = waiting
         if self._fruitless > self._places and gone:
-            raise UsageError(f"jobs end without training anything:\n{_log_tail(gone[-1])}")
+            raise UsageError(f"jobs end without training anything:\n{_last_lines(gone[-1].paths.stderr)}")
 
     def start_for(self, waiting: int, running: int) -> None:
         """Start as many as there are runs for, and free places."""
@@ -286,6 +287,5 @@ def _signal(job: submitit.Job[Any], number: signal.Signals) -> None:
         os.kill(int(job.job_id), number)
 
 
-def _log_tail(job: submitit.Job[Any], lines: int = 15) -> str:
-    path: Path = job.paths.stderr
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else f"no log at {path}"
+def _last_lines(log: Path) -> str:
+    return "\n".join(tail(log).splitlines()[-15:]) if log.exists() else f"no log at {log}"

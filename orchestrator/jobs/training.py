@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.attempt.job import job_spec, run_share
 from orchestrator.base.errors import NothingToDo, SlurmUnavailable
 from orchestrator.base.states import RunState
-from orchestrator.base.words import counted
-from orchestrator.jobs.collecting import Say, bring_in
-from orchestrator.jobs.launch import Executor, pending_runs, place, prepare, recover, run_here, watch
+from orchestrator.base.urls import handed_over
+from orchestrator.base.words import Say, counted
+from orchestrator.jobs.collecting import bring_in
+from orchestrator.jobs.launch import Executor, pending_runs, place, prepare, recover, watch
 from orchestrator.jobs.local import run_local
 from orchestrator.jobs.slurm import dispatch
 from orchestrator.jobs.slurm.survey import Survey, survey
@@ -24,21 +26,15 @@ Refill = Callable[[list[RunProgress]], bool]
 """Takes how far the runs of a sweep are, adds runs to it, and returns whether it added any."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Training:
-    """A sweep whose runs are given to jobs.
-
-    Attributes:
-        store: The results database.
-        sweep_id: The sweep.
-        name: Its name.
-        say: Takes lines for the user.
-    """
+    """A sweep whose runs are given to jobs."""
 
     store: Store
     sweep_id: int
     name: str
     say: Say
+    _said: str = field(default="", init=False)
 
     def runs(self) -> list[int]:
         """Bring the database up to what has become of the sweep's runs, and choose those to be given to jobs.
@@ -88,9 +84,10 @@ class Training:
         match executor:
             case "slurm":
                 self.submit(run_ids)
-                watch(self.store, self.sweep_id, on_poll, _Tender(self, only, refill))
+                watch(self.store, self.sweep_id, on_poll, functools.partial(self._tend, only, refill))
             case "debug":
-                run_here(self.store, self.prepare(run_ids).values())
+                with handed_over(self.store.url) as database:
+                    run_share(job_spec(database, self.prepare(run_ids).values(), "debug"))
             case "local":
                 more = refill and functools.partial(self._further, refill)
                 run_local(self.store, self.sweep_id, self.prepare(run_ids), max_parallel, gpus, on_poll, more)
@@ -107,39 +104,29 @@ class Training:
         place(self.store, self.sweep_id)
         return self.prepare(new)
 
-
-class _Tender:
-    """Submits to Slurm, while a command watches, the runs to be tried again and those that `refill` adds."""
-
-    def __init__(self, training: Training, only: Set[int] | None, refill: Refill | None) -> None:
-        self._training, self._only, self._refill = training, only, refill
-        self._said = ""
-
-    def __call__(self, found: Survey) -> bool:
-        """Submit what can be submitted now; returns whether anything was, or has to wait."""
+    def _tend(self, only: Set[int] | None, refill: Refill | None, found: Survey) -> bool:
+        """Submit to Slurm the runs to be tried again and those that `refill` adds; whether any are, or have to wait."""
         try:
-            again = self._submit_again(found)
-            return self._submit_further(found) or again
+            again = self._submit_again(only, found)
+            return self._submit_further(refill, found) or again
         except (NothingToDo, SlurmUnavailable) as error:  # the queue is full, or Slurm away: both pass
             if str(error) != self._said:
                 self._said = str(error)
-                self._training.say(self._said)
+                self.say(self._said)
             return True
 
-    def _submit_again(self, found: Survey) -> bool:
-        of = self._training
-        dispatch.find_lost_answers(of.store, of.sweep_id, of.say)
-        chosen = dispatch.settle_and_choose(of.store, of.sweep_id, found)
-        again = [run_id for run_id in chosen if self._only is None or run_id in self._only]
-        of.submit(again)
+    def _submit_again(self, only: Set[int] | None, found: Survey) -> bool:
+        dispatch.find_lost_answers(self.store, self.sweep_id, self.say)
+        chosen = dispatch.settle_and_choose(self.store, self.sweep_id, found)
+        again = [run_id for run_id in chosen if only is None or run_id in only]
+        self.submit(again)
         if again:
-            of.say(f"{counted(len(again), 'run')} {'is' if len(again) == 1 else 'are'} tried again")
+            self.say(f"{counted(len(again), 'run')} {'is' if len(again) == 1 else 'are'} tried again")
         return bool(again)
 
-    def _submit_further(self, found: Survey) -> bool:
-        of = self._training
-        if self._refill is None or not self._refill(queries.progress(of.store, of.sweep_id)):
+    def _submit_further(self, refill: Refill | None, found: Survey) -> bool:
+        if refill is None or not refill(queries.progress(self.store, self.sweep_id)):
             return False
-        place(of.store, of.sweep_id)
-        of.submit(dispatch.settle_and_choose(of.store, of.sweep_id, found))
+        place(self.store, self.sweep_id)
+        self.submit(dispatch.settle_and_choose(self.store, self.sweep_id, found))
         return True

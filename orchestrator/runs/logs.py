@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from orchestrator.base.errors import StoreUnavailable, UsageError
 from orchestrator.base.settings import runs_dir
 from orchestrator.base.states import UNKNOWN, RunState
-from orchestrator.jobs.collecting import Say
+from orchestrator.base.words import Say
 from orchestrator.jobs.slurm.survey import log_paths, survey
 from orchestrator.jobs.status import with_standings
 from orchestrator.rundir import folder as rundirs

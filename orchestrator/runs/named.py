@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.base.errors import NothingToDo
-from orchestrator.jobs.collecting import Say, say_collected
+from orchestrator.base.words import Say
+from orchestrator.jobs.collecting import say_collected
 from orchestrator.store import queries
 from orchestrator.store.collect import collect_runs
 from orchestrator.store.database import Store

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.base.errors import NothingToDo
 from orchestrator.base.states import EARLY_STOPS, RunState
-from orchestrator.base.words import counted
-from orchestrator.jobs.collecting import Say
+from orchestrator.base.words import Say, counted
 from orchestrator.jobs.training import Training
 from orchestrator.runs.named import find, sweeps_of
 from orchestrator.store.database import Store

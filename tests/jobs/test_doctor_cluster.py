@@ -75,7 +75,10 @@ def test_vllm(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cod
     (tmp_path / "vllm.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     found = looked(asked, versions={**asked.versions, "vllm": "0.32"})["vllm"]
-    assert (found.good, found.detail) == (good, "it can be imported" if good else f"{sys.executable}: ImportError: no CUDA here")
+    assert (found.good, found.detail) == (
+        good,
+        "it can be imported" if good else f"{sys.executable}: ImportError: no CUDA here",
+    )
 
 
 def test_answers_come_piece_by_piece(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

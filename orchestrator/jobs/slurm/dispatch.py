@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.base.states import FailureClass, RunState
-from orchestrator.base.words import counted
+from orchestrator.base.words import Say, counted
 from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import arrays, client
 from orchestrator.jobs.slurm.survey import Survey, settle, survey
@@ -17,38 +17,17 @@ from orchestrator.store.database import Store
 _MEMORY_FACTOR = 1.5
 _POLL_S = 2.0
 
-Say = Callable[[str], None]
-
 
 def catch_up(store: Store, sweep_id: int, say: Say) -> Survey:
-    """Store what has become of the runs that were submitted to Slurm.
-
-    Args:
-        store: The results database, with all journals brought in.
-        sweep_id: The sweep.
-        say: Called with a sentence for people when something takes time.
-
-    Returns:
-        The runs as they stand.
-    """
+    """Store what has become of the runs that were submitted to Slurm, with all journals brought in before."""
     find_lost_answers(store, sweep_id, say)
     found = survey(store, sweep_id)
     settle(store, found)
     return found
 
 
-def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[int, Path], say: Say) -> list[str]:
-    """Submit runs in job arrays.
-
-    Args:
-        store: The results database.
-        sweep_id: The sweep.
-        sweep_name: Its name.
-        directories: What to train: the run directories by run number.
-        say: Called with each array as it is submitted, and with what people should know.
-
-    Returns:
-        The arrays' job ids.
+def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[int, Path], say: Say) -> None:
+    """Submit runs, by number with their run directories, in job arrays.
 
     Raises:
         NothingToDo: The cluster takes no more jobs of this user now.
@@ -60,24 +39,15 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
     plan = arrays.plan(wanted)
     for note in plan.notes:
         say(note)
-    job_ids = []
     for array in plan.arrays:
-        job_ids.append(arrays.submit(store, sweep_id, sweep_name, directories, array))
-        runs = sum(map(len, array.shares))
-        say(f"submitted array {job_ids[-1]}: {len(array.shares)} tasks, {runs} runs")
-    return job_ids
+        job_id = arrays.submit(store, sweep_id, sweep_name, directories, array)
+        say(f"submitted array {job_id}: {len(array.shares)} tasks, {sum(map(len, array.shares))} runs")
 
 
 def settle_and_choose(store: Store, sweep_id: int, found: Survey) -> list[int]:
     """Store which runs have ended, and choose those to try again without being asked.
 
-    Args:
-        store: The results database.
-        sweep_id: The sweep.
-        found: Its runs on Slurm as they stand.
-
-    Returns:
-        The runs without a job that failed no more often than their resources allow for that failure class.
+    These are the runs without a job that failed no more often than their resources allow for that failure class.
     """
     settle(store, found)
     held = {run_id for run_id, one in found.standings.items() if one.held is not False}
@@ -132,8 +102,7 @@ def find_lost_answers(store: Store, sweep_id: int, say: Say) -> None:
     for submitted in submissions.of_sweep(store, sweep_id):
         if submitted.job_id is not None:
             continue
-        asked_at = time.monotonic()
-        told = False
+        asked_at, told = time.monotonic(), False
         while not (found := client.arrays_named(submitted.job_name)):
             left_s = client.SUBMISSION_TIMEOUT_S + 5.0 - submitted.age_s - (time.monotonic() - asked_at)
             if left_s <= 0:
@@ -142,8 +111,8 @@ def find_lost_answers(store: Store, sweep_id: int, say: Say) -> None:
                 say(f"a submission was interrupted, and may yet reach Slurm: asking for it for up to {left_s:.0f} s")
                 told = True
             time.sleep(min(_POLL_S, left_s))
-        if found:
-            submissions.answer(store, submitted.token, max(found, key=int))
-            say(f"found array {max(found, key=int)}, whose submission was interrupted")
-        else:
+        if not found:
             submissions.withdraw(store, submitted.token)
+            continue
+        submissions.answer(store, submitted.token, newest := max(found, key=int))
+        say(f"found array {newest}, whose submission was interrupted")

@@ -82,4 +82,3 @@ def _default_partition() -> str | None:
     """The one that sinfo marks with a star."""
     names = client.ask("sinfo", "--noheader", "--format=%P").split()
     return next((name.removesuffix("*") for name in names if name.endswith("*")), None)
-

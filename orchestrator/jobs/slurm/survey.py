@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.base.errors import NoAccounting, SlurmUnavailable
+from orchestrator.base.files import tail
 from orchestrator.base.states import WITHOUT_RESULT, RunState
 from orchestrator.jobs.slurm import client
 from orchestrator.jobs.slurm.standing import Answers, Standing, standing
@@ -16,7 +17,6 @@ from orchestrator.store.collect import collect_runs
 from orchestrator.store.database import Store
 from orchestrator.store.submissions import Place, Submitted
 
-_TAIL_BYTES = 4000
 _CLOCKS_APART_S = 60.0
 
 
@@ -76,7 +76,7 @@ def _judge(places: Mapping[int, Place], submissions: Mapping[int, Submitted], an
         submitted = submissions.get(place.submission_id or -1)
         found = standing(place, submitted, answers)
         if found.over and submitted is not None:
-            found = standing(place, submitted, answers, _log_tail(submitted, place))
+            found = standing(place, submitted, answers, tail(log_paths(submitted, place.task or 0)[1]))
         standings[run_id] = found
     return standings
 
@@ -126,13 +126,3 @@ def log_paths(submitted: Submitted, task: int) -> tuple[Path, Path]:
     """Where a task's standard output and standard error go."""
     stem = Path(submitted.folder) / f"{submitted.job_id}_{task}_0_log"
     return stem.with_suffix(".out"), stem.with_suffix(".err")
-
-
-def _log_tail(submitted: Submitted, place: Place) -> str:
-    try:
-        with log_paths(submitted, place.task or 0)[1].open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _TAIL_BYTES))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""
