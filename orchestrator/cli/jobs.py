@@ -98,8 +98,7 @@ def retry(
     db: Database = None,
 ) -> None:
     """Train failed, lost, cancelled and leftover runs again; with -s cancelled also those that a search stopped."""
-    from orchestrator.jobs.launch import choose_executor
-    from orchestrator.jobs.training import Training
+    from orchestrator.jobs.training import Training, choose_executor
     from orchestrator.runs import retrying
     from orchestrator.runs.named import sweeps_of
     from orchestrator.store import queries, submissions

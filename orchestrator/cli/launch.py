@@ -15,8 +15,7 @@ from orchestrator.cli.options import Database, Yes
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
-    from orchestrator.jobs.launch import Executor
-    from orchestrator.jobs.training import Training
+    from orchestrator.jobs.training import Executor, Training
 
 ASK_ABOVE = 100
 """``launch`` asks before it submits more runs than this."""
@@ -44,14 +43,13 @@ def launch(
     from orchestrator.base.settings import database_url, profile
     from orchestrator.cli.output import open_upgraded, say
     from orchestrator.grid.sweep import load_sweep
-    from orchestrator.jobs import launch as launching
     from orchestrator.jobs import local
-    from orchestrator.jobs.training import Training
+    from orchestrator.jobs.training import Training, choose_executor
     from orchestrator.store import queries, registration
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends the jobs in good order, as Ctrl-C does
     sweep = load_sweep(grid, allow_huge=allow_huge, profile=profile())
-    chosen = launching.choose_executor(executor)
+    chosen = choose_executor(executor)
     if dry_run:
         print_plan(sweep, chosen, database_url(db))
         return
@@ -100,7 +98,7 @@ def train(
     """
     from orchestrator.attempt.notifying import tell_end
     from orchestrator.cli.output import say, show
-    from orchestrator.jobs.launch import why_journals_only
+    from orchestrator.jobs.training import why_journals_only
     from orchestrator.report.live import show_progress
     from orchestrator.report.progress import progress_view
 

@@ -41,7 +41,7 @@ def plan(
     """Say how well a search and full grids would know the boundary, and what they would cost; writes nothing."""
     one_blas_thread()
     from orchestrator.base.settings import database_url, profile
-    from orchestrator.jobs.launch import choose_executor
+    from orchestrator.jobs.training import choose_executor
     from orchestrator.search.search_file import load_either
 
     one_of("--format", format, ("table", "markdown", "json"))

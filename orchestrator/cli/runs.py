@@ -105,7 +105,7 @@ def gc(
 
 
 def _recover(store: Store, runs: Iterable[SelectedRun]) -> None:
-    from orchestrator.jobs.launch import recover
+    from orchestrator.jobs.collecting import recover
 
     for sweep_id in sorted({run.sweep_id for run in runs if run.state == RunState.RUNNING}):
         recover(store, sweep_id)

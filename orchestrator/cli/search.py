@@ -17,8 +17,7 @@ from orchestrator.cli.output import one_blas_thread, one_of, open_upgraded, say,
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
-    from orchestrator.jobs.launch import Executor
-    from orchestrator.jobs.training import Refill
+    from orchestrator.jobs.training import Executor, Refill
     from orchestrator.search.search import Search
     from orchestrator.search.search_file import SearchConfig
     from orchestrator.store.database import Store
@@ -39,7 +38,7 @@ def search(
     one_blas_thread()
     from orchestrator.attempt.notifying import tell_end
     from orchestrator.base.settings import database_url, profile
-    from orchestrator.jobs.launch import choose_executor
+    from orchestrator.jobs.training import choose_executor
     from orchestrator.report.answers import answers_json, answers_view
     from orchestrator.search.outlook import stored_outcomes
     from orchestrator.search.search import Search

@@ -1,12 +1,23 @@
-"""Bring journals into the database, and say what was brought in."""
+"""Bring the database up to what journals hold and what has become of processes, and say what was brought in."""
 
 from __future__ import annotations
 
+import logging
+import random
+import time
+
 from orchestrator.attempt.notifying import tell_end
+from orchestrator.base.errors import SchemaError, StoreUnavailable, UsageError
+from orchestrator.base.processes import is_alive, this_host
 from orchestrator.base.words import Say, counted
-from orchestrator.store import queries
-from orchestrator.store.collect import Collected, collect
+from orchestrator.store import attempts, queries
+from orchestrator.store.attempts import Claim
+from orchestrator.store.collect import Collected, collect, collect_run
 from orchestrator.store.database import Store
+
+_OUTAGE_POLL_S = 2.0
+
+log = logging.getLogger(__name__)
 
 
 def bring_in(store: Store, name: str, say: Say) -> None:
@@ -21,3 +32,41 @@ def say_collected(found: Collected, say: Say) -> None:
         say(f"brought {found.records:,} records of {counted(found.runs, 'run')} from journals into the database")
     for note in found.notes:
         say(f"note: {note}")
+
+
+def collect_aloud(store: Store, sweep_id: int, noted: set[str]) -> None:
+    """Bring in journals; each note is logged once."""
+    notes = collect(store, sweep_id).notes
+    for note in notes:
+        if note not in noted:
+            log.warning("%s", note)
+    noted.update(notes)
+
+
+def recover(store: Store, sweep_id: int) -> None:
+    """Mark the runs of this host whose process is gone as lost, so that they can be launched again."""
+    for running in queries.running_attempts(store, sweep_id):
+        gone = running.host == this_host() and not is_alive(running.pid, running.process_started_at)
+        if gone and running.executor != "slurm":
+            try:  # its process may have ended in good order
+                if folder := queries.run_folder(store, running.run_id):
+                    collect_run(store, folder, [])
+            except (StoreUnavailable, SchemaError):
+                raise
+            except (OSError, UsageError) as error:  # the next command that collects says it to the user
+                log.debug("%s", error)
+            reason = f"process {running.pid} on {running.host} ended and recorded no reason"
+            attempts.lose(store, Claim(running.run_id, running.attempt), reason)
+
+
+def wait_for_database(store: Store, error: StoreUnavailable) -> None:
+    """Wait until the database answers, asking every few seconds. The jobs go on without it."""
+    log.warning("%s; the jobs go on, and this waits", error)
+    while True:
+        time.sleep(random.uniform(0.5, 1.5) * _OUTAGE_POLL_S)
+        try:
+            store.check()
+        except StoreUnavailable:
+            continue
+        log.warning("the database answers again")
+        return

@@ -27,12 +27,7 @@ class StepTime:
 
 
 def stored_paces(url: str, models: Iterable[str]) -> dict[str, StepTime]:
-    """Read how long learner steps of finished runs took; empty where the database does not exist or cannot be read.
-
-    Args:
-        url: The database's; it is not created or upgraded.
-        models: Their names.
-    """
+    """Read how long learner steps of finished runs took; empty where the database does not exist or cannot be read."""
     try:
         with Store(url) as store:
             found = queries.step_times(store, models)
@@ -42,12 +37,7 @@ def stored_paces(url: str, models: Iterable[str]) -> dict[str, StepTime]:
 
 
 def hours(runs: Iterable[Run], paces: Mapping[str, StepTime]) -> list[str]:
-    """Say how many hours runs will take if each trains to its horizon, a sentence a model, in the models' order.
-
-    Args:
-        runs: The runs.
-        paces: By model, as far as they are known.
-    """
+    """Say how many hours runs will take if each trains to its horizon, a sentence a model, in the models' order."""
     by_model: dict[str, list[Run]] = {}
     for run in runs:
         by_model.setdefault(run.cell.model, []).append(run)
@@ -62,13 +52,11 @@ def run_hours(run: Run, learner_steps: float, pace: StepTime | None) -> float:
 def _of_model(model: str, runs: list[Run], pace: StepTime | None) -> str:
     each_h = [run_hours(run, run.config.horizon, pace) for run in runs]
     gpu_hours = sum(hours * run.resources.gpus for hours, run in zip(each_h, runs, strict=True))
-    gpus = f", {_rounded(gpu_hours)} GPU-hours" if gpu_hours else ", no GPU"
+    hours = f"{_rounded(sum(each_h))} hours of runs, {_rounded(gpu_hours) + ' GPU-hours' if gpu_hours else 'no GPU'}"
     if pace is None:
-        return f"{model}: at most {_rounded(sum(each_h))} hours of runs{gpus}, by the time limits."
+        return f"{model}: at most {hours}, by the time limits."
     count = counted(pace.runs, "finished run")
-    return (
-        f"{model}: about {_rounded(sum(each_h))} hours of runs{gpus}, at {pace.step_s:.3g} s a learner step ({count})."
-    )
+    return f"{model}: about {hours}, at {pace.step_s:.3g} s a learner step ({count})."
 
 
 def _rounded(value: float) -> str:

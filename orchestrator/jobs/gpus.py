@@ -33,13 +33,7 @@ def visible() -> list[str]:
 def dealt(gpus: Sequence[str], each: int, number: int) -> list[str] | None:
     """Choose the GPUs of one of several processes. Where there are too few, processes share them in turns.
 
-    Args:
-        gpus: All that there are.
-        each: How many a process asks for; 0 = it sees all.
-        number: Of the process, from 0.
-
-    Returns:
-        Its GPUs; None = all.
+    Each process asks for so many, 0 = it sees all; they are numbered from 0. None stands for all GPUs.
     """
     shares = len(gpus) // each if each else 0
     if not shares:

@@ -32,8 +32,8 @@ from orchestrator.base.settings import runs_dir
 from orchestrator.base.states import RunState
 from orchestrator.base.urls import handed_over
 from orchestrator.jobs import shares
+from orchestrator.jobs.collecting import collect_aloud, recover, wait_for_database
 from orchestrator.jobs.gpus import dealt, visible
-from orchestrator.jobs.launch import collect_aloud, recover, wait_for_database
 from orchestrator.store import queries, submissions
 from orchestrator.store.database import Store
 from orchestrator.store.queries import RunProgress
@@ -51,11 +51,7 @@ def cores() -> int:
 
 
 def detach(grid: Path, max_parallel: int | None, url: str) -> tuple[int, Path]:
-    """Launch locally in a new process, which outlives this one and its terminal.
-
-    Returns:
-        Its process id and its log.
-    """
+    """Launch locally in a new process, which outlives this one and its terminal; returns its number and its log."""
     log = runs_dir() / f"launch-{grid.stem}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "orchestrator.cli.app", "launch", str(grid), "--executor", "local", "--yes"]
@@ -92,7 +88,6 @@ def run_local(
 
     Raises:
         UsageError: Processes end without taking a run; the message holds the end of their log.
-        KeyboardInterrupt: After the processes have ended.
     """
     gpus = visible() if gpus_each else []
     places = max_parallel or min(cores(), max(1, len(gpus) // gpus_each) if gpus else cores())
@@ -195,11 +190,11 @@ class _Runs:
     def give_back(self) -> None:
         """Make those pending that no process has; a failed run keeps its state and its reason."""
         recover(self._store, self._sweep_id)
+        left = (RunState.QUEUED, RunState.LOST)
         progress = queries.progress(self._store, self._sweep_id)
-        left = [
-            run.run_id for run in progress if run.run_id in self._runs and run.state in (RunState.QUEUED, RunState.LOST)
-        ]
-        submissions.set_pending(self._store, left)
+        submissions.set_pending(
+            self._store, [run.run_id for run in progress if run.run_id in self._runs and run.state in left]
+        )
 
 
 class _Processes:
@@ -221,11 +216,7 @@ class _Processes:
         return [place for place, job in self._jobs.items() if job.done()]
 
     def drop(self, ended: Sequence[int], waiting: int) -> None:
-        """Forget processes that have ended.
-
-        Args:
-            ended: Their places.
-            waiting: How many runs wait now.
+        """Forget the processes of these places, which have ended.
 
         Raises:
             UsageError: More processes than there are places have ended, and not one run fewer waits.
@@ -258,17 +249,13 @@ class _Processes:
 
 
 def _submit_local(folder: Path, spec: JobSpec, gpus: Sequence[str] | None) -> submitit.Job[Any]:
-    executor = submitit.LocalExecutor(folder=folder, python=_python(gpus))
+    # submitit would hide all GPUs; the job sees these, or all that this process does.
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES") if gpus is None else ",".join(gpus)
+    change = ["-u", "CUDA_VISIBLE_DEVICES"] if seen is None else [f"CUDA_VISIBLE_DEVICES={seen}"]
+    executor = submitit.LocalExecutor(folder=folder, python=shlex.join(["env", *change, sys.executable]))
     executor.update_parameters(timeout_min=60 * 24 * 365)
     with _children_ignore_interrupts(), environment({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}):
         return executor.submit(run_share, spec)
-
-
-def _python(gpus: Sequence[str] | None) -> str:
-    """The interpreter of a job that sees these GPUs, or all that this process does: submitit would hide them."""
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES") if gpus is None else ",".join(gpus)
-    change = ["-u", "CUDA_VISIBLE_DEVICES"] if seen is None else [f"CUDA_VISIBLE_DEVICES={seen}"]
-    return shlex.join(["env", *change, sys.executable])
 
 
 @contextlib.contextmanager

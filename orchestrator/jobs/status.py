@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from orchestrator.base.states import EARLY_STOPS, GOING, RESULTS, UNKNOWN, RunState
-from orchestrator.jobs.slurm.standing import SILENT_AFTER_S, Standing
+from orchestrator.jobs.slurm.standing import SILENT_AFTER_S
 from orchestrator.jobs.slurm.survey import Survey, survey
 from orchestrator.store import queries, submissions
 from orchestrator.store.database import Store
@@ -19,15 +19,7 @@ from orchestrator.store.queries import RunProgress
 
 @dataclass(frozen=True, slots=True)
 class CellStatus:
-    """The runs of one cell.
-
-    Attributes:
-        model: Model axis.
-        k: Staleness axis.
-        eta: Learning-rate axis.
-        axes: Further axes by name.
-        runs: Its runs, by seed.
-    """
+    """The runs of one cell, by seed, and its axes."""
 
     model: str
     k: int
@@ -87,7 +79,8 @@ class SweepStatus:
     @property
     def steps_done(self) -> int:
         """Learner steps applied; a run that is over counts its whole horizon, even if it ended early."""
-        return sum(run.horizon if _is_over(run) else run.learner_steps for run in self.runs)
+        over = (*RESULTS, RunState.FAILED, RunState.CANCELLED)
+        return sum(run.horizon if run.state in over else run.learner_steps for run in self.runs)
 
     @property
     def steps_total(self) -> int:
@@ -145,11 +138,9 @@ class SweepStatus:
 
 
 def status_of(store: Store, name: str) -> SweepStatus:
-    """Look at a sweep: what is stored of it, and what Slurm says of its jobs; all it changes is to bring in journals.
+    """Look at a sweep: what is stored of it, with journals brought in, and what Slurm says of its jobs.
 
-    Args:
-        store: The results database, with journals brought in; those of runs whose job is gone are looked at again.
-        name: The sweep.
+    All it changes is to bring in the journals of runs whose job is gone once more.
     """
     sweep_id = queries.sweep_id(store, name)
     found = survey(store, sweep_id)
@@ -160,29 +151,21 @@ def status_of(store: Store, name: str) -> SweepStatus:
 
 def with_standings(progress: Iterable[RunProgress], found: Survey) -> list[RunProgress]:
     """Lay what has become of runs on Slurm over what is stored of them; what is stored stays as it is."""
-    return [
-        run if run.run_id not in found.standings else _with_standing(run, found.standings[run.run_id], found)
-        for run in progress
-    ]
-
-
-def _with_standing(run: RunProgress, one: Standing, found: Survey) -> RunProgress:
-    job = found.job_of(run.run_id)
-    run = replace(run, state=one.state, detail=one.detail, job=job, needs_help=one.needs_help)
-    return replace(run, failure=one.detail, failure_class=one.failure_class) if one.over else run
+    runs = []
+    for run in progress:
+        if one := found.standings.get(run.run_id):
+            job = found.job_of(run.run_id)
+            run = replace(run, state=one.state, detail=one.detail, job=job, needs_help=one.needs_help)
+            if one.over:
+                run = replace(run, failure=one.detail, failure_class=one.failure_class)
+        runs.append(run)
+    return runs
 
 
 def sweep_status(name: str, progress: Iterable[RunProgress]) -> SweepStatus:
-    """Gather the runs of a sweep into cells.
-
-    Args:
-        name: The sweep's name.
-        progress: Its runs in grid order.
-    """
-    cells = []
-    for _, group in groupby(progress, key=lambda run: run.position):
-        runs = tuple(group)
-        cells.append(CellStatus(runs[0].model, runs[0].k, runs[0].eta, runs[0].axes, runs))
+    """Gather the runs of a sweep, in grid order, into cells."""
+    groups = [tuple(group) for _, group in groupby(progress, key=lambda run: run.position)]
+    cells = (CellStatus(runs[0].model, runs[0].k, runs[0].eta, runs[0].axes, runs) for runs in groups)
     return SweepStatus(name, tuple(cells))
 
 
@@ -190,10 +173,6 @@ def _eta_s(run: RunProgress) -> float | None:
     if run.state != RunState.RUNNING or not run.steps_per_s:
         return None
     return (run.horizon - run.learner_steps) / run.steps_per_s
-
-
-def _is_over(run: RunProgress) -> bool:
-    return run.state in (*RESULTS, RunState.FAILED, RunState.CANCELLED)
 
 
 def _run_json(run: RunProgress) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from grpo_worker.schema.records import FinishRecord, StartRecord
 from orchestrator.attempt.recording import ORDINARY, Recording, as_entry
-from orchestrator.jobs import launch
+from orchestrator.jobs import training
 from orchestrator.rundir import journal
 from orchestrator.rundir.journal import Journal
 from orchestrator.store import attempts, queries
@@ -52,8 +52,8 @@ def unsynchronised() -> Iterator[None]:
 def write_journals(store: Store, records: int) -> list[Path]:
     """Write journals of whole attempts that the database has not heard of; returns their paths."""
     sweep_id = queries.sweep_id(store, "bench")
-    launch.prepare(store, sweep_id, queries.unfinished_runs(store, sweep_id))
-    launch.place(store, sweep_id)
+    training.prepare(store, sweep_id, queries.unfinished_runs(store, sweep_id))
+    training.place(store, sweep_id)
     paths = []
     for run in queries.run_folders(store, sweep_id):
         attempt = Journal.reserve(Path(str(run.directory)), 0)

@@ -29,7 +29,7 @@ import pyarrow.csv
 
 from orchestrator.data.importing.columns import METRICS
 from orchestrator.grid.sweep import load_sweep
-from orchestrator.jobs import launch
+from orchestrator.jobs import training
 from orchestrator.rundir import journal
 from orchestrator.store import queries, registration, schema
 from orchestrator.store.database import Store
@@ -64,8 +64,8 @@ def make(folder: Path, syncs: int) -> None:
         sweep_id = registration.register(store, load_sweep(folder / "large.yaml"))
         run_ids = queries.unfinished_runs(store, sweep_id)
         unfinished = run_ids[::10]
-        launch.prepare(store, sweep_id, unfinished)
-        launch.place(store, sweep_id)
+        training.prepare(store, sweep_id, unfinished)
+        training.place(store, sweep_id)
     for run_id in unfinished:
         journal.path_of(folder / "runs" / f"run-{run_id:06d}", 1).write_bytes(b"x" * 1000)
     with closing(sqlite3.connect(path)) as connection:

@@ -39,7 +39,7 @@ from sqlalchemy import func, select
 
 from orchestrator.attempt.recording import Recording
 from orchestrator.grid.sweep import load_sweep
-from orchestrator.jobs import launch
+from orchestrator.jobs import training
 from orchestrator.rundir import folder as rundirs
 from orchestrator.store import queries, registration, schema
 from orchestrator.store.database import Store
@@ -168,8 +168,8 @@ def prepare_ours(url: str, folder: Path, writers: int) -> None:
     schema.upgrade(url)
     with Store(url) as store:
         sweep_id = registration.register(store, load_sweep(grid))
-        launch.place(store, sweep_id)
-        launch.prepare(store, sweep_id, queries.unfinished_runs(store, sweep_id))
+        training.place(store, sweep_id)
+        training.prepare(store, sweep_id, queries.unfinished_runs(store, sweep_id))
 
 
 def prepare_optunas(url: str, folder: Path, writers: int) -> None:

@@ -15,8 +15,8 @@ from orchestrator.base.errors import UsageError
 from orchestrator.base.processes import is_alive, started_at
 from orchestrator.cli.app import app
 from orchestrator.jobs.doctor import examine
-from orchestrator.jobs.launch import choose_executor
 from orchestrator.jobs.status import sweep_status
+from orchestrator.jobs.training import choose_executor
 from orchestrator.report.progress import run_line, summary_line
 from orchestrator.store.queries import RunProgress
 from tests.support import children

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.base.errors import NothingToDo
 from orchestrator.base.states import RunState
 from orchestrator.grid.sweep import Sweep
-from orchestrator.jobs import launch as launching
+from orchestrator.jobs import training as launching
 from orchestrator.jobs.slurm.standing import Standing
 from orchestrator.jobs.slurm.survey import Survey
 from orchestrator.store import registration, schema, submissions

@@ -275,7 +275,7 @@ def test_rm_of_a_running_run(store: Store, directories: dict[int, Path], monkeyp
     assert result.exit_code == 2
     assert "1 of these runs are running and were left as they are: 2" in result.stderr
     assert states(store) == ["pending", "running", "pending", "pending"]
-    monkeypatch.setattr("orchestrator.jobs.launch.is_alive", lambda *_: False)
+    monkeypatch.setattr("orchestrator.jobs.collecting.is_alive", lambda *_: False)
     assert stalesweep("rm", "demo", "-y").exit_code == 0, "its process is gone, so it does not run"
     assert states(store) == ["cancelled"] * 4
 

@@ -17,7 +17,7 @@ from sqlalchemy import delete, func, select
 
 from orchestrator.base.errors import StoreUnavailable
 from orchestrator.base.processes import this_host
-from orchestrator.jobs import launch
+from orchestrator.jobs import collecting, training
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, prepare
 from orchestrator.store import queries
@@ -117,7 +117,7 @@ def test_a_damaged_last_line_is_named_until_the_run_goes_on(jobs: MakeJobs) -> N
         assert made.collect().notes == [f"{path}, line {len(lines)}: damaged, left out"]
     with Store(made.url) as store:
         assert queries.progress(store, 1)[0].state == "running"
-        launch.recover(store, 1)
+        collecting.recover(store, 1)
         assert queries.progress(store, 1)[0].state == "lost"
 
 
@@ -141,7 +141,7 @@ def test_a_journal_without_a_record_stands_in_nobodys_way(jobs: MakeJobs, left: 
     with Store(made.url) as store:
         collect(store)
         assert queries.progress(store, 1)[0].state == "queued"
-        ready = launch.prepare(store, 1, [1])
+        ready = training.prepare(store, 1, [1])
     children.run(lambda: made.train(*ready.values()))
     made.collect()
     assert made.rows(1) == made.expected
@@ -161,9 +161,9 @@ def test_what_an_older_attempt_has_left_does_not_hold_up_the_run(jobs: MakeJobs)
     for checkpoint in made.directory(1).glob("checkpoint-*"):
         checkpoint.unlink()
     with Store(made.url) as store:
-        launch.recover(store, 1)
+        collecting.recover(store, 1)
         assert queries.progress(store, 1)[0].state == "lost"
-        directories = launch.prepare(store, 1, [1])
+        directories = training.prepare(store, 1, [1])
     children.run(lambda: made.train(*directories.values()))
     made.collect()
     assert made.rows(1) == made.expected
@@ -184,7 +184,7 @@ def test_folders_that_cannot_be_used_are_named_and_the_other_runs_are_brought(jo
     assert any("belongs to a run of another database; left alone" in note for note in found.notes)
     assert any("Not a directory" in note for note in found.notes)
     with Store(made.url) as store:
-        launch.recover(store, 1)  # nor does it stop a launch
+        collecting.recover(store, 1)  # nor does it stop a launch
     made.check(4)
 
 
@@ -321,7 +321,7 @@ def test_clocks_an_hour_apart_change_no_state(
         time.time = lambda: right() - writer_s  # type: ignore[assignment]
         with Store(url) as store:
             collect(store)
-            launch.recover(store, 1)
+            collecting.recover(store, 1)
             (run,) = queries.progress(store, 1)
             assert run.state in ("running", "collapsed")
             assert run.heartbeat_age_s is not None

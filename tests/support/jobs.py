@@ -21,7 +21,7 @@ from orchestrator.attempt.recording import Pace
 from orchestrator.base.processes import this_host
 from orchestrator.base.provenance import checkout
 from orchestrator.grid.sweep import load_sweep
-from orchestrator.jobs import launch
+from orchestrator.jobs import collecting, training
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
 from orchestrator.store import queries, registration, schema, submissions
@@ -67,19 +67,19 @@ class Jobs:
         self._store = Store(self.url)
         with self._store as store:
             self.sweep_id = registration.register(store, self.sweep)
-            launch.place(store, self.sweep_id)
+            training.place(store, self.sweep_id)
 
     def submit(self, *run_ids: int) -> list[Path]:
         """As `stalesweep launch` before it starts jobs: the directories of those runs that are not finished."""
         with self._store as store:
             found = collect(store, self.sweep_id)
             assert found.notes == [], found.notes
-            launch.recover(store, self.sweep_id)
+            collecting.recover(store, self.sweep_id)
             unfinished = queries.unfinished_runs(store, self.sweep_id)
             wanted = [run_id for run_id in run_ids if run_id in unfinished]
             if not wanted:
                 return []
-            directories = launch.prepare(store, self.sweep_id, wanted)
+            directories = training.prepare(store, self.sweep_id, wanted)
             submissions.set_queued(store, wanted)
             return list(directories.values())
 

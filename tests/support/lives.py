@@ -9,7 +9,7 @@ from pathlib import Path
 from grpo_worker.schema.records import FinishRecord, Outcome, Record, StartRecord
 from orchestrator.attempt.claim import Begun, begin
 from orchestrator.attempt.recording import ORDINARY, Recording
-from orchestrator.jobs.launch import place, prepare
+from orchestrator.jobs.training import place, prepare
 from orchestrator.rundir import folder as rundirs
 from orchestrator.store import queries
 from orchestrator.store.database import Store

@@ -33,12 +33,7 @@ _SILENCE = ("unable to contact", "timed out", "connection refused", "zero bytes"
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """A job array that is to be submitted.
-
-    Attributes:
-        resources: What each of its tasks asks for.
-        shares: The runs of each task, by their numbers.
-    """
+    """A job array that is to be submitted: what each task asks for, and the runs of each task, by their numbers."""
 
     resources: Resources
     shares: list[list[int]]
@@ -46,12 +41,7 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class ArrayPlan:
-    """How runs are to be submitted.
-
-    Attributes:
-        arrays: The job arrays.
-        notes: What people should know, a sentence each.
-    """
+    """How runs are to be submitted, and what people should know, a sentence each."""
 
     arrays: list[Array]
     notes: list[str]
@@ -143,25 +133,22 @@ def submit(store: Store, sweep_id: int, sweep_name: str, directories: Mapping[in
 
 def parameters(resources: Resources) -> dict[str, Any]:
     """Spell resources as submitit's `SlurmExecutor` does; what is not set is left to the cluster."""
-    limit_s = resources.time_min * 60
     wanted = {
         "time": resources.time_min,
         "cpus_per_task": resources.cpus,
         "mem": f"{math.ceil(resources.mem_gb * 1024)}MB",
         "gpus_per_node": resources.gpus or None,
         "array_parallelism": resources.array_parallelism,
-        "signal_delay_s": min(_MARGIN_S, limit_s // 5),
+        "signal_delay_s": min(_MARGIN_S, resources.time_min * 60 // 5),
         "additional_parameters": {},
         **{name: getattr(resources, name) for name in ("partition", "account", "qos", "gres", "constraint")},
     }
     known = submitit.SlurmExecutor._valid_parameters()
     for name, value in resources.slurm.items():
-        if value is False:  # of a switch: submitit would write `--hold=False`
-            continue
-        if name.replace("-", "_") in known:
-            wanted[name.replace("-", "_")] = value
-        else:
-            wanted["additional_parameters"][name] = value
+        if value is not False:  # of a switch: submitit would write `--hold=False`
+            own = name.replace("-", "_")
+            place, key = (wanted, own) if own in known else (wanted["additional_parameters"], name)
+            place[key] = value
     return {name: value for name, value in wanted.items() if value is not None}
 
 
@@ -175,8 +162,8 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not
         folder: Where the jobs find what they are to do, and write their logs.
         module: What each of them executes, with the folder as its argument.
         resources: What each of them asks for.
-        name: Their name.
-        token: The submission's token, which is part of the name.
+        name: Their name, of which the token is a part.
+        token: The submission's own.
 
     Raises:
         UsageError: The resources cannot be asked for.
@@ -204,12 +191,7 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not
         return ["timeout", f"{client.SUBMISSION_TIMEOUT_S}", *super()._make_submission_command(submission_file_path)]
 
     def submit_tasks(self, count: int) -> str:
-        """Submit an array of so many tasks, and return its job id.
-
-        Raises:
-            UsageError: Slurm refuses it.
-            SlurmUnavailable: Slurm does not answer; it may have the array or not.
-        """
+        """Submit an array of so many tasks, and return its job id; raises as `submit`."""
         self.parameters["map_count"] = count
         try:
             return str(self._submit_command(self._submitit_command_str).job_id)

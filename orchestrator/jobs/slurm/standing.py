@@ -8,6 +8,7 @@ its processes may be well.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -147,16 +148,13 @@ _RUNS = Standing(RunState.RUNNING, held=True)
 
 
 def standing(place: Place, submitted: Submitted | None, answers: Answers, log_tail: str = "") -> Standing:
-    """Judge what has become of a run that was submitted to Slurm.
+    """Judge what has become of a run that was submitted to Slurm, in an array that may not be known.
 
-    Args:
-        place: The run, and who has it as far as the database knows.
-        submitted: The job array that it was submitted in; None = it is not known.
-        answers: What Slurm says.
-        log_tail: The end of its job's log, for a job that is gone without Slurm saying why.
+    ``log_tail`` is the end of its job's log, for a job that is gone without Slurm saying why.
     """
     said, job = answers.about(place, submitted)
-    writes = _writes(place)
+    heard_s = math.inf if place.heartbeat_age_s is None else place.heartbeat_age_s
+    writes = place.state == RunState.RUNNING and not place.ended and heard_s <= SILENT_AFTER_S
     as_stored = Standing(place.state, place.failure or "", place.failure_class)
     match RunState(place.state), said:
         case RunState.RUNNING, Said.NO_ARRAY | Said.NO_NUMBER if not writes:
@@ -193,11 +191,6 @@ def standing(place: Place, submitted: Submitted | None, answers: Answers, log_ta
             return _gone_before_it_began(place, submitted, answers)
         case _:  # the run has ended, and its own record says more than Slurm; or it is pending, and has no job
             return as_stored
-
-
-def _writes(place: Place) -> bool:
-    heard_s = place.heartbeat_age_s
-    return place.state == RunState.RUNNING and not place.ended and heard_s is not None and heard_s <= SILENT_AFTER_S
 
 
 def _silent(place: Place) -> str:
