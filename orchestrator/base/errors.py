@@ -1,19 +1,10 @@
 """The control plane's errors. The command line turns them into exit codes; nothing else does.
 
 StalesweepError
-├── UsageError           what was asked cannot be done as asked                       exit 2
-│   ├── GridError        a grid file, or a file to import, with mistakes; holds all of them
-│   ├── SweepConflict    the name is taken by a grid with other content
-│   ├── SelectionError   no sweep or run of that name or number
-│   ├── SlurmUnavailable      Slurm does not answer, or refuses
-│   │   └── NoAccounting      it was asked for the accounts of jobs, and keeps none
-│   └── StoreError            the database cannot be reached or used
-│       ├── StoreUnavailable  away, full, read-only, locked or at its connection limit: it may serve again later
-│       └── SchemaError       its schema is older or newer than this version's
-├── JournalError         a run directory cannot be written to: its attempt must stop
-├── NothingToDo          all that was asked for is done already                       exit 3
-├── Fenced               a newer attempt of the run has taken over; this writer must stop
-└── OutOfStep            more or less of a journal is stored than the writer assumed
+├── UsageError    (exit code 2)  GridError · SweepConflict · SelectionError · SlurmUnavailable ← NoAccounting
+│   └── StoreError               StoreUnavailable · SchemaError
+├── NothingToDo   (exit code 3)
+└── inside jobs                  JournalError · Fenced · OutOfStep
 """
 
 
@@ -26,11 +17,7 @@ class UsageError(StalesweepError):
 
 
 class GridError(UsageError):
-    """A grid file, or a file to import, has mistakes.
-
-    Args:
-        mistakes: One complete sentence each: file, line, key path, value seen, values allowed.
-    """
+    """A grid file, or a file to import, has mistakes: a sentence each, with line, key path, values seen and allowed."""
 
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("\n".join(mistakes))
@@ -78,11 +65,7 @@ class Fenced(StalesweepError):
 
 
 class OutOfStep(StalesweepError):
-    """More or less of a journal is stored than the writer assumed; it continues from what is stored.
-
-    Args:
-        stored: How much is stored, in bytes.
-    """
+    """More or less of a journal is stored, in bytes, than the writer assumed; it continues from what is stored."""
 
     def __init__(self, stored: int) -> None:
         super().__init__(f"{stored} bytes of the journal are stored")

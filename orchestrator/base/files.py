@@ -6,6 +6,7 @@ Private files hold what no command line, environment, script or log may show. Th
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -19,12 +20,7 @@ from orchestrator.base.errors import UsageError
 def whole(path: Path, *, private: bool = False) -> Iterator[Path]:
     """Let a file be written beside its place, and put it there at the end; where that fails, nothing is left of it.
 
-    Args:
-        path: Where the file is to be. A file that is there is replaced.
-        private: Only the owner may read it, from its first byte on.
-
-    Yields:
-        The path to write to.
+    A file that is there is replaced. Of a ``private`` one only the owner may read anything, from its first byte on.
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -46,11 +42,7 @@ def write_whole(path: Path, content: bytes | str, *, private: bool = False) -> P
 
 
 def read_line(path: Path, what: str) -> str:
-    """Read a file that holds one line.
-
-    Args:
-        path: The file.
-        what: What the line is, for people, e.g. ``the database's URL``.
+    """Read a file that holds one line, which messages call e.g. ``the database's URL``.
 
     Raises:
         UsageError: It cannot be read, or holds something else than one line.
@@ -65,20 +57,23 @@ def read_line(path: Path, what: str) -> str:
     return lines[0]
 
 
-def write_private_line(folder: str, name: str, line: str) -> Path:
-    """Write one line into a private file of the user's configuration.
+def config_dir() -> Path:
+    """The folder of the user's configuration."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "stalesweep"
 
-    Args:
-        folder: A folder there.
-        name: The file's name.
-        line: What it is to hold.
+
+def keep_url(folder: str, url: str, known_as: str) -> Path:
+    """Write a URL into a private file in a folder of the user's configuration.
+
+    Its name depends on ``known_as``, so that a later URL known as the same replaces it.
 
     Raises:
         OSError: It cannot be written.
     """
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "stalesweep" / folder
+    home = config_dir() / folder
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return write_whole(home / name, f"{line}\n", private=True)
+    name = f"{hashlib.sha256(known_as.encode()).hexdigest()[:16]}.url"
+    return write_whole(home / name, f"{url}\n", private=True)
 
 
 def has_other_readers(path: Path) -> bool:

@@ -36,11 +36,7 @@ def is_alive(pid: int, began: float) -> bool:
 
 @contextmanager
 def environment(changes: Mapping[str, str | None]) -> Iterator[None]:
-    """Change environment variables of this process, and of those that it starts, until the block ends.
-
-    Args:
-        changes: The values by name; None removes a variable.
-    """
+    """Change environment variables of this process until the block ends, and of those it starts; None removes one."""
     before = {name: os.environ.get(name) for name in changes}
     _change(changes)
     try:
@@ -60,8 +56,6 @@ def _change(variables: Mapping[str, str | None]) -> None:
 def _answers(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return True

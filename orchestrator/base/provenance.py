@@ -17,13 +17,7 @@ _APPLICABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A checkout at one moment.
-
-    Attributes:
-        commit: The full hash.
-        dirty: Whether tracked files differ from it.
-        diff: How they differ, as ``git apply`` reads it; empty where they do not.
-    """
+    """A checkout at one moment: its full hash, whether tracked files differ, and how, as ``git apply`` reads it."""
 
     commit: str
     dirty: bool
@@ -40,29 +34,20 @@ def checkout() -> Checkout | None:
 
 
 def read_checkout(package: Path) -> Checkout | None:
-    """Read the checkout that tracks a package.
+    """Read the checkout that tracks a package's folder.
 
-    Args:
-        package: The package's folder.
-
-    Returns:
-        None when no checkout tracks it (an environment inside someone's project is not that project) or git does not
-        answer in time.
+    None when no checkout tracks it (an environment inside someone's project is not that project) or git does not
+    answer in time.
     """
-    if _git(package, "ls-files", "--error-unmatch", ".") is None:
-        return None
-    commit = _git(package, "rev-parse", "HEAD")
-    diff = _git(package, "diff", *_APPLICABLE, "HEAD")
-    if commit is None or diff is None:
+    try:
+        _git(package, "ls-files", "--error-unmatch", ".")
+        commit, diff = _git(package, "rev-parse", "HEAD"), _git(package, "diff", *_APPLICABLE, "HEAD")
+    except (OSError, subprocess.SubprocessError):
         return None
     return Checkout(commit.decode().strip(), bool(diff), diff)
 
 
-def _git(folder: Path, *arguments: str) -> bytes | None:
+def _git(folder: Path, *arguments: str) -> bytes:
     # Without the option, looking for changes would take the index lock away from the user's own git.
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
-    try:
-        done = subprocess.run(command, env=harmless_environment(), capture_output=True, timeout=10, check=True)
-        return done.stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
+    return subprocess.run(command, env=harmless_environment(), capture_output=True, timeout=10, check=True).stdout

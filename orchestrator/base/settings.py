@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from orchestrator.base.errors import UsageError
+from orchestrator.base.files import config_dir
 
 DEFAULT_DB = "sqlite:///stalesweep.db"
 
@@ -51,8 +52,7 @@ def cache_dir() -> Path:
 def profile() -> Path | None:
     """Choose the site's profile: ``STALESWEEP_PROFILE``, else ``stalesweep/profile.yaml`` in the user's config folder.
 
-    Returns:
-        The file; None where there is none, or the variable is set and empty.
+    None where there is none, or the variable is set and empty.
 
     Raises:
         UsageError: The variable names a file that is not there.
@@ -61,18 +61,14 @@ def profile() -> Path | None:
         if chosen and not Path(chosen).is_file():
             raise UsageError(f"STALESWEEP_PROFILE: no file {chosen}")
         return Path(chosen) if chosen else None
-    usual = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "stalesweep" / "profile.yaml"
+    usual = config_dir() / "profile.yaml"
     return usual if os.path.isfile(usual) else None  # noqa: PTH113  # `Path.is_file` raises where a folder is closed
 
 
 def jobs_write() -> str:
-    """Choose what jobs write to: ``STALESWEEP_JOBS_WRITE``, else ``auto``.
+    """Choose what jobs write to: ``STALESWEEP_JOBS_WRITE``, which is ``database``, ``journal``, or ``auto``.
 
-    Returns:
-        ``database``, ``journal``, or ``auto``: the database, unless it is SQLite where SQLite cannot be relied on.
-
-    Raises:
-        UsageError: The variable says something else.
+    That is the database, unless it is SQLite where SQLite cannot be relied on.
     """
     chosen = os.environ.get("STALESWEEP_JOBS_WRITE") or "auto"
     if chosen not in ("auto", "database", "journal"):
@@ -81,14 +77,7 @@ def jobs_write() -> str:
 
 
 def shipped(name: str) -> Path:
-    """Find a folder that travels with the package.
-
-    Args:
-        name: ``migrations`` or ``sweeps``.
-
-    Returns:
-        The copy inside an installed wheel, else the folder at the top of the checkout.
-    """
+    """Find ``migrations`` or ``sweeps``: the copy inside an installed wheel, else at the top of the checkout."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "_shipped" / name
     return inside if inside.is_dir() else package.parent / name

@@ -6,7 +6,6 @@ to jobs as the path of a file that only its owner can read (`orchestrator.base.f
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
@@ -62,11 +61,7 @@ def absolute(url: str) -> str:
 
 
 def split(url: URL) -> tuple[URL, dict[str, str]]:
-    """Take the secrets out of a URL.
-
-    Returns:
-        The URL without them, and what to hand the driver as arguments instead.
-    """
+    """Take the secrets out of a URL; returns what is left, and what to hand the driver as arguments instead."""
     last = {key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()}
     secrets = {key: value for key, value in last.items() if _is_secret(key, value)}
     if url.password is not None:
@@ -85,13 +80,8 @@ def handed_over(url: str) -> Iterator[str]:
     """Hand a database to the processes and jobs that are started within the block.
 
     Their environment names the database too, without a password of ours: schedulers keep a copy of it. The same holds
-    of the webhook that is notified of the sweep's end.
-
-    Args:
-        url: The database's URL.
-
-    Yields:
-        A reference for `resolve`: the URL, or where it holds a secret, the path of the file that holds it.
+    of the webhook that is notified of the sweep's end. Yields a reference for `resolve`: the URL, or where it holds a
+    secret, the path of the file that holds it.
     """
     plain, secrets = split(parse(url))
     path = _file_of(url, plain) if secrets else None
@@ -115,11 +105,7 @@ def resolve(reference: str) -> str:
 
 
 def read(path: Path) -> str:
-    """Read a file that holds a URL.
-
-    Raises:
-        UsageError: It cannot be read, or holds something else than one line.
-    """
+    """Read a file that holds a URL, see `orchestrator.base.files.read_line`."""
     return files.read_line(path, "the database's URL")
 
 
@@ -136,15 +122,12 @@ def _is_secret(key: str, value: str) -> bool:
 
 
 def _file_of(url: str, plain: URL) -> Path:
-    """The file that holds the URL: the user's own, else ours."""
     if named := os.environ.get("STALESWEEP_DB_FILE"):
         own = Path(named).expanduser().resolve()
         if own.is_file() and absolute(read(own)) == absolute(url):
             return own
-    # Named without the secret: a launch with a new password renews what queued jobs will read.
-    name = f"{hashlib.sha256(str(plain).encode()).hexdigest()[:16]}.url"
-    try:
-        return files.write_private_line("databases", name, absolute(url))
+    try:  # known without the secret: a launch with a new password renews what queued jobs will read
+        return files.keep_url("databases", absolute(url), known_as=str(plain))
     except OSError as error:
         raise UsageError(
             f"cannot hand the database's password to jobs in {error.filename}: {error.strerror}; write the URL into a "

@@ -5,7 +5,6 @@ So it is in no argument, script, message or log, and goes to jobs as the path of
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import urllib.parse
@@ -52,13 +51,11 @@ def handed_over() -> Iterator[None]:
 
 
 def _file() -> str | None:
-    """The file that holds the URL: ours where the URL itself is set, else the user's."""
     url, named = (os.environ.get(name) for name in ("STALESWEEP_WEBHOOK", "STALESWEEP_WEBHOOK_FILE"))
     if not url:
         return str(Path(named).expanduser().absolute()) if named else None
-    name = f"{hashlib.sha256(url.encode()).hexdigest()[:16]}.url"
     try:
-        return str(files.write_private_line("webhooks", name, url.strip()))
+        return str(files.keep_url("webhooks", url.strip(), known_as=url))
     except OSError as error:
         log.warning("jobs cannot notify the webhook of the sweep's end: %s: %s", error.filename, error.strerror)
         return None

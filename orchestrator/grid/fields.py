@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StrictInt, field_validator, model_validator
@@ -13,7 +13,7 @@ from grpo_worker.schema.config import Count, ModelConfig, PositiveFloat, Positiv
 from orchestrator.base.states import FailureClass
 from orchestrator.grid.mistakes import refuse, unknown
 from orchestrator.grid.sbatch_options import checked_options
-from orchestrator.grid.yaml_file import show
+from orchestrator.grid.yaml_file import KeyPath, show
 
 RETRIES: dict[str, int] = {
     FailureClass.TIME_LIMIT: 50, FailureClass.PREEMPTED: 100, FailureClass.NODE_FAILURE: 5,
@@ -176,15 +176,37 @@ WORKER_FIELDS = {path: info for path, info in _leaves(WorkerConfig).items() if n
 
 WORKER_SECTIONS = {path.partition(".")[0] for path in WORKER_FIELDS if "." in path}
 
+REQUIRED_AXES = {"model": "[tiny]", "k": "[2, 8, 32]", "eta": "[5e-4, 1e-3]", "seed": "[0]"}
+"""The axes that every grid has, each with an example."""
+
+AXES = {"model": ModelName, **WORKER_FIELDS}
+"""What the values of an axis are, by its name."""
+
+
+def flat(place: KeyPath, content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, KeyPath, Any]]:
+    """Unfold the sections of worker fields: of each field its dotted path, its place and its value."""
+    for key, value in content.items():
+        if not prefix and key in {*WORKER_SECTIONS, "model"} and isinstance(value, dict):
+            yield from flat((*place, key), value, f"{key}.")
+        else:
+            yield prefix + key, (*place, key), value
+
+
+def nested(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fold dotted paths into sections: ``{"task.name": x}`` → ``{"task": {"name": x}}``."""
+    found: dict[str, Any] = {}
+    for path, value in fields.items():
+        section, _, name = path.rpartition(".")
+        (found.setdefault(section, {}) if section else found)[name] = value
+    return found
+
 
 def not_a_worker_field(name: str) -> str:
     """Say why a name is no worker field, and which one may be meant."""
     if name.startswith("model."):
         return f"belongs under 'models:', in the entry of each model (found {show(name)})"
-    if name in WORKER_SECTIONS:
-        fields = ", ".join(path for path in WORKER_FIELDS if path.startswith(f"{name}."))
-        return f"is a group of fields; name one of them (allowed: {fields})"
-    named_last = {path.rpartition(".")[2]: path for path in reversed(WORKER_FIELDS)}
-    if name in named_last:
-        return f"no such worker field (did you mean '{named_last[name]}'?)"
+    if fields := [path for path in WORKER_FIELDS if path.startswith(f"{name}.")]:
+        return f"is a group of fields; name one of them (allowed: {', '.join(fields)})"
+    if named_last := [path for path in WORKER_FIELDS if path.rpartition(".")[2] == name]:
+        return f"no such worker field (did you mean '{named_last[0]}'?)"
     return unknown("no such worker field", name, WORKER_FIELDS, all_known=False)

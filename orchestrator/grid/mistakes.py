@@ -18,15 +18,17 @@ REMOVED_KEYS = {
 }
 """Keys that an earlier version took, by dotted path, each with a sentence: why it was removed, and since when."""
 
+_KINDS = {
+    "integer": "a whole number", "number": "a finite number", "boolean": "true or false", "string": "text",
+    "null": "null", "object": "a mapping",
+}  # fmt: skip
+_BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+
 
 def checked(file: GridFile, place: KeyPath, kind: Any, value: Any) -> Any:
     """Return a value as its type takes it (1 becomes 1.0), or None where it is wrong; each mistake is noted.
 
-    Args:
-        file: Takes the mistakes.
-        place: Where the value stands.
-        kind: A type, or the field of a model.
-        value: As read.
+    ``kind`` is a type, or the field of a model.
     """
     if place in file.wrong:
         return None
@@ -40,14 +42,7 @@ def checked(file: GridFile, place: KeyPath, kind: Any, value: Any) -> Any:
 
 
 def refuse(mistakes: Mapping[str, str]) -> NoReturn:
-    """Refuse a mapping from within a pydantic validator.
-
-    Args:
-        mistakes: What is wrong, by the mapping's key.
-
-    Raises:
-        ValidationError: Always; it names each of the keys.
-    """
+    """Refuse a mapping from within a pydantic validator, with what is wrong by the mapping's key."""
     problems = [
         InitErrorDetails(type=PydanticCustomError("refused", "{what}", {"what": what}), loc=(key,), input=key)
         for key, what in mistakes.items()
@@ -56,14 +51,7 @@ def refuse(mistakes: Mapping[str, str]) -> NoReturn:
 
 
 def unknown(what: str, word: str, known: Collection[str], *, all_known: bool = True) -> str:
-    """Say that a word is not known: the closest known word, then the known ones.
-
-    Args:
-        what: How the sentence begins.
-        word: As written.
-        known: The words that are known.
-        all_known: List them also where one is close.
-    """
+    """Say that a word is not known: the closest known word, then, unless that is enough, the known ones."""
     close = suggest(word, known)
     allowed = f"allowed: {', '.join(known)}" if all_known or not close else ""
     return f"{what} ({(close + allowed).removesuffix('; ')})"
@@ -80,24 +68,25 @@ def _note(file: GridFile, place: KeyPath, schema: dict[str, Any], problem: Error
     for key in problem["loc"]:  # this holds members of unions, too, which are no keys of the file
         if (*at, key) in file.lines:
             at = (*at, key)
-    kind, found, loc = problem["type"], show(problem["input"]), problem["loc"]
+    found, loc = show(problem["input"]), problem["loc"]
     expected = _at(schema, loc)
-    if kind == "missing":
-        at = (*at, loc[-1])
-        what = f"is missing ({expected['description']}; allowed: {_in_words(expected)})"
-    elif kind == "extra_forbidden":
-        known = _at(schema, loc[:-1])["properties"]
-        what = REMOVED_KEYS.get(dotted(at)) or unknown("unknown key", str(loc[-1]), known)
-    elif kind in ("refused", "value_error"):
-        what = problem["msg"].removeprefix("Value error, ")
-    elif kind in ("model_type", "dict_type"):
-        what = f"must be a mapping, as in 'key: value' (found {found})"
-    elif kind == "list_type":
-        what = f"must be a list (found {found})"
-    else:
-        choices = [word for one in expected.get("anyOf", [expected]) for word in one.get("enum", [])]
-        hint = suggest(found.strip("'"), choices)
-        what = f"cannot be used (found {found}; {hint}allowed: {_in_words(expected)})"
+    match problem["type"]:
+        case "missing":
+            at = (*at, loc[-1])
+            what = f"is missing ({expected['description']}; allowed: {_in_words(expected)})"
+        case "extra_forbidden":
+            known = _at(schema, loc[:-1])["properties"]
+            what = REMOVED_KEYS.get(dotted(at)) or unknown("unknown key", str(loc[-1]), known)
+        case "refused" | "value_error":
+            what = problem["msg"].removeprefix("Value error, ")
+        case "model_type" | "dict_type":
+            what = f"must be a mapping, as in 'key: value' (found {found})"
+        case "list_type":
+            what = f"must be a list (found {found})"
+        case _:
+            choices = [word for one in expected.get("anyOf", [expected]) for word in one.get("enum", [])]
+            hint = suggest(found.strip("'"), choices)
+            what = f"cannot be used (found {found}; {hint}allowed: {_in_words(expected)})"
     if at not in file.wrong:
         file.mistake(at, what)
 
@@ -120,20 +109,13 @@ def _in_words(schema: Mapping[str, Any]) -> str:
         return ", ".join(schema.get("enum", [schema.get("const")]))
     if "pattern" in schema:
         return str(schema["description"])
-    kinds = {
-        "integer": "a whole number", "number": "a finite number", "boolean": "true or false",
-        "string": "text", "null": "null", "object": "a mapping",
-    }  # fmt: skip
     kind = schema.get("type", "object")
     if kind == "array":
         return f"a list of {_in_words(schema['items'])}"
     if isinstance(values := schema.get("additionalProperties"), dict):
         return f"a mapping of words to {_in_words(values)}"
-    bounds = {
-        "minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below",
-    }  # fmt: skip
-    limits = (f"{words} {schema[key]:g}" for key, words in bounds.items() if key in schema)
-    return ", ".join([kinds[kind], *limits])
+    limits = (f"{words} {schema[key]:g}" for key, words in _BOUNDS.items() if key in schema)
+    return ", ".join([_KINDS[kind], *limits])
 
 
 def as_type(kind: Any) -> Any:

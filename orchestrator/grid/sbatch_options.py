@@ -34,33 +34,23 @@ _FIELDS = {
     "array": "runs_per_job and array_parallelism", "array-parallelism": "array_parallelism",
     **{name: name for name in ("partition", "account", "qos", "gres", "constraint")},
 }  # fmt: skip
-_ONE_PROCESS = "a run is one process on one node"
-_NAMED = "stalesweep finds its jobs by it"
-_LOGS = "logs are where `stalesweep logs` looks for them"
-_SIGNAL = "stalesweep sets it, so that a checkpoint is saved before time_min is over"
-_ANSWERS = "it does not submit a job, or changes what sbatch answers"
 _REASONS = {
-    **dict.fromkeys(
-        ("nodes", "ntasks", "tasks-per-node", "ntasks-per-node", "ntasks-per-core", "ntasks-per-gpu",
-         "ntasks-per-socket", "ntasks-per-tres"), _ONE_PROCESS,
-    ),
-    **dict.fromkeys(("job-name", "comment"), _NAMED),
-    **dict.fromkeys(("output", "error", "open-mode", "stderr-to-stdout"), _LOGS),
-    **dict.fromkeys(("signal", "signal-delay-s"), _SIGNAL),
-    **dict.fromkeys(
-        ("help", "usage", "version", "test-only", "parsable", "quiet", "verbose", "wait", "wrap"), _ANSWERS,
-    ),
-    "clusters": "stalesweep asks one cluster, that of SLURM_CONF, what has become of its jobs",
-    "use-srun": "srun passes on to a job's process the signal that its time is nearly over",
-    "additional-parameters": "options of sbatch stand side by side under 'slurm:'",
+    "a run is one process on one node": "nodes ntasks tasks-per-node ntasks-per-node ntasks-per-core ntasks-per-gpu "
+        "ntasks-per-socket ntasks-per-tres",
+    "stalesweep finds its jobs by it": "job-name comment",
+    "logs are where `stalesweep logs` looks for them": "output error open-mode stderr-to-stdout",
+    "stalesweep sets it, so that a checkpoint is saved before time_min is over": "signal signal-delay-s",
+    "it does not submit a job, or changes what sbatch answers": "help usage version test-only parsable quiet verbose "
+        "wait wrap",
+    "stalesweep asks one cluster, that of SLURM_CONF, what has become of its jobs": "clusters",
+    "srun passes on to a job's process the signal that its time is nearly over": "use-srun",
+    "options of sbatch stand side by side under 'slurm:'": "additional-parameters",
 }  # fmt: skip
+_REASON_OF = {name: reason for reason, names in _REASONS.items() for name in names.split()}
 
 
 def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Spell options as sbatch does, with dashes; submitit's spelling has underscores.
-
-    Args:
-        options: As written under ``slurm:``.
+    """Spell the options under ``slurm:`` as sbatch does, with dashes; submitit's spelling has underscores.
 
     Raises:
         ValidationError: Some cannot be used; for pydantic, within a validator.
@@ -69,7 +59,6 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for key, value in options.items():
         name = key.replace("_", "-")
-        allowed = "a list of text" if name in LISTS else "one value"
         if why := refusal(name):
             mistakes[key] = why
         elif name not in OPTIONS:
@@ -77,6 +66,7 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
         elif name in checked:
             mistakes[key] = "given twice, with dashes and with underscores; keep one of the two"
         elif isinstance(value, list) != (name in LISTS):
+            allowed = "a list of text" if name in LISTS else "one value"
             mistakes[key] = f"cannot be used (found {show(value)}; allowed: {allowed})"
         checked[name] = value
     if mistakes:
@@ -85,12 +75,8 @@ def checked_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refusal(name: str) -> str | None:
-    """Say why an option that sbatch or submitit knows cannot be used; None where it can, or is no such option.
-
-    Args:
-        name: With dashes.
-    """
+    """Say why an option, with dashes, cannot be used; None where it can, or is no such option."""
     if field := _FIELDS.get(name):
         return f"is set by the field {field} of 'resources:', so write it there"
-    reason = _REASONS.get(name)
+    reason = _REASON_OF.get(name)
     return reason and f"cannot be set: {reason}"

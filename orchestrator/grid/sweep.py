@@ -19,8 +19,9 @@ from pydantic import ValidationError
 
 from grpo_worker.schema.config import ModelConfig, WorkerConfig, content_digest
 from orchestrator.grid.fields import (
+    AXES,
+    REQUIRED_AXES,
     WORKER_FIELDS,
-    WORKER_SECTIONS,
     GridContent,
     LogSpace,
     ModelEntry,
@@ -28,31 +29,21 @@ from orchestrator.grid.fields import (
     Profile,
     Range,
     Resources,
+    flat,
+    nested,
     not_a_worker_field,
-)
+)  # fmt: skip
 from orchestrator.grid.mistakes import as_type, checked, unknown
 from orchestrator.grid.yaml_file import GridFile, KeyPath, dotted, read_grid_file, show, suggest
 
 MAX_RUNS = 1_000_000
-REQUIRED_AXES = {"model": "[tiny]", "k": "[2, 8, 32]", "eta": "[5e-4, 1e-3]", "seed": "[0]"}
-"""The axes that every grid has, each with an example."""
-
-AXES = {"model": ModelName, **WORKER_FIELDS}
-"""What the values of an axis are, by its name."""
 
 __all__ = ["MAX_RUNS", "Cell", "Resources", "Run", "Sweep", "load_sweep"]
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One point of the grid without its seed.
-
-    Attributes:
-        model: The model's name.
-        k: Staleness in learner steps.
-        eta: Learning rate η.
-        axes: Further axes as (dotted worker field, value), in file order.
-    """
+    """One point of the grid without its seed; ``axes`` are (dotted worker field, value), in file order."""
 
     model: str
     k: int
@@ -86,7 +77,6 @@ class Sweep:
     """One grid file, by content.
 
     Attributes:
-        name: The sweep's name.
         text: The file as read.
         digest: Hash of the experiment: comments, white space, the order of keys and what runs ask of a cluster
             do not change it.
@@ -141,11 +131,7 @@ def expand(
 ) -> Sweep:
     """Check a file that was read, and expand it, see `load_sweep`.
 
-    Args:
-        file: The file.
-        allow_huge: As for `load_sweep`.
-        profile: As for `load_sweep`.
-        defaults: Worker fields by dotted path, for where the file neither fixes them nor has them as an axis.
+    ``defaults`` are worker fields by dotted path, for where the file neither fixes them nor has them as an axis.
     """
     site = _site_resources(profile) if profile else Resources()
     written = {"name": file.path.stem, **file.sections()}
@@ -167,10 +153,9 @@ def expand(
 
 def _site_resources(profile: Path) -> Resources:
     file = read_grid_file(profile)
-    content = checked(file, (), Profile, file.sections())
+    content: Profile = checked(file, (), Profile, file.sections())
     file.raise_mistakes()
-    resources: Resources = content.resources
-    return resources
+    return content.resources
 
 
 def _digest(name: str, content: Mapping[str, Any]) -> str:
@@ -188,8 +173,8 @@ def _axes(file: GridFile, grid: dict[str, Any], *, allow_huge: bool) -> dict[str
     """Read the values of every axis; wrong ones are kept, so that ``exclude:`` can be checked against them."""
     if not grid:
         if ("grid",) not in file.wrong:
-            axes = ", ".join(REQUIRED_AXES)
-            file.mistake(("grid",), f"is missing or empty; it holds the axes {axes}, each with a list")
+            what = f"is missing or empty; it holds the axes {', '.join(REQUIRED_AXES)}, each with a list"
+            file.mistake(("grid",), what)
         return {}
     for name, example in REQUIRED_AXES.items():
         if name not in grid:
@@ -199,10 +184,8 @@ def _axes(file: GridFile, grid: dict[str, Any], *, allow_huge: bool) -> dict[str
     if size > MAX_RUNS and not allow_huge:
         allowed = f"up to {MAX_RUNS:,}, or more with --allow-huge"
         file.mistake(("grid",), f"too many runs (found {size:,}; allowed: {allowed})")
-    return {
-        name: _axis(file, name, list(values) if allow_huge or size <= MAX_RUNS else [])
-        for name, (size, values) in spreads.items()
-    }
+        spreads = dict.fromkeys(spreads, (0, ()))
+    return {name: _axis(file, name, list(values)) for name, (_, values) in spreads.items()}
 
 
 def _spread(file: GridFile, place: KeyPath, spec: Any) -> tuple[int, Iterable[Any]]:
@@ -244,39 +227,32 @@ def _fixed(file: GridFile, fixed: dict[str, Any], grid: dict[str, Any]) -> dict[
     """Read the fixed worker fields by dotted path; nested and dotted spellings may be mixed."""
     settings: dict[str, Any] = {}
     lines: dict[str, int] = {}
-    for name, place, value in _flat(("fixed",), fixed):
+    for name, place, value in flat(("fixed",), fixed):
         if name in REQUIRED_AXES:
-            file.mistake(place, f"is an axis; write it under 'grid:', e.g. {name}: [{show(value)}]")
+            wrong = f"is an axis; write it under 'grid:', e.g. {name}: [{show(value)}]"
         elif name in grid:
-            file.mistake(place, f"is an axis too, in line {file.lines['grid', name]}; keep one of the two")
+            wrong = f"is an axis too, in line {file.lines['grid', name]}; keep one of the two"
         elif name in lines:
-            file.mistake(place, f"is fixed already, in line {lines[name]}; keep one of the two")
+            wrong = f"is fixed already, in line {lines[name]}; keep one of the two"
         elif isinstance(value, list):
-            file.mistake(place, f"has one value; write an axis under 'grid:' (found {show(value)})")
+            wrong = f"has one value; write an axis under 'grid:' (found {show(value)})"
         elif name not in WORKER_FIELDS:
-            file.mistake(place, not_a_worker_field(name))
+            wrong = not_a_worker_field(name)
         else:
-            settings[name] = checked(file, place, WORKER_FIELDS[name], value)
-            lines[name] = file.line(place)
+            settings[name], lines[name] = checked(file, place, WORKER_FIELDS[name], value), file.line(place)
+            continue
+        file.mistake(place, wrong)
     return settings
-
-
-def _flat(place: KeyPath, content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, KeyPath, Any]]:
-    for key, value in content.items():
-        if not prefix and key in {*WORKER_SECTIONS, "model"} and isinstance(value, dict):
-            yield from _flat((*place, key), value, f"{key}.")
-        else:
-            yield prefix + key, (*place, key), value
 
 
 def _check_models(file: GridFile, models: dict[str, Any], used: list[Any]) -> None:
     """Check that each model of the grid has an entry, and each entry a path; the builtin one needs neither."""
     known = ["tiny", *models]
     for index, name in enumerate(used):
-        if isinstance(name, str) and name not in known and ("grid", "model", index) not in file.wrong:
+        place: KeyPath = ("grid", "model", index)
+        if isinstance(name, str) and name not in known and place not in file.wrong:
             hint = f"{suggest(name, known)}add '{name}: {{path: FOLDER_OR_HUB_ID}}' there"
-            what = f"has no entry under 'models:' (found {show(name)}; {hint})"
-            file.mistake(("grid", "model", index), what)
+            file.mistake(place, f"has no entry under 'models:' (found {show(name)}; {hint})")
     for name, entry in models.items():
         checked(file, ("models", name), ModelName, name)
         if name != "tiny" and "path" not in _mapping(entry):
@@ -298,11 +274,7 @@ def _check_excluded(file: GridFile, points: Any, axes: dict[str, list[Any]]) -> 
 
 
 def _runs(
-    file: GridFile,
-    axes: dict[str, list[Any]],
-    settings: dict[str, Any],
-    content: GridContent,
-    resources: Resources,
+    file: GridFile, axes: dict[str, list[Any]], settings: dict[str, Any], content: GridContent, resources: Resources
 ) -> Iterator[Run]:
     """Expand the checked file. A mistake that only a combination of fields can make is noted once."""
     further = [name for name in axes if name not in REQUIRED_AXES]
@@ -316,26 +288,13 @@ def _runs(
         if any(all(point[name] == value for name, value in partial.items()) for partial in content.exclude):
             continue
         cell = Cell(point["model"], point["k"], point["eta"], tuple((name, point[name]) for name in further))
-        fields = _nested(settings | point) | {"model": configs[cell.model]}
+        fields = nested(settings | point) | {"model": configs[cell.model]}
         try:
             config = WorkerConfig.model_validate(fields, strict=True)
         except ValidationError as error:
+            where = ", ".join(f"{name} = {show(value)}" for name, value in point.items() if name != "seed")
             for what in {problem["msg"] for problem in error.errors()} - noted:
                 noted.add(what)
-                file.mistake(("grid",), f"{what} (found first in {_describe(cell)})")
+                file.mistake(("grid",), f"{what} (found first in the cell {where})")
             continue
         yield Run(cell, point["seed"], config, asked[cell.model])
-
-
-def _nested(fields: dict[str, Any]) -> dict[str, Any]:
-    """Fold dotted paths into sections: ``{"task.name": x}`` → ``{"task": {"name": x}}``."""
-    nested: dict[str, Any] = {}
-    for path, value in fields.items():
-        section, _, name = path.rpartition(".")
-        (nested.setdefault(section, {}) if section else nested)[name] = value
-    return nested
-
-
-def _describe(cell: Cell) -> str:
-    axes = (("model", cell.model), ("k", cell.k), ("eta", cell.eta), *cell.axes)
-    return "the cell " + ", ".join(f"{name} = {show(value)}" for name, value in axes)

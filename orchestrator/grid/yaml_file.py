@@ -30,7 +30,6 @@ KeyPath = tuple[str | int, ...]
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|nan)", re.IGNORECASE)
-_TEXT_TAG = "tag:yaml.org,2002:str"
 
 
 @dataclass(slots=True)
@@ -38,8 +37,6 @@ class GridFile:
     """A grid file's content, the line of every key and value in it, and the mistakes found so far.
 
     Attributes:
-        path: The file, as mistakes name it.
-        text: The file as read.
         content: Plain dicts with text keys, lists, and scalars.
         lines: Line of each key path, counted from 1; the root is ``()``.
         wrong: Key paths with a mistake.
@@ -62,13 +59,10 @@ class GridFile:
             place = place[:-1]
         return self.lines[place]
 
-    def mistake(self, place: KeyPath, what: str) -> None:
-        """Note what is wrong at a key path."""
-        self.mistake_at(self.line(place), place, what)
-
-    def mistake_at(self, line: int, place: KeyPath, what: str) -> None:
-        """Note what is wrong at a key path that stands in another line than the one on record."""
+    def mistake(self, place: KeyPath, what: str, line: int | None = None) -> None:
+        """Note what is wrong at a key path, in another line if that is given."""
         self.wrong.add(place)
+        line = line or self.line(place)
         self._mistakes.setdefault(f"{self.path}:{line}: {dotted(place)}: {what}", line)
 
     def raise_mistakes(self) -> None:
@@ -88,8 +82,7 @@ def read_grid_file(path: Path) -> GridFile:
         GridError: The file cannot be read, is not a YAML mapping, or has a mistake that hides all others.
     """
     file = GridFile(path, _read_text(path))
-    root = _compose(file)
-    if root is None:
+    if (root := _compose(file)) is None:
         raise GridError([f"{path}:1: the file is empty; a grid file needs at least 'grid:' with its axes"])
     file.content = _Reader(file).read(root, ())
     if not isinstance(file.content, dict):
@@ -133,22 +126,32 @@ def _read_text(path: Path) -> str:
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise GridError([f"{path}: is larger than {MAX_BYTES:,} bytes, so it is hardly a grid file"])
+        return content.decode("utf-8-sig")
     except OSError as error:
         raise GridError([f"{path}: cannot be read: {error.strerror}"]) from error
-    if len(content) > MAX_BYTES:
-        raise GridError([f"{path}: is larger than {MAX_BYTES:,} bytes, so it is hardly a grid file"])
-    try:
-        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        found = f"byte 0x{content[error.start]:02x}"
-        raise GridError([f"{path}:{line}: is not a text file in UTF-8 (found {found})"]) from error
+        line, found = content.count(b"\n", 0, error.start) + 1, content[error.start]
+        raise GridError([f"{path}:{line}: is not a text file in UTF-8 (found byte 0x{found:02x})"]) from error
+
+
+class _Composer(yaml.BaseLoader):
+    """Leaves every plain scalar text. Stops at the first value too many: composing a whole megabyte takes minutes."""
+
+    values = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.values += 1
+        if self.values > MAX_VALUES:
+            raise RecursionError
+        return super().compose_node(parent, index)
 
 
 def _compose(file: GridFile) -> yaml.Node | None:
-    """Compose nodes; this loader leaves every plain scalar text."""
     try:
-        return yaml.compose(file.text, Loader=yaml.BaseLoader)
+        composer = _Composer(file.text)
+        return composer.get_single_node()
     except RecursionError:
         raise GridError([f"{file.path}:1: holds more than {_LIMIT}"]) from None
     except yaml.reader.ReaderError as error:
@@ -160,9 +163,9 @@ def _compose(file: GridFile) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        context = f" {error.context}" if error.context else ""
+        what = f"{error.context} {error.problem}" if error.context else str(error.problem)
         hint = "; indent with spaces, not tabs" if "'\\t'" in str(error.problem) else ""
-        raise GridError([f"{file.path}:{line}: cannot be read as YAML:{context} {error.problem}{hint}"]) from error
+        raise GridError([f"{file.path}:{line}: cannot be read as YAML: {what}{hint}"]) from error
 
 
 @dataclass(slots=True)
@@ -172,35 +175,35 @@ class _Reader:
     file: GridFile
     values: int = 0
 
-    def read(self, node: yaml.Node, place: KeyPath) -> Any:
+    def read(self, node: Any, place: KeyPath) -> Any:
         self.values += 1
         if self.values > MAX_VALUES or len(place) > MAX_DEPTH:
             raise GridError([f"{self.file.path}:{_line(node)}: its aliases unfold to more than {_LIMIT}"])
         self.file.lines.setdefault(place, _line(node))
-        if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
-            return self._mapping(node, place)
-        if isinstance(node, yaml.SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
-            return [self.read(item, (*place, index)) for index, item in enumerate(node.value)]
-        if isinstance(node, yaml.ScalarNode) and node.tag == _TEXT_TAG:
-            if not node.value.isprintable():
-                self.file.mistake(place, f"has characters that cannot be printed (found {show(node.value)})")
-            return node.value if node.style else self._plain(node.value, place)
+        match node.id, node.tag:
+            case "mapping", "tag:yaml.org,2002:map":
+                return self._mapping(node, place)
+            case "sequence", "tag:yaml.org,2002:seq":
+                return [self.read(item, (*place, index)) for index, item in enumerate(node.value)]
+            case "scalar", "tag:yaml.org,2002:str":
+                if not node.value.isprintable():
+                    self.file.mistake(place, f"has characters that cannot be printed (found {show(node.value)})")
+                return node.value if node.style else self._plain(node.value, place)
         self.file.mistake(place, f"has a YAML tag; write the plain value (found {show(node.tag)})")
         return None
 
-    def _mapping(self, node: yaml.MappingNode, place: KeyPath) -> dict[str, Any]:
+    def _mapping(self, node: Any, place: KeyPath) -> dict[str, Any]:
         content: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self.file.mistake_at(_line(key_node), place, "has a list or mapping as a key")
+                self.file.mistake(place, "has a list or mapping as a key", _line(key_node))
                 continue
-            key = key_node.value
-            if key in content:
-                first = self.file.lines[(*place, key)]
-                self.file.mistake_at(_line(key_node), (*place, key), f"given twice (first in line {first})")
+            at = (*place, key_node.value)
+            if key_node.value in content:
+                self.file.mistake(at, f"given twice (first in line {self.file.lines[at]})", _line(key_node))
                 continue
-            self.file.lines[(*place, key)] = _line(key_node)
-            content[key] = self.read(value_node, (*place, key))
+            self.file.lines[at] = _line(key_node)
+            content[key_node.value] = self.read(value_node, at)
         return content
 
     def _plain(self, written: str, place: KeyPath) -> Any:
@@ -218,9 +221,7 @@ class _Reader:
             return int(written)
         if _NUMBER.fullmatch(written):
             return float(written)
-        if _NOT_FINITE.fullmatch(written):
-            return float(word.replace(".", ""))
-        return written
+        return float(word.replace(".", "")) if _NOT_FINITE.fullmatch(written) else written
 
 
 def _line(node: yaml.Node) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.base.files import whole, write_private_line, write_whole
+from orchestrator.base.files import keep_url, tail, whole, write_whole
 from orchestrator.base.processes import environment
 from orchestrator.base.words import counted, plural
 
@@ -31,9 +31,16 @@ def test_a_private_file_is_never_readable_by_others(tmp_path: Path, monkeypatch:
     left.chmod(0o644)
     with whole(left.with_name("it"), private=True) as aside:
         assert (aside, aside.stat().st_mode & 0o777) == (left, 0o600)
-    path = write_private_line("urls", "it", "https://secret")
+    left.with_name("it").unlink()
+    assert keep_url("urls", "https://former", known_as="it") == (path := keep_url("urls", "https://secret", "it"))
     assert (path.read_text(), path.stat().st_mode & 0o777) == ("https://secret\n", 0o600)
-    assert list(path.parent.iterdir()) == [path.parent / "it"]
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_end_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("one ηη")
+    assert [tail(tmp_path / "file", size) for size in (100, 3)] == ["one ηη", "\ufffdη"]
+    assert tail(tmp_path / "none") == ""
 
 
 def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from pydantic import model_validator
 import orchestrator.grid.sweep as grid_module
 from grpo_worker.schema.config import WorkerConfig
 from orchestrator.base.errors import GridError
+from orchestrator.grid import yaml_file
 from orchestrator.grid.mistakes import REMOVED_KEYS
 from orchestrator.grid.sbatch_options import OPTIONS, refusal
 from orchestrator.grid.sweep import Cell, Resources, Sweep, load_sweep
@@ -125,6 +126,12 @@ def test_a_word_that_is_not_known_is_answered_with_the_closest_one() -> None:
     assert suggest("horizn", words) == "did you mean 'horizon'?; "
     assert suggest("epsilon", words) == ""
     assert suggest("horizon" + "x" * 1000, words) == ""
+
+
+def test_a_file_of_too_many_values_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml_file, "MAX_VALUES", 100)
+    no_yaml = b"a: [" + b"1, " * 200 + b"]]]"
+    assert mistakes(tmp_path, no_yaml) == [":1: holds more than 50,000 values or 20 levels"]
 
 
 def test_huge_product_is_refused_before_it_is_expanded(tmp_path: Path) -> None:
