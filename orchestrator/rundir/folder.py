@@ -43,7 +43,7 @@ class RunFile:
     Attributes:
         run_id: The run's number in its database.
         sweep: Name of its sweep.
-        config_digest: Of its config; with the sweep's name, its identity in any database.
+        config_digest: Of its config.
         config: The worker's config, as JSON.
         fence: Attempts up to this number were over when the run was last submitted.
     """
@@ -53,6 +53,11 @@ class RunFile:
     config_digest: str
     config: dict[str, Any]
     fence: int
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What distinguishes the run from those of any database."""
+        return self.sweep, self.config_digest
 
     def worker_config(self) -> WorkerConfig:
         """Validate the config.
@@ -78,12 +83,7 @@ def logs(directory: Path) -> list[Path]:
 
 
 def name_of(run_id: int, after: int = 0) -> str:
-    """How the directory of a run is called.
-
-    Args:
-        run_id: The run.
-        after: Its fence when it was last removed.
-    """
+    """How the directory of a run is called, after a removal with its fence at that time."""
     return f"run-{run_id:06d}" + (f"-after-{after}" if after else "")
 
 
@@ -100,20 +100,15 @@ def all_in(folder: Path) -> dict[int, list[Path]]:
 def life(directory: Path) -> int:
     """The fence that a run directory began after: 0 before any removal, −1 for one that is on its way out."""
     match = _DIRECTORY.fullmatch(directory.name)
-    if match is None or match[3]:
-        return -1
-    return int(match[2] or 0)
+    return -1 if match is None or match[3] else int(match[2] or 0)
 
 
 def belongs_to(directory: Path, sweep: str, config_digest: str) -> bool:
     """Whether a directory is that of a run; one that is on its way out is nobody's any more."""
-    if directory.suffix == REMOVED:
-        return True
     try:
-        found = load(directory)
+        return directory.suffix == REMOVED or load(directory).identity == (sweep, config_digest)
     except UsageError:
         return False
-    return (found.sweep, found.config_digest) == (sweep, config_digest)
 
 
 def discard(directory: Path) -> None:
@@ -135,10 +130,8 @@ def size(directory: Path) -> int:
     total = 0
     with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                total += size(Path(entry.path))
-            else:
-                total += entry.stat(follow_symlinks=False).st_size
+            is_folder = entry.is_dir(follow_symlinks=False)
+            total += size(Path(entry.path)) if is_folder else entry.stat(follow_symlinks=False).st_size
     return total
 
 
@@ -149,21 +142,16 @@ def prepare(directory: Path, run: RunFile) -> None:
         UsageError: It holds another run, or cannot be written.
     """
     path = directory / "run.json"
-    if path.exists():
-        found = load(directory)
-        if (found.sweep, found.config_digest) != (run.sweep, run.config_digest):
-            raise UsageError(
-                f"{directory} holds a run of sweep {found.sweep!r} from another database: remove the folder, or "
-                "set STALESWEEP_RUNS to another one"
-            )
-    content = {
-        "run": run.run_id, "sweep": run.sweep, "config_digest": run.config_digest, "fence": run.fence,
-        "config": run.config,
-    }  # fmt: skip
+    if path.exists() and (found := load(directory)).identity != run.identity:
+        raise UsageError(
+            f"{directory} holds a run of sweep {found.sweep!r} from another database: remove the folder, or "
+            "set STALESWEEP_RUNS to another one"
+        )
+    names = {"run": "run_id", **{name: name for name in ("sweep", "config_digest", "fence", "config")}}
     try:
         directory.mkdir(parents=True, exist_ok=True)
         # A line a key; json's own indentation takes ten times as long.
-        lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(value)}" for name, value in content.items())
+        lines = ",\n".join(f' "{key}": {json.dumps(getattr(run, name))}' for key, name in names.items())
         write_whole(path, f"{{\n{lines}\n}}\n")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error

@@ -21,7 +21,7 @@ import re
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -58,12 +58,7 @@ class Chunk:
 
 
 class Journal:
-    """An attempt's journal, open for appending. Threads take turns.
-
-    Attributes:
-        path: The file.
-        number: The attempt.
-    """
+    """An attempt's journal, open for appending. Threads take turns."""
 
     def __init__(self, path: Path, number: int) -> None:
         self.path = path
@@ -77,11 +72,7 @@ class Journal:
 
     @classmethod
     def reserve(cls, directory: Path, after: int) -> Self:
-        """Create the journal of the next attempt: of those who try at once, each gets a number of its own.
-
-        Args:
-            directory: The run directory.
-            after: The number must be larger.
+        """Create the journal of the next attempt: of those who try at once, each gets a larger number of its own.
 
         Raises:
             JournalError: The directory cannot be written to.
@@ -117,11 +108,7 @@ class Journal:
             self._append(record, values or {})
 
     def beat(self, after_s: float) -> None:
-        """Add a ``beat`` if the journal has a record, and the last one is older than ``after_s`` seconds.
-
-        Raises:
-            JournalError: As `append`.
-        """
+        """Add a ``beat`` as by `append`, if the journal has a record, and the last one is older than that."""
         with self._lock:
             if self._end > 0 and time.monotonic() - self._appended > after_s:
                 self._append("beat", {})
@@ -150,9 +137,8 @@ class Journal:
 
     def overtaken(self) -> bool:
         """Whether a later attempt of the run has begun, or the run was removed with its directory."""
-        directory = self.path.parent
-        found = numbers(directory)
-        later = [path_of(directory, number) for number in found if number > self.number]
+        found = numbers(self.path.parent)
+        later = (path_of(self.path.parent, number) for number in found if number > self.number)
         begun = any(size_of(path) > 0 for path in later)  # an empty one is reserved only
         return begun or self.number not in found
 
@@ -208,21 +194,24 @@ def read(path: Path, start: int = 0, limit: int = 10_000, until: int | None = No
     damage: list[str] = []
     bad: list[str] = []
     end = start
-    for line, line_end in _lines(path, start):
-        if until is not None and line_end > until:
-            break
-        entry = _decoded(line)
-        if entry is None:
-            bad.append(f"{path}, line {_line_number(path, line_end)}: damaged, left out")
-            entry = _behind_damage(line)
-        if entry is None:
-            continue
-        entries.append(entry)
-        damage += bad
-        bad.clear()
-        end = line_end
-        if len(entries) >= limit:
-            break
+    with path.open("rb", buffering=_BLOCK) as file:
+        file.seek(start)
+        line_end = start
+        for line in file:
+            line_end += len(line)
+            if not line.endswith(b"\n") or (until is not None and line_end > until):
+                break
+            if (entry := _decoded(line)) is None:
+                number = path.read_bytes()[:line_end].count(b"\n")
+                bad.append(f"{path}, line {number}: damaged, left out")
+                if (entry := _behind_damage(line)) is None:
+                    continue
+            entries.append(entry)
+            damage += bad
+            bad.clear()
+            end = line_end
+            if len(entries) >= limit:
+                break
     return Chunk(entries, start, end, damage, bad)
 
 
@@ -232,54 +221,29 @@ def last(path: Path) -> dict[str, Any] | None:
     Raises:
         OSError: The file cannot be read.
     """
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _BLOCK))
-        lines = file.read().split(b"\n")[:-1]
+    lines = _last_block(path).split(b"\n")[:-1]
     return next((entry for line in reversed(lines) if (entry := _decoded(line + b"\n")) is not None), None)
 
 
 def mend(directory: Path, before: int) -> None:
-    """Cut torn last lines off the journals of attempts that are over.
-
-    Args:
-        directory: The run directory.
-        before: The attempt that has the run now: those before it may not write any more.
+    """Cut torn last lines off the journals of attempts before the one that has the run: they may not write any more.
 
     Raises:
         JournalError: A file cannot be written.
     """
-    for number in numbers(directory):
-        path = path_of(directory, number)
+    for path in [path_of(directory, number) for number in numbers(directory) if number < before]:
         try:
-            if number < before and (whole := _whole(path)) < size_of(path):
-                os.truncate(path, whole)
+            if not _last_block(path).endswith(b"\n"):
+                os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
         except OSError as error:
             raise _unwritable(path, error) from error
 
 
-def _whole(path: Path) -> int:
-    """Where the last whole line of a file ends."""
+def _last_block(path: Path) -> bytes:
+    """The end of a file, which holds more than one record."""
     with path.open("rb") as file:
-        end = file.seek(0, os.SEEK_END)
-        while end > 0:
-            start = max(0, end - _BLOCK)
-            file.seek(start)
-            if (found := file.read(end - start).rfind(b"\n")) >= 0:
-                return start + found + 1
-            end = start
-    return 0
-
-
-def _lines(path: Path, start: int) -> Iterator[tuple[bytes, int]]:
-    with path.open("rb", buffering=_BLOCK) as file:
-        file.seek(start)
-        end = start
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            end += len(line)
-            yield line, end
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _BLOCK))
+        return file.read()
 
 
 def _decoded(line: bytes) -> dict[str, Any] | None:
@@ -299,11 +263,6 @@ def _behind_damage(line: bytes) -> dict[str, Any] | None:
     return next((entry for head in heads if (entry := _decoded(line[head:])) is not None), None)
 
 
-def _line_number(path: Path, line_end: int) -> int:
-    with path.open("rb") as file:
-        return file.read(line_end).count(b"\n")
-
-
 def _flush_folder(directory: Path) -> None:
     """Flush the name of a new file to disk too; some file systems do that by themselves, and refuse to be asked."""
     with contextlib.suppress(OSError):
@@ -315,8 +274,7 @@ def _flush_folder(directory: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> JournalError:
-    reason = error.strerror or str(error)
     return JournalError(
-        f"cannot write {path}: {reason}; what is on disk stays valid: make room or give the right back, then "
-        "`stalesweep launch` again"
+        f"cannot write {path}: {error.strerror or error}; what is on disk stays valid: make room or give the right "
+        "back, then `stalesweep launch` again"
     )
