@@ -99,14 +99,13 @@ def retry(
 ) -> None:
     """Train failed, lost, cancelled and leftover runs again; with -s cancelled also those that a search stopped."""
     from orchestrator.jobs.training import Training, choose_executor
-    from orchestrator.runs import retrying
-    from orchestrator.runs.named import sweeps_of
+    from orchestrator.runs.named import choose_again, sweeps_of
     from orchestrator.store import queries, submissions
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as in `launch`
     chosen = choose_executor(executor)
     with open_store(db) as store:
-        again = retrying.choose(store, sel, state, say)
+        again = choose_again(store, sel, state, say)
         for why in again.left_alone:
             say(why)
         if not again.runs:

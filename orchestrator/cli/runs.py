@@ -15,7 +15,7 @@ from orchestrator.cli.options import Database, Selection, States, Yes
 from orchestrator.cli.output import confirm, one_of, open_store, progress, say, width
 
 if TYPE_CHECKING:
-    from orchestrator.runs.cleaning import Waste
+    from orchestrator.runs.removal import Waste
     from orchestrator.store.database import Store
     from orchestrator.store.selection import SelectedRun
 
@@ -83,7 +83,7 @@ def gc(
     db: Database = None,
 ) -> None:
     """Free disk space: remove checkpoints and job files of finished runs; with --all, their run directories."""
-    from orchestrator.runs import cleaning
+    from orchestrator.runs import removal
     from orchestrator.runs.named import find_up_to_date
 
     if checkpoints and all:
@@ -91,7 +91,7 @@ def gc(
     notes: list[str] = []
     with open_store(db) as store:
         runs = find_up_to_date(store, sel or [], state, say)
-        waste = list(cleaning.find(store, runs, notes, checkpoints_only=checkpoints, directories=all))
+        waste = list(removal.find_waste(store, runs, notes, checkpoints_only=checkpoints, directories=all))
     _say_notes(notes)
     if not waste:
         raise NothingToDo("nothing to free")
@@ -100,7 +100,7 @@ def gc(
         typer.echo("Nothing was removed.")
         return
     confirm(f"Remove these {counted(len(waste), 'file')}?", yes=yes or len(waste) <= ASK_ABOVE)
-    if stuck := cleaning.remove(waste):
+    if stuck := removal.discard(one.path for one in waste):
         raise UsageError("\n".join(["these could not be removed, all others are gone:", *stuck]))
 
 

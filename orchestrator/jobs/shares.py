@@ -1,6 +1,6 @@
 """``shares.json``: which runs the jobs of a folder train. It is written before the jobs are submitted.
 
-Tasks of Slurm arrays read their runs from it. `orchestrator.runs.cleaning` reads when a folder can be deleted.
+Tasks of Slurm arrays read their runs from it. `orchestrator.runs.removal` reads when a folder can be deleted.
 """
 
 from __future__ import annotations

@@ -31,6 +31,9 @@ _ROUNDS = 3
 _WRITERS = 16
 """Threads that write entries: each waits for the disk, and a file system flushes for several threads at once."""
 
+Advance = Callable[[int], None]
+"""Takes how many more are done."""
+
 
 @dataclass(slots=True)
 class Done:
@@ -49,43 +52,25 @@ class Done:
     notes: list[str] = field(default_factory=list)
 
 
-def cancel(
-    store: Store, runs: Sequence[SelectedRun], reason: str, advance: Callable[[int], None] = lambda _: None
-) -> Done:
-    """Cancel runs for a user, and the tasks of Slurm that are left with nothing to do.
-
-    Args:
-        store: The results database, with the journals of the runs brought in.
-        runs: Runs in one of the states `orchestrator.base.states.CANCELLABLE`.
-        reason: Why, for people.
-        advance: Called with how many more entries are written.
+def cancel(store: Store, runs: Sequence[SelectedRun], reason: str, advance: Advance = lambda _: None) -> Done:
+    """Cancel runs in `CANCELLABLE` states for a user, with their journals brought in, see `end`.
 
     Raises:
-        StoreError: The database cannot be used. The next command that brings in journals finishes what is written
-            in the run directories.
         UsageError: Some of the runs began anew faster than they could be cancelled.
     """
     ending = Ending(FailureClass.CANCELLED, reason)
-    sweep_ids = {run.sweep_id for run in runs}
-    done = end(store, sweep_ids, {run.run_id: ending for run in runs}, advance)
+    done = end(store, {run.sweep_id for run in runs}, {run.run_id: ending for run in runs}, advance)
     if done.left:
         raise UsageError(f"runs {', '.join(map(str, done.left))} began anew meanwhile: cancel them again")
     return done
 
 
 def end(
-    store: Store,
-    sweep_ids: Iterable[int],
-    endings: Mapping[int, Ending],
-    advance: Callable[[int], None] = lambda _: None,
+    store: Store, sweep_ids: Iterable[int], endings: Mapping[int, Ending], advance: Advance = lambda _: None
 ) -> Done:
-    """Cancel runs, each for its own reason, and the tasks of Slurm that are left with nothing to do.
+    """Cancel runs of sweeps, each for its own reason, and the tasks of Slurm that are left with nothing to do.
 
-    Args:
-        store: The results database.
-        sweep_ids: The sweeps of the runs.
-        endings: Why, by run.
-        advance: Called with how many more entries are written.
+    ``advance`` is called with how many more entries are written.
 
     Raises:
         StoreError: The database cannot be used. The next command that brings in journals finishes what is written
@@ -117,11 +102,7 @@ def _unfinished(store: Store, sweeps: Iterable[int]) -> dict[int, Place]:
 
 
 def _say_so(
-    store: Store,
-    sweeps: Iterable[int],
-    endings: Mapping[int, Ending],
-    notes: list[str],
-    advance: Callable[[int], None],
+    store: Store, sweeps: Iterable[int], endings: Mapping[int, Ending], notes: list[str], advance: Advance
 ) -> None:
     """Write the entries into the run directories, bring in what attempts wrote before them, then the database."""
     folders = [

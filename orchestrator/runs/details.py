@@ -12,7 +12,11 @@ from orchestrator.rundir import journal
 from orchestrator.store import details
 from orchestrator.store.database import Store
 
-_RESULT = ("collapse_step", "collapse_step_lo", "collapse_sync", "collapse_detector")
+_RUN = (
+    "sweep", "source", "model", "k", "eta", "axes", "seed", "state", "failure", "failure_class", "horizon",
+    "learner_steps", "sync", "reward", "val_reward", "collapse_step", "collapse_step_lo", "collapse_sync",
+    "collapse_detector",
+)  # fmt: skip
 _CODE = ("code_version", "git_commit", "config_digest", "config", "resources")
 _ATTEMPT = (
     "number", "executor", "job_id", "task_id", "restart_count", "host", "pid", "started_at", "ready_at", "ended_at",
@@ -33,12 +37,11 @@ def run_details(store: Store, run_id: int) -> dict[str, Any]:
         run = details.run(connection, run_id)
         attempts = details.attempts(connection, run_id)
     directory = None if run["directory"] is None else Path(run["directory"])
-    files = _files(directory)
+    there = sorted(directory.iterdir()) if directory and directory.is_dir() else []
+    files = {path.name: path.stat().st_size for path in there if path.is_file()}
     return {
         "run": run["id"],
-        **{name: run[name] for name in ("sweep", "source", "model", "k", "eta", "axes", "seed")},
-        **{name: run[name] for name in ("state", "failure", "failure_class", "horizon", "learner_steps")},
-        **{name: run[name] for name in ("sync", "reward", "val_reward", *_RESULT)},
+        **{name: run[name] for name in _RUN},
         "wall_s": sum(attempt["duration_s"] for attempt in attempts),
         "updated_at": run["updated_at"],
         **{name: run[name] for name in _CODE},
@@ -75,9 +78,3 @@ def _attempt(attempt: dict[str, Any], directory: Path | None, files: dict[str, i
         "diff": str(diff) if diff.name in files else None,
         "journal": {"bytes": files.get(path.name), "stored_bytes": attempt["journal_bytes"]},
     }
-
-
-def _files(directory: Path | None) -> dict[str, int]:
-    if directory is None or not directory.is_dir():
-        return {}
-    return {path.name: path.stat().st_size for path in sorted(directory.iterdir()) if path.is_file()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,15 +29,9 @@ _LOOK_S = 3.0
 
 
 def own_logs(store: Store, run: SelectedRun, attempt: int | None) -> list[Path]:
-    """Find what a run's attempts have logged, one file an attempt, oldest first.
+    """Find what a run's attempts, or one of them, have logged: one file an attempt, oldest first.
 
-    Args:
-        store: The results database.
-        run: The run.
-        attempt: The attempt that is asked for; its file may not be there yet. None = all.
-
-    Returns:
-        The files. If an older version has trained the attempt, that is the log of all its attempts.
+    The file of a single attempt may not be there yet. If an older version has trained it, that is the log of all.
 
     Raises:
         UsageError: The run has no such attempt.
@@ -56,22 +51,16 @@ def directory_of(run: SelectedRun) -> Path:
 
 
 def job_logs(store: Store, run: SelectedRun, attempt: int | None) -> list[Path]:
-    """Where standard output and standard error of a run's job are.
+    """Where standard output and standard error of the job are that a run, or an attempt of it, was given to last.
 
-    Args:
-        store: The results database.
-        run: The run.
-        attempt: The attempt whose job is meant; None = the one that it was given to last.
-
-    Returns:
-        The files, which may have yet to be written, or be gone; none where it has no job of its own that is known.
+    The files may have yet to be written, or be gone; there are none where it has no job of its own that is known.
 
     Raises:
         UsageError: The run has no such attempt.
     """
+    attempts = _attempts(store, run)
     with store.read() as connection:
         found = details.run(connection, run.run_id)
-        attempts = details.attempts(connection, run.run_id)
     if attempt is None and found["submission_id"] is not None:
         submitted = submissions.find(store, run.sweep_id, submission_id=found["submission_id"])
         return list(log_paths(submitted, found["task"])) if submitted and submitted.job_id else []
@@ -89,16 +78,10 @@ def job_logs(store: Store, run: SelectedRun, attempt: int | None) -> list[Path]:
     return []
 
 
-def has_begun(store: Store, run: SelectedRun) -> bool:
-    """Whether the database knows of an attempt of a run."""
-    with store.read() as connection:
-        return bool(details.attempts(connection, run.run_id))
-
-
 def progress_of(store: Store, run: SelectedRun) -> RunProgress:
     """How far a run is, with what Slurm says of it and what its journals hold."""
-    folders = [one for one in [queries.run_folder(store, run.run_id)] if one is not None]
-    collect_runs(store, folders)
+    if folder := queries.run_folder(store, run.run_id):
+        collect_runs(store, [folder])
     seen = survey(store, run.sweep_id)
     return next(one for one in with_standings(queries.progress(store, run.sweep_id), seen) if one.run_id == run.run_id)
 
@@ -134,16 +117,15 @@ def why_empty(store: Store, run: SelectedRun) -> str:
     """Say how a run stands of which there is no log."""
     now = progress_of(store, run)
     why = f" ({now.detail or now.failure})" if now.detail or now.failure else ""
-    nothing = f"no log of it is in {directory_of(run)}" if has_begun(store, run) else "it has not begun"
+    nothing = f"no log of it is in {directory_of(run)}" if _attempts(store, run) else "it has not begun"
     return f"run {run.run_id} is {now.state}{why}, and {nothing}"
 
 
 def follow(paths: Callable[[], Sequence[Path]], over: Callable[[], bool]) -> Iterator[tuple[Path, str]]:
     """Read logs as they grow; those that are not there yet are waited for.
 
-    Args:
-        paths: Lists the files; asked again and again, because a new attempt has a file of its own.
-        over: Asked every few seconds whether nothing more will come.
+    ``paths`` lists the files, and is asked again and again, because a new attempt has a file of its own. ``over`` is
+    asked every few seconds whether nothing more will come.
     """
     growing: dict[Path, _Growing] = {}
     looked_at, last = -_LOOK_S, False
@@ -162,14 +144,16 @@ def follow(paths: Callable[[], Sequence[Path]], over: Callable[[], bool]) -> Ite
             time.sleep(_POLL_S)
 
 
-def _attempt(store: Store, run: SelectedRun, number: int) -> dict[str, Any]:
+def _attempts(store: Store, run: SelectedRun) -> list[dict[str, Any]]:
     with store.read() as connection:
-        attempts = details.attempts(connection, run.run_id)
-    for one in attempts:
-        if one["number"] == number:
-            return one
-    known = ", ".join(str(one["number"]) for one in attempts)
-    has = f"it has {known}" if known else "it has not begun"
+        return details.attempts(connection, run.run_id)
+
+
+def _attempt(store: Store, run: SelectedRun, number: int) -> dict[str, Any]:
+    attempts = {one["number"]: one for one in _attempts(store, run)}
+    if number in attempts:
+        return attempts[number]
+    has = f"it has {', '.join(map(str, attempts))}" if attempts else "it has not begun"
     raise UsageError(f"--attempt: run {run.run_id} has no attempt {number}; {has}")
 
 
@@ -184,12 +168,9 @@ class _Growing:
     def read(self) -> str:
         """The next piece; "" if there is no more at present."""
         text = ""
-        try:
-            with self._path.open("rb") as file:
-                while not text and (data := self._next_of(file)):
-                    text = self._decoder.decode(data)  # "" if it is only a part of a character
-        except (FileNotFoundError, NotADirectoryError):
-            pass
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), self._path.open("rb") as file:
+            while not text and (data := self._next_of(file)):
+                text = self._decoder.decode(data)  # "" if it is only a part of a character
         return text
 
     def _next_of(self, file: BinaryIO) -> bytes:

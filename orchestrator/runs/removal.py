@@ -1,25 +1,36 @@
-"""``rm``: the database first, then files. If it is killed, a second one finds and removes what is left.
+"""``rm`` and ``gc``: delete runs, and files that nothing needs any more.
 
-Once the rows of a run are deleted, no journal can bring them back: the run's fence lies above the numbers of all its
+``rm`` deletes from the database first, then files. If it is killed, a second one finds and removes what is left. Once
+the rows of a run are deleted, no journal can bring them back: the run's fence lies above the numbers of all its
 journals, and its next attempt works in a directory of another name.
+
+After ``gc`` the database says the same of a run as before. A finished run needs no checkpoint. Its journals and logs
+are an archive: they are deleted on request only, and only if the database has all of the journals. A folder of job
+files is deleted when every run of its jobs is finished or removed.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.attempt import share
 from orchestrator.base.errors import NothingToDo, UsageError
 from orchestrator.base.settings import runs_dir
 from orchestrator.base.states import FailureClass, RunState
+from orchestrator.jobs import shares
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
 from orchestrator.store import removal
 from orchestrator.store.database import Store
 from orchestrator.store.removal import Leaving, Rows
 from orchestrator.store.selection import SelectedRun
+
+CHECKPOINTS, LEFT_OVERS, DIRECTORIES, JOB_FILES = "checkpoints", "left over by rm", "run directories", "job files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +53,8 @@ class RemovalPlan:
 
     @property
     def remaining(self) -> list[SelectedRun]:
-        """The runs that were not removed before."""
-        return [run for run in self.runs if not is_removed(run)]
-
-
-def is_removed(run: SelectedRun) -> bool:
-    """Whether a run was removed, and not launched since."""
-    return run.failure_class == FailureClass.REMOVED
+        """The runs that were not removed before, or launched since."""
+        return [run for run in self.runs if run.failure_class != FailureClass.REMOVED]
 
 
 def home(run: SelectedRun) -> Path | None:
@@ -61,19 +67,13 @@ def home(run: SelectedRun) -> Path | None:
 def directories_of(runs: Iterable[SelectedRun], notes: list[str]) -> dict[int, list[Path]]:
     """Find the run directories of runs, those from before a removal included.
 
-    Args:
-        runs: The runs.
-        notes: Gets a line for each directory that has the name of one, but belongs to another run.
+    ``notes`` gets a line for each directory that has the name of one, but belongs to another run.
     """
     found: dict[int, list[Path]] = {}
-    folders: dict[Path, dict[int, list[Path]]] = {}
+    all_in = functools.cache(rundirs.all_in)
     for run in runs:
         folder = home(run)
-        if folder is None:
-            continue
-        if folder not in folders:
-            folders[folder] = rundirs.all_in(folder)
-        for path in folders[folder].get(run.run_id, []):
+        for path in all_in(folder).get(run.run_id, []) if folder else ():
             if rundirs.belongs_to(path, run.sweep, run.config_digest):
                 found.setdefault(run.run_id, []).append(path)
             else:
@@ -101,15 +101,9 @@ def plan(store: Store, runs: Sequence[SelectedRun]) -> RemovalPlan:
 
 
 def carry_out(store: Store, plan: RemovalPlan, on_batch: Callable[[int], None]) -> list[str]:
-    """Remove what a plan names.
+    """Remove what a plan names; returns the imported sweeps that are gone, because none of their runs is left.
 
-    Args:
-        store: The results database.
-        plan: The plan.
-        on_batch: Called with how many more runs are done.
-
-    Returns:
-        The imported sweeps that were deleted, because none of their runs is left.
+    ``on_batch`` is called with how many more runs are done.
 
     Raises:
         UsageError: Some runs began to run, or some files cannot be deleted; all others are deleted.
@@ -119,14 +113,13 @@ def carry_out(store: Store, plan: RemovalPlan, on_batch: Callable[[int], None]) 
     for batch in removal.batches(plan.runs):
         held = removal.remove_runs(store, [_leaving(run, plan.directories.get(run.run_id, [])) for run in batch])
         running += held
-        for run in batch:
-            if run.run_id not in held:
-                stuck += _discard(plan.directories.get(run.run_id, []))
+        gone_runs = [run.run_id for run in batch if run.run_id not in held]
+        stuck += discard(path for run_id in gone_runs for path in plan.directories.get(run_id, []))
         on_batch(len(batch))
     gone = removal.remove_imports(store, {run.sweep_id for run in plan.runs if run.source == "import"})
     if stuck:
         raise UsageError(
-            f"{len(stuck)} run directories are still there, {stuck[0]}; the database is done with them: "
+            f"{len(stuck)} run directories are still there, e.g. {stuck[0]}; the database is done with them: "
             "`stalesweep gc` removes them when they can be"
         )
     _refuse_running(running)
@@ -158,23 +151,104 @@ def _leaving(run: SelectedRun, directories: Sequence[Path]) -> Leaving:
     return Leaving(run.run_id, home(run), newest)
 
 
-def _discard(directories: Sequence[Path]) -> list[str]:
+def discard(paths: Iterable[Path]) -> list[str]:
+    """Remove files and folders; returns a line for each that could not be."""
     stuck = []
-    for path in directories:
+    for path in paths:
         try:
-            rundirs.discard(path)
+            if path.is_dir() and not path.is_symlink():
+                rundirs.discard(path)
+            else:
+                path.unlink(missing_ok=True)
         except FileNotFoundError:
             continue
         except OSError as error:
-            stuck.append(f"e.g. {path}: {error.strerror or error}")
+            stuck.append(f"{path}: {error.strerror or error}")
     return stuck
 
 
 def _refuse_running(run_ids: Iterable[int]) -> None:
-    running = list(run_ids)
-    if running:
+    if running := list(run_ids):
         named = ", ".join(map(str, running[:10])) + (" and others" if len(running) > 10 else "")
         raise UsageError(
             f"{len(running)} of these runs are running and were left as they are: {named}; stop their jobs or let "
             "them end first, or leave them out with --state"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Waste:
+    """Something that can go: a file, or a folder with all its files, and its size in bytes."""
+
+    kind: str
+    path: Path
+    size: int
+
+
+def find_waste(
+    store: Store, runs: Sequence[SelectedRun], notes: list[str], *, checkpoints_only: bool, directories: bool
+) -> Iterator[Waste]:
+    """Find what nothing needs any more: checkpoints of finished runs, or whole run ``directories``, and job files.
+
+    ``notes`` gets a line for each thing that stays although one may expect it to be deleted.
+    """
+    lives = directories_of(runs, notes)
+    finished = [run.run_id for run in runs if run.finished and directories]
+    with store.read() as connection:
+        stored = removal.stored_journals(connection, finished)
+    for run in runs:
+        here = Path(run.directory) if run.directory else None
+        for path in lives.get(run.run_id, []):
+            if path != here:
+                if not checkpoints_only and here is not None and rundirs.life(path) < rundirs.life(here):
+                    yield Waste(LEFT_OVERS, path, rundirs.size(path))
+            elif run.finished:
+                if directories and _is_archived(path, stored.get(run.run_id, {}), notes):
+                    yield Waste(DIRECTORIES, path, rundirs.size(path))
+                else:
+                    yield from _checkpoints(path)
+    if not checkpoints_only:
+        yield from _job_files(runs, notes)
+
+
+def _checkpoints(directory: Path) -> Iterator[Waste]:
+    for pattern in ("checkpoint-*.pt", "*.partial", "run.json.*"):
+        for path in sorted(directory.glob(pattern)):
+            yield Waste(CHECKPOINTS, path, path.stat().st_size)
+
+
+def _is_archived(directory: Path, stored: Mapping[int, int], notes: list[str]) -> bool:
+    for number in journal.numbers(directory):
+        path = journal.path_of(directory, number)
+        if (last := journal.last(path)) and last["record"] in journal.WORDS:
+            continue  # it cancelled the run, and the run's state says so
+        left = path.stat().st_size - stored.get(number, 0)
+        if left > 0:
+            notes.append(f"{directory} stays: {left:,} bytes of {path.name} are not in the database")
+            return False
+    return True
+
+
+def _job_files(runs: Iterable[SelectedRun], notes: list[str]) -> Iterator[Waste]:
+    finished = {Path(run.directory) for run in runs if run.directory and run.finished}
+    for folder in sorted({path.parent for path in finished} | {runs_dir().absolute()}):
+        names = {path.name for path in finished if path.parent == folder}
+        for jobs in sorted((folder / "jobs").glob("*/")):
+            if jobs.suffix == rundirs.REMOVED or _is_over(jobs, names):
+                yield Waste(JOB_FILES, jobs, rundirs.size(jobs))
+            elif not (jobs / shares.SHARES).exists() and any(jobs.iterdir()):
+                notes.append(
+                    f"{jobs} stays: an older version wrote it without {shares.SHARES}, so it is not known which runs "
+                    "its jobs train; delete it yourself when none of them runs"
+                )
+
+
+def _is_over(jobs: Path, finished: Set[str]) -> bool:
+    """Whether every run of the jobs in a folder is finished or removed, and no launch gives them further ones."""
+    try:
+        directories = map(Path, itertools.chain.from_iterable(shares.read(jobs)["shares"]))
+        runs = jobs.parent.parent
+        all_done = all(path.name in finished or not (runs / path.name).exists() for path in directories)
+        return all_done and not any(map(share.is_open, jobs.glob("*.jsonl")))
+    except (OSError, ValueError, KeyError):
+        return False

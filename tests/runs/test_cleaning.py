@@ -17,7 +17,7 @@ from orchestrator.grid.sweep import Sweep
 from orchestrator.jobs import shares
 from orchestrator.jobs.shares import SHARES
 from orchestrator.rundir import folder as rundirs
-from orchestrator.runs import cleaning, removal
+from orchestrator.runs import removal
 from orchestrator.store import registration
 from orchestrator.store.database import Store
 from tests.support.lives import START, begun, launched, recording_of, select, trained
@@ -43,10 +43,10 @@ def directories(store: Store, grid: Grid) -> dict[int, Path]:
     return found
 
 
-def find(store: Store, *words: str, only: bool = False, whole: bool = False) -> tuple[list[cleaning.Waste], list[str]]:
+def find(store: Store, *words: str, only: bool = False, whole: bool = False) -> tuple[list[removal.Waste], list[str]]:
     notes: list[str] = []
     runs = select(store, *words)
-    return list(cleaning.find(store, runs, notes, checkpoints_only=only, directories=whole)), notes
+    return list(removal.find_waste(store, runs, notes, checkpoints_only=only, directories=whole)), notes
 
 
 def tables(store: Store) -> dict[str, pd.DataFrame]:
@@ -64,7 +64,7 @@ def test_checkpoints_of_finished_runs_go_and_the_archive_stays(store: Store, dir
     assert {one.kind for one in waste} == {"checkpoints"}
     assert sum(one.size for one in waste) == 2 * 1500
     assert len(names(directories[1])) == 5, "finding is not removing"
-    assert cleaning.remove(waste) == []
+    assert removal.discard(one.path for one in waste) == []
     for run_id in (1, 2):
         assert names(directories[run_id]) == ["attempt-0001.journal", "attempt-0001.log", "run.json"]
     assert "checkpoint-00000008.pt" in unfinished == names(directories[3])
@@ -80,7 +80,7 @@ def test_whole_directories_go_on_request(store: Store, directories: dict[int, Pa
         ("run directories", directories[1]), ("run directories", directories[2]),
     ]  # fmt: skip
     assert sum(one.size for one in waste) == rundirs.size(directories[1]) + rundirs.size(directories[2])
-    assert cleaning.remove(waste) == []
+    assert removal.discard(one.path for one in waste) == []
     assert not directories[1].exists()
     assert names(directories[1].parent) == ["run-000003", "run-000004"]
     after = tables(store)
@@ -94,14 +94,14 @@ def test_a_directory_whose_journal_is_not_all_stored_stays(store: Store, directo
     waste, notes = find(store, whole=True)
     assert notes == [f"{directories[1]} stays: 9 bytes of attempt-0001.journal are not in the database"]
     assert [one.kind for one in waste] == ["checkpoints", "checkpoints", "run directories"]
-    cleaning.remove(waste)
+    removal.discard(one.path for one in waste)
     assert names(directories[1]) == ["attempt-0001.journal", "attempt-0001.log", "run.json"]
     (directories[1] / "attempt-0002.journal").write_bytes(b"of an attempt that nobody has heard of\n")
     assert "bytes of attempt-000" in find(store, whole=True)[1][0]
 
 
 def test_only_what_is_selected(store: Store, directories: dict[int, Path]) -> None:
-    cleaning.remove(find(store, "2", "3")[0])
+    removal.discard(one.path for one in find(store, "2", "3")[0])
     assert "checkpoint-00000040.pt" in names(directories[1])
     assert "checkpoint-00000040.pt" not in names(directories[2])
 
@@ -119,7 +119,7 @@ def test_what_a_killed_removal_left(
     assert find(store, only=True)[0] == [one for one in find(store)[0] if one.kind == "checkpoints"]
     waste = [one for one in find(store)[0] if one.kind == "left over by rm"]
     assert [one.path.name for one in waste] == ["run-000001", "run-000003.removed"]
-    cleaning.remove(waste)
+    removal.discard(one.path for one in waste)
     assert names(later.parent) == ["run-000001-after-9", "run-000002", "run-000004"]
 
 
@@ -135,7 +135,9 @@ def test_what_cannot_be_removed_is_named(
         unlink(path, missing_ok)
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    assert cleaning.remove(waste) == [f"{directories[i]}/checkpoint-00000040.pt: Permission denied" for i in (1, 2)]
+    assert removal.discard(one.path for one in waste) == [
+        f"{directories[i]}/checkpoint-00000040.pt: Permission denied" for i in (1, 2)
+    ]
     assert names(directories[1]) == ["attempt-0001.journal", "attempt-0001.log", "checkpoint-00000040.pt", "run.json"]
 
 
@@ -158,7 +160,7 @@ def test_a_local_launchs_folder_goes_when_its_runs_are_finished_and_it_gives_no_
     (folders["gone"] / "share.jsonl").write_text(json.dumps({**launcher, "started_at": 1.0}) + "\n")
     assert jobs(store) == {"finished", "gone"}
     assert jobs(store, "1") == {"gone"}, "run 2 was not selected"
-    assert cleaning.remove(find(store)[0]) == []
+    assert removal.discard(one.path for one in find(store)[0]) == []
     assert set(names(runs_folder / "jobs")) == {"unfinished", "alive"}
 
 
@@ -191,7 +193,7 @@ def test_an_arrays_folder_goes_when_all_runs_of_its_shares_are_finished_or_remov
     assert jobs(store, "1") == {"old.removed"}, "run 2 was not selected"
     sizes = {one.path.name: one.size for one in find(store)[0] if one.kind == "job files"}
     assert sizes["finished"] == 500 + (folders["finished"] / SHARES).stat().st_size
-    assert cleaning.remove(find(store)[0]) == []
+    assert removal.discard(one.path for one in find(store)[0]) == []
     assert set(names(runs_folder / "jobs")) == {"unfinished", "damaged"}
     removal.carry_out(store, removal.plan(store, select(store, "3")), lambda _: None)
     assert jobs(store) == {"unfinished"}
