@@ -8,27 +8,27 @@ Everything heavy is imported inside the commands, so that ``--help`` answers at 
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from orchestrator.base.errors import GridError, NothingToDo, StalesweepError, UsageError
+from orchestrator.base.settings import database_url, shipped
 from orchestrator.base.words import counted
-from orchestrator.cli import advise as cli_advise
-from orchestrator.cli import db as cli_db
-from orchestrator.cli import doctor as cli_doctor
-from orchestrator.cli import fit as cli_fit
-from orchestrator.cli import jobs as cli_jobs
-from orchestrator.cli import launch as cli_launch
-from orchestrator.cli import plan as cli_plan
-from orchestrator.cli import report as cli_report
-from orchestrator.cli import runs as cli_runs
-from orchestrator.cli import search as cli_search
+from orchestrator.cli import output
+from orchestrator.cli.advise import advise
+from orchestrator.cli.doctor import doctor
+from orchestrator.cli.fit import fit_laws
 from orchestrator.cli.importing import import_file
-from orchestrator.cli.options import Database, SweepNames
-from orchestrator.cli.output import collect_all, one_of, open_store, show
+from orchestrator.cli.launch import launch
+from orchestrator.cli.options import Database, Format, SweepNames
+from orchestrator.cli.plan import plan
+from orchestrator.cli.report import report
+from orchestrator.cli.runs import cancel, gc, logs, retry, rm, show
+from orchestrator.cli.search import search
 
 if TYPE_CHECKING:
     from orchestrator.store.database import Store
@@ -44,17 +44,14 @@ app = typer.Typer(
 db_app = typer.Typer(help="The database's schema.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(db_app, name="db")
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
-
-def exit_codes(command: Callable[P, R]) -> Callable[P, R]:
+def exit_codes(command: Callable[..., None]) -> Callable[..., None]:
     """Turn the errors of a command into messages on stderr and exit codes."""
 
     @functools.wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+    def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
-            return command(*args, **kwargs)
+            command(*args, **kwargs)
         except NothingToDo as nothing:
             typer.echo(str(nothing), err=True)
             raise typer.Exit(NOTHING_TO_DO) from nothing
@@ -71,38 +68,29 @@ def exit_codes(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-app.command()(exit_codes(cli_launch.launch))
-
-
-@app.command()
-@exit_codes
 def status(
     sweeps: SweepNames = None,
     watch: Annotated[bool, typer.Option("--watch", help="Stay and refresh until all runs have ended.")] = False,
-    format: Annotated[str, typer.Option(help="table or json.")] = "table",
+    format: Format = "table",
     db: Database = None,
 ) -> None:
     """Show which runs wait, train, collapsed or failed, and how long the rest will take."""
-    import json
-
     from orchestrator.jobs.status import status_of
     from orchestrator.report.progress import progress_view
 
-    one_of("--format", format, ("table", "json"))
-    with open_store(db) as store:
-        names = collect_all(store, sweeps)
+    with output.open_store(db) as store:
+        names = output.collect_all(store, sweeps)
         if watch:
             _watch(store, names)
         found = [status_of(store, name) for name in names]
-    for silence in sorted({one.silence for one in found} - {""}):
-        typer.echo(f"note: {silence}", err=True)
+    output.say_notes(sorted({one.silence for one in found} - {""}))
     if not found:
         raise NothingToDo("the database holds no sweep yet; `stalesweep launch GRID.yaml` starts one")
     if format == "json":
         typer.echo(json.dumps([one.to_json() for one in found], indent=2, allow_nan=False))
     else:
         for one in found:
-            show(progress_view(one))
+            output.show(progress_view(one))
     if any(one.failures for one in found):
         raise typer.Exit(SOME_FAILED)
 
@@ -119,59 +107,33 @@ def _watch(store: Store, names: list[str]) -> None:
         tell_end(store, name)
 
 
-app.command("fit-laws")(exit_codes(cli_fit.fit_laws))
-app.command()(exit_codes(cli_advise.advise))
-app.command()(exit_codes(cli_plan.plan))
-app.command()(exit_codes(cli_search.search))
-
-
-@app.command()
-@exit_codes
 def collect(sweeps: SweepNames = None, db: Database = None) -> None:
     """Bring journals into the database; `status` and `fit-laws` do it too."""
-    with open_store(db) as store:
-        collect_all(store, sweeps)
+    with output.open_store(db) as store:
+        output.collect_all(store, sweeps)
 
 
-@app.command()
-@exit_codes
 def export(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to.")],
     sweeps: SweepNames = None,
-    format: Annotated[str, typer.Option(help="parquet or csv.")] = "parquet",
+    format: Annotated[Literal["parquet", "csv"], typer.Option(help="parquet or csv.")] = "parquet",
     db: Database = None,
 ) -> None:
     """Write all that is stored, one file a table."""
     from orchestrator.data.export import export as write
     from orchestrator.store import queries
 
-    one_of("--format", format, ("parquet", "csv"))
-    with open_store(db) as store:
+    with output.open_store(db) as store:
         for name in sweeps or []:
             queries.sweep_id(store, name)
-        for path in write(store, sweeps, out, format):  # type: ignore[arg-type]  # checked above
+        for path in write(store, sweeps, out, format):
             typer.echo(str(path))
 
 
-app.command("import")(exit_codes(import_file))
-app.command()(exit_codes(cli_runs.show))
-app.command()(exit_codes(cli_runs.rm))
-app.command()(exit_codes(cli_runs.gc))
-app.command()(exit_codes(cli_jobs.logs))
-app.command()(exit_codes(cli_jobs.cancel))
-app.command()(exit_codes(cli_jobs.retry))
-app.command()(exit_codes(cli_doctor.doctor))
-app.command()(exit_codes(cli_report.report))
-
-
-@app.command()
-@exit_codes
 def init(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder to write to.")] = Path(),
 ) -> None:
     """Write a commented grid to start from."""
-    from orchestrator.base.settings import shipped
-
     target = folder / "grid.yaml"
     if target.exists():
         raise UsageError(f"{target} exists already; it was left as it is")
@@ -180,7 +142,40 @@ def init(
     typer.echo(f"wrote {target}; edit it, then: stalesweep launch {target}")
 
 
-for action in (cli_db.upgrade, cli_db.current, cli_db.check):
+def upgrade(db: Database = None) -> None:
+    """Bring the database's schema to this version's."""
+    from orchestrator.store import schema
+
+    done = schema.upgrade(database_url(db))
+    typer.echo(str(done) if done else f"schema {schema.REVISIONS[-1]}: up to date")
+
+
+def current(db: Database = None) -> None:
+    """Print the database's schema revision."""
+    from orchestrator.store import schema
+
+    found = schema.current(database_url(db))
+    typer.echo(found or "none: the database is empty")
+    if found not in (None, *schema.REVISIONS):
+        schema.check(database_url(db))
+
+
+def check(db: Database = None) -> None:
+    """Check that the schema is this version's."""
+    from orchestrator.store import schema
+
+    schema.check(database_url(db))
+    typer.echo("the schema is this version's")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "launch": launch, "status": status, "fit-laws": fit_laws, "advise": advise, "plan": plan, "search": search,
+    "collect": collect, "export": export, "import": import_file, "show": show, "rm": rm, "gc": gc, "logs": logs,
+    "cancel": cancel, "retry": retry, "doctor": doctor, "report": report, "init": init,
+}  # fmt: skip
+for name, command in COMMANDS.items():
+    app.command(name)(exit_codes(command))
+for action in (upgrade, current, check):
     db_app.command()(exit_codes(action))
 
 

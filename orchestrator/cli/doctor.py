@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.base.errors import UsageError
+from orchestrator.base.settings import database_url
 from orchestrator.cli.options import Database
+from orchestrator.cli.output import say
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Resources
@@ -36,9 +39,7 @@ def doctor(
     if grid and (partition or account or gpus):
         raise UsageError("--grid says what the job asks for: leave out --partition, --account and --gpus")
     asked = _resources(grid, partition, account, gpus) if cluster else []
-    bad = False
-    for finding in examine(db):
-        bad |= _show(finding)
+    bad = _show(examine(db))
     for resources in asked:
         bad |= _examine_cluster(db, resources, timeout)
     if bad:
@@ -54,21 +55,21 @@ def _resources(grid: Path | None, partition: str | None, account: str | None, gp
 
 
 def _examine_cluster(db: str | None, resources: Resources, timeout_s: float) -> bool:
-    from orchestrator.base.settings import database_url
     from orchestrator.jobs.doctor_cluster import examine
     from orchestrator.jobs.slurm import client
 
     if not client.is_here():
         raise UsageError("--cluster: sbatch is not on this machine, or SLURM_CONF names no cluster")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the job is cancelled then too
+    with closing(examine(database_url(db), resources, timeout_s, say)) as findings:
+        return _show(findings)
+
+
+def _show(findings: Iterable[Finding]) -> bool:
+    """Print findings as they come; returns whether one is bad."""
     bad = False
-    with closing(examine(database_url(db), resources, timeout_s, lambda text: typer.echo(text, err=True))) as findings:
-        for finding in findings:
-            bad |= _show(finding)
+    for finding in findings:
+        mark = {True: "ok", False: "BAD", None: "-"}[finding.good]
+        typer.echo(f"{mark:>3}  {finding.name:16} {finding.detail}")
+        bad |= finding.good is False
     return bad
-
-
-def _show(finding: Finding) -> bool:
-    mark = {True: "ok", False: "BAD", None: "-"}[finding.good]
-    typer.echo(f"{mark:>3}  {finding.name:16} {finding.detail}")
-    return finding.good is False

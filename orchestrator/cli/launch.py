@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.base.errors import NothingToDo
+from orchestrator.base.settings import database_url, profile
 from orchestrator.cli.options import Database, Yes
+from orchestrator.cli.output import open_upgraded, say, show
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
@@ -40,8 +42,6 @@ def launch(
     db: Database = None,
 ) -> None:
     """Expand a grid, register its runs and train what is not yet done."""
-    from orchestrator.base.settings import database_url, profile
-    from orchestrator.cli.output import open_upgraded, say
     from orchestrator.grid.sweep import load_sweep
     from orchestrator.jobs import local
     from orchestrator.jobs.training import Training, choose_executor
@@ -82,22 +82,13 @@ def train(
     ends: bool = True,
     **options: Any,
 ) -> bool:
-    """Train runs and show how the sweep stands, see `orchestrator.jobs.training.Training.train`.
+    """Train runs, see `orchestrator.jobs.training.Training.train`, and show how the sweep stands.
 
-    Args:
-        training: The sweep.
-        run_ids: The runs.
-        executor: What trains them.
-        wait: Whether to stay on Slurm; else runs are submitted only.
-        alone: Whether only these runs count and may be tried again; else all of the sweep.
-        ends: Whether the sweep ends with these runs: then its table is shown, and the webhook notified.
-        **options: As there.
-
-    Returns:
-        Whether runs that count have failed.
+    On Slurm runs are only submitted unless told to ``wait``. If these runs are taken ``alone``, only they count and
+    may be tried again, else all of the sweep. If the sweep ``ends`` with them, its table is shown, and the webhook
+    notified. Returns whether runs that count have failed.
     """
     from orchestrator.attempt.notifying import tell_end
-    from orchestrator.cli.output import say, show
     from orchestrator.jobs.training import why_journals_only
     from orchestrator.report.live import show_progress
     from orchestrator.report.progress import progress_view
@@ -119,7 +110,6 @@ def train(
 
 def print_plan(sweep: Sweep, executor: str, url: str) -> None:
     """Print what a launch of all runs would do and cost, and which questions it would leave open."""
-    from orchestrator.cli.output import show
     from orchestrator.jobs import estimate
     from orchestrator.jobs.slurm import arrays
     from orchestrator.report.progress import plan_view

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from orchestrator.base.errors import NothingToDo, UsageError
+from orchestrator.base.settings import database_url
 
 if TYPE_CHECKING:
     from orchestrator.store.database import Store
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 def open_store(db: str | None) -> Store:
     """Open the database that ``--db`` or the settings name."""
-    from orchestrator.base.settings import database_url
     from orchestrator.store.database import Store
 
     return Store(database_url(db))
@@ -26,7 +27,6 @@ def open_store(db: str | None) -> Store:
 
 def open_upgraded(db: str | None) -> Store:
     """Open the database after bringing its schema to this version's, which is printed."""
-    from orchestrator.base.settings import database_url
     from orchestrator.store.database import Store
     from orchestrator.store.schema import upgrade
 
@@ -81,6 +81,12 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def say_notes(notes: Iterable[str]) -> None:
+    """Print notes to stderr."""
+    for note in notes:
+        say(f"note: {note}")
+
+
 def show(content: Any) -> None:
     """Print a view as wide as the terminal."""
     from rich.console import Console
@@ -90,8 +96,6 @@ def show(content: Any) -> None:
 
 def width() -> int:
     """Columns of the terminal; 100 where there is none."""
-    import shutil
-
     return shutil.get_terminal_size((100, 24)).columns
 
 
