@@ -93,10 +93,10 @@ def run_local(
     places = max_parallel or min(cores(), max(1, len(gpus) // gpus_each) if gpus else cores())
     folder = runs_dir().absolute() / "jobs" / f"local-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
     shares.write(folder, [directories.values()])
-    with handed_over(store.url) as database, _share(folder, refill) as share:
+    share = Share(folder / "share.jsonl") if refill else None
+    with handed_over(store.url) as database:
         spec = job_spec(database, directories.values(), "local")
-        if share is not None:
-            spec = dataclasses.replace(spec, more=share.path)
+        spec = dataclasses.replace(spec, more=share.path) if share else spec
         processes = _Processes(folder, spec, places, gpus, gpus_each)
         runs = _Runs(store, sweep_id, spec, directories, refill, share)
         try:
@@ -117,19 +117,9 @@ def run_local(
             with contextlib.suppress(StoreUnavailable):  # then the next launch finds out
                 runs.give_back()
             raise
-
-
-@contextlib.contextmanager
-def _share(folder: Path, refill: Further | None) -> Iterator[Share | None]:
-    """The list that jobs follow, where runs are added while they train; None where none are."""
-    if refill is None:
-        yield None
-        return
-    share = Share(folder / "share.jsonl")
-    try:
-        yield share
-    finally:
-        share.path.unlink()  # jobs that still read it keep it until they have
+        finally:
+            if share:
+                share.path.unlink()  # jobs that still read it keep it until they have
 
 
 class _Runs:

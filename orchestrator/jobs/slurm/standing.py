@@ -182,7 +182,10 @@ def standing(place: Place, submitted: Submitted | None, answers: Answers, log_ta
         case RunState.RUNNING, Said.ENDED if writes and job.state in _MAY_STILL_WRITE:
             return replace(_RUNS, detail=f"Slurm says {job.state} of its job, but its process still writes")
         case RunState.PENDING | RunState.QUEUED | RunState.RUNNING, Said.ENDED:
-            return _ended(place, job, log_tail)
+            failure_class, why = _why(place, job, log_tail)
+            if place.state == RunState.PENDING and failure_class != FailureClass.CANCELLED:
+                return Standing(RunState.PENDING, "its job has ended; `stalesweep launch` lets it go on")
+            return _over(failure_class, why)
         case RunState.QUEUED | RunState.RUNNING, Said.GONE if answers.accounting is None:
             return Standing(UNKNOWN, f"its job is not in the queue, and {answers.silence}", held=None)
         case RunState.RUNNING, Said.GONE:
@@ -208,13 +211,6 @@ def _waits(place: Place, job: Job) -> Standing:
     return Standing(RunState.QUEUED, again + job.reason, held=True)
 
 
-def _ended(place: Place, job: Job, log_tail: str) -> Standing:
-    failure_class, detail = _why(place, job, log_tail)
-    if place.state == RunState.PENDING and failure_class != FailureClass.CANCELLED:
-        return Standing(RunState.PENDING, "its job has ended; `stalesweep launch` lets it go on")
-    return _over(failure_class, detail)
-
-
 def _why(place: Place, job: Job, log_tail: str) -> tuple[FailureClass, str]:
     if job.state in _CLASSES:
         failure_class, detail = _CLASSES[job.state]
@@ -223,25 +219,17 @@ def _why(place: Place, job: Job, log_tail: str) -> tuple[FailureClass, str]:
         return failure_class, detail + by + on
     if any(word in log_tail.lower() for word in _OUT_OF_MEMORY):
         return FailureClass.OUT_OF_MEMORY, "its job used more memory than it had asked for"
-    if place.state == RunState.QUEUED:
-        return FailureClass.NEVER_BEGAN, _never_began(job, log_tail)
-    if job.state == "COMPLETED":
-        return FailureClass.LOST, "its job ended, and its attempt recorded no end"
-    how = _exit(job)
-    return FailureClass.KILLED, f"its process recorded no end: Slurm says {job.state}{how and f', {how}'}"
-
-
-def _never_began(job: Job, log_tail: str) -> str:
-    if job.state == "COMPLETED":
-        return "its job ended without having taken it"
-    how = _exit(job)
-    last = f": {lines[-1].strip()}" if (lines := log_tail.strip().splitlines()) else ""
-    return f"its job ended{how and f' with {how}'} before the run began{last}"
-
-
-def _exit(job: Job) -> str:
     code, _, number = job.exit_code.partition(":")
-    return f"signal {number}" if number not in ("", "0") else f"exit code {code}" if code else ""
+    how = f"signal {number}" if number not in ("", "0") else f"exit code {code}" if code else ""
+    match place.state, job.state:
+        case RunState.QUEUED, "COMPLETED":
+            return FailureClass.NEVER_BEGAN, "its job ended without having taken it"
+        case RunState.QUEUED, _:
+            last = f": {lines[-1].strip()}" if (lines := log_tail.strip().splitlines()) else ""
+            return FailureClass.NEVER_BEGAN, f"its job ended{how and f' with {how}'} before the run began{last}"
+        case _, "COMPLETED":
+            return FailureClass.LOST, "its job ended, and its attempt recorded no end"
+    return FailureClass.KILLED, f"its process recorded no end: Slurm says {job.state}{how and f', {how}'}"
 
 
 def _gone_before_it_began(place: Place, submitted: Submitted, answers: Answers) -> Standing:

@@ -8,16 +8,16 @@ the queue; Slurm by itself does that only for preempted jobs and failed nodes.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.attempt.job import Ended, run_share
+from orchestrator.attempt.job import run_share
 from orchestrator.attempt.stopping import Stop, on_signals
 from orchestrator.base.errors import SlurmUnavailable
 from orchestrator.base.states import AttemptOutcome, FailureClass
@@ -39,16 +39,19 @@ def main(folder: Path) -> int:
     job_id = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{index}"
     restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     spec = shares.spec_of(content, int(index))
-    stop, clock = Stop(), _Clock(job_id, content["margin_s"])
+    stop = Stop()
+    clock = _Clock(job_id, content["margin_s"], stop)
 
     def ended_by_slurm(number: int, _: object) -> None:
-        stop.request(FailureClass.TIME_LIMIT if clock.left_s() < _NEAR_S else FailureClass.PREEMPTED)
+        is_near = clock.ends_at - time.monotonic() < _NEAR_S
+        stop.request(FailureClass.TIME_LIMIT if is_near else FailureClass.PREEMPTED)
 
     with on_signals(stop, dict.fromkeys((signal.SIGTERM, signal.SIGINT), FailureClass.STOPPED)):
         signal.signal(signal.SIGUSR2, ended_by_slurm)
-        clock.start(stop)
+        clock.start()
         ended = run_share(spec, stop=stop)
-    if stop.why in (FailureClass.TIME_LIMIT, FailureClass.PREEMPTED) and _is_unfinished(ended, len(spec.directories)):
+    all_over = len(ended) == len(spec.directories) and all(one.outcome != AttemptOutcome.INTERRUPTED for one in ended)
+    if stop.why in (FailureClass.TIME_LIMIT, FailureClass.PREEMPTED) and not all_over:
         fruitless = stop.why == FailureClass.TIME_LIMIT and not any(one.learner_steps for one in ended)
         if _may_go_on(folder / f"fruitless-{index}", fruitless, restarts, content["requeues"]):
             try:
@@ -58,22 +61,16 @@ def main(folder: Path) -> int:
     return 1 if any(one.outcome in (AttemptOutcome.FAILED, AttemptOutcome.DIVERGED) for one in ended) else 0
 
 
-class _Clock:
-    """How long this job may still run. A thread asks Slurm once, because Slurm may be slow to answer."""
+class _Clock(threading.Thread):
+    """Requests the end in good time, for sites that send no signal. Slurm may be slow to say when that is."""
 
-    def __init__(self, job_id: str, margin_s: float) -> None:
-        self._job_id, self._margin_s = job_id, margin_s
-        self._ends_at: float | None = None
+    ends_at = math.inf  # also if nothing limits the job, or the limit is not known
 
-    def left_s(self) -> float:
-        """Seconds left; infinite if nothing limits them or the limit is not known."""
-        return float("inf") if self._ends_at is None else self._ends_at - time.monotonic()
+    def __init__(self, job_id: str, margin_s: float, stop: Stop) -> None:
+        super().__init__(name="time-limit", daemon=True)
+        self._job_id, self._margin_s, self._job_stop = job_id, margin_s, stop
 
-    def start(self, stop: Stop) -> None:
-        """Request the end in good time, for sites that send no signal."""
-        threading.Thread(target=self._watch, args=(stop,), name="time-limit", daemon=True).start()
-
-    def _watch(self, stop: Stop) -> None:
+    def run(self) -> None:
         try:
             left_s = client.seconds_left(self._job_id)
         except SlurmUnavailable as error:
@@ -81,14 +78,10 @@ class _Clock:
             return
         if left_s is None:
             return
-        self._ends_at = time.monotonic() + left_s
-        if not stop.wait(max(0.0, left_s - self._margin_s)):
+        self.ends_at = time.monotonic() + left_s
+        if not self._job_stop.wait(max(0.0, left_s - self._margin_s)):
             log.warning("the time limit is near: saving a checkpoint")
-            stop.request(FailureClass.TIME_LIMIT)
-
-
-def _is_unfinished(ended: Sequence[Ended], runs: int) -> bool:
-    return len(ended) < runs or any(one.outcome == AttemptOutcome.INTERRUPTED for one in ended)
+            self._job_stop.request(FailureClass.TIME_LIMIT)
 
 
 def _may_go_on(mark: Path, fruitless: bool, restarts: int, most: int) -> bool:
