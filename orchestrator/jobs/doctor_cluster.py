@@ -19,11 +19,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.attempt.job import journals_only
+from orchestrator.attempt.job import JobSpec, job_spec, journals_only
 from orchestrator.base.errors import SlurmUnavailable, UsageError
 from orchestrator.base.files import tail, write_whole
 from orchestrator.base.processes import this_host
-from orchestrator.base.settings import cache_dir, jobs_write, runs_dir
+from orchestrator.base.settings import cache_dir, runs_dir
 from orchestrator.base.urls import handed_over, resolve
 from orchestrator.base.words import Say
 from orchestrator.grid.sweep import Resources
@@ -44,19 +44,15 @@ class Asked(BaseModel):
     """What the submitting host tells the job.
 
     Attributes:
-        database: What `orchestrator.base.urls.handed_over` gave.
+        spec: What jobs that train runs are told.
         has_schema: Whether a database with a schema is seen on the submitting host.
-        launched_from: The submitting host.
-        writes: What jobs write to, ``database``, ``journal`` or ``auto``.
         interpreter: The Python that the job is to run with; "" where the grid names one.
         versions: Of packages, on the submitting host.
         gpus: How many GPUs the job asks for.
     """
 
-    database: str
+    spec: JobSpec
     has_schema: bool
-    launched_from: str
-    writes: str
     interpreter: str
     versions: dict[str, str]
     gpus: int
@@ -87,7 +83,7 @@ def examine(url: str, resources: Resources, timeout_s: float, say: Say) -> Gener
     resources = resources.model_copy(update={"time_min": max(1, math.ceil(timeout_s / 60))})
     executor = Executor(folder, "orchestrator.jobs.doctor_cluster", resources, name, token)
     with handed_over(url) as database:
-        _ask(folder, url, database, resources)
+        _ask(folder, url, job_spec(database, (), "slurm"), resources)
         try:
             job_id = executor.submit_tasks(1)
         except UsageError:
@@ -108,16 +104,14 @@ def examine(url: str, resources: Resources, timeout_s: float, say: Say) -> Gener
         say(f"what the job printed: {folder}")
 
 
-def _ask(folder: Path, url: str, database: str, resources: Resources) -> None:
+def _ask(folder: Path, url: str, spec: JobSpec, resources: Resources) -> None:
     try:
         has_schema = schema.current(url) is not None
     except UsageError:
         has_schema = False
     asked = Asked(
-        database=database,
+        spec=spec,
         has_schema=has_schema,
-        launched_from=this_host(),
-        writes=jobs_write(),
         interpreter="" if resources.python else sys.executable,
         versions=doctor.versions(),
         gpus=resources.gpus or ("gpu" in (resources.gres or "")),
@@ -146,10 +140,10 @@ def _wait(job_id: str, name: str, folder: Path, python: str, timeout_s: float, s
             if state != before:
                 say(f"job {job_id}: {state}")
         if time.monotonic() - gone_at > _LAG_S:
-            where = "" if seen else f"; does the node see {folder}, and {python}?"
             said = " | ".join(tail(folder / f"{job_id}_0_0_log.err").strip().splitlines()[-3:])
-            why = f"({state}){said and f': {said}'}{where}"
-            yield Finding("job", False, f"job {job_id} ended before it had answered {why}")
+            where = "" if seen else f"; does the node see {folder}, and {python}?"
+            how = f"({state}){said and f': {said}'}{where}"
+            yield Finding("job", False, f"job {job_id} ended before it had answered {how}")
             return
         if time.monotonic() > deadline:
             waits = f"no answer within {timeout_s:.0f} s; job {job_id} was {state}, and is cancelled now"
@@ -173,9 +167,8 @@ def _look(job_id: str, name: str) -> tuple[str, bool]:
 def clocks(there: float) -> Finding:
     """Compare the time on the node, in seconds, with the time here."""
     apart_s = abs(time.time() - there)
-    return Finding(
-        "clocks", True, "less than 2 s apart" if apart_s < 2 else f"about {apart_s:.0f} s apart; it does not matter"
-    )
+    far = f"about {apart_s:.0f} s apart; it does not matter"
+    return Finding("clocks", True, "less than 2 s apart" if apart_s < 2 else far)
 
 
 def read(folder: Path) -> NodeAnswer | None:
@@ -217,14 +210,14 @@ def look(asked: Asked) -> Iterator[Finding]:
 
 
 def _database(asked: Asked) -> str:
-    url = resolve(asked.database)
+    url, submitter = resolve(asked.spec.database), asked.spec.launched_from
     try:
         found = doctor.database(url)
     except Absent as error:
         if asked.has_schema:
-            raise UsageError(f"{error}; but {asked.launched_from} sees it: use one that both do") from error
+            raise UsageError(f"{error}; but {submitter} sees it: use one that both do") from error
         raise
-    reason = journals_only(url, asked.writes, asked.launched_from)
+    reason = journals_only(url, asked.spec.writes, submitter)
     return f"{found}; {reason}: jobs write journals only" if reason else found
 
 
@@ -237,8 +230,8 @@ def _python(asked: Asked) -> str:
     if asked.interpreter and sys.executable != asked.interpreter:
         differing.append(f"{sys.executable} here, {asked.interpreter} there")
     if differing:
-        raise UsageError(f"not as on {asked.launched_from}: {'; '.join(differing)}")
-    return f"{here['python']}, {len(here)} versions equal to those on {asked.launched_from}"
+        raise UsageError(f"not as on {asked.spec.launched_from}: {'; '.join(differing)}")
+    return f"{here['python']}, {len(here)} versions equal to those on {asked.spec.launched_from}"
 
 
 def _torch(gpus: int) -> str:

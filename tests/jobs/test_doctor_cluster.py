@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from orchestrator.attempt.job import JobSpec
 from orchestrator.base.processes import this_host
 from orchestrator.jobs import doctor, doctor_cluster
 from orchestrator.jobs.doctor import Finding
@@ -19,10 +22,8 @@ from orchestrator.store import schema
 def asked(tmp_path: Path) -> Asked:
     url = f"sqlite:///{tmp_path}/sweeps.db"
     schema.upgrade(url)
-    return Asked(
-        database=url, has_schema=True, launched_from=this_host(), writes="auto", interpreter=sys.executable,
-        versions=doctor.versions(), gpus=0,
-    )  # fmt: skip
+    spec = JobSpec((), tmp_path, url, "slurm", this_host(), "auto")
+    return Asked(spec=spec, has_schema=True, interpreter=sys.executable, versions=doctor.versions(), gpus=0)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,10 @@ def torch_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def looked(asked: Asked, **changes: object) -> dict[str, Finding]:
-    return {found.name: found for found in doctor_cluster.look(asked.model_copy(update=changes))}
+    names = {field.name for field in dataclasses.fields(JobSpec)}
+    of_spec: dict[str, Any] = {name: changes.pop(name) for name in names & changes.keys()}
+    asked = asked.model_copy(update={**changes, "spec": dataclasses.replace(asked.spec, **of_spec)})
+    return {found.name: found for found in doctor_cluster.look(asked)}
 
 
 def test_all_is_well(asked: Asked) -> None:
