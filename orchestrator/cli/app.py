@@ -11,7 +11,7 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -78,6 +78,7 @@ def status(
     from orchestrator.jobs.status import status_of
     from orchestrator.report.progress import progress_view
 
+    output.one_of("--format", format, ("table", "json"))
     with output.open_store(db) as store:
         names = output.collect_all(store, sweeps)
         if watch:
@@ -116,17 +117,18 @@ def collect(sweeps: SweepNames = None, db: Database = None) -> None:
 def export(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to.")],
     sweeps: SweepNames = None,
-    format: Annotated[Literal["parquet", "csv"], typer.Option(help="parquet or csv.")] = "parquet",
+    format: Annotated[str, typer.Option(help="parquet or csv.")] = "parquet",
     db: Database = None,
 ) -> None:
     """Write all that is stored, one file a table."""
     from orchestrator.data.export import export as write
     from orchestrator.store import queries
 
+    output.one_of("--format", format, ("parquet", "csv"))
     with output.open_store(db) as store:
         for name in sweeps or []:
             queries.sweep_id(store, name)
-        for path in write(store, sweeps, out, format):
+        for path in write(store, sweeps, out, format):  # type: ignore[arg-type]  # checked above
             typer.echo(str(path))
 
 

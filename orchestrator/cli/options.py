@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -16,5 +16,5 @@ States = Annotated[
     list[str] | None, typer.Option("--state", "-s", metavar="STATE", help="Only runs in this state; may be repeated.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Format = Annotated[Literal["table", "json"], typer.Option(help="How to print it.")]
+Format = Annotated[str, typer.Option(help="table or json.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be removed, remove nothing.")]

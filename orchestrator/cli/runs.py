@@ -18,7 +18,7 @@ from orchestrator.base.states import CANCELLABLE, RunState
 from orchestrator.base.words import counted
 from orchestrator.cli.launch import train
 from orchestrator.cli.options import Database, DryRun, Format, Selection, States, Yes
-from orchestrator.cli.output import confirm, open_store, progress, say, say_notes, width
+from orchestrator.cli.output import confirm, one_of, open_store, progress, say, say_notes, width
 
 if TYPE_CHECKING:
     from orchestrator.runs.removal import Waste
@@ -40,6 +40,7 @@ def show(
     from orchestrator.runs.details import as_json, run_details
     from orchestrator.runs.named import find_up_to_date
 
+    one_of("--format", format, ("table", "json"))
     with open_store(db) as store:
         chosen = find_up_to_date(store, runs, state, say)
         found = [run_details(store, run.run_id) for run in chosen]
