@@ -27,7 +27,7 @@ def advise(
     one_blas_thread()
     from orchestrator.data import frames
     from orchestrator.laws.advice import advise as ask
-    from orchestrator.laws.cells import cells, evidence, groups
+    from orchestrator.laws.evidence import cells, evidence, groups
     from orchestrator.report.advising import as_json, as_text
 
     one_of("--format", format, ("table", "json"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.base.errors import NothingToDo, StoreError
+from orchestrator.base.errors import NothingToDo, StoreError, UsageError
 from orchestrator.cli.options import Database, SweepNames
 from orchestrator.cli.output import collect_all, one_blas_thread, one_of, open_store, show, width
 
@@ -24,7 +24,7 @@ def fit_laws(
     detector: Annotated[str, typer.Option(help="What counts as collapse: stored, half or zero.")] = "stored",
     fraction: Annotated[float | None, typer.Option(help="Setting of half; default: that of the runs.")] = None,
     min_evals: Annotated[int | None, typer.Option(help="Setting of half and zero; default: that of the runs.")] = None,
-    history: Annotated[bool, typer.Option("--history", help="List the stored fits and fit nothing.")] = False,
+    history: Annotated[bool, typer.Option("--history", hidden=True)] = False,
     db: Database = None,
 ) -> None:
     """Print the phase-diagram table and the fitted laws."""
@@ -32,8 +32,7 @@ def fit_laws(
     from orchestrator.report import fitting, tables
 
     if history:
-        _history(sweeps, format, db)
-        return
+        raise UsageError("--history was removed in version 0.1.0: `stalesweep export` writes the stored fits, `fits`")
     one_of("--format", format, tables.FORMATS)
     definition = fitting.Definition(detector, fraction, min_evals)
     with open_store(db) as store:
@@ -67,21 +66,4 @@ def _keep(store: Store, fitted: Fitted) -> None:
     try:
         fitting.save(store, fitted)
     except StoreError as error:
-        typer.echo(f"note: this fit was not stored, so --history will not list it: {error}", err=True)
-
-
-def _history(sweeps: list[str] | None, format: str, db: str | None) -> None:
-    import json
-
-    from orchestrator.data import frames
-    from orchestrator.report.history import history, history_json
-
-    one_of("--format", format, ("table", "json"))
-    with open_store(db) as store:
-        fits = frames.fits(store, sweeps)
-    if fits.empty:
-        raise NothingToDo("no fit is stored yet" + (f" of {' or '.join(sweeps)}" if sweeps else ""))
-    if format == "json":
-        typer.echo(json.dumps(history_json(fits), indent=2, allow_nan=False, ensure_ascii=False))
-    else:
-        show(history(fits))
+        typer.echo(f"note: this fit was not stored, so export will not write it: {error}", err=True)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import pandas as pd
 from scipy.optimize import brentq
 
 from orchestrator.laws.estimates import Estimate, Side
 from orchestrator.laws.forms import MeasuredCell
-from orchestrator.laws.horizon import about_terms, held_for, identified_terms
-from orchestrator.laws.joint import ALL_LATE, joint_fit
-from orchestrator.laws.settle import Tried
+from orchestrator.laws.gaps import Tried
+from orchestrator.laws.horizon import ALL_LATE, about_terms, held_for, identified_terms, joint_fit
 from orchestrator.laws.survival import TimeFit, fit
 
 
@@ -50,10 +48,6 @@ class Advice:
     eta_at_risk: float | None
     nearest: MeasuredCell
     notes: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The same as plain Python."""
-        return asdict(self)
 
 
 def advise(
@@ -92,6 +86,7 @@ def _advice(
     known = {name: limit.estimate for name, limit in limits.items() if limit.estimate is not None}
     binds = min(known, key=lambda name: known[name])
     eta = Estimate(known[binds], _smaller([limit.ci95 for limit in limits.values() if limit.ci95]))
+    measured = [cell for cell in cells if cell.n_runs]
     return Advice(
         k=k,
         horizon=horizon,
@@ -103,8 +98,8 @@ def _advice(
         p_collapse=found.p_collapse(k, known[binds], horizon),
         risk=risk,
         eta_at_risk=_eta_at_risk(found, k, horizon, risk, known[binds]),
-        nearest=_nearest(cells, k, known[binds]),
-        notes=(*_reach(cells, k, known[binds], horizon), *notes),
+        nearest=min(measured, key=lambda cell: math.hypot(math.log(cell.k / k), math.log(cell.eta / known[binds]))),
+        notes=(*_reach(measured, k, known[binds], horizon), *notes),
     )
 
 
@@ -117,14 +112,9 @@ def _smaller(sides: Sequence[Side]) -> Side | None:
 
 
 def _paper(found: TimeFit, k: float, horizon: int) -> float | None:
-    law = found.ballistic
-    if law is None:
-        return None
-    limits = [law.c_horizon_point / horizon]
     local = found.inverse if found.likelihood.immune else None
-    if local is not None and local.grows:
-        limits.append(local.c_local_point / k)
-    return min(limits)
+    by_local = local.c_local_point / k if local and local.grows else math.inf
+    return min(by_local, found.ballistic.c_horizon_point / horizon) if found.ballistic else None
 
 
 def _eta_at_risk(found: TimeFit, k: float, horizon: int, risk: float, limit: float) -> float | None:
@@ -139,14 +129,8 @@ def _eta_at_risk(found: TimeFit, k: float, horizon: int, risk: float, limit: flo
     return math.exp(brentq(excess, low, high))
 
 
-def _nearest(cells: Sequence[MeasuredCell], k: float, eta: float) -> MeasuredCell:
-    measured = [cell for cell in cells if cell.n_runs]
-    return min(measured, key=lambda cell: math.hypot(math.log(cell.k / k), math.log(cell.eta / eta)))
-
-
-def _reach(cells: Sequence[MeasuredCell], k: float, eta: float, horizon: int) -> list[str]:
+def _reach(measured: Sequence[MeasuredCell], k: float, eta: float, horizon: int) -> list[str]:
     """How far the advice lies outside the measured cells."""
-    measured = [cell for cell in cells if cell.n_runs]
     axes: dict[str, tuple[float, list[float]]] = {
         "k": (k, [cell.k for cell in measured]),
         "eta": (eta, [cell.eta for cell in measured]),

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, log_expit
 
-from orchestrator.laws.estimates import Estimate
+from orchestrator.laws.estimates import SLACK, Array, Band, Estimate
 from orchestrator.laws.forms import Bracket, LocalLaw, MeasuredCell
-from orchestrator.laws.identified import SLACK, Band
-from orchestrator.laws.regression import with_regression
-from orchestrator.laws.settle import Gap, Place, Tried
+from orchestrator.laws.gaps import Coordinates, Gap, Tried
+from orchestrator.laws.likelihood import information_penalty
+from orchestrator.laws.maximum import ODDS, Held, Restriction, maximise
+from orchestrator.laws.profile import ProfiledFit
+
+START = np.array([0.0, 1.0, 0.0])
+"""Where the regression's search begins: half of the runs collapse in the middle of the grid, whatever k."""
 
 TOLERANCE = 1e-9
 """Brackets that only touch, as on a geometric grid, count as separate; this absorbs rounding of their logarithms."""
@@ -65,7 +73,7 @@ def _bracket(cells: Sequence[MeasuredCell], tried: Tried) -> tuple[Bracket, list
     return Bracket(k, max(below, default=None), min(collapsing, default=None)), gaps
 
 
-def bracket_ends(brackets: Sequence[Bracket]) -> list[Place]:
+def bracket_ends(brackets: Sequence[Bracket]) -> list[Coordinates]:
     """The cells on both sides of the boundary."""
     return [(b.k, eta) for b in brackets for eta in (b.eta_stable, b.eta_collapsed) if eta is not None]
 
@@ -123,3 +131,98 @@ def _constant(brackets: Sequence[Bracket], tried: Tried) -> tuple[Estimate, list
         places += [(b.k, b.eta_collapsed) for b in brackets if b.k == k_hi and b.eta_collapsed]
         return Estimate(), [Gap(text, tried.again(places))]
     return Estimate(math.sqrt(lo * hi), identified_set=(lo, hi)), []
+
+
+def with_regression(law: LocalLaw, cells: Sequence[MeasuredCell], finished: pd.DataFrame) -> LocalLaw:
+    """Add the regression's estimates and intervals, if the cells identify them.
+
+    Args:
+        law: The local law with its brackets and identified sets.
+        cells: The cells of one group.
+        finished: Evidence that the cells count.
+    """
+    seen = [cell for cell in cells if cell.n_runs]
+    collapsed, runs = sum(cell.n_collapsed for cell in seen), sum(cell.n_runs for cell in seen)
+    if not 0 < collapsed < runs or len({cell.eta for cell in seen}) < 2:
+        return law
+    trials, centre = _trials(seen, finished)
+    several_k = len({cell.k for cell in seen}) > 1 and np.linalg.matrix_rank(trials.design) == 3
+    held = Held() if several_k else Held(a=0.0)
+    found = maximise(trials, Restriction.hold(trials.names, held), [START])
+    if found is None:
+        return law
+    free = ProfiledFit(trials, centre, held, found)
+    if not free.grows:
+        return law
+    brackets = tuple(replace(b, eta_half=free.boundary_at(b.k)) for b in law.brackets)
+    law = replace(law, brackets=brackets, width=free.width)
+    if not several_k:
+        return law
+    inverse = free.inverse if free.inverse and free.inverse.grows else None
+    constant = inverse.boundary_at(1) if inverse else Estimate()
+    return replace(
+        law,
+        exponent=replace(free.exponent(), identified_set=law.exponent.identified_set),
+        constant=replace(constant, identified_set=law.constant.identified_set),
+        prefactor=free.boundary_at(1),
+        p_exponent_is_1=free.p_of(inverse),
+    )
+
+
+def _trials(cells: Sequence[MeasuredCell], finished: pd.DataFrame) -> tuple[Trials, tuple[float, float]]:
+    """Runs by seed and cell, and what was subtracted from log η and log k."""
+    log_eta, log_k = (np.log([getattr(cell, name) for cell in cells]) for name in ("eta", "k"))
+    at_eta, at_k = float(log_eta.mean()), float(log_k.mean())
+    design = np.column_stack([np.ones(len(cells)), log_eta - at_eta, log_k - at_k])
+    by_seed = finished.groupby(["seed", "k", "eta"], sort=True)["collapsed"]
+    columns = pd.MultiIndex.from_tuples([(cell.k, cell.eta) for cell in cells])
+    collapsed, runs = (
+        counts.unstack(["k", "eta"]).reindex(columns=columns).fillna(0).to_numpy(dtype=float)
+        for counts in (by_seed.sum(), by_seed.size())
+    )
+    return Trials(design, collapsed, runs), (at_eta, at_k)
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Runs by cell, as a `Likelihood` of `ODDS`.
+
+    Attributes:
+        design: Columns 1, log η, log k, shape (cells, 3).
+        collapsed_by_seed: Runs that collapsed, shape (seeds, cells).
+        runs_by_seed: Shape (seeds, cells).
+    """
+
+    design: Array
+    collapsed_by_seed: Array
+    runs_by_seed: Array
+
+    names: ClassVar[tuple[str, ...]] = ODDS
+    precision: ClassVar[Mapping[str, float]] = {"ftol": 1e-13, "gtol": 1e-7}
+
+    @cached_property
+    def collapsed(self) -> Array:
+        """Runs that collapsed, of all seeds, shape (cells,)."""
+        return np.asarray(self.collapsed_by_seed.sum(axis=0))
+
+    @cached_property
+    def runs(self) -> Array:
+        """Runs of all seeds, shape (cells,)."""
+        return np.asarray(self.runs_by_seed.sum(axis=0))
+
+    def penalised(self, parameters: Array) -> tuple[float, Array]:
+        """The penalised log-likelihood and its gradient, shape (3,)."""
+        u = self.design @ parameters
+        penalty, by_parameter = information_penalty(self.design, self.runs, parameters)
+        value = self.collapsed @ log_expit(u) + (self.runs - self.collapsed) @ log_expit(-u) + penalty
+        return float(value), by_parameter + self.design.T @ (self.collapsed - self.runs * expit(u))
+
+    def scores(self, parameters: Array) -> Array:
+        """Gradients of the log-likelihood, without its penalty, shape (seeds, 3)."""
+        residuals = self.collapsed_by_seed - self.runs_by_seed * expit(self.design @ parameters)
+        return np.asarray(residuals @ self.design)
+
+    def information(self, parameters: Array) -> Array:
+        """Information of the log-likelihood, without its penalty, shape (3, 3)."""
+        p = expit(self.design @ parameters)
+        return np.asarray(self.design.T @ ((self.runs * p * (1 - p))[:, None] * self.design))

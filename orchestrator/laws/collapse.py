@@ -82,15 +82,9 @@ def _observations(metrics: pd.DataFrame, column: str) -> Observations:
     if isinstance(metrics[column].dtype, pd.ArrowDtype):
         metrics = metrics[metrics[column].notna()]
     run, step = (metrics[name].to_numpy(dtype=np.int64) for name in ("run", "learner_step"))
-    order = np.lexsort((step, run))
-    runs, first = np.unique(run[order], return_index=True)
-    steps = step[order].tolist()
-    values = metrics[column].to_numpy(dtype=float, na_value=np.nan)[order].tolist()
-    ends = np.append(first, len(run))[1:]
-    return {
-        number: (steps[start:end], values[start:end])
-        for number, start, end in zip(runs.tolist(), first.tolist(), ends.tolist(), strict=True)
-    }
+    values = metrics[column].to_numpy(dtype=float, na_value=np.nan)
+    rows = pd.DataFrame({"run": run, "step": step, "value": values}).sort_values(["run", "step"])
+    return {run: (steps, values) for run, steps, values in rows.groupby("run").agg(list).itertuples()}
 
 
 def _columns(verdicts: dict[int, Verdict], alive: dict[int, int], syncs: pd.DataFrame) -> dict[str, Any]:

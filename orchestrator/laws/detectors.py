@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from orchestrator.laws.cells import groups
 from orchestrator.laws.collapse import ends_between, never_alive
 from orchestrator.laws.early_warnings import first_steps
 from orchestrator.laws.estimates import contains
+from orchestrator.laws.evidence import groups
 from orchestrator.laws.fit import fit_evidence
 from orchestrator.laws.forms import Bracket, MeasuredCell
-from orchestrator.laws.regimes import regime
+from orchestrator.laws.regimes import Regime, regime
 from orchestrator.laws.result import Comparison, DetectorFit, Laws, ModelLaws
 
 STORED = "stored"
@@ -44,14 +44,14 @@ def last_early_step(rows: pd.DataFrame) -> int:
 
 
 def fit_definitions(rows: Mapping[str, pd.DataFrame], metrics: Metrics, chosen: str) -> Laws:
-    """Fit under one definition of collapse, and briefly under all others, with drift and early warnings.
+    """Fit under every definition of collapse, with drift and early warnings under the chosen one.
 
     Args:
         rows: Evidence of the same runs by the definition's name, `STORED` among them.
         metrics: What the runs measured.
-        chosen: Name of the definition to fit in full.
+        chosen: Name of the definition whose laws are returned.
     """
-    fits = _fit_each(rows, chosen)
+    fits = _fit_each(rows)
     of_groups = {name: dict(groups(of_definition)) for name, of_definition in rows.items()}
     between, without_reward = set(ends_between(metrics.evals)), set(never_alive(metrics.evals))
 
@@ -65,7 +65,7 @@ def fit_definitions(rows: Mapping[str, pd.DataFrame], metrics: Metrics, chosen: 
         fragile = tuple(f"Fragile: {sentence}" for sentence in comparison.fragile)
         return replace(
             models[chosen],
-            regime=regime(members[chosen], metrics.drifts, metrics.early) if runs else None,
+            regime=regime(members[chosen], metrics.drifts, metrics.early) if runs else Regime(),
             detectors=comparison,
             warnings=(*fragile, *models[chosen].warnings, *comparison.notes),
         )
@@ -73,16 +73,16 @@ def fit_definitions(rows: Mapping[str, pd.DataFrame], metrics: Metrics, chosen: 
     return replace(fits[chosen], models={group: of_group(group) for group in fits[chosen].models})
 
 
-def _fit_each(rows: Mapping[str, pd.DataFrame], chosen: str) -> dict[str, Laws]:
-    """Fit under each definition, in full only under the chosen one; if two agree on every run, fit once."""
+def _fit_each(rows: Mapping[str, pd.DataFrame]) -> dict[str, Laws]:
+    """Fit under each definition; if two agree on every run, fit once."""
     fits: dict[str, Laws] = {}
-    outcomes: dict[str, pd.DataFrame] = {}
-    for name in sorted(rows, key=lambda name: name != chosen):
-        outcome = rows[name].set_index("run")[["state", "lo", "hi"]].sort_index()
-        same = next((other for other, seen in outcomes.items() if outcome.equals(seen)), None)
-        fits[name] = fits[same] if same else fit_evidence(rows[name], brief=name != chosen)
-        outcomes[name] = outcome
-    return {name: fits[name] for name in rows}
+    outcomes = {
+        name: of[["run", "state", "lo", "hi"]].sort_values("run", ignore_index=True) for name, of in rows.items()
+    }
+    for name, outcome in outcomes.items():
+        same = next((other for other in fits if outcomes[other].equals(outcome)), None)
+        fits[name] = fits[same] if same else fit_evidence(rows[name])
+    return fits
 
 
 def _finished(rows: pd.DataFrame) -> pd.DataFrame:
@@ -102,7 +102,17 @@ def compare(
     """
     fits = [_fit(name, model, decided[name]) for name, model in models.items()]
     finished = sum(cell.n_runs for cell in models[STORED].cells)
-    notes = _on_undecided(max(decided.values()), finished)
+    undecided, notes = finished - max(decided.values()), []
+    if undecided and undecided == finished:
+        notes.append(
+            "No rewards are stored for these runs, only how they ended, so another definition of collapse cannot be "
+            "tried."
+        )
+    elif undecided:
+        notes.append(
+            f"{undecided} of {finished} finished runs have no rewards stored and keep their stored end under every "
+            "definition of collapse."
+        )
     if n_between:
         notes.append(
             f"{n_between} of {finished} finished runs end between 20 % and 70 % of their initial validation reward. "
@@ -133,16 +143,6 @@ def _fit(name: str, model: ModelLaws, decided: int) -> DetectorFit:
         p_law=latency.p_law,
         brackets=model.local.brackets,
     )
-
-
-def _on_undecided(decided: int, finished: int) -> list[str]:
-    if not finished or decided == finished:
-        return []
-    if not decided:
-        return ["No rewards are stored for these runs, only how they ended, so another definition of collapse cannot "
-                "be tried."]  # fmt: skip
-    return [f"{finished - decided} of {finished} finished runs have no rewards stored and keep their stored end under "
-            "every definition of collapse."]  # fmt: skip
 
 
 def _changing_answers(fits: Sequence[DetectorFit]) -> Iterator[str]:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from orchestrator.laws.identified import Array
+from orchestrator.laws.estimates import Array
 from orchestrator.laws.separation import Labels, Mask, holm, interval, separation
-from orchestrator.laws.weight_syncs import WeightSyncs
 
 METRICS = (
     "cosine_update_within", "cosine_update_across", "cosine_gradient_within", "cosine_gradient_across", "ess_token",
@@ -29,6 +29,9 @@ DRIFT_EXPONENT = "drift_exponent"
 
 SHARES = (16, 8, 4)
 """The shortest horizon divided by these gives the numbers of first steps that are read."""
+
+LEAST_FOR_SLOPE = 4
+"""Fewest weight syncs from which a drift exponent is computed."""
 
 LEAST_CYCLES = 3
 """Fewest rollout cycles that must have ended."""
@@ -58,7 +61,6 @@ class Predictor:
     """How well the mean of a metric over the first steps separates runs that collapse later from the others.
 
     Attributes:
-        name: The metric.
         steps: How many first learner steps are read.
         collapse_is: Whether the mean is ``higher`` or ``lower`` in runs that collapse.
         auc: Probability that it is so in a pair of a collapsing run and another; the direction makes it at least 1/2.
@@ -68,8 +70,6 @@ class Predictor:
         p_same_cell: Its test, corrected likewise.
         pairs_same_cell: Number of such pairs.
         auc_eta_k: AUC of η·k alone for the same runs, if the larger η·k collapses.
-        n_collapsed: Runs that collapse later.
-        n_other: Runs that do not.
     """
 
     name: str
@@ -102,7 +102,7 @@ def early_warnings(runs: pd.DataFrame, early: WeightSyncs) -> tuple[tuple[Window
     windows: list[Window] = []
     predictors: list[Predictor] = []
     for steps in first_steps(int(runs["horizon"].min())):
-        known = early.up_to(np.full(early.count, float(steps)))
+        known = early.up_to(float(steps))
         gone = outcomes.collapsed & (outcomes.last_alive <= steps)
         short = ~gone & (known.cycles() < LEAST_CYCLES)
         usable = ~gone & ~short
@@ -140,9 +140,9 @@ class _Outcomes:
 
 def _candidates(known: WeightSyncs) -> Iterator[tuple[str, Array]]:
     for name in METRICS:
-        if name in known.metrics:
+        if name in known.rows:
             yield name, known.means(name)
-    if "drift_from_start" in known.metrics:
+    if "drift_from_start" in known.rows:
         yield DRIFT_EXPONENT, known.drift_exponents()
 
 
@@ -170,3 +170,67 @@ def _predictor(name: str, steps: int, values: Array, usable: Mask, outcomes: _Ou
         n_collapsed=int(collapsed.sum()),
         n_other=int((~collapsed).sum()),
     )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class WeightSyncs:
+    """Weight syncs of many runs.
+
+    The metrics of a weight sync are those of the rollout cycle that it starts. They are known when that cycle has
+    ended, which is at the next weight sync.
+
+    Attributes:
+        runs: Numbers of the runs, with or without weight syncs.
+        rows: ``run``, ``ended`` (the learner step at which the row's rollout cycle had ended) and metrics, sorted; NaN
+            where there is none.
+    """
+
+    runs: pd.Index
+    rows: pd.DataFrame
+
+    def up_to(self, steps: Array | float) -> WeightSyncs:
+        """Keep the rollout cycles that had ended by a learner step, of all runs or of each, shape (runs,)."""
+        return WeightSyncs(
+            self.runs, self.rows[self.rows["ended"] <= self.rows["run"].map(pd.Series(steps, self.runs))]
+        )
+
+    def cycles(self) -> NDArray[np.int64]:
+        """Number of rollout cycles of each run, shape (runs,)."""
+        return self.rows["run"].value_counts().reindex(self.runs, fill_value=0).to_numpy()
+
+    def means(self, metric: str) -> Array:
+        """Mean of a metric's finite values of each run, shape (runs,); NaN if a run has none."""
+        values = self.rows[metric].where(np.isfinite(self.rows[metric]))
+        means = values.groupby(self.rows["run"]).mean().reindex(self.runs)
+        with np.errstate(over="ignore"):
+            # rounded, because the mean of equal values must not depend on how many there are
+            return means.to_numpy(dtype=np.float32).astype(float)
+
+    def drift_exponents(self) -> Array:
+        """α of ‖θ_t − θ_0‖ ∝ t^α of each run, shape (runs,); NaN if it has fewer than `LEAST_FOR_SLOPE` weight syncs.
+
+        Fitted by least squares of the logarithms.
+        """
+        drift, ended = self.rows["drift_from_start"], self.rows["ended"]
+        usable = (drift > 0) & np.isfinite(drift) & (ended > 0)
+        run, x, y = self.rows.loc[usable, "run"], np.log(ended[usable]), np.log(drift[usable])
+        x = x - x.groupby(run).transform("mean")
+        slopes = (x * y).groupby(run).sum() / (x * x).groupby(run).sum()
+        return slopes.where(run.groupby(run).size() >= LEAST_FOR_SLOPE).reindex(self.runs).to_numpy()
+
+
+def weight_syncs(syncs: pd.DataFrame, runs: pd.DataFrame, *, whole: bool) -> WeightSyncs:
+    """Sort the weight syncs of some runs.
+
+    Args:
+        syncs: ``run``, ``learner_step`` and metrics, of these runs and any others.
+        runs: ``run`` and ``learner_steps``.
+        whole: Whether ``syncs`` has all weight syncs of each run, so that the last cycle ended with the run. If False,
+            they were read up to some learner step, by which the last cycle had not ended.
+    """
+    numbers = pd.Index(runs["run"].astype(int))
+    rows = syncs[syncs["run"].isin(numbers)].sort_values(["run", "learner_step"], ignore_index=True)
+    rows = rows.astype(dict.fromkeys(rows.columns, float) | {"run": int})
+    following = rows.groupby("run")["learner_step"].shift(-1)
+    last = rows["run"].map(pd.Series(runs["learner_steps"].to_numpy(dtype=float), numbers)) if whole else np.inf
+    return WeightSyncs(numbers, rows.drop(columns="learner_step").assign(ended=following.fillna(last)))

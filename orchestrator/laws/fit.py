@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from orchestrator.base.states import GOING, FailureClass, RunState
 from orchestrator.base.words import counted
-from orchestrator.laws.axes import compare_groups
 from orchestrator.laws.boundary import bracket_ends, local_law
-from orchestrator.laws.cells import cells, evidence, groups, left_out
 from orchestrator.laws.collapse import of_class
-from orchestrator.laws.forms import GroupComparison, HorizonLaw, JointLaw, LocalLaw, MeasuredCell, TwoConstraint
-from orchestrator.laws.horizon import about_terms, horizon_law, identified_terms
-from orchestrator.laws.joint import joint_law
+from orchestrator.laws.evidence import cells, evidence, groups, left_out
+from orchestrator.laws.forms import HorizonLaw, JointLaw, LocalLaw, MeasuredCell, TwoConstraint
+from orchestrator.laws.gaps import Gap, Tried, merged
+from orchestrator.laws.horizon import about_terms, horizon_law, identified_terms, joint_law
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.laws.rule import two_constraint
-from orchestrator.laws.settle import Gap, Tried, merged
 
 EARLY_STOPS = {
     FailureClass.PREDICTED_COLLAPSE: "because a collapse was predicted. They are excluded from the cell counts, so "
@@ -28,7 +26,7 @@ EARLY_STOPS = {
 """Why searches stopped runs, and how that changes the fit."""
 
 
-def fit_laws(runs: pd.DataFrame, *, brief: bool = False) -> Laws:
+def fit_laws(runs: pd.DataFrame) -> Laws:
     """Fit every law to every model.
 
     If a model's runs have several settings of further axes, each setting is fitted, as ``model · axis=value``.
@@ -37,47 +35,27 @@ def fit_laws(runs: pd.DataFrame, *, brief: bool = False) -> Laws:
         runs: The export's ``runs``. Collapsed runs place T* in (collapse_step_lo, collapse_step]. Stable and degraded
             runs are censored at their last learner step. So are, in the laws of T* only, runs that failed with their
             job, still run or were stopped early; cells exclude these. Diverged runs are excluded from everything.
-        brief: Fit only what the comparison of several definitions of collapse needs: the local law, the horizon law
-            with all runs, and the numbers of the joint law without intervals.
     """
-    return fit_evidence(evidence(runs), brief=brief)
+    return fit_evidence(evidence(runs))
 
 
-def fit_evidence(rows: pd.DataFrame, *, brief: bool = False) -> Laws:
-    """Do as `fit_laws`, given what `orchestrator.laws.cells.evidence` returns."""
-    of_groups = dict(groups(rows))
-    return Laws(
-        models={name: _fit_group(members, brief) for name, members in of_groups.items()},
-        runs=len(rows),
-        left_out=left_out(rows),
-        comparisons=() if brief else tuple(_comparisons(of_groups)),
-    )
+def fit_evidence(rows: pd.DataFrame) -> Laws:
+    """Do as `fit_laws`, given what `orchestrator.laws.evidence.evidence` returns."""
+    return Laws({name: _fit_group(members) for name, members in groups(rows)}, len(rows), left_out(rows))
 
 
-def _comparisons(of_groups: Mapping[str, pd.DataFrame]) -> Iterator[GroupComparison]:
-    """Settings of further axes within each model, then models within each setting."""
-    for within in ("model", "group"):
-        families: dict[str, dict[str, pd.DataFrame]] = {}
-        for name, members in of_groups.items():
-            families.setdefault(str(members[within].iloc[0]), {})[name] = members[members["bounds"]]
-        for family in families.values():
-            comparison = compare_groups(family)
-            if comparison is not None:
-                yield comparison
-
-
-def _fit_group(members: pd.DataFrame, brief: bool) -> ModelLaws:
+def _fit_group(members: pd.DataFrame) -> ModelLaws:
     finished, bounded = members[members["why"] == ""], members[members["bounds"]]
     of_group, tried = cells(members), Tried.of(members)
     if finished.empty:
         none = Gap("No run has finished, so nothing can be fitted yet. Launch the sweep again or wait for it.")
         gaps = [*_about_runs(members, of_group, tried), none]
-        return ModelLaws(of_group, LocalLaw(), HorizonLaw(), JointLaw(), TwoConstraint(), tuple(map(str, gaps)))
+        return ModelLaws(of_group, warnings=tuple(map(str, gaps)))
     collapsed = bounded[bounded["collapsed"]]
     terms = identified_terms(collapsed)
     local, gaps = local_law(of_group, finished, tried)
-    horizon, about_horizon = horizon_law(bounded, of_group, terms, tried, brief=brief)
-    joint, joint_fit, about_joint = joint_law(bounded, terms, tried, local.brackets, brief=brief)
+    horizon, about_horizon = horizon_law(bounded, of_group, terms, tried)
+    joint, joint_fit, about_joint = joint_law(bounded, terms, tried, local.brackets)
     gaps += [
         *about_terms(collapsed, tried),
         *about_horizon,
@@ -90,7 +68,7 @@ def _fit_group(members: pd.DataFrame, brief: bool) -> ModelLaws:
         local=local,
         horizon=horizon,
         joint=joint,
-        two_constraint=two_constraint(of_group, joint_fit) if joint_fit and not brief else TwoConstraint(),
+        two_constraint=two_constraint(of_group, joint_fit) if joint_fit else TwoConstraint(),
         warnings=tuple(map(str, gaps)),
         next_runs=merged(gaps),
     )
@@ -103,11 +81,8 @@ def _about_seeds(
     boundary = tried.again(bracket_ends(local.brackets))
     seeds = finished["seed"].unique()
     if len(seeds) == 1:
-        text = (
-            f"Every cell was run with seed {seeds[0]} only. How often a cell collapses is therefore not known, and the "
-            f"intervals do not hold for seeds other than {seeds[0]}."
-        )
-        return [Gap(text, boundary)]
+        return [Gap(f"Every cell was run with seed {seeds[0]} only. How often a cell collapses is therefore not known, "
+                    f"and the intervals do not hold for seeds other than {seeds[0]}.", boundary)]  # fmt: skip
     immune = joint.constant.estimate is not None
     constants = {
         "C_local": joint.constant if immune else local.constant,
@@ -124,47 +99,36 @@ def _about_seeds(
     return [Gap(text, boundary)]
 
 
-def _about_runs(members: pd.DataFrame, of_group: Sequence[MeasuredCell], tried: Tried) -> list[Gap]:
+def _about_runs(members: pd.DataFrame, of_group: Sequence[MeasuredCell], tried: Tried) -> Iterator[Gap]:
     """What to know about the runs before using any fit of them."""
-    degraded = [
-        Gap(
-            f"k={cell.k}, eta={cell.eta:g}: {cell.n_degraded} of {cell.n_runs} runs ended degraded, between stable and "
-            "collapsed. They are fitted as not collapsed; longer training would show whether they collapse.",
-            tried.longer([(cell.k, cell.eta)]),
-        )
-        for cell in of_group
-        if cell.n_degraded
-    ]
-    return [*degraded, *map(Gap, _about_finished(members)), *map(Gap, _about_unfinished(members))]
-
-
-def _about_finished(members: pd.DataFrame) -> Iterator[str]:
+    for cell in of_group:
+        if cell.n_degraded:
+            yield Gap(
+                f"k={cell.k}, eta={cell.eta:g}: {cell.n_degraded} of {cell.n_runs} runs ended degraded, between stable "
+                "and collapsed. They are fitted as not collapsed; longer training would show whether they collapse.",
+                tried.longer([(cell.k, cell.eta)]),
+            )
     finished = members[members["why"] == ""]
-    repeated = int(finished.duplicated(["k", "eta", "seed"]).sum())
-    if repeated:
-        yield (
+    if repeated := int(finished.duplicated(["k", "eta", "seed"]).sum()):
+        yield Gap(
             f"{repeated} runs have the same k, eta and seed as another run and are counted as independent; name one "
             "sweep on the command line to fit it alone."
         )
     detectors = finished.loc[finished["collapsed"], "collapse_detector"].dropna().value_counts()
     if len(detectors) > 1:
         counts = ", ".join(f"{name}: {count}" for name, count in sorted(detectors.items()))
-        yield f"Different definitions of collapse were used ({counts} runs); choose one with --detector."
-
-
-def _about_unfinished(members: pd.DataFrame) -> Iterator[str]:
-    diverged = int(of_class(members, [FailureClass.DIVERGED]).sum())
-    if diverged:
-        yield (
+        yield Gap(f"Different definitions of collapse were used ({counts} runs); choose one with --detector.")
+    if diverged := int(of_class(members, [FailureClass.DIVERGED]).sum()):
+        yield Gap(
             f"{diverged} runs diverged (a loss or weight was not finite) and are left out, although their "
             "infrastructure did not fail; lower eta there or read their logs before you use the boundary."
         )
     waiting = int(members["state"].isin([*GOING, RunState.LOST]).sum())
-    if waiting and (members["why"] == "").any():
-        yield f"{waiting} runs have not finished; launch the sweep again, then fit again."
+    if waiting and len(finished):
+        yield Gap(f"{waiting} runs have not finished; launch the sweep again, then fit again.")
     has_begun = (members["learner_steps"].fillna(members["horizon"]) > 0).to_numpy(dtype=bool)
     for failure_class, why in EARLY_STOPS.items():
         ks = members.loc[of_class(members, [failure_class]) & has_begun, "k"]
         if len(ks):
             by_k = ", ".join(f"k={k}: {count}" for k, count in ks.value_counts().sort_index().items())
-            yield f"{counted(len(ks), 'run')} ({by_k}) stopped early {why}"
+            yield Gap(f"{counted(len(ks), 'run')} ({by_k}) stopped early {why}")

@@ -200,6 +200,8 @@ class Prediction:
     Attributes:
         k: Staleness.
         eta: Learning rate.
+        horizon: T, in learner steps.
+        limit: The largest η that the rule allows at this k and T.
         stable: Whether it predicts stable runs.
         stable_left_out: The same with constants from all other cells; None if these do not identify them.
         binds: The smaller constraint, ``local`` or ``horizon``.
@@ -208,10 +210,22 @@ class Prediction:
 
     k: int
     eta: float
+    horizon: int
+    limit: float
     stable: bool
     stable_left_out: bool | None
     binds: str
     observed_stable: bool
+
+    @property
+    def right(self) -> bool:
+        """Whether the runs did as predicted."""
+        return self.stable == self.observed_stable
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether the other cells alone do not lead to the same prediction."""
+        return self.stable_left_out != self.stable
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,34 +254,3 @@ class TwoConstraint:
     either_left_out_right: int | None = None
     crossing: float | None = None
     predictions: tuple[Prediction, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class GroupTest:
-    """A test of whether parameters are the same in all groups.
-
-    Attributes:
-        what: ``exponents of T*``, ``constant of T*`` (exponents shared), ``slopes of the boundary`` or ``constant of
-            the boundary`` (slopes shared).
-        p: The p-value.
-        factors: For a constant: each group's T*, or η_max, divided by the first group's.
-    """
-
-    what: str
-    p: float
-    factors: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class GroupComparison:
-    """Settings of further axes, or models, under laws with shared slopes.
-
-    Attributes:
-        groups: Names, as in `Laws.models`. Factors are relative to the first.
-        left_out: Groups whose runs do not identify the exponents of T*.
-        tests: In the order of `GroupTest.what`.
-    """
-
-    groups: tuple[str, ...]
-    left_out: tuple[str, ...]
-    tests: tuple[GroupTest, ...]

@@ -5,16 +5,18 @@ It is fitted twice, with runs that did not collapse right-censored and without t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, log_ndtr
 
-from orchestrator.laws.estimates import Estimate
-from orchestrator.laws.forms import Alternative, HorizonFit, HorizonLaw, MeasuredCell
-from orchestrator.laws.identified import Band
-from orchestrator.laws.settle import Gap, Tried
+from orchestrator.laws.boundary import bracket_ends
+from orchestrator.laws.estimates import Band, Estimate
+from orchestrator.laws.forms import Alternative, Bracket, HorizonFit, HorizonLaw, JointLaw, MeasuredCell
+from orchestrator.laws.gaps import Coordinates, Gap, Tried
 from orchestrator.laws.survival import TimeFit, fit
 
 MIN_COLLAPSED = {1: 3, 2: 4, 3: 5}
@@ -22,6 +24,19 @@ MIN_COLLAPSED = {1: 3, 2: 4, 3: 5}
 
 MARGIN = 1e-9
 """If a line stays this far (in log T*) inside all intervals, it passes through them."""
+
+LEAST_SURVIVORS = 2
+"""Fewest runs that did not collapse from which a share of immune runs is estimated."""
+
+ALL_LATE = (
+    "A model without immune runs fits at least as well: all runs may collapse if they are trained longer. The data "
+    "therefore do not give C_local; longer training would."
+)
+
+UNBOUNDED = (
+    "The runs do not bound the exponent a of the boundary between immune and susceptible runs from both sides. Every k "
+    "needs a stable and a collapsing cell, with several seeds."
+)
 
 READINGS: Mapping[str, Mapping[str, float]] = {
     "ballistic": {"b": 1.0, "q": 0.0},
@@ -33,7 +48,7 @@ READINGS: Mapping[str, Mapping[str, float]] = {
 
 
 def horizon_law(
-    rows: pd.DataFrame, cells: Sequence[MeasuredCell], terms: Sequence[str], tried: Tried, *, brief: bool = False
+    rows: pd.DataFrame, cells: Sequence[MeasuredCell], terms: Sequence[str], tried: Tried
 ) -> tuple[HorizonLaw, list[Gap]]:
     """Fit the horizon law to one group.
 
@@ -42,17 +57,15 @@ def horizon_law(
         cells: The group's cells, for the spread of η·T*.
         terms: What `identified_terms` found.
         tried: What was run.
-        brief: Fit only the exponents, the constant and the test of the law, with all runs.
 
     Returns:
         The law, and what the data do not identify.
     """
     collapsed = rows[rows["collapsed"]]
-    censored = _fit(rows, terms, brief)
-    collapsed_only = HorizonFit() if brief else _fit(collapsed, terms, brief)
+    censored = _fit(rows, terms)
     eta_T = np.array([cell.eta_T for cell in cells if cell.eta_T is not None])
     cv = float(np.std(eta_T, ddof=1) / np.mean(eta_T)) if len(eta_T) > 1 else None
-    return HorizonLaw(censored=censored, collapsed_only=collapsed_only, cv_eta_T=cv), _gaps(censored, collapsed, tried)
+    return HorizonLaw(censored, _fit(collapsed, terms), cv), _gaps(censored, collapsed, tried)
 
 
 def identified_terms(collapsed: pd.DataFrame) -> tuple[str, ...]:
@@ -70,7 +83,7 @@ def about_terms(collapsed: pd.DataFrame, tried: Tried) -> list[Gap]:
     if "k" in identified_terms(collapsed):
         return []
     n, etas, ks = len(collapsed), sorted(set(collapsed["eta"])), sorted(set(collapsed["k"]))
-    places = [(int(k), float(eta)) for k, eta in zip(collapsed["k"], collapsed["eta"], strict=True)]
+    places = _places(collapsed)
     if n == 0:
         text = "No run collapsed, so there is no horizon law. Run larger eta or a longer horizon."
         return [Gap(text, tried.above(tried.ks))]
@@ -92,6 +105,10 @@ def about_terms(collapsed: pd.DataFrame, tried: Tried) -> list[Gap]:
     return [Gap(text, tried.again(places))]
 
 
+def _places(rows: pd.DataFrame) -> list[Coordinates]:
+    return [(int(k), float(eta)) for k, eta in zip(rows["k"], rows["eta"], strict=True)]
+
+
 def _together(collapsed: pd.DataFrame) -> bool:
     """Whether log k is a linear function of log η."""
     log_eta, log_k = (np.log(collapsed[name].to_numpy(dtype=float)) for name in ("eta", "k"))
@@ -99,12 +116,12 @@ def _together(collapsed: pd.DataFrame) -> bool:
     return int(np.linalg.matrix_rank(design)) < 3
 
 
-def _fit(rows: pd.DataFrame, terms: Sequence[str], brief: bool) -> HorizonFit:
+def _fit(rows: pd.DataFrame, terms: Sequence[str]) -> HorizonFit:
     n_collapsed = int(rows["collapsed"].sum())
     free = fit(rows, immune=False, values=held_for(terms)) if n_collapsed >= MIN_COLLAPSED[1] else None
     if free is None:
         return HorizonFit(n_collapsed=n_collapsed, n_censored=len(rows) - n_collapsed)
-    return _with_sets(describe(free, terms, brief=brief), rows, terms)
+    return _with_sets(describe(free, terms), rows, terms)
 
 
 def held_for(terms: Sequence[str]) -> dict[str, float]:
@@ -114,10 +131,10 @@ def held_for(terms: Sequence[str]) -> dict[str, float]:
     return {} if "k" in terms else {"q": 0.0}
 
 
-def describe(free: TimeFit, terms: Sequence[str], *, brief: bool = False) -> HorizonFit:
+def describe(free: TimeFit, terms: Sequence[str]) -> HorizonFit:
     """The horizon law's numbers, from a fit that holds only what the data do not identify."""
     law = free.ballistic if terms else free
-    constant = law.c_horizon if law else Estimate()
+    constant = law.median_at(1, 1) if law else Estimate()
     if not terms:
         return HorizonFit(constant=constant, n_collapsed=free.n_collapsed, n_censored=free.n_censored)
     return HorizonFit(
@@ -125,9 +142,9 @@ def describe(free: TimeFit, terms: Sequence[str], *, brief: bool = False) -> Hor
         k_exponent=free.estimate("q") if "k" in terms else Estimate(),
         constant=constant,
         prefactor=Estimate(free.c_horizon_point),
-        sigma=Estimate() if brief else free.sigma(),
+        sigma=free.sigma(),
         p_law=free.p_of(free.ballistic) if "k" in terms else None,
-        alternatives=() if brief else _alternatives(free, terms),
+        alternatives=_alternatives(free, terms),
         n_collapsed=free.n_collapsed,
         n_censored=free.n_censored,
     )
@@ -148,25 +165,20 @@ def _with_sets(found: HorizonFit, rows: pd.DataFrame, terms: Sequence[str]) -> H
     one = np.ones((len(rows), 1))
     law = Band(one, lower + log_eta, upper + log_eta)
     if law.margin() > MARGIN:
-        found = replace(found, constant=_bounded(found.constant, law, 0, exponential=True))
-    columns = [-log_eta, -log_k][: len(terms)]
-    band = Band(np.column_stack([*columns, one]), lower, upper)
+        allowed = Estimate(identified_set=law.extent(0)).exponential().identified_set
+        found = replace(found, constant=replace(found.constant, identified_set=allowed))
+    band = Band(np.column_stack([*[-log_eta, -log_k][: len(terms)], one]), lower, upper)
     if not terms or band.margin() <= MARGIN:
         return found
-    found = replace(found, eta_exponent=_bounded(found.eta_exponent, band, 0))
-    if "k" in terms:
-        k_exponent = _bounded(found.k_exponent, band, 1)
-        found = replace(found, k_exponent=k_exponent, law_in_set=law.margin() >= 0)
-    return found
-
-
-def _bounded(value: Estimate, band: Band, column: int, *, exponential: bool = False) -> Estimate:
-    ends = Estimate(identified_set=band.extent(column))
-    return replace(value, identified_set=(ends.exponential() if exponential else ends).identified_set)
+    found = replace(found, eta_exponent=replace(found.eta_exponent, identified_set=band.extent(0)))
+    if "k" not in terms:
+        return found
+    k_exponent = replace(found.k_exponent, identified_set=band.extent(1))
+    return replace(found, k_exponent=k_exponent, law_in_set=law.margin() >= 0)
 
 
 def _gaps(found: HorizonFit, collapsed: pd.DataFrame, tried: Tried) -> list[Gap]:
-    places = [(int(k), float(eta)) for k, eta in zip(collapsed["k"], collapsed["eta"], strict=True)]
+    places = _places(collapsed)
     if len(places) >= MIN_COLLAPSED[1] and found.constant.estimate is None:
         return [Gap("The fit of T* did not converge.", tried.again(places))]
     named = {
@@ -180,3 +192,68 @@ def _gaps(found: HorizonFit, collapsed: pd.DataFrame, tried: Tried) -> list[Gap]
     slowest = {k: min(eta for of, eta in places if of == k) for k, _ in places}
     text = f"The runs do not bound {' and '.join(without)} from both sides. Validate more often, or run smaller eta."
     return [Gap(text, tried.again(slowest.items()))]
+
+
+def joint_law(
+    rows: pd.DataFrame, terms: Sequence[str], tried: Tried, brackets: Sequence[Bracket]
+) -> tuple[JointLaw, TimeFit | None, list[Gap]]:
+    """Fit the mixture of susceptible and immune runs to one group.
+
+    Args:
+        rows: Evidence that bounds T*.
+        terms: Exponents of T* that the collapsed runs identify, from `orchestrator.laws.horizon.identified_terms`.
+        tried: What was run.
+        brackets: Brackets of the local law.
+
+    Returns:
+        The law, its fit (None if the data do not identify it), and what they do not identify.
+    """
+    free, why = joint_fit(rows, terms)
+    if free is None:
+        few = int((~rows["collapsed"]).sum()) < LEAST_SURVIVORS
+        runs = tried.below(tried.ks) if few else tried.again(bracket_ends(brackets))
+        return JointLaw(), None, [Gap(why, runs)] if why else []
+    law = fit(rows, immune=False, values=held_for(terms))
+    found = JointLaw(
+        horizon=describe(free, terms),
+        p_laws=free.p_of(free.under(a=1.0, b=1.0, q=0.0)),
+        aic=free.aic,
+        aic_all_susceptible=law.aic if law else None,
+    )
+    if law and law.aic <= free.aic:
+        return found, None, [Gap(ALL_LATE, tried.longer((b.k, b.eta_stable) for b in brackets if b.eta_stable))]
+    local = free.inverse
+    found = replace(
+        found,
+        exponent=free.exponent(),
+        constant=local.boundary_at(1) if local and local.grows else Estimate(),
+        width=free.width,
+        p_exponent_is_1=free.p_of(local),
+        immune=_immune(free),
+    )
+    is_bounded = found.exponent.ci95 and None not in found.exponent.ci95
+    return found, free, [] if is_bounded else [Gap(UNBOUNDED, tried.again(bracket_ends(brackets)))]
+
+
+def joint_fit(rows: pd.DataFrame, terms: Sequence[str]) -> tuple[TimeFit | None, str]:
+    """The likelihood's maximum, or why there is none; neither if the exponents of T* are not identified."""
+    survivors = int((~rows["collapsed"]).sum())
+    if "k" not in terms:
+        return None, ""
+    if survivors < LEAST_SURVIVORS:
+        return None, f"Only {survivors} runs did not collapse, so the share of immune runs is not known."
+    free = fit(rows, immune=True, values=held_for(terms))
+    if free is None or not free.grows:
+        return None, "Collapse does not get more likely with eta, so the boundary of immune runs is not known."
+    return free, ""
+
+
+def _immune(free: TimeFit) -> float:
+    """Expected share of immune runs among those that did not collapse."""
+    outcomes, parameters = free.likelihood, free.maximum.parameters
+    survived = np.isinf(outcomes.upper)
+    susceptible = expit(outcomes.odds_design @ parameters[-3:])
+    z = (outcomes.lower - outcomes.mean_design @ parameters[:3]) / math.exp(parameters[3])
+    late = susceptible * np.exp(log_ndtr(-z))
+    share = (1 - susceptible) / (1 - susceptible + late)
+    return float(np.average(share[survived], weights=outcomes.runs[survived]))

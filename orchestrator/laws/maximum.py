@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from scipy.optimize import minimize
 
-from orchestrator.laws.identified import Array
+from orchestrator.laws.estimates import Array
 
 LATENCY = ("b", "q", "c", "log_sigma")
 """Parameters of T*: log T* has mean −b·log η − q·log k + c and standard deviation σ."""
@@ -30,7 +30,7 @@ likelihood would end at a start that depends on rounding."""
 
 
 class Likelihood(Protocol):
-    """A likelihood with a gradient."""
+    """A likelihood with a gradient, whose runs are known by seed, so that variances between seeds can be computed."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -45,10 +45,6 @@ class Likelihood(Protocol):
     def penalised(self, parameters: Array) -> tuple[float, Array]:
         """Log-likelihood with its penalty, and its gradient, shape (parameters,)."""
         ...
-
-
-class LikelihoodBySeed(Likelihood, Protocol):
-    """A likelihood whose runs are known by seed, so that variances between seeds can be computed."""
 
     def information(self, parameters: Array) -> Array:
         """Observed information, shape (parameters, parameters)."""
@@ -92,8 +88,7 @@ class Restriction:
     def hold(cls, names: Sequence[str], held: Held) -> Restriction:
         """Hold some of the named parameters, or combinations of them, at the given values."""
         place = {name: number for number, name in enumerate(names)}
-        matrix: Array = np.eye(len(names))
-        offset: Array = np.zeros(len(names))
+        matrix, offset = np.eye(len(names)), np.zeros(len(names))
         gone = {place[name] for name in held.values}
         for name, value in held.values.items():
             offset[place[name]] = value
@@ -153,14 +148,8 @@ def maximise(likelihood: Likelihood, restriction: Restriction, starts: Sequence[
     bounds = [LOG_SIGMA if column[scatter].any() else (None, None) for column in matrix.T]
     best: Maximum | None = None
     for start in starts:
-        result = minimize(
-            objective,
-            restriction.free(start),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            options=dict(likelihood.precision),
-        )
+        near, options = restriction.free(start), dict(likelihood.precision)
+        result = minimize(objective, near, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
         if np.isfinite(result.fun) and (best is None or -result.fun > best.log_likelihood + CLEARLY):
             best = Maximum(matrix @ result.x + offset, -float(result.fun))
     return best

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from orchestrator.base.states import RunState
 from orchestrator.base.words import plural
-from orchestrator.laws.early_warnings import Predictor, Window, early_warnings
-from orchestrator.laws.identified import Array
-from orchestrator.laws.weight_syncs import weight_syncs
+from orchestrator.laws.early_warnings import Predictor, Window, early_warnings, weight_syncs
+from orchestrator.laws.estimates import Array
 
 LEAST_SEEDS = 5
 """Fewest seeds for a bootstrap by seed. With fewer, its intervals are too short."""
@@ -99,7 +98,7 @@ def regime(runs: pd.DataFrame, drifts: pd.DataFrame, early: pd.DataFrame) -> Reg
     """
     runs = runs.sort_values("run", ignore_index=True)
     whole = weight_syncs(drifts, runs, whole=True)
-    if not len(whole.run):
+    if whole.rows.empty:
         return Regime(sentences=("No weight syncs are stored for these runs, so their drift and early warnings are not "
                                  "known. Import them too, one row per weight sync.",))  # fmt: skip
     collapsed, stable = runs["collapsed"].to_numpy(dtype=bool), (runs["state"] == RunState.STABLE).to_numpy(dtype=bool)

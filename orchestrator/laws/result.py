@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from orchestrator.laws.estimates import Estimate
-from orchestrator.laws.forms import (
-    Bracket,
-    GroupComparison,
-    HorizonLaw,
-    JointLaw,
-    LocalLaw,
-    MeasuredCell,
-    TwoConstraint,
-)
+from orchestrator.laws.forms import Bracket, HorizonLaw, JointLaw, LocalLaw, MeasuredCell, TwoConstraint
+from orchestrator.laws.gaps import Next
 from orchestrator.laws.regimes import Regime
-from orchestrator.laws.settle import Next
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorFit:
     """The numbers under one definition of collapse.
 
+    Those of T* are the joint law's if there are immune runs, else those with stable runs censored.
+
     Attributes:
         detector: Its name.
         n_decided: Finished runs with the metrics to decide; the others keep their stored state.
         n_collapsed: Finished runs that collapsed.
         n_degraded: Finished runs that degraded.
-        exponent: a of η_max ∝ k^−a.
-        c_local: C_local, under a = 1.
-        immune: Expected share of immune runs among the stable ones; None if a model without immune runs fits as well.
-        eta_exponent: b of T* ∝ η^−b·k^−q, by the joint law if there are immune runs, else with stable runs censored.
-        k_exponent: q.
-        c_horizon: C_horizon, under b = 1 and q = 0.
+        immune: As in `JointLaw`; None if a model without immune runs fits as well.
         p_law: Test of b = 1 and q = 0.
-        brackets: Brackets of η_max, one for each k.
     """
 
     detector: str
@@ -71,28 +58,30 @@ class Comparison:
     n_between: int | None = None
     notes: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, as plain Python."""
-        return dataclasses.asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
 class ModelLaws:
     """The fit of one group of runs: a model, at one setting of the further axes.
 
-    ``warnings`` name what is not known, and ``next_runs`` are all runs that they name. ``regime`` and ``detectors`` are
-    None if only runs were read, without weight syncs and rewards.
+    ``warnings`` name what is not known, and ``next_runs`` are all runs that they name. ``regime`` is empty and
+    ``detectors`` None if only runs were read, without weight syncs and rewards.
     """
 
     cells: tuple[MeasuredCell, ...]
-    local: LocalLaw
-    horizon: HorizonLaw
-    joint: JointLaw
-    two_constraint: TwoConstraint
-    warnings: tuple[str, ...]
+    local: LocalLaw = field(default_factory=LocalLaw)
+    horizon: HorizonLaw = field(default_factory=HorizonLaw)
+    joint: JointLaw = field(default_factory=JointLaw)
+    two_constraint: TwoConstraint = field(default_factory=TwoConstraint)
+    regime: Regime = field(default_factory=Regime)
+    warnings: tuple[str, ...] = ()
     next_runs: tuple[Next, ...] = ()
-    regime: Regime | None = None
     detectors: Comparison | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything by name; the fit with all runs stands directly in ``horizon``."""
+        content = asdict(self) | {"regime": self.regime.to_json()}
+        content["horizon"] |= content["horizon"].pop("censored")
+        return content if self.detectors else {name: value for name, value in content.items() if name != "detectors"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,45 +100,20 @@ class Laws:
         models: One entry for each model, or for each setting of its further axes if there are several.
         runs: Runs that were read, with those left out.
         left_out: Runs that no fit uses.
-        comparisons: One for each model with several settings of further axes, and each setting with several models.
         inputs: What was fitted, and with which code; None without a database.
     """
 
     models: Mapping[str, ModelLaws]
     runs: int
     left_out: tuple[LeftOut, ...]
-    comparisons: tuple[GroupComparison, ...] = ()
     inputs: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The contract's ``fit-laws --format json`` as plain Python, without NaN and infinities."""
-        content = {
-            "models": {name: _model_json(model) for name, model in self.models.items()},
-            "runs": self.runs,
-            "left_out": [dataclasses.asdict(left_out) for left_out in self.left_out],
-        }
-        if self.comparisons:
-            content["comparisons"] = [dataclasses.asdict(comparison) for comparison in self.comparisons]
-        if self.inputs is not None:
-            content["inputs"] = self.inputs
-        plain: dict[str, Any] = _plain(content)
+        models = {name: model.to_json() for name, model in self.models.items()}
+        content = {"models": models, "runs": self.runs, "left_out": [asdict(one) for one in self.left_out]}
+        plain: dict[str, Any] = _plain(content | ({"inputs": self.inputs} if self.inputs else {}))
         return plain
-
-
-def _model_json(model: ModelLaws) -> dict[str, Any]:
-    horizon = dataclasses.asdict(model.horizon)
-    no_regime = {"cosine_auc": None, "drift_exponent": {"collapsed": None, "stable": None}}
-    content = {
-        "cells": [dataclasses.asdict(cell) for cell in model.cells],
-        "local": dataclasses.asdict(model.local),
-        "horizon": horizon.pop("censored") | horizon,
-        "joint": dataclasses.asdict(model.joint),
-        "two_constraint": dataclasses.asdict(model.two_constraint),
-        "regime": model.regime.to_json() if model.regime else no_regime,
-        "warnings": list(model.warnings),
-        "next_runs": [dataclasses.asdict(run) for run in model.next_runs],
-    }
-    return content | ({"detectors": model.detectors.to_json()} if model.detectors else {})
 
 
 def _plain(value: Any) -> Any:
@@ -158,6 +122,4 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

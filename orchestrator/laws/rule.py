@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 from orchestrator.laws.forms import MeasuredCell, Prediction, TwoConstraint
@@ -54,6 +55,8 @@ def _predict(cell: MeasuredCell, fitted: Constants, from_others: Constants | Non
     return Prediction(
         k=cell.k,
         eta=cell.eta,
+        horizon=cell.horizon,
+        limit=min(by_local, by_horizon),
         stable=_stable(cell, fitted, min),
         stable_left_out=None if from_others is None else _stable(cell, from_others, min),
         binds="local" if by_local <= by_horizon else "horizon",
@@ -63,8 +66,7 @@ def _predict(cell: MeasuredCell, fitted: Constants, from_others: Constants | Non
 
 def limits(constants: Constants, k: float, horizon: float) -> tuple[float, float]:
     """The largest η that each constraint allows: C_local/k and C_horizon/T."""
-    c_local, c_horizon = constants
-    return c_local / k, c_horizon / horizon
+    return constants[0] / k, constants[1] / horizon
 
 
 def _observed_stable(cell: MeasuredCell) -> bool:
@@ -72,8 +74,7 @@ def _observed_stable(cell: MeasuredCell) -> bool:
 
 
 def _stable(cell: MeasuredCell, constants: Constants, limit: Limit) -> bool:
-    assert cell.horizon is not None
-    return cell.eta <= limit(limits(constants, cell.k, cell.horizon)) * (1 + TOLERANCE)
+    return cell.eta <= limit(limits(constants, cell.k, cell.horizon or math.inf)) * (1 + TOLERANCE)
 
 
 def _constants(local: TimeFit | None, horizon: TimeFit | None) -> Constants | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from orchestrator.laws.identified import Array
+from orchestrator.laws.estimates import Array
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[Any]
@@ -45,22 +45,14 @@ def separation(values: Array, is_event: Mask, strata: Labels | None = None) -> S
     """
     if not len(values):
         return None
-    labels = np.zeros(len(values), dtype=np.int64) if strata is None else np.unique(strata, return_inverse=True)[1]
-    order = np.lexsort((values, labels))
-    label, event = labels[order], is_event[order]
-    starts_stratum = np.append(True, np.diff(label) != 0)
-    starts_tie = starts_stratum | np.append(True, np.diff(values[order]) != 0)
-    tie = np.cumsum(starts_tie) - 1
-    size = np.bincount(tie)
-    # the ranks of a tie are its mean place in its stratum, from 1
-    first = np.flatnonzero(starts_tie) - np.flatnonzero(starts_stratum)[label[starts_tie]]
-    rank = (first + (size + 1) / 2)[tie]
-    n, m = (np.bincount(label, counted).astype(float) for counted in (None, event))
+    label = np.zeros(len(values), dtype=np.int64) if strata is None else np.unique(strata, return_inverse=True)[1]
+    rank, tied = _ranks(values, label)
+    n, m = (np.bincount(label, counted).astype(float) for counted in (None, is_event))
     compared = (m > 0) & (m < n)
     if not compared.any():
         return None
-    ties = np.bincount(label[starts_tie], size.astype(float) ** 3 - size)[compared]
-    rank_sum, n, m = np.bincount(label, rank * event)[compared], n[compared], m[compared]
+    rank_sum, ties = (np.bincount(label, each)[compared] for each in (rank * is_event, tied**2 - 1))
+    n, m = n[compared], m[compared]
     wins, pairs = float((rank_sum - m * (m + 1) / 2).sum()), float((m * (n - m)).sum())
     spread = float((m * (n - m) / 12 * (n + 1 - ties / (n * (n - 1)))).sum())
     p = 2 * float(ndtr(-abs(wins - pairs / 2) / math.sqrt(spread))) if spread > 0 else None
@@ -101,11 +93,11 @@ def design_effect(values: Array, is_event: Mask, clusters: Labels) -> float:
 def variance(values: Array, is_event: Mask, clusters: Labels) -> float | None:
     """Variance of the AUC by sums over clusters, DeLong's if each run is one; None with fewer than 2 clusters."""
     m, n = int(is_event.sum()), int((~is_event).sum())
-    rank = _ranks(values)
+    rank, _ = _ranks(values)
     # the share of the other kind that each run beats, minus its mean over the runs of its kind
     beats = np.empty(len(values))
-    beats[is_event] = (rank[is_event] - _ranks(values[is_event])) / n
-    beats[~is_event] = 1 - (rank[~is_event] - _ranks(values[~is_event])) / m
+    beats[is_event] = (rank[is_event] - _ranks(values[is_event])[0]) / n
+    beats[~is_event] = 1 - (rank[~is_event] - _ranks(values[~is_event])[0]) / m
     beats -= beats[is_event].mean()
     _, label = np.unique(clusters, return_inverse=True)
     events, others = (np.bincount(label, np.where(kind, beats, 0.0)) for kind in (is_event, ~is_event))
@@ -129,7 +121,16 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def _ranks(values: Array) -> Array:
-    """Ranks from 1; ties share their mean. `scipy.stats` has this too, but takes half a second to import."""
-    _, place, alike = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(alike) - (alike - 1) / 2)[place])
+def _ranks(values: Array, label: Labels | int = 0) -> tuple[Array, Array]:
+    """Ranks from 1 among runs of the same label, where ties share their mean, and the number of runs in each tie.
+
+    `scipy.stats` has this too, but takes half a second to import.
+    """
+    labels = np.broadcast_to(label, values.shape)
+    order = np.lexsort((values, labels))
+    starts = np.append(True, (np.diff(labels[order]) != 0) | (np.diff(values[order]) != 0))[: len(values)]
+    _, place, alike = np.unique(np.cumsum(starts), return_inverse=True, return_counts=True)
+    first = np.searchsorted(labels[order], labels[order])
+    found = np.empty((2, len(values)))
+    found[:, order] = (np.cumsum(alike) - (alike - 1) / 2)[place] - first, alike[place]
+    return found[0], found[1]

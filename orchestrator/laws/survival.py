@@ -14,10 +14,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, ndtr
 
 from orchestrator.laws.estimates import LARGEST_LOG, Estimate
-from orchestrator.laws.fitted import ProfiledFit
 from orchestrator.laws.likelihood import Outcomes
 from orchestrator.laws.maximum import LATENCY, SIGMA_FLOOR, Held, Maximum, Restriction, maximise
-from orchestrator.laws.profile import interval, p_value, quantile, threshold
+from orchestrator.laws.profile import ProfiledFit, interval, p_value, quantile, threshold
 
 COEFFICIENTS = LATENCY[:3]
 """Coefficients of log T*."""
@@ -86,7 +85,7 @@ class TimeFit(ProfiledFit[Outcomes]):
         at = float((c - q * log_k - log_step) / b)
         gradient = {"b": -at / b, "q": -log_k / b, "c": 1 / b}
         log_eta = self._level(at, lambda value: (value, log_k, log_step), gradient)
-        return log_eta.shifted(at_eta).exponential()
+        return log_eta.exponential(at_eta)
 
     def median_at(self, k: float, eta: float) -> Estimate:
         """The median T* of susceptible runs, in learner steps."""
@@ -140,13 +139,8 @@ class TimeFit(ProfiledFit[Outcomes]):
         return Estimate(float(best.x), interval(peak, at, float(best.x), self._allowed)).exponential()
 
     @property
-    def c_horizon(self) -> Estimate:
-        """C_horizon, the η·T*, of a fit that holds b = 1 and q = 0."""
-        return self.median_at(1.0, 1.0)
-
-    @property
     def c_horizon_point(self) -> float:
-        """`c_horizon` without an interval; of a fit with other exponents, C of the horizon law."""
+        """C_horizon, the η·T*, of a fit that holds b = 1 and q = 0; with other exponents, C of the horizon law."""
         at_eta, at_k = self.centre
         b, q, c = (float(number) for number in self.maximum.parameters[:3])
         return math.exp(min(c + b * at_eta + q * at_k, LARGEST_LOG))

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from orchestrator.laws.advice import Advice, advise
-from orchestrator.laws.cells import cells
 from orchestrator.laws.estimates import Estimate
+from orchestrator.laws.evidence import cells
 from orchestrator.report.numbers import range_text, scientific, short
 
 CONSTRAINTS = {

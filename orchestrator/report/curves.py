@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from orchestrator.laws.estimates import Side
+from orchestrator.laws.estimates import Array, Side
 from orchestrator.laws.forms import HorizonFit
-from orchestrator.laws.identified import Array
 from orchestrator.laws.result import ModelLaws
 
 FAR = 20.0

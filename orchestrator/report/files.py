@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from orchestrator.laws.result import Laws
 from orchestrator.report import predicted
 from orchestrator.report.text_tables import phase_table, tables_of
-from orchestrator.report.verdicts import comparison_heading, comparison_texts, left_out_texts, summary, verdicts
+from orchestrator.report.verdicts import left_out_texts, summary, verdicts
 
 CSV_COLUMNS = (
     "model", "k", "eta", "axes", "n_runs", "n_collapsed", "n_degraded", "n_left_out", "horizon",
@@ -74,8 +74,6 @@ def markdown(laws: Laws) -> str:
             lines += [*map(markdown_row, table.rows), ""]
         lines += _markdown_list("What the fit says", [*verdicts(model), *predicted.missing(model)])
         lines += _markdown_list("What to know, and what to run next", model.warnings)
-    for comparison in laws.comparisons:
-        lines += _markdown_list(comparison_heading(comparison), comparison_texts(comparison))
     if not laws.models:
         lines += ["No runs to fit.", ""]
     lines += _markdown_list("Left out of every fit", left_out_texts(laws))
@@ -95,8 +93,6 @@ def latex(laws: Laws) -> str:
         lines += [
             f"% {_latex(sentence)}" for sentence in (*verdicts(model), *predicted.missing(model), *model.warnings)
         ]
-    for comparison in laws.comparisons:
-        lines += [f"% {_latex(text)}" for text in (comparison_heading(comparison), *comparison_texts(comparison))]
     lines += [f"% left out: {_latex(text)}" for text in left_out_texts(laws)]
     return "\n".join(" ".join(line.splitlines()) for line in lines) + "\n"
 

@@ -16,10 +16,10 @@ from orchestrator.base import provenance
 from orchestrator.base.errors import UsageError
 from orchestrator.base.settings import code_version
 from orchestrator.data import frames, measured
-from orchestrator.laws.cells import evidence
 from orchestrator.laws.collapse import redetect
 from orchestrator.laws.detectors import STORED, Metrics, fit_definitions, last_early_step
 from orchestrator.laws.early_warnings import METRICS
+from orchestrator.laws.evidence import evidence
 from orchestrator.laws.result import Laws
 from orchestrator.store import fits
 from orchestrator.store.database import Store
@@ -61,7 +61,7 @@ class Fitted:
 def fit(
     store: Store, sweeps: Sequence[str], *, model: str | None = None, definition: Definition | None = None
 ) -> Fitted:
-    """Fit the runs of some sweeps under one definition of collapse, and briefly under all others.
+    """Fit the runs of some sweeps under one definition of collapse, and under all others for comparison.
 
     Args:
         store: The database. Nothing is written to it.

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from orchestrator.base.files import write_whole
 from orchestrator.base.settings import code_version
 from orchestrator.base.states import GOING, RESULTS, WITHOUT_RESULT
-from orchestrator.laws.cells import evidence, groups
+from orchestrator.laws.evidence import evidence, groups
 from orchestrator.laws.forms import MeasuredCell
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report import figures, predicted
@@ -23,7 +23,7 @@ from orchestrator.report.advising import ADVICE_COLUMNS, advice_table
 from orchestrator.report.figures import style
 from orchestrator.report.selection import labels
 from orchestrator.report.text_tables import tables_of
-from orchestrator.report.verdicts import cell_lines, comparison_heading, comparison_texts, left_out_texts, summary
+from orchestrator.report.verdicts import cell_lines, left_out_texts, summary
 from orchestrator.report.verdicts import verdicts as what_it_says
 from orchestrator.store import overview
 from orchestrator.store.database import Store
@@ -66,7 +66,6 @@ def page(store: Store, laws: Laws, runs: pd.DataFrame, model: str | None = None)
         database=database,
         sweeps=[_sweep(*row) for row in stored],
         models=_models(store, laws, runs),
-        comparisons=[(comparison_heading(one), comparison_texts(one)) for one in laws.comparisons],
         advice_columns=ADVICE_COLUMNS,
         states=states,
         runs=_counts(runs, states),

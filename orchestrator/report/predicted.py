@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.laws.forms import Prediction
-from orchestrator.laws.joint import LEAST_SURVIVORS
+from orchestrator.laws.horizon import LEAST_SURVIVORS
 from orchestrator.laws.result import ModelLaws
 from orchestrator.laws.rule import Constants, limits
 from orchestrator.report.numbers import short

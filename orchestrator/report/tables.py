@@ -23,8 +23,6 @@ from orchestrator.report.selection import labels
 from orchestrator.report.verdicts import (
     bracket_texts,
     cell_lines,
-    comparison_heading,
-    comparison_texts,
     left_out_texts,
     quantities,
     summary,
@@ -78,8 +76,6 @@ def terminal(laws: Laws, width: int) -> RenderableType:
         parts += [*_spaced(phase_table(model, width)), *_rule(model, width), *_brackets(model), *_numbers(model)]
         parts += _sentences("What the fit says", [*verdicts(model), *predicted.missing(model)])
         parts += _sentences("What to know, and what to run next", model.warnings)
-    for comparison in laws.comparisons:
-        parts += _sentences(comparison_heading(comparison), comparison_texts(comparison))
     if not laws.models:
         parts.append(Text("No runs to fit."))
     parts += _sentences("Left out of every fit", left_out_texts(laws))

@@ -25,7 +25,7 @@ class Trajectories:
     """The metrics of the drawn runs of one model.
 
     Attributes:
-        runs: Their evidence, see `orchestrator.laws.cells.evidence`.
+        runs: Their evidence, see `orchestrator.laws.evidence.evidence`.
         syncs: ``run``, ``learner_step`` of the sync and ``end_step`` of its rollout cycle, and `METRICS`.
         evals: ``run``, ``learner_step``, ``val_reward``.
         chosen: Sentences that say what is left out; empty if nothing is.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orchestrator.base.words import counted, plural
 from orchestrator.laws.estimates import Estimate, contains
-from orchestrator.laws.forms import GroupComparison, HorizonFit, LocalLaw, MeasuredCell
+from orchestrator.laws.forms import HorizonFit, LocalLaw, MeasuredCell
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report.numbers import decimal, range_text, short
 from orchestrator.report.selection import labels
@@ -113,39 +113,7 @@ def verdicts(model: ModelLaws) -> list[str]:
     on_steps = _on_joint(model) or _on_horizon(model)
     readings = _on_alternatives(model.joint.horizon if model.joint.immune is not None else model.horizon.censored)
     on_laws = [*_on_boundary(model.local), *on_steps, *readings, *_on_spread(model.horizon.cv_eta_T), *_on_rule(model)]
-    return [*on_laws, *(model.regime.sentences if model.regime else ())]
-
-
-def comparison_heading(comparison: GroupComparison) -> str:
-    """Heading of the sentences of a comparison."""
-    return f"Between {', '.join(comparison.groups)}"
-
-
-def comparison_texts(comparison: GroupComparison) -> list[str]:
-    """Whether exponents or constants differ between groups: a sentence for T* and one for the boundary."""
-    p_values = {test.what: test for test in comparison.tests}
-    sentences = []
-    for slopes, constant, subject in (
-        ("exponents of T*", "constant of T*", "T*"),
-        ("slopes of the boundary", "constant of the boundary", "η_max"),
-    ):
-        if slopes not in p_values or constant not in p_values:
-            continue
-        differ, moved = p_values[slopes], p_values[constant]
-        if differ.p < SIGNIFICANT:
-            sentences.append(f"The {slopes} differ between the groups, {_p(differ.p)}; no one power law fits all.")
-            continue
-        factors = ", ".join(
-            f"{short(factor)} for {name}" for name, factor in zip(comparison.groups, moved.factors, strict=True)
-        )
-        sentences.append(
-            f"The {slopes} do not differ detectably, {_p(differ.p)}. If they are equal, the constant "
-            f"{'differs' if moved.p < SIGNIFICANT else 'does not differ detectably'}, {_p(moved.p)}: {subject} by "
-            f"factors of {factors}."
-        )
-    if comparison.left_out:
-        sentences.append(f"Too few runs collapsed for a comparison in {', '.join(comparison.left_out)}.")
-    return sentences
+    return [*on_laws, *model.regime.sentences]
 
 
 def left_out_texts(laws: Laws) -> list[str]:

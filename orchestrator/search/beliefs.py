@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit, ndtri
 
-from orchestrator.laws.identified import Array
-from orchestrator.laws.settle import Place
+from orchestrator.laws.estimates import Array
+from orchestrator.laws.gaps import Coordinates
 
 BEYOND = 8.0
 """The boundary may lie up to this factor outside the range of η that is searched."""
@@ -183,7 +183,7 @@ class Beliefs:
         """Expected share of runs that collapse within the horizon."""
         return float(self.chances([(k, eta)])[0])
 
-    def chances(self, places: Sequence[Place]) -> Array:
+    def chances(self, places: Sequence[Coordinates]) -> Array:
         """As `p_collapse`, of many cells, shape (cells,)."""
         boundaries = {k: self.boundary(k) for k in {k for k, _ in places}}
         return np.array([np.sum(boundaries[k] * expit(self._log_odds(eta))) for k, eta in places])
@@ -233,7 +233,7 @@ class Beliefs:
         low, high = (math.log(end) for end in self.eta)
         return float(likely[self.b < low].sum()), float(likely[self.b > high].sum())
 
-    def gains(self, places: Sequence[Place], goals: Sequence[Goal]) -> tuple[Array, Array]:
+    def gains(self, places: Sequence[Coordinates], goals: Sequence[Goal]) -> tuple[Array, Array]:
         """What one run of each cell would be worth.
 
         Args:

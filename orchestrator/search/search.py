@@ -22,8 +22,8 @@ import numpy as np
 
 from grpo_worker.schema.config import WorkerConfig, content_digest
 from orchestrator.grid.sweep import Run, Sweep, group_name
-from orchestrator.laws.identified import Array
-from orchestrator.laws.settle import Place
+from orchestrator.laws.estimates import Array
+from orchestrator.laws.gaps import Coordinates
 from orchestrator.search.beliefs import Beliefs, Goal, Seen
 from orchestrator.search.search_file import SearchConfig
 from orchestrator.store.outcomes import Outcome
@@ -34,7 +34,7 @@ Group = tuple[str, str]
 Outcomes = Mapping[Group, Sequence[Outcome]]
 """Runs that have ended, by group."""
 
-Key = tuple[Group, Place, int]
+Key = tuple[Group, Coordinates, int]
 """A run: its group, cell and seed."""
 
 Underway = Sequence[tuple[Run, float]]
@@ -121,7 +121,7 @@ class Costs:
             return float(self.horizon)
         return min(collapse_step + self.confirmed, float(self.horizon))
 
-    def expected(self, places: Iterable[Place], chances: Array) -> Array:
+    def expected(self, places: Iterable[Coordinates], chances: Array) -> Array:
         """Expected learner steps of a run of each cell, given its chance of a collapse, shape (cells,)."""
         collapsed = np.array([self.end(self.collapse_step(eta)) for _, eta in places])
         expected: Array = chances * collapsed + (1 - chances) * self.end(None)
@@ -276,10 +276,10 @@ class Search:
             beliefs[group_of(run)] = _as_expected(beliefs[group_of(run)], run)
         return chosen
 
-    def _left(self, taken: set[Key]) -> dict[Group, dict[Place, list[Run]]]:
+    def _left(self, taken: set[Key]) -> dict[Group, dict[Coordinates, list[Run]]]:
         """The runs that may be chosen, by group and cell, in the file's order."""
         taken |= {(group, (one.k, one.eta), one.seed) for group, ended in self._ended.items() for one in ended}
-        left: dict[Group, dict[Place, list[Run]]] = {group: defaultdict(list) for group in self._candidates}
+        left: dict[Group, dict[Coordinates, list[Run]]] = {group: defaultdict(list) for group in self._candidates}
         for group, runs in self._candidates.items():
             for run in runs:
                 if key_of(run) not in taken:
@@ -343,7 +343,7 @@ def key_of(run: Run) -> Key:
 
 def seen_by(outcomes: Iterable[Outcome], horizon: int) -> list[Seen]:
     """Count by cell the runs of one group that collapsed within so many learner steps, and those that did not."""
-    counts: dict[Place, list[int]] = defaultdict(lambda: [0, 0])
+    counts: dict[Coordinates, list[int]] = defaultdict(lambda: [0, 0])
     for one in outcomes:
         collapsed = one.collapsed_by(horizon)
         if collapsed is not None:

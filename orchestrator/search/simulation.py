@@ -23,7 +23,7 @@ import numpy as np
 from orchestrator.base.words import counted
 from orchestrator.grid.sweep import Run, Sweep, group_name
 from orchestrator.jobs.estimate import StepTime, run_hours
-from orchestrator.laws.identified import Array
+from orchestrator.laws.estimates import Array
 from orchestrator.search.beliefs import Beliefs, Goal
 from orchestrator.search.search import Costs, Group, Search, SearchAnswer, Underway, group_of, key_of
 from orchestrator.search.search_file import SearchConfig

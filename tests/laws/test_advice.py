@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from orchestrator.laws.advice import Advice, advise
-from orchestrator.laws.cells import cells, evidence
+from orchestrator.laws.evidence import cells, evidence
 from orchestrator.report.advising import as_json, as_text
 from tests.support.laws_data import frame, paper_shape, run, simulated, tiny_sweep
 

@@ -12,10 +12,10 @@ import pytest
 
 from grpo_worker.schema.collapse import Verdict, detect
 from grpo_worker.schema.config import CollapseConfig
-from orchestrator.laws.cells import evidence
 from orchestrator.laws.collapse import ends_between, never_alive, redetect
 from orchestrator.laws.detectors import compare
 from orchestrator.laws.estimates import Estimate
+from orchestrator.laws.evidence import evidence
 from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.forms import Bracket, JointLaw
 from orchestrator.laws.result import Comparison, ModelLaws
@@ -104,7 +104,7 @@ def both(stored: ModelLaws, other: ModelLaws) -> Comparison:
 
 @functools.cache
 def sweep() -> ModelLaws:
-    return fit_laws(tiny_sweep(), brief=True).models["tiny"]
+    return fit_laws(tiny_sweep()).models["tiny"]
 
 
 def test_what_does_not_change_is_not_fragile() -> None:

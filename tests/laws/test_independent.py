@@ -13,21 +13,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from lifelines import LogNormalAFTFitter, LogNormalFitter, MixtureCureFitter
+from lifelines import LogNormalFitter, MixtureCureFitter
 from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.nonparametric import rank_compare_2indep
 
-from orchestrator.laws import logistic, survival
-from orchestrator.laws.axes import compare_groups
-from orchestrator.laws.cells import evidence
+from orchestrator.laws import likelihood, survival
+from orchestrator.laws.evidence import evidence
 from orchestrator.laws.horizon import describe
-from orchestrator.laws.logistic import PENALTY
+from orchestrator.laws.likelihood import PENALTY
 from orchestrator.laws.separation import holm, separation, variance
 from tests.benchmarks.simulated import GRIDS, World
-from tests.laws.library_fits import END, FIT, all_susceptible, scaled_times, with_immune
+from tests.laws.library_fits import END, all_susceptible, with_immune
 from tests.support.laws_data import simulated, tiny_sweep
 
 pytestmark = [
@@ -131,7 +130,7 @@ def test_known_collapse_steps_give_the_intervals_and_tests_of_least_squares() ->
     low, high = line.get_prediction([-math.log(5e-4), -math.log(4), 1.0]).conf_int()[0]
     assert np.log(median.ci95) == pytest.approx((low, high), abs=2e-3 * (high - low))
     law = sm.OLS(line.model.endog + np.log(rows["eta"].to_numpy()), np.ones(n)).fit()
-    constant, (low, high) = found.ballistic.c_horizon, law.conf_int()[0]
+    constant, (low, high) = found.ballistic.median_at(1, 1), law.conf_int()[0]
     assert math.log(constant.estimate) == pytest.approx(law.params[0], abs=1e-4)
     assert np.log(constant.ci95) == pytest.approx((low, high), abs=2e-3 * (high - low))
 
@@ -163,7 +162,7 @@ def test_levels_of_least_squares_have_variances_clustered_by_seed() -> None:
 
 @pytest.mark.parametrize("weight", [0.0, PENALTY])
 def test_both_laws_are_a_mixture_cure_regression(weight: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logistic, "PENALTY", weight)
+    monkeypatch.setattr(likelihood, "PENALTY", weight)
     rows = bounded(world())
     ours, theirs = survival.fit(rows, immune=True, values={}), with_immune(rows, weight)
     assert ours is not None
@@ -201,7 +200,7 @@ def test_intervals_and_tests_of_both_laws() -> None:
 
 def test_cells_that_are_all_alike_are_one_univariate_mixture_cure_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """lifelines takes T* as known: it has densities, and the laws have probabilities of narrow intervals."""
-    monkeypatch.setattr(logistic, "PENALTY", 0.0)
+    monkeypatch.setattr(likelihood, "PENALTY", 0.0)
     steps = np.exp(4 + 0.5 * np.random.default_rng(5).standard_normal(30))
     end = np.where(np.arange(30) < 10, 90.0, 150.0)
     collapsed = (steps <= end) & (np.arange(30) % 3 > 0)
@@ -220,30 +219,6 @@ def test_cells_that_are_all_alike_are_one_univariate_mixture_cure_model(monkeypa
     assert c == pytest.approx(theirs.mu_, abs=1e-4)
     assert math.exp(log_sigma) == pytest.approx(theirs.sigma_, rel=1e-4)
     assert 1 / (1 + math.exp(z0)) == pytest.approx(theirs.cured_fraction_, abs=1e-4)
-
-
-def test_shared_slopes_are_one_regression_with_a_sigma_for_each_group() -> None:
-    """p comes from an F distribution here; lifelines gives only the likelihoods."""
-    groups = [bounded(simulated(b, 0.1, 0.5, seed, horizon=10**9).iloc[::2]) for b, seed in ((1.2, 6), (1.4, 7))]
-    comparison = compare_groups({f"group {number}": rows for number, rows in enumerate(groups)})
-    assert comparison is not None
-    each = [scaled_times(rows, {}).assign(other=float(number)) for number, rows in enumerate(groups)]
-    together = pd.concat(each, ignore_index=True)
-    own, slopes, all_shared = (
-        float(
-            LogNormalAFTFitter()
-            .fit_interval_censoring(together, "lo", "hi", formula=mean, ancillary="other", fit_options=FIT)
-            .log_likelihood_
-        )
-        for mean in ("(b + q) * other", "b + q + other", "b + q")
-    )
-    n = len(together)
-    steps = {"exponents of T*": (own - slopes, 6, 2), "constant of T*": (slopes - all_shared, 4, 1)}
-    assert [test.what for test in comparison.tests] == list(steps)
-    for test in comparison.tests:
-        loss, free, restrictions = steps[test.what]
-        ratio = (n - free) / restrictions * math.expm1(2 * loss / n)
-        assert 1e-12 < test.p == pytest.approx(f_distribution.sf(ratio, restrictions, n - free), rel=1e-4)
 
 
 def test_auc_and_its_variance_are_those_of_brunner_and_munzel() -> None:

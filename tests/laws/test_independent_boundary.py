@@ -12,10 +12,10 @@ from scipy.optimize import minimize
 from scipy.stats import chi2, norm
 from scipy.stats import t as t_distribution
 
-from orchestrator.laws import logistic
+from orchestrator.laws import likelihood
 from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.forms import LocalLaw
-from orchestrator.laws.logistic import PENALTY
+from orchestrator.laws.likelihood import PENALTY
 from tests.benchmarks.simulated import GRIDS, World
 from tests.laws.library_fits import END
 from tests.support.laws_data import tiny_sweep
@@ -26,7 +26,7 @@ FREE = np.eye(3)
 
 
 def local_law(runs: pd.DataFrame) -> LocalLaw:
-    (model,) = fit_laws(runs, brief=True).models.values()
+    (model,) = fit_laws(runs).models.values()
     return model.local
 
 
@@ -60,7 +60,7 @@ def penalised(runs: pd.DataFrame, embed: np.ndarray) -> tuple[float, np.ndarray]
 
 
 def test_without_a_penalty_the_local_law_is_logistic_regression(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logistic, "PENALTY", 0.0)
+    monkeypatch.setattr(likelihood, "PENALTY", 0.0)
     runs = overlapping()
     found, free, law = local_law(runs), *(logit(runs, embed).fit(disp=0) for embed in (FREE, inverse(1.0)))
     level, slope, by_k = free.params
@@ -93,7 +93,7 @@ def test_the_penalised_local_law_is_where_statsmodels_likelihood_and_information
 
 def test_levels_of_the_boundary_have_variances_clustered_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     """If the clustered variance is larger than that of independent runs, the ends move accordingly."""
-    monkeypatch.setattr(logistic, "PENALTY", 0.0)
+    monkeypatch.setattr(likelihood, "PENALTY", 0.0)
     runs = overlapping().assign(seed=lambda runs: np.where(runs["state"] == "collapsed", 0, 1) + runs["seed"])
     alone, together = local_law(runs.assign(seed=0)), local_law(runs)
     free = logit(runs, FREE)

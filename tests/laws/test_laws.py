@@ -12,10 +12,9 @@ import pytest
 from scipy.stats import chi2, norm
 from scipy.stats import f as f_distribution
 
+from orchestrator.laws.estimates import Band
 from orchestrator.laws.fit import fit_laws
-from orchestrator.laws.identified import Band
-from orchestrator.laws.likelihood import Outcomes, log_interval_probability
-from orchestrator.laws.logistic import PENALTY
+from orchestrator.laws.likelihood import PENALTY, Outcomes, log_interval_probability
 from orchestrator.laws.profile import p_value, threshold
 from orchestrator.laws.result import ModelLaws
 from tests.support.laws_data import frame, paper_shape, run, simulated, tiny_sweep
@@ -109,13 +108,11 @@ def test_recovers_simulated_exponents(b: float, q: float) -> None:
 
 
 def test_intervals_cover_and_the_true_law_is_seldom_rejected() -> None:
-    fits = [
-        fit_laws(simulated(1.0, 0.0, 0.5, seed), brief=True).models["tiny"].horizon.censored for seed in range(100, 108)
-    ]
+    fits = [fit_laws(simulated(1.0, 0.0, 0.5, seed)).models["tiny"].horizon.censored for seed in range(100, 108)]
     covered = sum(f.eta_exponent.ci95[0] <= 1.0 <= f.eta_exponent.ci95[1] for f in fits if f.eta_exponent.ci95)
     assert covered >= 6
     assert sum(f.p_law < 0.05 for f in fits if f.p_law is not None) <= 2
-    other = fit_laws(simulated(2.0, 0.3, 0.5, 1), brief=True).models["tiny"].horizon.censored
+    other = fit_laws(simulated(2.0, 0.3, 0.5, 1)).models["tiny"].horizon.censored
     assert (other.p_law or 0) < 1e-6
 
 
@@ -358,9 +355,9 @@ def test_touching_brackets_leave_a_single_exponent() -> None:
 
 
 def test_the_order_of_runs_does_not_matter() -> None:
-    for runs, brief in ((tiny_sweep(), True), (paper_shape(), False)):
+    for runs in (tiny_sweep(), paper_shape()):
         shuffled = runs.sample(frac=1, random_state=1)
-        assert fit_laws(shuffled, brief=brief).to_json() == fit_laws(runs, brief=brief).to_json()
+        assert fit_laws(shuffled).to_json() == fit_laws(runs).to_json()
 
 
 def test_json_has_the_contracts_keys() -> None:

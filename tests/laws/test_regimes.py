@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orchestrator.laws.cells import evidence
-from orchestrator.laws.early_warnings import METRICS, SHARES, first_steps
+from orchestrator.laws.early_warnings import METRICS, SHARES, first_steps, weight_syncs
+from orchestrator.laws.evidence import evidence
 from orchestrator.laws.regimes import Regime, regime
-from orchestrator.laws.weight_syncs import weight_syncs
 from tests.support.laws_data import frame, run
 
 HORIZON = 320

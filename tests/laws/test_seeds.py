@@ -26,8 +26,8 @@ def exact_steps(between_seeds: float, seed: int) -> pd.DataFrame:
 
 def log_ends(rows: pd.DataFrame) -> np.ndarray:
     found = survival.fit(rows, immune=False, values=BALLISTIC)
-    assert found is not None and found.c_horizon.ci95 is not None
-    return np.log(np.array(found.c_horizon.ci95, dtype=float))
+    assert found is not None and found.median_at(1, 1).ci95 is not None
+    return np.log(np.array(found.median_at(1, 1).ci95, dtype=float))
 
 
 def test_a_constant_between_seeds_has_the_t_interval_of_their_means() -> None:

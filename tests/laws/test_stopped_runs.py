@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from grpo_worker.schema.config import CollapseConfig
-from orchestrator.laws.cells import evidence
 from orchestrator.laws.collapse import redetect
+from orchestrator.laws.evidence import evidence
 from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.result import ModelLaws
 from orchestrator.report.verdicts import left_out_texts
@@ -19,7 +19,7 @@ C_HORIZON = 0.04
 
 
 def fit(runs: pd.DataFrame) -> ModelLaws:
-    return fit_laws(runs, brief=True).models["tiny"]
+    return fit_laws(runs).models["tiny"]
 
 
 def test_it_says_only_how_long_it_was_alive() -> None:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from orchestrator.laws.cells import evidence, groups
+from orchestrator.laws.evidence import evidence, groups
 from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.result import ModelLaws
 from orchestrator.report import curves

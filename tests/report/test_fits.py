@@ -22,7 +22,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.cli.app import app
 from orchestrator.data import frames, measured
 from orchestrator.grid.sweep import Sweep
-from orchestrator.laws.cells import evidence
+from orchestrator.laws.evidence import evidence
 from orchestrator.report import fitting
 from orchestrator.search.driver import end_early
 from orchestrator.store import fits, queries, registration, schema
@@ -208,22 +208,23 @@ def test_fitting_again_stores_nothing_before_there_are_more_runs(url: str, store
     assert run(url, "fit-laws").exit_code == 0
     assert len(stored_fits(url)) == 3
 
-    listed = run(url, "fit-laws", "--history", "--format", "json")
-    lines = json.loads(listed.stdout)
-    assert [(line["sweeps"], line["detector"], line["n_collapsed"], line["n_runs"]) for line in lines] == [
-        (["demo", "trained"], "half", 4, 8), (["demo", "trained"], "zero", 0, 8),
-        (["demo", "trained", "more"], "half", 6, 12),
-    ]  # fmt: skip
-    assert all(line["code"]["version"] and len(line["digest"]) == 64 for line in lines)
-    table = run(url, "fit-laws", "more", "--history").stdout
-    assert "6/12" in table and "4/8" not in table
-    nothing = run(url, "fit-laws", "mroe", "--history")
-    assert (nothing.exit_code, "did you mean 'more'" in nothing.stderr) == (2, True)
+    with Store(url) as store:
+        listed = frames.fits(store)
+    results = [json.loads(result) for result in listed["result"]]
+    cells = [result["models"]["tiny"]["cells"] for result in results]
+    ends = [(sum(cell["n_collapsed"] for cell in of), sum(cell["n_runs"] for cell in of)) for of in cells]
+    assert list(zip(listed["detector"], ends, strict=True)) == [("half", (4, 8)), ("zero", (0, 8)), ("half", (6, 12))]
+    assert [json.loads(sweeps) for sweeps in listed["sweeps"]] == 2 * [["demo", "trained"]] + [
+        ["demo", "trained", "more"]
+    ]
+    inputs = [result["inputs"] for result in results]
+    assert all(one["code"]["version"] and len(one["digest"]) == 64 for one in inputs)
+    refused = run(url, "fit-laws", "--history")
+    assert (refused.exit_code, "`stalesweep export` writes the stored fits" in refused.stderr) == (2, True)
 
 
 def test_imported_ends_are_fitted_under_one_definition(url: str) -> None:
     schema.upgrade(url)
-    assert run(url, "fit-laws", "--history").exit_code == 3
     assert run(url, "import", str(RUNS), "--sweep", "ours").exit_code == 0
     fitted = run(url, "fit-laws", "--detector", "zero", "--format", "json")
     model = json.loads(fitted.stdout)["models"]["tiny"]
@@ -231,7 +232,8 @@ def test_imported_ends_are_fitted_under_one_definition(url: str) -> None:
     assert model["detectors"]["fragile"] == []
     assert model["regime"]["drift_exponent"] == {"collapsed": None, "stable": None}
     assert any("No rewards are stored" in warning for warning in model["warnings"])
-    assert "38/69" in run(url, "fit-laws", "--history").stdout
+    with Store(url) as store:
+        assert frames.fits(store)["detector"].tolist() == ["stored"]
 
 
 @contextmanager
@@ -263,7 +265,7 @@ def test_a_fit_that_cannot_be_stored_is_printed(url: str, grid: Grid, monkeypatc
         fitted = run(url, "fit-laws", "--format", "json")
     assert fitted.exit_code == 0, fitted.output
     assert json.loads(fitted.stdout)["runs"] == 8
-    assert "note: this fit was not stored, so --history will not list it: " in fitted.stderr
+    assert "note: this fit was not stored, so export will not write it: " in fitted.stderr
     assert stored_fits(url) == []
     assert run(url, "fit-laws").exit_code == 0
     assert len(stored_fits(url)) == 1

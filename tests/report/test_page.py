@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from orchestrator.cli.app import app
 from orchestrator.data import frames
 from orchestrator.laws.advice import Advice, advise
-from orchestrator.laws.cells import cells, evidence
+from orchestrator.laws.evidence import cells, evidence
 from orchestrator.laws.fit import fit_laws
 from orchestrator.report.advising import ADVICE_COLUMNS, advice_table
 from orchestrator.report.numbers import short

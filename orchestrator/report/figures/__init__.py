@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from orchestrator.base.files import write_whole
-from orchestrator.laws.cells import evidence, groups
+from orchestrator.laws.evidence import evidence, groups
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report import curves, predicted, trajectories
 from orchestrator.report.figures import style

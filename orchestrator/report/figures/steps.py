@@ -43,7 +43,7 @@ def steps_by_eta(model: ModelLaws, runs: pd.DataFrame) -> Figure:
 
     Args:
         model: The laws of one model.
-        runs: Evidence of its finished runs, see `orchestrator.laws.cells.evidence`.
+        runs: Evidence of its finished runs, see `orchestrator.laws.evidence.evidence`.
     """
     etas, dense = sorted(runs["eta"].unique()), len(runs) > style.DENSE
     ks = evenly(sorted(runs["k"].unique()), MOST)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from orchestrator.laws.fit import fit_laws
+from orchestrator.laws.gaps import Gap, Next, Tried, merged
 from orchestrator.laws.result import ModelLaws
-from orchestrator.laws.settle import Gap, Next, Tried, merged
 from tests.support.laws_data import frame, run
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from orchestrator.base.states import GOING, RESULTS, WITHOUT_RESULT, FailureClass, RunState
 from orchestrator.grid.sweep import group_name
 from orchestrator.laws.collapse import of_class
+from orchestrator.laws.estimates import Array
 from orchestrator.laws.forms import CollapseStep, MeasuredCell
 from orchestrator.laws.result import LeftOut
 
@@ -56,7 +57,7 @@ def evidence(runs: pd.DataFrame) -> pd.DataFrame:
     rows["hi"] = np.where(rows["collapsed"], step, np.inf)
     rows["why"] = [_why_left_out(row) for row in rows.to_dict("records")]
     rows["bounds"] = (rows["why"] == "") | _outlived(rows, survived)
-    rows["group"] = [json.dumps(_axes(value), sort_keys=True) for value in rows["axes"]]
+    rows["group"] = [json.dumps(json.loads(axes or "{}"), sort_keys=True) for axes in rows["axes"].fillna("")]
     return rows.sort_values(["model", "group", "k", "eta", "hi", "lo", "run"], ignore_index=True)
 
 
@@ -85,7 +86,7 @@ def _cell(members: Sequence[_Record]) -> MeasuredCell:
     k, eta = int(members[0]["k"]), float(members[0]["eta"])
     finished = [run for run in members if not run["why"]]
     collapsed = [run for run in finished if run["collapsed"]]
-    step = _median_step(collapsed)
+    lo, hi = (_median([run[end] for run in collapsed]) for end in ("lo", "hi"))
     syncs = [math.ceil(run["hi"] / k) if pd.isna(run["collapse_sync"]) else run["collapse_sync"] for run in collapsed]
     return MeasuredCell(
         k=k,
@@ -96,19 +97,12 @@ def _cell(members: Sequence[_Record]) -> MeasuredCell:
         n_degraded=sum(run["state"] == RunState.DEGRADED for run in finished),
         n_left_out=len(members) - len(finished),
         horizon=max((int(run["horizon"]) for run in finished), default=None),
-        collapse_step=step,
-        collapse_sync=_median(syncs) if syncs else None,
+        collapse_step=None if lo is None or hi is None else CollapseStep(lo, hi, hi),
+        collapse_sync=_median(syncs),
         eta_k=eta * k,
-        eta_T=eta * step.median if step else None,
+        eta_T=None if hi is None else eta * hi,
         p_collapse=len(collapsed) / len(finished) if finished else None,
     )
-
-
-def _median_step(collapsed: Sequence[_Record]) -> CollapseStep | None:
-    if not collapsed:
-        return None
-    lo, hi = (_median([run[end] for run in collapsed]) for end in ("lo", "hi"))
-    return CollapseStep(lo=lo, hi=hi, median=hi)
 
 
 _STOPPED: dict[Any, str] = {
@@ -129,21 +123,17 @@ def _why_left_out(row: _Record) -> str:
     return f"{state}: {failure}" if isinstance(failure, str) and failure else state
 
 
-def _outlived(rows: pd.DataFrame, survived: np.ndarray[Any, np.dtype[np.float64]]) -> pd.Series:
+def _outlived(rows: pd.DataFrame, survived: Array) -> pd.Series:
     """Which runs have no result, but trained for some learner steps that T* is known to be past."""
     unrelated = rows["state"].isin([*WITHOUT_RESULT, *GOING]) & ~of_class(rows, [FailureClass.DIVERGED])
     return unrelated & rows["learner_steps"].notna() & (survived > 0)
 
 
-def _axes(value: object) -> dict[str, Any]:
-    axes: dict[str, Any] = json.loads(value) if isinstance(value, str) and value else {}
-    return axes
-
-
-def _numbers(rows: pd.DataFrame, column: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _numbers(rows: pd.DataFrame, column: str) -> Array:
     return pd.to_numeric(rows[column]).to_numpy(dtype=float, na_value=np.nan)
 
 
-def _median(numbers: Sequence[float]) -> float:
-    middle = float(median(numbers))
-    return int(middle) if middle.is_integer() else middle
+def _median(numbers: Sequence[float]) -> float | None:
+    """An int if it is whole; None of nothing."""
+    middle = float(median(numbers)) if numbers else None
+    return int(middle) if middle is not None and middle.is_integer() else middle

@@ -9,7 +9,7 @@ from itertools import count, islice, pairwise
 
 import pandas as pd
 
-Place = tuple[int, float]
+Coordinates = tuple[int, float]
 """k and η of a cell."""
 
 MORE_SEEDS = 2
@@ -65,33 +65,28 @@ class Gap:
 class Tried:
     """The cells of one group, with the seeds and the longest horizon of their runs, finished or not."""
 
-    seeds: Mapping[Place, frozenset[int]]
-    horizons: Mapping[Place, int]
+    seeds: Mapping[Coordinates, frozenset[int]]
+    horizons: Mapping[Coordinates, int]
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> Tried:
         """Collect the cells of a group's evidence."""
-        seeds: dict[Place, set[int]] = defaultdict(set)
-        horizons: dict[Place, int] = defaultdict(int)
-        for k, eta, seed, horizon in zip(rows["k"], rows["eta"], rows["seed"], rows["horizon"], strict=True):
-            place = int(k), float(eta)
-            seeds[place].add(int(seed))
-            horizons[place] = max(horizons[place], int(horizon))
-        return cls({place: frozenset(known) for place, known in seeds.items()}, horizons)
+        by_cell = rows.astype({"k": int, "eta": float, "seed": int, "horizon": int}).groupby(["k", "eta"])
+        return cls(by_cell["seed"].agg(frozenset).to_dict(), by_cell["horizon"].max().to_dict())
 
     @property
     def ks(self) -> list[int]:
         """All k that were tried, rising."""
         return sorted({k for k, _ in self.seeds})
 
-    def again(self, places: Iterable[Place]) -> tuple[Next, ...]:
+    def again(self, places: Iterable[Coordinates]) -> tuple[Next, ...]:
         """More seeds of cells."""
         return tuple(
             Next(k, eta, _unused(self.seeds[k, eta], MORE_SEEDS) if (k, eta) in self.seeds else self._all_seeds())
             for k, eta in sorted(set(places))
         )
 
-    def longer(self, places: Iterable[Place]) -> tuple[Next, ...]:
+    def longer(self, places: Iterable[Coordinates]) -> tuple[Next, ...]:
         """The same runs of cells, with a longer horizon."""
         return tuple(
             Next(*place, tuple(sorted(self.seeds[place])), LONGER * self.horizons[place])
@@ -119,7 +114,7 @@ class Tried:
         etas = sorted({eta for _, eta in self.seeds})
         return min((high / low for low, high in pairwise(etas)), default=FURTHER_ETA)
 
-    def _new(self, places: Iterable[Place]) -> tuple[Next, ...]:
+    def _new(self, places: Iterable[Coordinates]) -> tuple[Next, ...]:
         return tuple(Next(k, float(f"{eta:.3g}"), self._all_seeds()) for k, eta in sorted(set(places)))
 
     def _all_seeds(self) -> tuple[int, ...]:
