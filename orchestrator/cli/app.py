@@ -99,7 +99,7 @@ def status(
 def _watch(store: Store, names: list[str]) -> None:
     from orchestrator.attempt.notifying import tell_end
     from orchestrator.jobs.training import watch
-    from orchestrator.report.live import show_progress
+    from orchestrator.report.progress import show_progress
     from orchestrator.store import queries
 
     for name in names:

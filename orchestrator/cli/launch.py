@@ -90,7 +90,7 @@ def train(
     """
     from orchestrator.attempt.notifying import tell_end
     from orchestrator.jobs.training import why_journals_only
-    from orchestrator.report.live import show_progress
+    from orchestrator.report.progress import show_progress
     from orchestrator.report.progress import progress_view
 
     if reason := why_journals_only(training.store, executor):

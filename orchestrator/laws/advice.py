@@ -21,8 +21,6 @@ class Advice:
     """The largest safe η of one group of runs, at one k and one horizon.
 
     Attributes:
-        k: Staleness.
-        horizon: Learner steps to be trained.
         eta: The largest safe η: the smaller of the two limits.
         binds: Which limit that is, ``local`` or ``horizon``.
         local: Limit of the local law: the η at which half of the runs are immune.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +14,7 @@ from scipy.special import expit, log_expit
 from orchestrator.laws.estimates import SLACK, Array, Band, Estimate
 from orchestrator.laws.forms import Bracket, LocalLaw, MeasuredCell
 from orchestrator.laws.gaps import Coordinates, Gap, Tried
-from orchestrator.laws.likelihood import information_penalty
+from orchestrator.laws.likelihood import information_penalty, odds_information
 from orchestrator.laws.maximum import ODDS, Held, Restriction, maximise
 from orchestrator.laws.profile import ProfiledFit
 
@@ -138,8 +137,8 @@ def with_regression(law: LocalLaw, cells: Sequence[MeasuredCell], finished: pd.D
 
     Args:
         law: The local law with its brackets and identified sets.
-        cells: The cells of one group.
-        finished: Evidence that the cells count.
+        cells: As for `local_law`.
+        finished: As for `local_law`.
     """
     seen = [cell for cell in cells if cell.n_runs]
     collapsed, runs = sum(cell.n_collapsed for cell in seen), sum(cell.n_runs for cell in seen)
@@ -189,40 +188,28 @@ class Trials:
 
     Attributes:
         design: Columns 1, log η, log k, shape (cells, 3).
-        collapsed_by_seed: Runs that collapsed, shape (seeds, cells).
-        runs_by_seed: Shape (seeds, cells).
+        collapsed: Runs that collapsed, shape (seeds, cells).
+        runs: Shape (seeds, cells).
     """
 
     design: Array
-    collapsed_by_seed: Array
-    runs_by_seed: Array
+    collapsed: Array
+    runs: Array
 
     names: ClassVar[tuple[str, ...]] = ODDS
     precision: ClassVar[Mapping[str, float]] = {"ftol": 1e-13, "gtol": 1e-7}
 
-    @cached_property
-    def collapsed(self) -> Array:
-        """Runs that collapsed, of all seeds, shape (cells,)."""
-        return np.asarray(self.collapsed_by_seed.sum(axis=0))
-
-    @cached_property
-    def runs(self) -> Array:
-        """Runs of all seeds, shape (cells,)."""
-        return np.asarray(self.runs_by_seed.sum(axis=0))
-
     def penalised(self, parameters: Array) -> tuple[float, Array]:
         """The penalised log-likelihood and its gradient, shape (3,)."""
-        u = self.design @ parameters
-        penalty, by_parameter = information_penalty(self.design, self.runs, parameters)
-        value = self.collapsed @ log_expit(u) + (self.runs - self.collapsed) @ log_expit(-u) + penalty
-        return float(value), by_parameter + self.design.T @ (self.collapsed - self.runs * expit(u))
+        u, collapsed, runs = self.design @ parameters, self.collapsed.sum(axis=0), self.runs.sum(axis=0)
+        penalty, by_parameter = information_penalty(self.design, runs, parameters)
+        value = collapsed @ log_expit(u) + (runs - collapsed) @ log_expit(-u) + penalty
+        return float(value), by_parameter + self.design.T @ (collapsed - runs * expit(u))
 
     def scores(self, parameters: Array) -> Array:
         """Gradients of the log-likelihood, without its penalty, shape (seeds, 3)."""
-        residuals = self.collapsed_by_seed - self.runs_by_seed * expit(self.design @ parameters)
-        return np.asarray(residuals @ self.design)
+        return np.asarray((self.collapsed - self.runs * expit(self.design @ parameters)) @ self.design)
 
     def information(self, parameters: Array) -> Array:
         """Information of the log-likelihood, without its penalty, shape (3, 3)."""
-        p = expit(self.design @ parameters)
-        return np.asarray(self.design.T @ ((self.runs * p * (1 - p))[:, None] * self.design))
+        return odds_information(self.design, self.runs.sum(axis=0), parameters)

@@ -196,7 +196,7 @@ class WeightSyncs:
 
     def cycles(self) -> NDArray[np.int64]:
         """Number of rollout cycles of each run, shape (runs,)."""
-        return self.rows["run"].value_counts().reindex(self.runs, fill_value=0).to_numpy()
+        return np.asarray(self.rows["run"].value_counts().reindex(self.runs, fill_value=0), dtype=np.int64)
 
     def means(self, metric: str) -> Array:
         """Mean of a metric's finite values of each run, shape (runs,); NaN if a run has none."""
@@ -216,7 +216,8 @@ class WeightSyncs:
         run, x, y = self.rows.loc[usable, "run"], np.log(ended[usable]), np.log(drift[usable])
         x = x - x.groupby(run).transform("mean")
         slopes = (x * y).groupby(run).sum() / (x * x).groupby(run).sum()
-        return slopes.where(run.groupby(run).size() >= LEAST_FOR_SLOPE).reindex(self.runs).to_numpy()
+        enough = slopes.where(run.groupby(run).size() >= LEAST_FOR_SLOPE)
+        return np.asarray(enough.reindex(self.runs), dtype=float)
 
 
 def weight_syncs(syncs: pd.DataFrame, runs: pd.DataFrame, *, whole: bool) -> WeightSyncs:

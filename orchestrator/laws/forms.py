@@ -31,19 +31,13 @@ class MeasuredCell:
     """The runs of one (k, η).
 
     Attributes:
-        k: Staleness, learner steps per rollout cycle.
-        eta: Learning rate η.
         axes: Any further axes of the grid.
         n_runs: Finished runs; the numbers below are of these.
-        n_collapsed: Collapsed runs.
         n_degraded: Degraded runs; they are fitted like stable ones.
         n_left_out: Runs that did not finish or are not evidence, see `Laws.left_out`.
         horizon: Longest training horizon T, in learner steps.
-        collapse_step: Median T* of the collapsed runs.
         collapse_sync: Median weight sync m* of the collapsed runs.
-        eta_k: η·k.
         eta_T: η·T*, with the median T*.
-        p_collapse: Share of the finished runs that collapsed.
     """
 
     k: int
@@ -66,7 +60,6 @@ class Bracket:
     """Where η_max(k) lies: at or above ``eta_stable``, and below ``eta_collapsed``.
 
     Attributes:
-        k: Staleness.
         eta_stable: Largest η such that no run collapsed there or at any smaller tested η.
         eta_collapsed: Smallest η at which a run collapsed.
         eta_half: The η at which half of the runs collapse within their horizon, by the logistic regression.
@@ -91,7 +84,6 @@ class LocalLaw:
         prefactor: C = η_max·k^a, with a free: η_max at k = 1.
         width: Factor in η from 10 % of runs that collapse to 90 %.
         p_exponent_is_1: Test of a = 1.
-        brackets: One for each k, rising.
         separable: Whether some power law passes through all brackets; None if there are fewer than two k.
     """
 
@@ -111,7 +103,6 @@ class Alternative:
     Attributes:
         name: ``ballistic`` (b = 1, q = 0; the paper's), ``diffusive`` (b = 2, q = 0), ``eta`` (b free, q = 0) or
             ``eta and k`` (both free).
-        aic: Akaike's criterion.
         delta_aic: Difference to the smallest.
     """
 
@@ -198,8 +189,6 @@ class Prediction:
     """What the rule predicts for one cell.
 
     Attributes:
-        k: Staleness.
-        eta: Learning rate.
         horizon: T, in learner steps.
         limit: The largest η that the rule allows at this k and T.
         stable: Whether it predicts stable runs.

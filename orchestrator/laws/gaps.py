@@ -6,26 +6,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice, pairwise
+from typing import Any
 
 import pandas as pd
+
+from orchestrator.base.words import plural
 
 Coordinates = tuple[int, float]
 """k and η of a cell."""
 
-MORE_SEEDS = 2
-"""Further seeds for a cell that was run."""
+MORE_SEEDS, FEWEST_SEEDS = 2, 3
+"""Further seeds for a cell that was run, and seeds of a new cell."""
 
-FEWEST_SEEDS = 3
-"""Seeds of a new cell."""
-
-FURTHER_K = 4
-"""Factor from the k that were run to another one."""
-
-FURTHER_ETA = 2.0
-"""Factor from the η that were run to another one, if there is only one."""
-
-LONGER = 2
-"""Factor in the horizon, if training was too short."""
+FURTHER_K, FURTHER_ETA, LONGER = 4, 2.0, 2
+"""Factors from what was run to another k, to another η if there is only one, and to a longer horizon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +27,6 @@ class Next:
     """Runs of one cell to make next.
 
     Attributes:
-        k: Staleness.
-        eta: Learning rate.
         seeds: One run for each.
         horizon: Learner steps; None = as the runs so far.
     """
@@ -47,11 +39,9 @@ class Next:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something that the data do not identify, or that a reader of the fit must know.
+    """What the data do not identify, or a reader of the fit must know, in sentences; and the runs that would settle it.
 
-    Attributes:
-        text: Whole sentences.
-        runs: Runs that would settle it; empty if more runs would not.
+    ``runs`` is empty if more runs would not.
     """
 
     text: str
@@ -71,7 +61,7 @@ class Tried:
     @classmethod
     def of(cls, rows: pd.DataFrame) -> Tried:
         """Collect the cells of a group's evidence."""
-        by_cell = rows.astype({"k": int, "eta": float, "seed": int, "horizon": int}).groupby(["k", "eta"])
+        by_cell: Any = rows.astype({"k": int, "eta": float, "seed": int, "horizon": int}).groupby(["k", "eta"])
         return cls(by_cell["seed"].agg(frozenset).to_dict(), by_cell["horizon"].max().to_dict())
 
     @property
@@ -141,14 +131,14 @@ def _unused(known: Iterable[int], number: int) -> tuple[int, ...]:
 
 def _listed(runs: Sequence[Next]) -> str:
     """The cells in words, those with the same seeds and horizon together."""
-    alike: dict[tuple[tuple[int, ...], int | None], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    alike: dict[tuple[tuple[int, ...], int | None], dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
-        alike[run.seeds, run.horizon][run.k].append(run.eta)
+        alike[run.seeds, run.horizon][run.k].append(f"{run.eta:g}")
     parts = []
     for (seeds, horizon), by_k in alike.items():
-        cells = ", ".join(f"k={k} at eta={_and([f'{eta:g}' for eta in etas])}" for k, etas in by_k.items())
+        cells = ", ".join(f"k={k} at eta={_and(etas)}" for k, etas in by_k.items())
         longer = f" for {horizon:,} learner steps" if horizon else ""
-        parts.append(f"{cells} with {'seed' if len(seeds) == 1 else 'seeds'} {_and(list(map(str, seeds)))}{longer}")
+        parts.append(f"{cells} with {plural(len(seeds), 'seed')} {_and([str(seed) for seed in seeds])}{longer}")
     return "; ".join(parts)
 
 

@@ -98,22 +98,18 @@ class Outcomes:
         hazard_lower, hazard_upper = _hazard(z_lower, log_p), _hazard(z_upper, log_p)
         by_mean = weight * (hazard_lower - hazard_upper) / sigma
         # φ vanishes at infinite ends, where z·φ would be 0·∞
-        by_log_sigma = weight * (hazard_lower * _finite(z_lower) - hazard_upper * _finite(z_upper))
+        z_lower, z_upper = (np.where(np.isfinite(z), z, 0.0) for z in (z_lower, z_upper))
+        by_log_sigma = weight * (hazard_lower * z_lower - hazard_upper * z_upper)
         gradient = np.concatenate([self.mean_design.T @ by_mean, [by_log_sigma.sum()], odds_gradient])
         return float(self.runs @ total), gradient
 
-    def penalty(self, parameters: Array) -> tuple[float, Array]:
-        """What is added to the log-likelihood, and its gradient by `ODDS`; 0 without immune runs."""
-        if not self.immune:
-            return 0.0, np.empty(0)
-        return information_penalty(self.odds_design, self.runs, parameters[-3:])
-
     def penalised(self, parameters: Array) -> tuple[float, Array]:
-        """The penalised log-likelihood and its gradient, shape (parameters,)."""
+        """The log-likelihood, with immune runs with a penalty, and its gradient, shape (parameters,)."""
         value, gradient = self.log_likelihood(parameters)
-        penalty, by_odds = self.penalty(parameters)
-        gradient[len(LATENCY) :] += by_odds
-        return value + penalty, gradient
+        if self.immune:
+            penalty, by_odds = information_penalty(self.odds_design, self.runs, parameters[-3:])
+            value, gradient[len(LATENCY) :] = value + penalty, gradient[len(LATENCY) :] + by_odds
+        return value, gradient
 
     def scores(self, parameters: Array) -> Array:
         """Gradients of the log-likelihood of each seed's runs, shape (seeds, parameters)."""
@@ -161,20 +157,20 @@ def log_interval_probability(z_lower: Array, z_upper: Array) -> Array:
     flip = z_lower > 0
     low, high = np.where(flip, -z_upper, z_lower), np.where(flip, -z_lower, z_upper)
     log_low, log_high = log_ndtr(low), log_ndtr(high)
-    probability: Array = log_high + np.log(-np.expm1(log_low - log_high))
-    return probability
+    return np.asarray(log_high + np.log(-np.expm1(log_low - log_high)))
 
 
 def _hazard(z: Array, log_p: Array) -> Array:
     """φ(z)/P; φ(±∞) = 0."""
     log_density = -0.5 * z**2 - 0.5 * math.log(2 * math.pi)
     # a line search may try z of 1e10, where the difference of squares is all rounding
-    hazard: Array = np.exp(np.minimum(log_density - log_p, LARGEST_EXPONENT))
-    return hazard
+    return np.asarray(np.exp(np.minimum(log_density - log_p, LARGEST_EXPONENT)))
 
 
-def _finite(z: Array) -> Array:
-    return np.where(np.isfinite(z), z, 0.0)
+def odds_information(design: Array, runs: Array, odds: Array) -> Array:
+    """Information of a logistic regression on `ODDS`, shape (3, 3); the arguments are as for `information_penalty`."""
+    p = expit(design @ odds)
+    return np.asarray(design.T @ ((runs * p * (1 - p))[:, None] * design))
 
 
 def information_penalty(design: Array, runs: Array, odds: Array) -> tuple[float, Array]:
@@ -188,11 +184,9 @@ def information_penalty(design: Array, runs: Array, odds: Array) -> tuple[float,
         runs: Runs of each row, shape (rows,).
         odds: `ODDS`, shape (3,).
     """
-    p = expit(design @ odds)
-    weight = runs * p * (1 - p)
-    information = design.T @ (weight[:, None] * design)
+    p, information = expit(design @ odds), odds_information(design, runs, odds)
     sign, log_determinant = np.linalg.slogdet(information)
     if not sign > 0:
         return -np.inf, np.zeros_like(odds)
-    leverage = weight * np.einsum("ij,ij->i", design @ np.linalg.inv(information), design)
+    leverage = runs * p * (1 - p) * np.einsum("ij,ij->i", design @ np.linalg.inv(information), design)
     return PENALTY * float(log_determinant), 2 * PENALTY * (design.T @ (leverage * (0.5 - p)))

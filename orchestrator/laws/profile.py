@@ -70,7 +70,7 @@ def interval(maximum: Maximum, fit_at: FitAt, estimate: float, allowed: float) -
     Args:
         maximum: The free fit.
         fit_at: Fits with the coefficient held.
-        estimate: The coefficient's value at the maximum.
+        estimate: The coefficient there.
         allowed: The largest loss, from `threshold`.
     """
     most = math.sqrt(allowed)
@@ -123,23 +123,18 @@ class ProfiledFit(Generic[L]):
 
     @property
     def odds(self) -> Array:
-        """z₀, z₁ and z₂."""
+        """z₀, z₁ (by how much the log-odds of collapse rise with log η) and z₂."""
         return self.maximum.parameters[-3:]
-
-    @property
-    def steepness(self) -> float:
-        """z₁: by how much the log-odds of collapse rise with log η."""
-        return float(self.odds[1])
 
     @property
     def grows(self) -> bool:
         """Whether collapse gets more likely with η, so that there is a boundary."""
-        return self.steepness > 0
+        return bool(self.odds[1] > 0)
 
     @property
     def width(self) -> float:
         """Factor in η from log-odds of 10 % to log-odds of 90 %."""
-        return math.exp(min(2 * math.log(9) / self.steepness, LARGEST_LOG))
+        return math.exp(min(2 * math.log(9) / float(self.odds[1]), LARGEST_LOG))
 
     def under(self, *, a: float | None = None, **values: float) -> Self | None:
         """The fit with more parameters held."""
@@ -165,13 +160,12 @@ class ProfiledFit(Generic[L]):
 
     def boundary_at(self, k: float) -> Estimate:
         """The η at which the log-odds of collapse are 0, at one k."""
-        at_eta, at_k = self.centre
-        log_k = math.log(k) - at_k
+        log_k = math.log(k) - self.centre[1]
         z0, z1, z2 = self.odds
         at = float(-(z0 + z2 * log_k) / z1)
         log_eta = self._profiled(at, lambda value: replace(self.held, boundary=(value, log_k)), chi2_threshold())
         factor = self._widening({"z0": -1 / z1, "z1": -at / z1, "z2": -log_k / z1}, quantile())
-        return log_eta.widened(factor).exponential(at_eta)
+        return log_eta.widened(factor).exponential(self.centre[0])
 
     @property
     def c_local_point(self) -> float:

@@ -44,15 +44,10 @@ class TimeFit(ProfiledFit[Outcomes]):
         """How many coefficients of log T* are free."""
         return sum(name not in self.held.values for name in COEFFICIENTS)
 
-    @cached_property
-    def log_likelihood(self) -> float:
-        """Log-likelihood at the maximum, without the penalty."""
-        return self.maximum.log_likelihood - self.likelihood.penalty(self.maximum.parameters)[0]
-
     @property
     def aic(self) -> float:
-        """Akaike's criterion."""
-        return float(2 * self.restriction.n_free - 2 * self.log_likelihood)
+        """Akaike's criterion, of the log-likelihood without its penalty."""
+        return 2 * (self.restriction.n_free - self.likelihood.log_likelihood(self.maximum.parameters)[0])
 
     @cached_property
     def ballistic(self) -> Self | None:
@@ -79,22 +74,24 @@ class TimeFit(ProfiledFit[Outcomes]):
 
     def eta_for(self, k: float, step: float) -> Estimate:
         """The η at which the median T* of susceptible runs is ``step``, at one k."""
-        at_eta, at_k = self.centre
-        log_k, log_step = math.log(k) - at_k, math.log(step)
+        log_k, log_step = math.log(k) - self.centre[1], math.log(step)
         b, q, c = self.maximum.parameters[:3]
         at = float((c - q * log_k - log_step) / b)
         gradient = {"b": -at / b, "q": -log_k / b, "c": 1 / b}
-        log_eta = self._level(at, lambda value: (value, log_k, log_step), gradient)
-        return log_eta.exponential(at_eta)
+        return self._level(at, lambda value: (value, log_k, log_step), gradient).exponential(self.centre[0])
 
     def median_at(self, k: float, eta: float) -> Estimate:
-        """The median T* of susceptible runs, in learner steps."""
-        at_eta, at_k = self.centre
-        log_eta, log_k = math.log(eta) - at_eta, math.log(k) - at_k
-        b, q, c = self.maximum.parameters[:3]
-        at = float(c - b * log_eta - q * log_k)
+        """The median T* of susceptible runs, in learner steps; at k = η = 1 it is C."""
+        log_eta, log_k = self._centred(k, eta)
         gradient = {"b": -log_eta, "q": -log_k, "c": 1.0}
-        return self._level(at, lambda value: (log_eta, log_k, value), gradient).exponential()
+        return self._level(self._log_median(k, eta), lambda value: (log_eta, log_k, value), gradient).exponential()
+
+    def _centred(self, k: float, eta: float) -> tuple[float, float]:
+        return math.log(eta) - self.centre[0], math.log(k) - self.centre[1]
+
+    def _log_median(self, k: float, eta: float) -> float:
+        (log_eta, log_k), (b, q, c) = self._centred(k, eta), self.maximum.parameters[:3]
+        return float(c - b * log_eta - q * log_k)
 
     def _level(
         self, at: float, median: Callable[[float], tuple[float, float, float]], gradient: Mapping[str, float]
@@ -141,26 +138,18 @@ class TimeFit(ProfiledFit[Outcomes]):
     @property
     def c_horizon_point(self) -> float:
         """C_horizon, the η·T*, of a fit that holds b = 1 and q = 0; with other exponents, C of the horizon law."""
-        at_eta, at_k = self.centre
-        b, q, c = (float(number) for number in self.maximum.parameters[:3])
-        return math.exp(min(c + b * at_eta + q * at_k, LARGEST_LOG))
+        return math.exp(min(self._log_median(1.0, 1.0), LARGEST_LOG))
 
     def p_collapse(self, k: float, eta: float, horizon: float) -> float:
         """Expected share of runs that collapse within ``horizon`` learner steps."""
-        at_eta, at_k = self.centre
-        log_eta, log_k = math.log(eta) - at_eta, math.log(k) - at_k
-        b, q, c, log_sigma, *odds = (float(number) for number in self.maximum.parameters)
-        within = float(ndtr((math.log(horizon) - (c - b * log_eta - q * log_k)) / math.exp(log_sigma)))
-        if not self.likelihood.immune:
-            return within
-        return float(expit(odds[0] + odds[1] * log_eta + odds[2] * log_k)) * within
+        within = ndtr((math.log(horizon) - self._log_median(k, eta)) / math.exp(self.value("log_sigma")))
+        susceptible = expit(self.odds @ (1.0, *self._centred(k, eta))) if self.likelihood.immune else 1.0
+        return float(susceptible * within)
 
     def without(self, k: int, eta: float) -> Self | None:
         """The same fit to the runs of all other cells."""
-        at_eta, at_k = self.centre
-        inside = np.isclose(self.likelihood.log_k + at_k, math.log(k)) & np.isclose(
-            self.likelihood.log_eta + at_eta, math.log(eta)
-        )
+        log_eta, log_k = self._centred(k, eta)
+        inside = np.isclose(self.likelihood.log_k, log_k) & np.isclose(self.likelihood.log_eta, log_eta)
         others = replace(self.likelihood, by_seed=np.where(inside, 0.0, self.likelihood.by_seed))
         if not others.runs[others.collapsed].any():
             return None
@@ -172,7 +161,7 @@ def outcomes_of(rows: pd.DataFrame, *, immune: bool) -> tuple[Outcomes, tuple[fl
     """Collect alike runs, with log η and log k centred on the collapsed runs.
 
     Args:
-        rows: Evidence with ``k``, ``eta``, ``seed``, ``lo``, ``hi``, ``collapsed``.
+        rows: Evidence with ``k``, ``eta``, ``seed``, ``lo``, ``hi``.
         immune: Whether some runs may be immune.
 
     Returns:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
@@ -105,9 +104,8 @@ def _for(ks: list[int], note: str, asked: int) -> str:
 
 
 def as_json(group: str, advice: Advice) -> dict[str, Any]:
-    """The advice as plain Python, with lists for tuples."""
-    plain: dict[str, Any] = json.loads(json.dumps({"model": group, **advice.to_json()}, allow_nan=False))
-    return plain
+    """The advice for JSON."""
+    return {"model": group, **asdict(advice)}
 
 
 def _limit(value: Estimate) -> str:

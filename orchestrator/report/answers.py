@@ -6,11 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from orchestrator.report.columns import listing
 from orchestrator.report.numbers import short
 from orchestrator.search.search import SearchAnswer
 
@@ -33,15 +32,15 @@ def answers_view(answers: Sequence[SearchAnswer], confidence: float, ending: str
         confidence: Of their intervals.
         ending: Why the search ended, and its cost.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     several = len({answer.group for answer in answers}) > 1
-    for heading in [*(["model"] if several else []), "", "estimate", f"{100 * confidence:g} % interval", "", "runs"]:
-        table.add_column(heading, justify="right" if heading == "runs" else "left")
+    rows = []
     for answer in answers:
         low, high = answer.interval
-        cells = [HEADINGS[answer.quantity].format(k=answer.k), short(answer.estimate), f"{short(low)} to {short(high)}"]
-        table.add_row(*([answer.group] if several else []), *cells, STANDINGS[answer.standing], str(answer.runs))
-    return Group(table, Text(ending))
+        which = HEADINGS[answer.quantity].format(k=answer.k)
+        numbers = short(answer.estimate), f"{short(low)} to {short(high)}"
+        rows.append([answer.group] * several + [which, *numbers, STANDINGS[answer.standing], str(answer.runs)])
+    header = ["model"] * several + ["", "estimate", f"{100 * confidence:g} % interval", "", "runs"]
+    return Group(listing(header, rows, right="runs"), Text(ending))
 
 
 def answers_json(answers: Sequence[SearchAnswer], ending: str, learner_steps: int) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from orchestrator.report import figures, predicted
 from orchestrator.report.advising import ADVICE_COLUMNS, advice_table
 from orchestrator.report.figures import style
 from orchestrator.report.selection import labels
-from orchestrator.report.text_tables import tables_of
-from orchestrator.report.verdicts import cell_lines, left_out_texts, summary
+from orchestrator.report.text_tables import cell_lines, tables_of
+from orchestrator.report.verdicts import left_out_texts, summary
 from orchestrator.report.verdicts import verdicts as what_it_says
 from orchestrator.store import overview
 from orchestrator.store.database import Store
@@ -106,7 +106,7 @@ def _model(name: str, model: ModelLaws) -> dict[str, Any]:
         "verdicts": what_it_says(model),
         "etas": list(labels(model).values()),
         "phase": [(k, [by_place.get((k, eta)) for eta in etas]) for k in ks],
-        "tables": tables_of(model),
+        "tables": tables_of(model)[1:],
         "unpredicted": predicted.missing(model),
         "warnings": model.warnings,
         "figures": [],

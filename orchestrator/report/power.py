@@ -7,15 +7,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from orchestrator.base.words import counted
 from orchestrator.grid.sweep import group_name
-from orchestrator.report.files import markdown_row
+from orchestrator.report.columns import listing
 from orchestrator.report.numbers import short
+from orchestrator.report.tables import markdown_table
 from orchestrator.search.beliefs import BEYOND, EXPONENTS
 from orchestrator.search.search import USUAL_EXPONENT
 from orchestrator.search.simulation import Design, Known, PowerPlan, Quantiles
@@ -26,19 +25,14 @@ NAMES = {"exponent": "exponent a, ±", "constant": "constant C, factor"}
 def power_view(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> RenderableType:
     """The table and the sentences, for a terminal."""
     heading, *rows = _rows(plan, designs)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for at, name in enumerate(heading):
-        table.add_column(name, justify="right" if at else "left")
-    for row in rows:
-        table.add_row(*row)
+    table = listing(heading, rows, right=heading[1:])
     return Group(table, *(Text(sentence) for sentence in _sentences(plan, designs, simulations)))
 
 
 def power_markdown(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> str:
     """The same as Markdown."""
     heading, *rows = _rows(plan, designs)
-    lines = [markdown_row(heading), markdown_row(["---"] * len(heading)), *map(markdown_row, rows)]
-    return "\n".join([*lines, "", "\n".join(_sentences(plan, designs, simulations))])
+    return "\n".join([*markdown_table(heading, rows), "", *_sentences(plan, designs, simulations)])
 
 
 def power_json(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> dict[str, Any]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from orchestrator.laws.forms import Prediction
 from orchestrator.laws.horizon import LEAST_SURVIVORS
 from orchestrator.laws.result import ModelLaws
-from orchestrator.laws.rule import Constants, limits
 from orchestrator.report.numbers import short
 from orchestrator.report.selection import labels
 
@@ -17,60 +15,20 @@ HEADING = "What the rule η ≤ min(C_local/k, C_horizon/T) predicts"
 SAFE, COLLAPSES, WRONG, UNCERTAIN = "○", "●", "✗", "?"
 
 
-@dataclass(frozen=True, slots=True)
-class Predicted:
-    """The rule's prediction of one cell.
-
-    Attributes:
-        horizon: T, in learner steps.
-        limit: The largest η that the rule allows at this k and T.
-        prediction: Whether it predicts stable runs, and why.
-    """
-
-    horizon: int
-    limit: float
-    prediction: Prediction
-
-    @property
-    def right(self) -> bool:
-        """Whether the runs did as predicted."""
-        return self.prediction.stable == self.prediction.observed_stable
-
-    @property
-    def uncertain(self) -> bool:
-        """Whether the other cells alone do not lead to the same prediction."""
-        return self.prediction.stable_left_out != self.prediction.stable
-
-    @property
-    def mark(self) -> str:
-        """A disc, filled if collapse is predicted, and marks for wrong and uncertain predictions."""
-        notes = (WRONG if not self.right else "") + (UNCERTAIN if self.uncertain else "")
-        return f"{SAFE if self.prediction.stable else COLLAPSES} {notes}".rstrip()
+def mark(one: Prediction) -> str:
+    """A disc, filled if collapse is predicted, and marks for wrong and uncertain predictions."""
+    notes = (WRONG if not one.right else "") + (UNCERTAIN if one.uncertain else "")
+    return f"{SAFE if one.stable else COLLAPSES} {notes}".rstrip()
 
 
-def constants(model: ModelLaws) -> Constants | None:
-    """C_local and C_horizon of the rule; None if it predicts nothing."""
-    c_local, c_horizon = model.joint.constant.estimate, model.joint.horizon.constant.estimate
-    if not model.two_constraint.predictions or c_local is None or c_horizon is None:
-        return None
-    return c_local, c_horizon
-
-
-def predicted(model: ModelLaws) -> dict[tuple[int, float], Predicted]:
+def predictions(model: ModelLaws) -> dict[tuple[int, float], Prediction]:
     """Predictions by k and η; empty if the rule predicts nothing."""
-    fitted = constants(model)
-    horizons = {(cell.k, cell.eta): cell.horizon for cell in model.cells}
-    found = {}
-    for one in model.two_constraint.predictions if fitted else ():
-        horizon = horizons[one.k, one.eta]
-        assert fitted and horizon is not None
-        found[one.k, one.eta] = Predicted(horizon, min(limits(fitted, one.k, horizon)), one)
-    return found
+    return {(one.k, one.eta): one for one in model.two_constraint.predictions}
 
 
 def missing(model: ModelLaws) -> list[str]:
     """A sentence that says why the rule predicts nothing; none if it does."""
-    if predicted(model):
+    if model.two_constraint.predictions:
         return []
     runs, collapsed = (sum(getattr(cell, name) for cell in model.cells) for name in ("n_runs", "n_collapsed"))
     joint = model.joint
@@ -91,25 +49,24 @@ def missing(model: ModelLaws) -> list[str]:
 
 def legend(model: ModelLaws) -> str:
     """What the marks that occur mean."""
-    cells = predicted(model).values()
+    cells = model.two_constraint.predictions
     parts = [f"{SAFE} safe, {COLLAPSES} collapses"]
-    parts += [f"{WRONG} at least half of the runs did otherwise"] if not all(cell.right for cell in cells) else []
-    parts += (
-        [f"{UNCERTAIN} predicted otherwise without this cell's runs"] if any(cell.uncertain for cell in cells) else []
-    )
+    if not all(one.right for one in cells):
+        parts.append(f"{WRONG} at least half of the runs did otherwise")
+    if any(one.uncertain for one in cells):
+        parts.append(f"{UNCERTAIN} predicted otherwise without this cell's runs")
     return "; ".join(parts) + "."
 
 
 def rows(model: ModelLaws, etas: Sequence[float]) -> tuple[list[str], list[list[str]]]:
     """A header and rows by k (and T, if cells differ in it): the limit, what binds, and a mark for each η."""
-    cells = predicted(model)
-    of_rows = {(k, cell.horizon): cell for (k, _), cell in cells.items()}
+    cells = predictions(model)
+    of_rows = {(one.k, one.horizon): one for one in cells.values()}
     several = len({horizon for _, horizon in of_rows}) > 1
     header = ["k", *(["T"] if several else []), "safe up to", "binds", *map(labels(model).__getitem__, etas)]
     lines = []
-    for k, horizon in sorted(of_rows):
+    for (k, horizon), first in sorted(of_rows.items()):
         at = (cells.get((k, eta)) for eta in etas)
-        limit, binds = of_rows[k, horizon].limit, of_rows[k, horizon].prediction.binds
-        marks = [cell.mark if cell and cell.horizon == horizon else "" for cell in at]
-        lines.append([str(k), *([str(horizon)] if several else []), short(limit), binds, *marks])
+        marks = [mark(one) if one and one.horizon == horizon else "" for one in at]
+        lines.append([str(k), *([str(horizon)] if several else []), short(first.limit), first.binds, *marks])
     return header, lines

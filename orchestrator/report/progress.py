@@ -1,22 +1,26 @@
-"""A sweep's progress: the phase table with the states of its runs, and below it a bar and the time left."""
+"""A sweep's progress: the phase table with the states of its runs, a bar and the time left; redrawn while it runs."""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 
-from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.base.states import RESULTS, UNKNOWN, RunState
+from orchestrator.base.states import GOING, RESULTS, UNKNOWN, RunState
 from orchestrator.grid.sweep import Cell, Run, Sweep
-from orchestrator.jobs.status import CellStatus, SweepStatus
-from orchestrator.report.columns import GAP, blocks
+from orchestrator.jobs.status import CellStatus, SweepStatus, sweep_status
+from orchestrator.report.columns import GAP, blocks, listing
 from orchestrator.store.queries import RunProgress
+
+Show = Callable[[list[RunProgress]], None]
 
 _LISTED = 20
 """How many failed runs, and silent ones, are named."""
@@ -140,16 +144,16 @@ def plan_view(
         arrays: A line for each job array that would be submitted; empty where there are none.
         gaps: What the laws will not identify, in sentences.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("model", "k", "η", "further axes", "runs", "learner steps"):
-        table.add_column(heading, justify="left" if heading in ("model", "further axes") else "right")
     by_cell: dict[Cell, list[Run]] = {}
     for run in sweep.runs:
         by_cell.setdefault(run.cell, []).append(run)
+    rows = []
     for cell, runs in by_cell.items():
         axes = ", ".join(f"{name} = {value}" for name, value in cell.axes)
         steps = sum(run.config.horizon for run in runs)
-        table.add_row(cell.model, str(cell.k), f"{cell.eta:g}", axes, str(len(runs)), f"{steps:,}")
+        rows.append([cell.model, str(cell.k), f"{cell.eta:g}", axes, str(len(runs)), f"{steps:,}"])
+    right = ("k", "η", "runs", "learner steps")
+    table = listing(("model", "k", "η", "further axes", "runs", "learner steps"), rows, right=right)
     lines = [
         f"{len(sweep.runs)} runs in {len(by_cell)} cells, {sweep.total_learner_steps:,} learner steps in all.",
         *hours,
@@ -172,13 +176,8 @@ class _PhaseTable:
         lines = [line for text in self._texts.values() for line in text.plain.split("\n")]
         widest = max(map(len, [*lines, *map(_heading, etas)]))
         for block in blocks(etas, max(1, (options.max_width - len(str(ks[-1]))) // (widest + GAP))):
-            table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-            table.add_column("k", justify="right")
-            for eta in block:
-                table.add_column(_heading(eta), no_wrap=True)
-            for k in ks:
-                table.add_row(str(k), *(self._texts.get((k, eta), "") for eta in block))
-            yield table
+            rows = [[Text(str(k)), *(self._texts.get((k, eta), Text()) for eta in block)] for k in ks]
+            yield listing(("k", *map(_heading, block)), rows, right="k")
 
 
 def _heading(eta: float) -> str:
@@ -235,3 +234,31 @@ def _bar(status: SweepStatus) -> RenderableType:
 
 def _duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
+
+
+@contextmanager
+def show_progress(name: str) -> Iterator[Show]:
+    """Yield a function that shows the sweep's progress each time it is called."""
+    if not sys.stderr.isatty():
+        yield _lines(name)
+        return
+    with Live(console=Console(stderr=True), transient=True, auto_refresh=False) as live:
+        yield lambda progress: live.update(progress_view(sweep_status(name, progress)), refresh=True)
+
+
+def _lines(name: str) -> Show:
+    """Print a line for each run that has ended since the last call; on the first call only a summary."""
+    ended: set[int] | None = None
+
+    def show(progress: list[RunProgress]) -> None:
+        nonlocal ended
+        status = sweep_status(name, progress)
+        over = {run.run_id: run for run in status.runs if run.state not in (*GOING, UNKNOWN)}
+        new = sorted(over.keys() - ended) if ended is not None else []
+        for run_id in new:
+            print(run_line(over[run_id]), file=sys.stderr)
+        if new or ended is None:
+            print(summary_line(status), file=sys.stderr, flush=True)
+        ended = set(over)
+
+    return show

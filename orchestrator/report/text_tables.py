@@ -1,14 +1,18 @@
-"""The tables of a fit as texts, for the outputs that do not wrap: markdown, LaTeX and the page."""
+"""The tables of a fit as texts, shared by all outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from orchestrator.laws.estimates import Estimate
+from orchestrator.laws.forms import HorizonFit, MeasuredCell
 from orchestrator.laws.result import ModelLaws
 from orchestrator.report import predicted
+from orchestrator.report.numbers import decimal, range_text, short
 from orchestrator.report.selection import labels
-from orchestrator.report.verdicts import bracket_texts, cell_lines, quantities
+
+EACH_CELL = "Each cell: collapsed/runs, median T* in learner steps, η·T*."
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,42 +23,94 @@ class TextTable:
         heading: What it shows.
         about: How to read it; may be empty.
         header: Headings of the columns.
-        rows: One text for each column.
+        rows: One text for each column; one of the phase diagram may have several lines.
+        fixed: How many columns are repeated if the others do not fit beside each other.
     """
 
     heading: str
     about: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
-
-
-def phase_table(model: ModelLaws) -> TextTable:
-    """The phase diagram, rows k and columns η, both rising."""
-    headings, by_place = labels(model), {(cell.k, cell.eta): cell for cell in model.cells}
-    rows = []
-    for k in sorted({cell.k for cell in model.cells}):
-        places = (by_place.get((k, eta)) for eta in headings)
-        rows.append([str(k), *(", ".join(cell_lines(cell)) if cell else "" for cell in places)])
-    return TextTable("Phase diagram", "", ["k", *(f"η = {text}" for text in headings.values())], rows)
+    fixed: int = 0
 
 
 def tables_of(model: ModelLaws) -> list[TextTable]:
-    """All other tables that are not empty: predictions of the rule, brackets of η_max, fitted numbers."""
-    header, marks = predicted.rows(model, list(labels(model)))
-    brackets = [[str(b.k), *texts] for b, texts in zip(model.local.brackets, bracket_texts(model), strict=True)]
-    numbers = [
-        [section, line.symbol, line.meaning, line.estimate, line.interval, line.grid]
-        for section, lines in quantities(model)
-        for line in lines
+    """All tables that are not empty: the phase diagram, predictions of the rule, brackets of η_max, fitted numbers."""
+    etas, by_place = labels(model), {(cell.k, cell.eta): cell for cell in model.cells}
+    phase = [
+        [str(k), *("\n".join(cell_lines(by_place[k, eta])) if (k, eta) in by_place else "" for eta in etas)]
+        for k in sorted({cell.k for cell in model.cells})
     ]
+    header, marks = predicted.rows(model, list(etas))
+    brackets = ["k", "η stable", "η collapses", "k·η_max", "half collapse at η (95 %)"]
+    numbers = ["from", "symbol", "meaning", "estimate", "95 % interval", "grid allows"]
     tables = [
-        TextTable(predicted.HEADING, predicted.legend(model), header, marks),
-        TextTable(
-            "Where η_max(k) lies", "",
-            ["k", "stable up to η", "collapses from η", "k·η_max", "half collapse at η (95 %)"], brackets,
-        ),
-        TextTable(
-            "Fitted laws", "", ["from", "symbol", "meaning", "estimate", "95 % interval", "grid allows"], numbers
-        ),
-    ]  # fmt: skip
+        TextTable("Phase diagram", EACH_CELL, ["k", *(f"η = {text}" for text in etas.values())], phase, 1),
+        TextTable(predicted.HEADING, predicted.legend(model), header, marks, len(header) - len(etas)),
+        TextTable("Where η_max(k) lies", "", brackets, _brackets(model)),
+        TextTable("Fitted laws", "", numbers, _numbers(model)),
+    ]
     return [table for table in tables if table.rows]
+
+
+def cell_lines(cell: MeasuredCell) -> list[str]:
+    """The lines of a cell of the phase diagram: collapsed/runs, median T*, η·T*, degraded runs, left-out runs."""
+    lines = []
+    if cell.collapse_step and cell.eta_T is not None:
+        lines.append(f"{cell.n_collapsed}/{cell.n_runs} T* {cell.collapse_step.median:.15g}")
+        lines.append(f"η·T* {short(cell.eta_T)}")
+    elif cell.n_runs:
+        lines.append(f"0/{cell.n_runs}{' stable' if cell.n_degraded < cell.n_runs else ''}")
+    lines += [f"{cell.n_degraded} degraded"] if cell.n_degraded else []
+    return lines + ([f"… {cell.n_left_out} left out"] if cell.n_left_out else [])
+
+
+def _brackets(model: ModelLaws) -> list[list[str]]:
+    """For each k: largest stable and smallest collapsing η, k·η_max between them, η at which half collapse."""
+    etas, rows = labels(model), []
+    for b in model.local.brackets:
+        ends = (b.eta_stable, b.eta_collapsed)
+        lo, hi = (None if eta is None else short(b.k * eta) for eta in ends)
+        product = f"{lo} to {hi}" if lo and hi else f"above {lo}" if lo else f"below {hi}" if hi else "–"
+        half, interval = "–" if b.eta_half.estimate is None else short(b.eta_half.estimate), b.eta_half.ci95
+        texts = ["–" if eta is None else etas[eta] for eta in ends]
+        among = f" ({range_text(interval, short)})" if range_text(interval, short) else ""
+        rows.append([str(b.k), *texts, product, half + among])
+    return rows
+
+
+def _numbers(model: ModelLaws) -> list[list[str]]:
+    """The fitted numbers that are known, each with the fit it is from; ``–`` where a range is not known."""
+    local, horizon, joint = model.local, model.horizon, model.joint
+    both = "Both laws, runs immune"
+    rows = [
+        *_of_boundary("Boundary", local.exponent, local.constant),
+        *_of_boundary(both, joint.exponent, joint.constant),
+        *_of_steps(both, joint.horizon),
+        *(_of_steps("T*, all collapse at last", horizon.censored) if horizon.censored.n_censored else ()),
+        *_of_steps("T*, collapsed runs alone", horizon.collapsed_only),
+    ]
+    return [row for row in rows if row[3] + row[5] != "––"]
+
+
+def _of_boundary(source: str, exponent: Estimate, constant: Estimate) -> list[list[str]]:
+    return [
+        [source, "a", "η_max ∝ k^−a", *_texts(exponent)],
+        [source, "C_local", "k·η_max if a=1", *_texts(constant, positive=True)],
+    ]
+
+
+def _of_steps(source: str, fit: HorizonFit) -> list[list[str]]:
+    return [
+        [source, "b", "T* ∝ η^−b", *_texts(fit.eta_exponent)],
+        [source, "q", "T* ∝ k^−q", *_texts(fit.k_exponent)],
+        [source, "C_horizon", "η·T* if b=1", *_texts(fit.constant, positive=True)],
+        [source, "σ", "sd of log T*", *_texts(fit.sigma, positive=True)],
+    ]
+
+
+def _texts(value: Estimate, *, positive: bool = False) -> list[str]:
+    """The estimate, the 95 % interval and the identified set."""
+    text = short if positive else decimal
+    estimate = "–" if value.estimate is None else text(value.estimate)
+    return [estimate, *(range_text(ends, text) or "–" for ends in (value.ci95, value.identified_set))]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 
 from orchestrator.base.words import counted, plural
 from orchestrator.laws.estimates import Estimate, contains
-from orchestrator.laws.forms import HorizonFit, LocalLaw, MeasuredCell
+from orchestrator.laws.forms import HorizonFit, LocalLaw
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report.numbers import decimal, range_text, short
-from orchestrator.report.selection import labels
 
 RUNS_NAMED = 12
 """How many left-out runs are named for each reason; more are counted."""
@@ -28,25 +26,6 @@ READINGS = {"ballistic": "1/η", "diffusive": "1/η²", "eta": "η^−b", "eta a
 """How each alternative for T* is written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """One line of the list of fitted numbers, as texts; ``–`` if a number is not identified.
-
-    Attributes:
-        symbol: Its symbol in the docs.
-        meaning: What it is.
-        estimate: The point estimate.
-        interval: The 95 % confidence interval.
-        grid: The identified set.
-    """
-
-    symbol: str
-    meaning: str
-    estimate: str
-    interval: str
-    grid: str
-
-
 def summary(model: ModelLaws) -> str:
     """How many cells and runs there are, and how the runs ended."""
     runs = sum(cell.n_runs for cell in model.cells)
@@ -58,54 +37,6 @@ def summary(model: ModelLaws) -> str:
     ends += [f"{runs - collapsed - degraded} stable"]
     left_out = f"; {out} more left out" if out else ""
     return f"{counted(len(model.cells), 'cell')}, {counted(runs, 'finished run')}: {', '.join(ends)}{left_out}"
-
-
-def cell_lines(cell: MeasuredCell) -> list[str]:
-    """The lines of a cell of the phase diagram: collapsed/runs, median T*, η·T*, degraded runs, left-out runs."""
-    lines = []
-    if cell.collapse_step and cell.eta_T is not None:
-        lines.append(f"{cell.n_collapsed}/{cell.n_runs} T* {cell.collapse_step.median:.15g}")
-        lines.append(f"η·T* {short(cell.eta_T)}")
-    elif cell.n_degraded < cell.n_runs:
-        lines.append(f"0/{cell.n_runs} stable")
-    elif cell.n_runs:
-        lines.append(f"0/{cell.n_runs}")
-    if cell.n_degraded:
-        lines.append(f"{cell.n_degraded} degraded")
-    if cell.n_left_out:
-        lines.append(f"… {cell.n_left_out} left out")
-    return lines
-
-
-def quantities(model: ModelLaws) -> list[tuple[str, list[Quantity]]]:
-    """The fitted numbers under their headings. Headings without a number are left out."""
-    local, horizon, joint = model.local, model.horizon, model.joint
-    sections = [
-        ("Boundary", _boundary_quantities(local.exponent, local.constant)),
-        (
-            "Both laws, runs immune",
-            [*_boundary_quantities(joint.exponent, joint.constant), *_horizon_quantities(joint.horizon)],
-        ),
-    ]
-    if horizon.censored.n_censored:
-        sections.append(("T*, all collapse at last", _horizon_quantities(horizon.censored)))
-    sections.append(("T*, collapsed runs alone", _horizon_quantities(horizon.collapsed_only)))
-    known = [(heading, [line for line in lines if line.estimate + line.grid != "––"]) for heading, lines in sections]
-    return [section for section in known if section[1]]
-
-
-def bracket_texts(model: ModelLaws) -> list[tuple[str, str, str, str]]:
-    """For each k: largest stable and smallest collapsing η, k·η_max between them, η at which half collapse."""
-    etas = labels(model)
-    texts = []
-    for b in model.local.brackets:
-        lo, hi = (None if eta is None else short(b.k * eta) for eta in (b.eta_stable, b.eta_collapsed))
-        product = f"{lo} to {hi}" if lo and hi else f"above {lo}" if lo else f"below {hi}" if hi else "–"
-        half = "–" if b.eta_half.estimate is None else short(b.eta_half.estimate)
-        interval = range_text(b.eta_half.ci95, short)
-        stable, collapsed = ("–" if eta is None else etas[eta] for eta in (b.eta_stable, b.eta_collapsed))
-        texts.append((stable, collapsed, product, f"{half} ({interval})" if interval else half))
-    return texts
 
 
 def verdicts(model: ModelLaws) -> list[str]:
@@ -222,26 +153,6 @@ def _on_rule(model: ModelLaws) -> list[str]:
         f"cycles (T/k). The rule η ≤ max(C_local/k, C_horizon/T) is right in {rule.either_left_out_right} of "
         f"{rule.left_out_cells}, and in {rule.either_right} of {rule.cells}."
     ]
-
-
-def _boundary_quantities(exponent: Estimate, constant: Estimate) -> list[Quantity]:
-    return [_quantity("a", "η_max ∝ k^−a", exponent), _quantity("C_local", "k·η_max if a=1", constant, positive=True)]
-
-
-def _horizon_quantities(fit: HorizonFit) -> list[Quantity]:
-    return [
-        _quantity("b", "T* ∝ η^−b", fit.eta_exponent),
-        _quantity("q", "T* ∝ k^−q", fit.k_exponent),
-        _quantity("C_horizon", "η·T* if b=1", fit.constant, positive=True),
-        _quantity("σ", "sd of log T*", fit.sigma, positive=True),
-    ]
-
-
-def _quantity(symbol: str, meaning: str, value: Estimate, *, positive: bool = False) -> Quantity:
-    text = short if positive else decimal
-    estimate = "–" if value.estimate is None else text(value.estimate)
-    interval, grid = (range_text(ends, text) or "–" for ends in (value.ci95, value.identified_set))
-    return Quantity(symbol, meaning, estimate, interval, grid)
 
 
 def _with_interval(value: Estimate) -> str:

@@ -74,7 +74,7 @@ def test_the_horizon_law_is_log_normal_regression(data: str) -> None:
     rows, held = DATA[data]()
     ours, theirs = survival.fit(rows, immune=False, values=held), all_susceptible(rows, held)
     assert ours is not None
-    assert ours.log_likelihood == pytest.approx(theirs.log_likelihood, abs=1e-7)
+    assert ours.maximum.log_likelihood == pytest.approx(theirs.log_likelihood, abs=1e-7)
     assert ours.aic == pytest.approx(theirs.aic, abs=2e-7)
     assert math.log(ours.c_horizon_point) == pytest.approx(theirs.values["c"], abs=1e-5)
     for name in theirs.values.keys() - {"c"}:
@@ -117,7 +117,7 @@ def test_known_collapse_steps_give_the_intervals_and_tests_of_least_squares() ->
     design = np.column_stack([-np.log(rows["eta"]), -np.log(rows["k"]), np.ones(n)])
     line = sm.OLS(np.log(rows["hi"].to_numpy()) - WIDTH / 2, design).fit()
     probability = n * math.log(-math.log1p(-WIDTH))
-    assert found.log_likelihood == pytest.approx(line.llf + probability, abs=1e-5)
+    assert found.maximum.log_likelihood == pytest.approx(line.llf + probability, abs=1e-5)
     assert found.aic == pytest.approx(line.aic + 2 - 2 * probability, abs=2e-5)
     for place, name in enumerate(("b", "q")):
         low, high = line.conf_int()[place]
@@ -181,7 +181,7 @@ def test_intervals_and_tests_of_both_laws() -> None:
         {"b": 1.0, "q": 0.0},
     )
     assert found is not None and found.inverse is not None and found.ballistic is not None
-    assert found.steepness == pytest.approx(free.values["slope"], rel=1e-5)
+    assert found.odds[1] == pytest.approx(free.values["slope"], rel=1e-5)
     local, law, both = (with_immune(rows, PENALTY, *args) for args in (({}, 1.0), (ballistic,), (ballistic, 1.0)))
     assert math.log(found.inverse.c_local_point) == pytest.approx(local.values["at"], abs=1e-5)
     assert math.log(found.ballistic.c_horizon_point) == pytest.approx(law.values["c"], abs=1e-5)

@@ -114,10 +114,10 @@ def test_cells_of_several_horizons_have_a_line_for_each() -> None:
 
 
 def test_a_prediction_that_hangs_on_its_own_cell_is_marked() -> None:
-    said = Prediction(k=2, eta=1e-3, stable=True, stable_left_out=False, binds="local", observed_stable=False)
-    assert predicted.Predicted(480, 2e-3, said).mark == "○ ✗?"
-    assert predicted.Predicted(480, 2e-3, replace(said, observed_stable=True)).mark == "○ ?"
-    assert predicted.Predicted(480, 2e-3, replace(said, observed_stable=True, stable_left_out=True)).mark == "○"
+    said = Prediction(2, 1e-3, 480, 2e-3, stable=True, stable_left_out=False, binds="local", observed_stable=False)
+    assert predicted.mark(said) == "○ ✗?"
+    assert predicted.mark(replace(said, observed_stable=True)) == "○ ?"
+    assert predicted.mark(replace(said, observed_stable=True, stable_left_out=True)) == "○"
 
 
 LATE = [run(k, eta, step=round(0.1 / eta)) for k in (2, 8) for eta in (5e-4, 1e-3, 2e-3)]

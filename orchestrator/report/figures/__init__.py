@@ -146,7 +146,7 @@ def _about_rule(model: ModelLaws) -> str:
         "The line is min(C_local/k, C_horizon/T), dashed where C_horizon/T is smaller and solid where C_local/k is. "
         "Left: the runs. Right: the rule, which predicts safe cells up to the line and collapse above it."
     ]
-    cells = predicted.predicted(model).values()
+    cells = model.two_constraint.predictions
     if not all(cell.right for cell in cells):
         parts.append("Crossed out: at least half of the runs did otherwise.")
     if any(cell.uncertain for cell in cells):

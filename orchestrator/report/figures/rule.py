@@ -8,9 +8,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from orchestrator.laws.forms import Prediction
 from orchestrator.laws.result import ModelLaws
-from orchestrator.laws.rule import limits
-from orchestrator.report import predicted
 from orchestrator.report.figures import style
 from orchestrator.report.figures.phase import cell_marks, draw_cells, margin, scatter
 
@@ -38,7 +37,7 @@ def two_constraint(model: ModelLaws) -> Figure:
     observed.set(xscale="log", yscale="log", ylabel="learning rate η", title="observed")
     rule.set(title="predicted by the rule")
     observed.set_xlim(*style.log_limits(ks, margin(ks, size[0], ROOM)))
-    predictions = list(predicted.predicted(model).values())
+    predictions = model.two_constraint.predictions
     near = [cell.limit for cell in predictions if min(etas) / NEAR <= cell.limit <= max(etas) * NEAR]
     shown = sorted([*etas, *near])
     observed.set_ylim(*style.log_limits(shown, margin(shown, size[1], ROOM)))
@@ -55,29 +54,27 @@ def two_constraint(model: ModelLaws) -> Figure:
 
 def _limits(axes: Axes, model: ModelLaws) -> None:
     """Draw min(C_local/k, C_horizon/T), dashed where C_horizon/T is smaller: one level for each T."""
-    fitted = predicted.constants(model)
-    assert fitted
+    c_local, c_horizon = model.joint.constant.estimate, model.joint.horizon.constant.estimate
+    assert c_local is not None and c_horizon is not None
     left, right = axes.get_xlim()
     looks: dict[str, Any] = {"color": style.BLACK, "linewidth": 1.1, "zorder": 2}
-    levels = sorted({limits(fitted, 1, cell.horizon)[1] for cell in predicted.predicted(model).values()})
-    meet = [min(max(fitted[0] / level, left), right) for level in levels]
+    levels = sorted({c_horizon / one.horizon for one in model.two_constraint.predictions})
+    meet = [min(max(c_local / level, left), right) for level in levels]
     for level, k in zip(levels, meet, strict=True):
         label = "C_horizon/T binds" if level == levels[0] else None
         if k > left:
             axes.plot([left, k], [level, level], dashes=HORIZON_DASHES, label=label, **looks)
     if meet[-1] < right:
-        axes.plot([meet[-1], right], [fitted[0] / meet[-1], fitted[0] / right], label="C_local/k binds", **looks)
+        axes.plot([meet[-1], right], [c_local / meet[-1], c_local / right], label="C_local/k binds", **looks)
 
 
-def _predictions(axes: Axes, cells: Sequence[predicted.Predicted]) -> None:
+def _predictions(axes: Axes, cells: Sequence[Prediction]) -> None:
     """Discs, crossed out if the runs did otherwise, in a dotted ring if the prediction depends on the cell itself."""
     edge = {"edgecolor": style.BLACK, "zorder": 5}
-    safe, collapses = (
-        [cell.prediction for cell in cells if cell.prediction.stable is stable] for stable in (True, False)
-    )
-    scatter(axes, safe, s=34, facecolor="white", linewidths=0.7, **edge)
-    scatter(axes, collapses, s=34, facecolor=style.VERMILION, linewidths=0.7, **edge)
+    for stable, colour in ((True, "white"), (False, style.VERMILION)):
+        alike = [one for one in cells if one.stable is stable]
+        scatter(axes, alike, s=34, facecolor=colour, linewidths=0.7, **edge)
     ring = {"s": 90, "facecolor": "none", "linewidths": 0.8, "linestyle": ":"}
-    scatter(axes, [cell.prediction for cell in cells if cell.uncertain], label="depends on this cell", **ring, **edge)
+    scatter(axes, [one for one in cells if one.uncertain], label="depends on this cell", **ring, **edge)
     cross = {"s": 60, "marker": "x", "color": style.BLACK, "linewidths": 0.9, "zorder": 6}
-    scatter(axes, [cell.prediction for cell in cells if not cell.right], label="runs did otherwise", **cross)
+    scatter(axes, [one for one in cells if not one.right], label="runs did otherwise", **cross)
