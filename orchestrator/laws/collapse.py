@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,9 @@ from orchestrator.base.states import EARLY_STOPS, RESULTS
 
 BETWEEN = (0.2, 0.7)
 """If a run ends between these fractions of its initial validation reward, it is not clear whether it collapsed."""
+
+DETECTORS: tuple[str, ...] = get_args(CollapseConfig.model_fields["detector"].annotation)
+"""Every detector of the worker."""
 
 Observations = dict[int, tuple[list[int], list[float]]]
 """Learner steps, rising, and values, by run."""

@@ -38,33 +38,24 @@ def as_text(group: str, advice: Advice) -> str:
     ]
     if advice.paper is not None:
         lines.append(f"  the paper's   η ≤ {short(advice.paper)}   min(C_local/k, C_horizon/T), exponents held at 1")
+    at_risk, near, share = advice.eta_at_risk, advice.nearest, _share(advice.risk)
     lines += [
         "",
         "A limit is where half of the runs change, so some runs collapse below it.",
         f"At this η, {_share(advice.p_collapse)} are expected to collapse within the horizon.",
-    ]
-    lines.append(
-        f"At most {_share(advice.risk)} are expected to collapse up to η = {short(advice.eta_at_risk)}."
-        if advice.eta_at_risk is not None
-        else f"No η near it keeps that at {_share(advice.risk)}."
-    )
-    near = advice.nearest
-    lines.append(
+        f"No η near it keeps that at {share}."
+        if at_risk is None
+        else f"At most {share} are expected to collapse up to η = {short(at_risk)}.",
         f"Nearest measured cell: k = {near.k}, η = {scientific(near.eta)}, {near.n_collapsed} of {near.n_runs} runs "
-        f"collapsed within {near.horizon:,} steps."
-    )
-    lines += [f"- {note}" for note in advice.notes]
+        f"collapsed within {near.horizon:,} steps.",
+        *(f"- {note}" for note in advice.notes),
+    ]
     return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
 class AdviceTable:
-    """The advice at each measured k, for the horizon that was measured there.
-
-    Attributes:
-        rows: Texts of `ADVICE_COLUMNS`.
-        notes: How far the advice extrapolates and what is not known, with the k that each note is about.
-    """
+    """The advice at each measured k, as texts of `ADVICE_COLUMNS`, and notes with the k that each is about."""
 
     rows: Sequence[tuple[str, ...]]
     notes: Sequence[str]
@@ -77,11 +68,7 @@ ADVICE_COLUMNS = (
 
 
 def advice_table(members: pd.DataFrame) -> AdviceTable:
-    """Find the largest safe η at each measured k.
-
-    Args:
-        members: Evidence of one group.
-    """
+    """Find the largest safe η at each measured k of one group, for the horizon that was measured there."""
     rows, of_group, notes = members[members["bounds"]], cells(members), defaultdict[str, list[int]](list)
     etas, lines = [cell.eta for cell in of_group if cell.n_runs], []
     for k in sorted({cell.k for cell in of_group if cell.n_runs}):
@@ -96,11 +83,8 @@ def advice_table(members: pd.DataFrame) -> AdviceTable:
         lines.append((str(k), f"{horizon:,}", *texts))
         for note in answer.notes:
             notes[note].append(k)
-    return AdviceTable(lines, [_for(ks, note, len(lines)) for note, ks in notes.items()])
-
-
-def _for(ks: list[int], note: str, asked: int) -> str:
-    return note if len(ks) == asked else f"k = {', '.join(map(str, ks))}: {note}"
+    about = {note: "" if len(ks) == len(lines) else f"k = {', '.join(map(str, ks))}: " for note, ks in notes.items()}
+    return AdviceTable(lines, [f"{ks}{note}" for note, ks in about.items()])
 
 
 def as_json(group: str, advice: Advice) -> dict[str, Any]:

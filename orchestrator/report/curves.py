@@ -22,13 +22,7 @@ FAR = 20.0
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Line:
-    """A line over x.
-
-    Attributes:
-        x: Where it is drawn.
-        y: Its height.
-        name: A few words for the legend.
-    """
+    """A line over x, with a name for the legend."""
 
     x: Array
     y: Array
@@ -42,15 +36,6 @@ class Ribbon:
     x: Array
     lower: Array
     upper: Array
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """A constant and its interval. An open side is 0 or infinite; without an interval both sides are None."""
-
-    value: float
-    lower: float | None
-    upper: float | None
 
 
 def boundary(model: ModelLaws, ks: Array) -> Line | None:
@@ -67,7 +52,7 @@ def boundary_interval(model: ModelLaws, points: int = 33) -> Ribbon | None:
     It is fitted at those k. Between them, the squared distance of each end from the line is interpolated in log k. For
     a straight line with normal errors that distance is a parabola, so the interpolation keeps the band's shape.
     """
-    known = [(b.k, b.eta_half.estimate, *_open(b.eta_half.ci95)) for b in model.local.brackets
+    known = [(b.k, b.eta_half.estimate, *opened(b.eta_half.ci95)) for b in model.local.brackets
              if b.eta_half.ci95 and b.eta_half.estimate]  # fmt: skip
     if len(known) < 2:
         return None
@@ -107,14 +92,6 @@ def collapse_law(model: ModelLaws) -> str | None:
     return f"T* ∝ η^{_signed(-b)}{'' if q is None else f'·k^{_signed(-q)}'}, {taken}"
 
 
-def horizon_constant(model: ModelLaws) -> Level | None:
-    """C_horizon = η·T*, with its 95 % interval."""
-    constant = horizon_fit(model)[0].constant
-    if constant.estimate is None:
-        return None
-    return Level(constant.estimate, *(_open(constant.ci95) if constant.ci95 else (None, None)))
-
-
 def horizon_fit(model: ModelLaws) -> tuple[HorizonFit, str]:
     """The fit of T* that figures show, and how it treats runs that did not collapse."""
     if model.joint.horizon.eta_exponent.estimate is not None:
@@ -128,7 +105,8 @@ def over(values: Sequence[float], points: int = 33) -> Array:
     return np.geomspace(min(values) / margin, max(values) * margin, points)
 
 
-def _open(ends: Side) -> tuple[float, float]:
+def opened(ends: Side) -> tuple[float, float]:
+    """The ends of a range of positive numbers; an open side is 0 or infinite."""
     lo, hi = ends
     return 0.0 if lo is None else lo, math.inf if hi is None else hi
 

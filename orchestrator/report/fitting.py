@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, get_args
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import pandas as pd
 from pydantic import ValidationError
@@ -16,7 +16,7 @@ from orchestrator.base import provenance
 from orchestrator.base.errors import UsageError
 from orchestrator.base.settings import code_version
 from orchestrator.data import frames, measured
-from orchestrator.laws.collapse import redetect
+from orchestrator.laws.collapse import DETECTORS, redetect
 from orchestrator.laws.detectors import STORED, Metrics, fit_definitions, last_early_step
 from orchestrator.laws.early_warnings import METRICS
 from orchestrator.laws.evidence import evidence
@@ -24,18 +24,15 @@ from orchestrator.laws.result import Laws
 from orchestrator.store import fits
 from orchestrator.store.database import Store
 
-DETECTORS = (STORED, *get_args(CollapseConfig.model_fields["detector"].annotation))
-"""The stored states, and every detector of the worker."""
-
 
 @dataclass(frozen=True, slots=True)
 class Definition:
     """When a run counts as collapsed.
 
     Attributes:
-        detector: One of `DETECTORS`.
+        detector: `STORED` or one of `DETECTORS`.
         fraction: Setting of ``half``; None = the one that the runs were trained with.
-        min_evals: Setting of ``half`` and ``zero``; None = the one that the runs were trained with.
+        min_evals: Setting of ``half`` and ``zero``; None as for ``fraction``.
     """
 
     detector: str = STORED
@@ -45,13 +42,7 @@ class Definition:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Fitted:
-    """A fit of stored runs.
-
-    Attributes:
-        laws: What was fitted.
-        runs: The runs that were read, with their states under the chosen definition of collapse.
-        sweeps: The sweeps to which they belong.
-    """
+    """A fit of the stored runs of some sweeps; ``runs`` have their states under the chosen definition of collapse."""
 
     laws: Laws
     runs: pd.DataFrame
@@ -112,8 +103,8 @@ def save(store: Store, fitted: Fitted) -> int | None:
 
 def _detectors(store: Store, sweeps: Sequence[str], definition: Definition) -> dict[str, CollapseConfig]:
     """All definitions that can be applied again. Settings that are not given are those of the runs' training."""
-    if definition.detector not in DETECTORS:
-        raise UsageError(f"--detector: expected one of {', '.join(DETECTORS)}, found {definition.detector!r}")
+    if definition.detector not in (allowed := (STORED, *DETECTORS)):
+        raise UsageError(f"--detector: expected one of {', '.join(allowed)}, found {definition.detector!r}")
     if definition.detector != "half" and definition.fraction is not None:
         raise UsageError("--fraction needs --detector half")
     if definition.detector == STORED and definition.min_evals is not None:
@@ -122,11 +113,10 @@ def _detectors(store: Store, sweeps: Sequence[str], definition: Definition) -> d
     # Runs with several settings, or trained elsewhere, are compared with the default settings.
     usual = CollapseConfig(**trained_with[0]) if len(trained_with) == 1 else CollapseConfig()
     found = {}
-    for name in DETECTORS[1:]:
+    for name in DETECTORS:
         wanted = {"detector": name, "fraction": usual.fraction, "min_evals": usual.min_evals}
         if name == definition.detector:
-            asked = {"fraction": definition.fraction, "min_evals": definition.min_evals}
-            wanted |= {option: value for option, value in asked.items() if value is not None}
+            wanted |= {option: value for option, value in asdict(definition).items() if value is not None}
         try:
             found[name] = CollapseConfig.model_validate(wanted)
         except ValidationError as error:

@@ -16,12 +16,11 @@ from orchestrator.base.files import write_whole
 from orchestrator.base.settings import code_version
 from orchestrator.base.states import GOING, RESULTS, WITHOUT_RESULT
 from orchestrator.laws.evidence import evidence, groups
-from orchestrator.laws.forms import MeasuredCell
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report import figures, predicted
 from orchestrator.report.advising import ADVICE_COLUMNS, advice_table
 from orchestrator.report.figures import style
-from orchestrator.report.selection import labels
+from orchestrator.report.numbers import labels
 from orchestrator.report.text_tables import cell_lines, tables_of
 from orchestrator.report.verdicts import left_out_texts, summary
 from orchestrator.report.verdicts import verdicts as what_it_says
@@ -29,6 +28,8 @@ from orchestrator.store import overview
 from orchestrator.store.database import Store
 
 _KINDS = {"sqlite": "a SQLite file", "postgresql": "a PostgreSQL database"}
+
+_TREES = {None: "–", False: "clean", True: "dirty"}
 
 _PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):[^\s/@]+@")
 
@@ -71,9 +72,9 @@ def page(store: Store, laws: Laws, runs: pd.DataFrame, model: str | None = None)
         runs=_counts(runs, states),
         left_out=[_without_password(text) for text in left_out_texts(laws)],
         attempts=[_attempts(*row) for row in attempts],
-        code=[_code(*row) for row in made_by["code"]],
+        code=[(version, commit or "–", _TREES[dirty], count) for version, commit, dirty, count in made_by["code"]],
         hosts=[(host, device or "–", count) for host, device, count in made_by["hosts"]],
-        libraries=[_versions(told) for told in libraries],
+        libraries=[", ".join(f"{name} {one}" for name, one in told.items() if one is not None) for told in libraries],
     )
 
 
@@ -99,7 +100,10 @@ def _models(store: Store, laws: Laws, runs: pd.DataFrame) -> list[dict[str, Any]
 
 def _model(name: str, model: ModelLaws) -> dict[str, Any]:
     etas, ks = list(labels(model)), sorted({cell.k for cell in model.cells})
-    by_place = {(cell.k, cell.eta): _cell(cell) for cell in model.cells}
+    by_place = {
+        (cell.k, cell.eta): {"lines": cell_lines(cell), "share": f"{cell.p_collapse or 0.0:.3f}"}
+        for cell in model.cells
+    }
     return {
         "name": name,
         "summary": summary(model),
@@ -112,10 +116,6 @@ def _model(name: str, model: ModelLaws) -> dict[str, Any]:
         "figures": [],
         "missing": [],
     }
-
-
-def _cell(cell: MeasuredCell) -> dict[str, Any]:
-    return {"lines": cell_lines(cell), "share": f"{cell.p_collapse or 0.0:.3f}"}
 
 
 def _figure(drawn: figures.Drawn) -> dict[str, Any]:
@@ -145,25 +145,13 @@ def _sweep(name: str, source: str, created: datetime, digest: str, text: str) ->
 
 
 def _counts(runs: pd.DataFrame, states: Sequence[str]) -> list[tuple[Any, ...]]:
-    rows = []
-    for name, of_sweep in runs.groupby("sweep", sort=False):
-        counts = of_sweep["state"].value_counts()
-        rows.append((name, *(int(counts.get(state, 0)) for state in states), len(of_sweep)))
-    return rows
+    counts = pd.crosstab(runs["sweep"], runs["state"], margins=True, margins_name="in all")
+    return list(counts.loc[runs["sweep"].unique(), [*states, "in all"]].itertuples(name=None))
 
 
 def _attempts(executor: str, outcome: str | None, failure: str | None, count: int, seconds: float) -> tuple[Any, ...]:
     why = "–" if failure in (None, outcome) else str(failure).replace("_", " ")
     return executor, outcome or "not ended", why, count, str(timedelta(seconds=round(seconds)))
-
-
-def _code(version: str, commit: str | None, dirty: bool | None, runs: int) -> tuple[Any, ...]:
-    tree = {None: "–", False: "clean", True: "dirty"}[dirty]
-    return version, commit or "–", tree, runs
-
-
-def _versions(told: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in told.items() if version is not None)
 
 
 def _without_password(text: str) -> str:

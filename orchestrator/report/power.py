@@ -43,20 +43,15 @@ def power_json(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> 
         "confidence": plan.wanted.confidence,
         "stored_runs": {group_name(*group): len(ended) for group, ended in plan.known.ended.items()},
         "step_s": {model: pace.step_s for model, pace in plan.paces.items()},
-        "designs": [_design_json(one) for one in designs],
+        "designs": [dataclasses.asdict(one) | {"known": [*map(_known_json, one.known)]} for one in designs],
         "notes": _sentences(plan, designs, simulations),
     }
 
 
-def _design_json(design: Design) -> dict[str, Any]:
-    return {**dataclasses.asdict(design), "known": [_known_json(known) for known in design.known]}
-
-
 def _known_json(known: Known) -> dict[str, Any]:
-    answer = known.answer
-    which = {"group": answer.group, "quantity": answer.quantity, "k": answer.k}
-    rest = {field.name: getattr(known, field.name) for field in dataclasses.fields(known)[1:]}
-    return {**which, **rest, "half_width": known.half_width and dataclasses.asdict(known.half_width)}
+    found = dataclasses.asdict(known)
+    answer = found.pop("answer")
+    return {name: answer[name] for name in ("group", "quantity", "k")} | found
 
 
 def _rows(plan: PowerPlan, designs: Sequence[Design]) -> list[list[str]]:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from orchestrator.laws.forms import Prediction
 from orchestrator.laws.horizon import LEAST_SURVIVORS
 from orchestrator.laws.result import ModelLaws
-from orchestrator.report.numbers import short
-from orchestrator.report.selection import labels
+from orchestrator.report.numbers import labels, short
 
 HEADING = "What the rule η ≤ min(C_local/k, C_horizon/T) predicts"
 

@@ -41,18 +41,19 @@ def progress_view(status: SweepStatus) -> RenderableType:
         groups.setdefault(f"{cell.model}{extra}", []).append(cell)
     for heading, cells in groups.items():
         parts += [Text(f"{status.name} · {heading}", style="bold"), _PhaseTable(cells)]
-    parts.append(_bar(status))
-    failed = [f"run {run.run_id} ({run_label(run)}) {_ended(run)}: {run.failure}" for run in status.failures]
-    stopped = [
-        f"run {run.run_id} ({run_label(run)}) stopped early{_known(run)}: {run.failure}" for run in status.stopped
+    bar = Table.grid(padding=(0, 1))
+    done = ProgressBar(total=status.steps_total, completed=status.steps_done, width=24)
+    bar.add_row(done, Text(summary_line(status)))
+    parts.append(bar)
+    told: list[tuple[str, Sequence[RunProgress], Callable[[RunProgress], str]]] = [
+        ("magenta", status.failures, lambda run: f"{_ended(run)}: {run.failure}"),
+        ("blue", status.stopped, lambda run: f"stopped early{_known(run)}: {run.failure}"),
+        ("yellow", status.silent, lambda run: f"has sent no heartbeat for {run.heartbeat_age_s:.0f} s"),
     ]
-    silent = [
-        f"run {run.run_id} ({run_label(run)}) has sent no heartbeat for {run.heartbeat_age_s:.0f} s"
-        for run in status.silent
-    ]
-    parts += [Text(line, style="magenta") for line in _first(failed)]
-    parts += [Text(line, style="blue") for line in _first(stopped)]
-    parts += [Text(line, style="yellow") for line in [*_first(silent), *_waiting(status)]]
+    for style, runs, said in told:
+        lines = [f"run {run.run_id} ({run_label(run)}) {said(run)}" for run in runs]
+        parts += [Text(line, style=style) for line in _first(lines)]
+    parts += [Text(line, style="yellow") for line in _waiting(status)]
     again = Counter[str]()
     for classes in status.interruptions.values():
         again.update(classes)
@@ -91,11 +92,8 @@ def _waiting(status: SweepStatus) -> list[str]:
 
 def _first(lines: Sequence[str]) -> list[str]:
     more = len(lines) - _LISTED
-    return (
-        [*lines[:_LISTED], f"and {more:,} more: `stalesweep status --format json` lists all"]
-        if more > 0
-        else list(lines)
-    )
+    rest = [f"and {more:,} more: `stalesweep status --format json` lists all"] if more > 0 else []
+    return [*lines[:_LISTED], *rest]
 
 
 def run_label(run: RunProgress) -> str:
@@ -187,16 +185,15 @@ def _heading(eta: float) -> str:
 def _cell_text(cell: CellStatus) -> Text:
     if len(cell.runs) == 1:
         return _run_text(cell.runs[0], cell.eta_s)
-    text = Text()
+    lines = []
     for state, count in sorted(cell.states.items()):
         detail = ""
         if state == RunState.COLLAPSED:
             detail = f", T* {cell.collapse_step:g}"
         elif state == RunState.RUNNING and cell.leader:
-            detail = f", sync {_sync(cell.leader)}{_left(cell.eta_s)}"
-        text.append(f"{count} {_word(state)}{detail}\n", style=STYLES.get(state, ""))
-    text.rstrip()
-    return text
+            detail = f", sync {cell.leader.sync or 0}{_left(cell.eta_s)}"
+        lines.append(Text(f"{count} {_word(state)}{detail}", style=STYLES.get(state, "")))
+    return Text("\n").join(lines)
 
 
 def _run_text(run: RunProgress, eta_s: float | None) -> Text:
@@ -204,8 +201,8 @@ def _run_text(run: RunProgress, eta_s: float | None) -> Text:
     if run.state == RunState.RUNNING:
         reward = run.val_reward if run.val_reward is not None else run.reward
         measured = "" if reward is None else f" · reward {reward:.2f}"
-        far = f"sync {_sync(run)}{measured}{_left(eta_s)}"
-        return Text(far if run.sync is not None else "starting", style="cyan")
+        far = "starting" if run.sync is None else f"sync {run.sync}{measured}{_left(eta_s)}"
+        return Text(far, style="cyan")
     if run.state == RunState.COLLAPSED:
         return Text(f"T* {run.collapse_step}", style=style)
     if run.state in RESULTS and run.val_reward is not None:
@@ -217,19 +214,8 @@ def _left(eta_s: float | None) -> str:
     return "" if eta_s is None else f" · {_duration(eta_s)}"
 
 
-def _sync(run: RunProgress) -> str:
-    return "0" if run.sync is None else str(run.sync)
-
-
 def _word(state: str) -> str:
     return "waiting" if state in (RunState.PENDING, RunState.QUEUED) else state
-
-
-def _bar(status: SweepStatus) -> RenderableType:
-    grid = Table.grid(padding=(0, 1))
-    bar = ProgressBar(total=status.steps_total, completed=status.steps_done, width=24)
-    grid.add_row(bar, Text(summary_line(status)))
-    return grid
 
 
 def _duration(seconds: float) -> str:

@@ -68,14 +68,8 @@ def _append(page: Text, lines: Lines, width: int, style: str = "") -> None:
 
 
 def _folded(text: str, width: int, first: str, others: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        max(60, width),
-        initial_indent=first,
-        subsequent_indent=others,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    whole: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.wrap(text, max(60, width), initial_indent=first, subsequent_indent=others, **whole)
 
 
 def _flow(value: Any) -> str:
@@ -146,14 +140,17 @@ def _directory(run: dict[str, Any]) -> Iterable[str]:
 def _meaning(name: str, count: int, attempts: dict[int, dict[str, Any]]) -> str:
     if found := _CHECKPOINT.fullmatch(name):
         return f"checkpoint after {int(found[1]):,} learner steps"
-    if found := _OF_ATTEMPT.fullmatch(name):
-        attempt = attempts.get(int(found[1]))
-        if found[2] != "journal":
-            return "how the code differed from its commit" if found[2] == "diff" else f"log of attempt {int(found[1])}"
-        return (
-            _not_stored(count, attempt["journal"]["stored_bytes"]) if attempt else "of an attempt not in the database"
-        )
-    return {"run.json": "the run and its config", "log.txt": "log of all attempts"}.get(name, "")
+    if not (found := _OF_ATTEMPT.fullmatch(name)):
+        return {"run.json": "the run and its config", "log.txt": "log of all attempts"}.get(name, "")
+    number = int(found[1])
+    match found[2]:
+        case "diff":
+            return "how the code differed from its commit"
+        case "log":
+            return f"log of attempt {number}"
+    if number not in attempts:
+        return "of an attempt not in the database"
+    return _not_stored(count, attempts[number]["journal"]["stored_bytes"])
 
 
 def _not_stored(count: int, stored: int) -> str:
@@ -163,12 +160,15 @@ def _not_stored(count: int, stored: int) -> str:
 def _attempt(attempt: dict[str, Any]) -> Lines:
     if attempt["executor"] == "import":
         return [("imported", f"{_time(attempt['heartbeat_at'])} on {attempt['host']}"), ("stored", _stored(attempt))]
-    job = "" if attempt["job_id"] is None else f", job {_job(attempt)}"
+    numbers = [str(part) for part in (attempt["job_id"], attempt["task_id"]) if part is not None]
+    job = f", job {'_'.join(numbers)}" if attempt["job_id"] is not None else ""
     again = f", requeued {attempt['restart_count']} times" if attempt["restart_count"] else ""
     process = f" as process {attempt['pid']}" if attempt["pid"] else ""
     node = f" (node {attempt['node']})" if attempt["node"] not in (None, attempt["host"]) else ""
-    lines = [("executor", f"{attempt['executor']}{job}{again}, on {attempt['host']}{node}{process}")]
-    lines.append(("began", f"{_time(attempt['started_at'])}, {_origin(attempt)}"))
+    lines = [
+        ("executor", f"{attempt['executor']}{job}{again}, on {attempt['host']}{node}{process}"),
+        ("began", f"{_time(attempt['started_at'])}, {_origin(attempt)}"),
+    ]
     if attempt["ended_at"] is not None:
         failure = f": {attempt['failure']}" if attempt["failure"] else ""
         told = attempt["failure_class"] not in (None, attempt["outcome"])
@@ -177,18 +177,11 @@ def _attempt(attempt: dict[str, Any]) -> Lines:
         lines.append(("ended", f"{_time(attempt['ended_at'])}, {took}"))
     else:
         lines.append(("heartbeat", f"{_duration(attempt['heartbeat_age_s'])} ago; it has not ended"))
-    lines.append(("stored", _stored(attempt)))
     dirty = {None: "", False: ", tree clean", True: ", tree dirty"}[attempt["git_dirty"]]
-    lines.append(("code", _code(attempt["code_version"], attempt["git_commit"]) + dirty))
-    if attempt["diff"]:
-        lines.append(("", f"its changes: {attempt['diff']}"))
-    if machine := _machine(attempt):
-        lines.append(("machine", machine))
-    return lines
-
-
-def _job(attempt: dict[str, Any]) -> str:
-    return "_".join(str(part) for part in (attempt["job_id"], attempt["task_id"]) if part is not None)
+    lines += [("stored", _stored(attempt)), ("code", _code(attempt["code_version"], attempt["git_commit"]) + dirty)]
+    lines += [("", f"its changes: {attempt['diff']}")] if attempt["diff"] else []
+    machine = _machine(attempt)
+    return lines + ([("machine", machine)] if machine else [])
 
 
 def _origin(attempt: dict[str, Any]) -> str:
@@ -202,25 +195,21 @@ def _origin(attempt: dict[str, Any]) -> str:
 
 
 def _stored(attempt: dict[str, Any]) -> str:
-    rows = f"{attempt['syncs']:,} weight syncs, {attempt['evaluations']:,} evaluations"
-    journal = attempt["journal"]
+    rows, journal = f"{attempt['syncs']:,} weight syncs, {attempt['evaluations']:,} evaluations", attempt["journal"]
     if journal["bytes"] is None:
         return f"{rows}; no journal is there" if journal["stored_bytes"] else rows
-    return (
-        f"{rows}; of its journal of {size(journal['bytes'])}, {_not_stored(journal['bytes'], journal['stored_bytes'])}"
-    )
+    missing = _not_stored(journal["bytes"], journal["stored_bytes"])
+    return f"{rows}; of its journal of {size(journal['bytes'])}, {missing}"
 
 
 def _machine(attempt: dict[str, Any]) -> str:
+    """What is known of where it ran."""
+    device, threads, parameters, setup_s = (attempt[name] for name in ("device", "threads", "parameters", "setup_s"))
     facts = [f"{name} {version}" for name, version in (attempt["versions"] or {}).items() if version is not None]
-    if attempt["device"] is not None:
-        facts.append(attempt["device"])
-    if attempt["threads"] is not None:
-        facts.append(counted(attempt["threads"], "thread"))
-    if attempt["parameters"] is not None:
-        facts.append(f"{attempt['parameters']:,} parameters")
-    if attempt["setup_s"] is not None:
-        facts.append(f"set up in {_duration(attempt['setup_s'])}")
+    facts += [] if device is None else [device]
+    facts += [] if threads is None else [counted(threads, "thread")]
+    facts += [] if parameters is None else [f"{parameters:,} parameters"]
+    facts += [] if setup_s is None else [f"set up in {_duration(setup_s)}"]
     return ", ".join(facts)
 
 

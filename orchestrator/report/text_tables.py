@@ -9,8 +9,7 @@ from orchestrator.laws.estimates import Estimate
 from orchestrator.laws.forms import HorizonFit, MeasuredCell
 from orchestrator.laws.result import ModelLaws
 from orchestrator.report import predicted
-from orchestrator.report.numbers import decimal, range_text, short
-from orchestrator.report.selection import labels
+from orchestrator.report.numbers import decimal, labels, range_text, short
 
 EACH_CELL = "Each cell: collapsed/runs, median T* in learner steps, η·T*."
 

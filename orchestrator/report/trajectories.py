@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from orchestrator.data import measured
-from orchestrator.report.selection import evenly, which_shown
+from orchestrator.report.numbers import scientific
 from orchestrator.store.database import Store
 
 MOST_KS, MOST_ETAS, MOST_RUNS = 4, 5, 8
@@ -74,3 +76,24 @@ def _as_floats(frame: pd.DataFrame) -> pd.DataFrame:
 def _thinned(frame: pd.DataFrame) -> pd.DataFrame:
     by_run = frame.groupby("run")["learner_step"]
     return frame[by_run.cumcount() % (by_run.transform("size") // (MOST_POINTS + 1) + 1) == 0]
+
+
+def evenly(values: Sequence[float], most: int) -> list[float]:
+    """At most this many of the values, evenly spaced, with the first and the last."""
+    places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
+    return [values[place] for place in places]
+
+
+def which_shown(name: str, values: Sequence[float], most: int) -> str:
+    """A sentence that says which values are drawn; empty if all are.
+
+    Args:
+        name: ``k`` or ``η``.
+        values: All values of the grid, rising.
+        most: As for `evenly`.
+    """
+    if len(values) <= most:
+        return ""
+    shown = evenly(values, most)
+    texts = (str(value) if name == "k" else scientific(float(f"{value:.3g}")) for value in shown)
+    return f"{len(shown)} of {len(values)} {name} are shown ({', '.join(texts)})."

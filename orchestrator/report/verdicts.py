@@ -28,23 +28,21 @@ READINGS = {"ballistic": "1/η", "diffusive": "1/η²", "eta": "η^−b", "eta a
 
 def summary(model: ModelLaws) -> str:
     """How many cells and runs there are, and how the runs ended."""
-    runs = sum(cell.n_runs for cell in model.cells)
-    collapsed = sum(cell.n_collapsed for cell in model.cells)
-    degraded = sum(cell.n_degraded for cell in model.cells)
-    out = sum(cell.n_left_out for cell in model.cells)
-    ends = [f"{collapsed} collapsed"]
-    ends += [f"{degraded} degraded"] if degraded else []
-    ends += [f"{runs - collapsed - degraded} stable"]
+    names = ("n_runs", "n_collapsed", "n_degraded", "n_left_out")
+    runs, collapsed, degraded, out = (sum(getattr(cell, name) for cell in model.cells) for name in names)
+    ends = f"{collapsed} collapsed, {f'{degraded} degraded, ' if degraded else ''}{runs - collapsed - degraded} stable"
     left_out = f"; {out} more left out" if out else ""
-    return f"{counted(len(model.cells), 'cell')}, {counted(runs, 'finished run')}: {', '.join(ends)}{left_out}"
+    return f"{counted(len(model.cells), 'cell')}, {counted(runs, 'finished run')}: {ends}{left_out}"
 
 
 def verdicts(model: ModelLaws) -> list[str]:
     """What the numbers mean, in sentences. There is none about what is not identified."""
     on_steps = _on_joint(model) or _on_horizon(model)
     readings = _on_alternatives(model.joint.horizon if model.joint.immune is not None else model.horizon.censored)
-    on_laws = [*_on_boundary(model.local), *on_steps, *readings, *_on_spread(model.horizon.cv_eta_T), *_on_rule(model)]
-    return [*on_laws, *model.regime.sentences]
+    cv = model.horizon.cv_eta_T
+    spread = f"η·T* varies by {100 * (cv or 0):.0f} % (one standard deviation) between the cells that collapsed."
+    on_steps += [*readings, *([] if cv is None else [spread])]
+    return [*_on_boundary(model.local), *on_steps, *_on_rule(model), *model.regime.sentences]
 
 
 def left_out_texts(laws: Laws) -> list[str]:
@@ -74,7 +72,7 @@ def _on_boundary(local: LocalLaw) -> list[str]:
 
 def _on_joint(model: ModelLaws) -> list[str]:
     """With immune runs in the fit; and b without them, if it differs."""
-    joint, horizon = model.joint, model.horizon
+    joint = model.joint
     b, q = joint.horizon.eta_exponent, joint.horizon.k_exponent
     if b.estimate is None or joint.immune is None or joint.aic is None or joint.aic_all_susceptible is None:
         return []
@@ -86,11 +84,8 @@ def _on_joint(model: ModelLaws) -> list[str]:
         f"{_with_interval(joint.exponent)}. The paper's three exponents together (b = 1, q = 0, a = 1): "
         f"{_p(joint.p_laws)}.",
     ]
-    readings = {ALL_LATE: horizon.censored.eta_exponent, ALONE: horizon.collapsed_only.eta_exponent}
-    others = {how: value for how, value in readings.items() if value.estimate is not None}
-    if any(
-        abs(value.estimate - b.estimate) > ESTIMATORS_AGREE for value in others.values() if value.estimate is not None
-    ):
+    others = {how: fit.eta_exponent for how, fit in _without_immune(model).items()}
+    if any(abs((value.estimate or 0.0) - b.estimate) > ESTIMATORS_AGREE for value in others.values()):
         each = " and ".join(f"{_with_interval(value)} {how}" for how, value in others.items())
         sentences.append(f"b depends on how runs that did not collapse are treated: it is {each}.")
     return sentences
@@ -98,18 +93,15 @@ def _on_joint(model: ModelLaws) -> list[str]:
 
 def _on_horizon(model: ModelLaws) -> list[str]:
     """Without immune runs in the fit."""
-    horizon = model.horizon
-    readings = {ALL_LATE: horizon.censored} if horizon.censored.n_censored else {}
-    known = {how: fit for how, fit in (readings | {ALONE: horizon.collapsed_only}).items() if fit.eta_exponent.estimate}
-    sentences = []
-    for how, fit in known.items():
+    sentences, fits = [], _without_immune(model)
+    for how, fit in fits.items():
         b, q = fit.eta_exponent, fit.k_exponent
         by_k, k_part = ("·k^−q", f" and q = {_with_interval(q)}") if q.estimate is not None else ("", "")
         sentences.append(
             f"T* is proportional to η^−b{by_k} with b = {_with_interval(b)}{k_part}, {how} ({fit.n_collapsed} "
             f"collapsed).{_on_law(fit)}"
         )
-    estimates = [fit.eta_exponent.estimate or 0.0 for fit in known.values()]
+    estimates = [fit.eta_exponent.estimate or 0.0 for fit in fits.values()]
     if max(estimates, default=0.0) - min(estimates, default=0.0) > ESTIMATORS_AGREE:
         sentences.append(
             f"b depends on how runs that did not collapse are treated: it lies between {decimal(min(estimates))} and "
@@ -118,11 +110,11 @@ def _on_horizon(model: ModelLaws) -> list[str]:
     return sentences
 
 
-def _on_spread(cv_eta_T: float | None) -> list[str]:
-    if cv_eta_T is None:
-        return []
-    percent = f"{100 * cv_eta_T:.0f} %"
-    return [f"η·T* varies by {percent} (one standard deviation) between the cells that collapsed."]
+def _without_immune(model: ModelLaws) -> dict[str, HorizonFit]:
+    """The fits of T* without immune runs that are known, by how they treat runs that did not collapse."""
+    late, alone = model.horizon.censored, model.horizon.collapsed_only
+    fits = {ALL_LATE: late, ALONE: alone} if late.n_censored else {ALONE: alone}
+    return {how: fit for how, fit in fits.items() if fit.eta_exponent.estimate is not None}
 
 
 def _on_alternatives(fit: HorizonFit) -> list[str]:

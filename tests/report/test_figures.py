@@ -26,7 +26,7 @@ from orchestrator.report.figures.over_steps import cell_grid, drift_and_cosines
 from orchestrator.report.figures.phase import phase_diagram
 from orchestrator.report.figures.rule import two_constraint
 from orchestrator.report.figures.steps import MOST, constant_by_k, steps_by_eta
-from orchestrator.report.selection import which_shown
+from orchestrator.report.trajectories import which_shown
 from tests.support.laws_data import frame, paper_shape, run, tiny_sweep
 
 pytestmark = pytest.mark.slow
@@ -252,7 +252,7 @@ def test_what_is_not_identified_is_not_drawn(name: str) -> None:
     model, _ = fitted(name)
     assert curves.slope_one(model, np.array([2.0, 8.0])) is None
     assert curves.collapse_step(model, np.array(ETAS), 8) is None
-    assert curves.collapse_law(model) is None and curves.horizon_constant(model) is None
+    assert curves.collapse_law(model) is None and curves.horizon_fit(model)[0].constant.estimate is None
 
 
 def test_an_end_of_the_boundary_that_is_not_known_is_drawn_out_of_sight() -> None:

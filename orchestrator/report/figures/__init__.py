@@ -19,8 +19,7 @@ from orchestrator.report.figures.over_steps import cell_grid, drift_and_cosines
 from orchestrator.report.figures.phase import phase_diagram
 from orchestrator.report.figures.rule import two_constraint
 from orchestrator.report.figures.steps import MOST, constant_by_k, steps_by_eta
-from orchestrator.report.selection import which_shown
-from orchestrator.report.trajectories import COSINES, Trajectories
+from orchestrator.report.trajectories import COSINES, Trajectories, which_shown
 from orchestrator.store.database import Store
 
 NOT_MEASURED = "No {what} is stored for the drawn runs. Runs that were imported as one row each have none."
@@ -32,9 +31,7 @@ class Drawn:
 
     Attributes:
         name: Name of its file, without the model.
-        title: Its title in a report.
         caption: What it shows, or why there is none.
-        figure: The figure.
         dense: Whether it has so many points that a page shows pixels instead of vectors.
     """
 
@@ -65,11 +62,7 @@ def figures_of(store: Store, laws: Laws, runs: pd.DataFrame) -> Iterator[tuple[s
 def write_figures(store: Store, laws: Laws, runs: pd.DataFrame, folder: Path) -> Iterator[Path | str]:
     """Write every figure as png, svg and pdf; each file appears whole or not at all.
 
-    Args:
-        store: As for `figures_of`.
-        laws: As for `figures_of`.
-        runs: As for `figures_of`.
-        folder: An existing folder.
+    The arguments are those of `figures_of`, and an existing folder.
 
     Yields:
         The files, and a sentence for each missing figure.
@@ -173,10 +166,10 @@ def _about_constant(model: ModelLaws, finished: pd.DataFrame) -> str:
         "cell.",
         which_shown("η", sorted(finished.loc[finished["collapsed"], "eta"].unique()), MOST),
     ]
-    level, (_, taken) = curves.horizon_constant(model), curves.horizon_fit(model)
-    if level is not None:
-        shaded = "" if level.lower is None else ", shaded: its 95 % interval"
-        parts.append(f"Line: C_horizon = {level.value:.3g}, {taken}{shaded}.")
+    fit, taken = curves.horizon_fit(model)
+    if fit.constant.estimate is not None:
+        shaded = ", shaded: its 95 % interval" if fit.constant.ci95 else ""
+        parts.append(f"Line: C_horizon = {fit.constant.estimate:.3g}, {taken}{shaded}.")
     return " ".join(filter(None, parts))
 
 

@@ -24,7 +24,7 @@ def cell_grid(runs: pd.DataFrame, metrics: pd.DataFrame, column: str, label: str
     """Draw one metric over learner steps, a panel per cell and a thin line per run.
 
     Args:
-        runs: Evidence of the runs to draw, see `orchestrator.laws.evidence.evidence`.
+        runs: Evidence of the runs to draw.
         metrics: Their ``run``, ``learner_step`` and the metric.
         column: Name of the metric.
         label: Its name on the axis.

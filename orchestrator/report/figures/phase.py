@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.path import Path
+from matplotlib.patheffects import withStroke
 
 from orchestrator.laws.forms import Bracket, MeasuredCell, Prediction
 from orchestrator.laws.result import ModelLaws
@@ -29,28 +30,40 @@ _INCHES = 2.45
 def phase_diagram(model: ModelLaws) -> Figure:
     """Draw the cells of one model, at least one, over k and η, both logarithmic."""
     ks, etas = sorted({cell.k for cell in model.cells}), sorted({cell.eta for cell in model.cells})
-    height = min(3.4, 1.9 + 0.22 * len(etas))
-    figure = style.new_figure(style.COLUMN, height)
+    figure = style.new_figure(style.COLUMN, height(etas))
+    size = _INCHES, height(etas) - 1.3
     axes = figure.add_subplot()
-    axes.set(xscale="log", yscale="log", xlabel="staleness k (learner steps)", ylabel="learning rate η")
-    axes.set_xlim(*style.log_limits(ks, margin(ks, _INCHES)))
-    axes.set_ylim(*style.log_limits(etas, margin(etas, height - 1.3)))
-    style.log_ticks(axes.xaxis, ks, _INCHES, 0.22)
-    style.log_ticks(axes.yaxis, etas, height - 1.3, 0.12, as_eta=True)
+    axes.set(xlabel="staleness k (learner steps)", ylabel="learning rate η")
+    over_grid(axes, ks, etas, etas, size, 0.3)
     _boundary(axes, model, ks)
     for bracket in model.local.brackets:
         _bracket(axes, bracket)
-    gaps = style.least_gap(axes.xaxis, ks, _INCHES), style.least_gap(axes.yaxis, etas, height - 1.3)
+    gaps = style.least_gap(axes.xaxis, ks, size[0]), style.least_gap(axes.yaxis, etas, size[1])
     roomy = gaps[0] >= ROOM[0] and gaps[1] >= ROOM[1]
     draw_cells(axes, model.cells, annotated=roomy)
     _legend(figure, axes, model)
     return style.laid_out(figure)
 
 
-def margin(values: Sequence[float], inches: float, room: float = 0.3) -> float:
-    """The factor beyond the outermost values that leaves ``room`` inches for their marks."""
-    span = math.log(values[-1] / values[0])
-    return math.exp(max(0.3, span * room / (inches - 2 * room)))
+def height(etas: Sequence[float]) -> float:
+    """Inches of a figure with so many learning rates."""
+    return min(3.4, 1.9 + 0.22 * len(etas))
+
+
+def over_grid(
+    axes: Axes, ks: Sequence[int], etas: Sequence[float], shown: Sequence[float], size: tuple[float, float], room: float
+) -> None:
+    """Lay axes of this size in inches over k and η, with ``room`` inches for marks beyond the outermost values.
+
+    ``shown`` are the values of η for which there must be room, rising.
+    """
+    k_margin, eta_margin = (
+        math.exp(max(0.3, math.log(values[-1] / values[0]) * room / (inches - 2 * room)))
+        for values, inches in zip((ks, shown), size, strict=True)
+    )
+    axes.set(xscale="log", yscale="log", xlim=style.log_limits(ks, k_margin), ylim=style.log_limits(shown, eta_margin))
+    style.log_ticks(axes.xaxis, ks, size[0], 0.22)
+    style.log_ticks(axes.yaxis, etas, size[1], 0.12, as_eta=True)
 
 
 def _boundary(axes: Axes, model: ModelLaws, ks: Sequence[int]) -> None:
@@ -95,14 +108,9 @@ def draw_cells(axes: Axes, cells: Sequence[MeasuredCell], *, annotated: bool) ->
     scatter(axes, degraded, s=80, marker="s", facecolor="none", linewidths=0.8, zorder=5, **edge)
     for cell in finished if annotated else ():
         axes.annotate(
-            f"{cell.n_collapsed}/{cell.n_runs}",
-            (cell.k, cell.eta),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            zorder=7,
-            path_effects=style.haloed(),
-        )
+            f"{cell.n_collapsed}/{cell.n_runs}", (cell.k, cell.eta), xytext=(6, 0), textcoords="offset points",
+            va="center", zorder=7, path_effects=[withStroke(linewidth=1.5, foreground="white")],
+        )  # fmt: skip
 
 
 def scatter(axes: Axes, cells: Sequence[MeasuredCell | Prediction], **looks: Any) -> None:

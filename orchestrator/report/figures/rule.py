@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from orchestrator.laws.forms import Prediction
 from orchestrator.laws.result import ModelLaws
 from orchestrator.report.figures import style
-from orchestrator.report.figures.phase import cell_marks, draw_cells, margin, scatter
+from orchestrator.report.figures.phase import cell_marks, draw_cells, height, over_grid, scatter
 
 NARROW = 5
 """Most k of two panels that fit the width of a column of text."""
@@ -30,19 +30,13 @@ def two_constraint(model: ModelLaws) -> Figure:
     """Draw the cells of one model as observed and as predicted; the rule predicts at least one."""
     ks, etas = sorted({cell.k for cell in model.cells}), sorted({cell.eta for cell in model.cells})
     width = style.COLUMN if len(ks) <= NARROW else style.PAGE
-    height = min(3.4, 1.9 + 0.22 * len(etas))
-    size = (width - 0.85) / 2, height - 1.4
-    figure = style.new_figure(width, height)
+    figure = style.new_figure(width, height(etas))
     observed, rule = figure.subplots(1, 2, sharex=True, sharey=True)
-    observed.set(xscale="log", yscale="log", ylabel="learning rate η", title="observed")
+    observed.set(ylabel="learning rate η", title="observed")
     rule.set(title="predicted by the rule")
-    observed.set_xlim(*style.log_limits(ks, margin(ks, size[0], ROOM)))
     predictions = model.two_constraint.predictions
     near = [cell.limit for cell in predictions if min(etas) / NEAR <= cell.limit <= max(etas) * NEAR]
-    shown = sorted([*etas, *near])
-    observed.set_ylim(*style.log_limits(shown, margin(shown, size[1], ROOM)))
-    style.log_ticks(observed.xaxis, ks, size[0], 0.22)
-    style.log_ticks(observed.yaxis, etas, size[1], 0.12, as_eta=True)
+    over_grid(observed, ks, etas, sorted([*etas, *near]), ((width - 0.85) / 2, height(etas) - 1.4), ROOM)
     for axes in (observed, rule):
         axes.set_xlabel("staleness k")
         _limits(axes, model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -16,16 +15,13 @@ from numpy.typing import NDArray
 from orchestrator.laws.result import ModelLaws
 from orchestrator.report import curves
 from orchestrator.report.figures import style
-from orchestrator.report.selection import evenly
+from orchestrator.report.trajectories import evenly
 
 MOST = 5
 """Most series that one can distinguish side by side."""
 
-_LABELS = 0.8
-"""Inches beside the axes."""
-
-_SLOT = 0.09
-"""Inches for the marks of one series at one value of the axis."""
+_LABELS, _SLOT = 0.8, 0.09
+"""Inches beside the axes, and for the marks of one series at one value of the axis."""
 
 _SHARE = 0.8
 """Share of the space between two values of the axis that marks may take."""
@@ -39,25 +35,13 @@ Numbers = NDArray[np.float64] | pd.Series
 
 @style.styled
 def steps_by_eta(model: ModelLaws, runs: pd.DataFrame) -> Figure:
-    """Draw T* against η.
-
-    Args:
-        model: The laws of one model.
-        runs: Evidence of its finished runs, see `orchestrator.laws.evidence.evidence`.
-    """
+    """Draw T* against η, given the laws of one model and the evidence of its finished runs."""
     etas, dense = sorted(runs["eta"].unique()), len(runs) > style.DENSE
     ks = evenly(sorted(runs["k"].unique()), MOST)
     runs = runs[runs["k"].isin(ks)]
-    width = _width(etas, len(ks))
-    figure = style.new_figure(width + _LABELS, 2.6 + 0.12 * math.ceil((len(ks) + 2) / 3))
-    axes = figure.add_subplot()
-    axes.set(xscale="log", yscale="log", xlabel="learning rate η", ylabel="T* (learner steps)")
-    axes.set_xlim(*style.log_limits(etas, _margin(etas)))
-    axes.set_ylim(*_step_limits(runs))
-    style.log_ticks(axes.xaxis, etas, width, 0.42, as_eta=True)
-    style.decades(axes.yaxis)
-    looks = list(zip(_spread(len(ks), _apart(etas)), style.shades(len(ks)), style.MARKERS * len(ks), strict=False))
-    for k, (shift, colour, marker) in zip(ks, looks, strict=False):
+    figure, axes = _side_by_side(etas, len(ks), _step_limits(runs), as_eta=True, legends=len(ks) + 2)
+    axes.set(xlabel="learning rate η", ylabel="T* (learner steps)")
+    for k, shift, colour, marker in zip(ks, *_looks(len(ks), etas), strict=False):
         of_k = runs[runs["k"] == k]
         line = curves.collapse_step(model, curves.over(etas), int(k))
         if line is not None:
@@ -76,33 +60,22 @@ def steps_by_eta(model: ModelLaws, runs: pd.DataFrame) -> Figure:
 
 @style.styled
 def constant_by_k(model: ModelLaws, runs: pd.DataFrame) -> Figure:
-    """Draw η·T* of the collapsed runs against k, over the interval of C_horizon.
-
-    Args:
-        model: The laws of one model.
-        runs: As for `steps_by_eta`; at least one collapsed.
-    """
+    """Draw η·T* against k, over the interval of C_horizon; arguments as for `steps_by_eta`, with a collapsed run."""
     collapsed, ks = runs[runs["collapsed"]], sorted(runs["k"].unique())
     etas, dense = evenly(sorted(collapsed["eta"].unique()), MOST), len(collapsed) > style.DENSE
     collapsed = collapsed[collapsed["eta"].isin(etas)]
-    width = _width(ks, len(etas))
-    figure = style.new_figure(width + _LABELS, 2.6 + 0.12 * math.ceil((len(etas) + 1) / 3))
-    axes = figure.add_subplot()
-    axes.set(xscale="log", yscale="log", xlabel="staleness k (learner steps)", ylabel="η·T*")
-    axes.set_xlim(*style.log_limits(ks, _margin(ks)))
-    level = curves.horizon_constant(model)
-    products = [*(collapsed["eta"] * collapsed["hi"]), *([level.value] if level else [])]
-    bottom, top = style.log_limits(products, 2.0)
-    axes.set_ylim(bottom, top)
-    style.log_ticks(axes.xaxis, ks, width, 0.22)
-    style.decades(axes.yaxis)
-    if level is not None:
-        if level.lower is not None and level.upper is not None:
-            ends = max(level.lower, bottom / 2), min(level.upper, top * 2)
-            axes.axhspan(*ends, color=style.SKY, alpha=0.3, linewidth=0, label="C_horizon, 95 % interval")
-        axes.axhline(level.value, color=style.BLUE, linewidth=0.9)
-    looks = zip(_spread(len(etas), _apart(ks)), style.shades(len(etas)), style.MARKERS * len(etas), strict=False)
-    for eta, (shift, colour, marker) in zip(etas, looks, strict=False):
+    constant = curves.horizon_fit(model)[0].constant
+    level = [] if constant.estimate is None else [constant.estimate]
+    bottom, top = style.log_limits([*(collapsed["eta"] * collapsed["hi"]), *level], 2.0)
+    figure, axes = _side_by_side(ks, len(etas), (bottom, top), as_eta=False, legends=len(etas) + 1)
+    axes.set(xlabel="staleness k (learner steps)", ylabel="η·T*")
+    if level and constant.ci95:
+        lower, upper = curves.opened(constant.ci95)
+        ends = max(lower, bottom / 2), min(upper, top * 2)
+        axes.axhspan(*ends, color=style.SKY, alpha=0.3, linewidth=0, label="C_horizon, 95 % interval")
+    for value in level:
+        axes.axhline(value, color=style.BLUE, linewidth=0.9)
+    for eta, shift, colour, marker in zip(etas, *_looks(len(etas), ks), strict=False):
         of_eta = collapsed[collapsed["eta"] == eta]
         _bars(axes, of_eta["k"] * shift, eta * of_eta["lo"], eta * of_eta["hi"], colour, dense)
         medians = [(cell.k * shift, cell.eta_T) for cell in model.cells if cell.eta == eta and cell.eta_T]
@@ -111,26 +84,26 @@ def constant_by_k(model: ModelLaws, runs: pd.DataFrame) -> Figure:
     return style.laid_out(figure)
 
 
-def _apart(values: Sequence[float]) -> float:
-    """The smallest factor between neighbours; 2 if there is only one value."""
-    return min((b / a for a, b in itertools.pairwise(values)), default=2.0)
+def _side_by_side(
+    values: Sequence[float], series: int, limits: tuple[float, float], *, as_eta: bool, legends: int
+) -> tuple[Figure, Axes]:
+    """Logarithmic axes that are wide enough for this many series at each value."""
+    factor = max(style.apart(values) ** 0.6, (values[-1] / values[0]) ** 0.08)  # beyond the outermost values
+    low, high = style.log_limits(values, factor)
+    needed = series * _SLOT / _SHARE * math.log(high / low) / math.log(style.apart(values))
+    width = (style.COLUMN if needed <= style.COLUMN - _LABELS else style.PAGE) - _LABELS
+    figure = style.new_figure(width + _LABELS, 2.6 + 0.12 * math.ceil(legends / 3))
+    axes = figure.add_subplot()
+    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=limits)
+    style.log_ticks(axes.xaxis, values, width, 0.42 if as_eta else 0.22, as_eta=as_eta)
+    style.decades(axes.yaxis)
+    return figure, axes
 
 
-def _margin(values: Sequence[float]) -> float:
-    """The factor beyond the outermost values that leaves room for their marks."""
-    return float(max(_apart(values) ** 0.6, (values[-1] / values[0]) ** 0.08))
-
-
-def _width(values: Sequence[float], series: int) -> float:
-    """Inches of an axis with this many series side by side at each value: that of a column of text, or of a page."""
-    low, high = style.log_limits(values, _margin(values))
-    needed = series * _SLOT / _SHARE * math.log(high / low) / math.log(_apart(values))
-    return (style.COLUMN if needed <= style.COLUMN - _LABELS else style.PAGE) - _LABELS
-
-
-def _spread(count: int, apart: float) -> list[float]:
-    """Factors that put series side by side within the space of one value."""
-    return [apart ** (_SHARE * ((place + 0.5) / count - 0.5)) for place in range(count)]
+def _looks(count: int, values: Sequence[float]) -> tuple[list[float], list[Colour], str]:
+    """Of each series: the factor that puts it beside the others within the space of one value, colour and marker."""
+    shifts = [style.apart(values) ** (_SHARE * ((place + 0.5) / count - 0.5)) for place in range(count)]
+    return shifts, style.shades(count), style.MARKERS * count
 
 
 def _step_limits(runs: pd.DataFrame) -> tuple[float, float]:
@@ -153,16 +126,7 @@ def _bars(axes: Axes, x: pd.Series, lo: pd.Series, hi: pd.Series, colour: Colour
 def _medians(
     axes: Axes, medians: Sequence[tuple[float, float]], runs: pd.Series, marker: str, colour: Colour, label: str
 ) -> None:
-    """The median of each cell, beside its runs; if there is only one run, on it.
-
-    Args:
-        axes: Where to draw.
-        medians: x and y.
-        runs: x of each collapsed run.
-        marker: The series' marker.
-        colour: Its colour.
-        label: Its label.
-    """
+    """The median (x and y) of each cell, beside its runs, given their x; if there is only one run, on it."""
     several = set(runs[runs.duplicated()])
     for aside in (_ASIDE, 0.0):
         points = [point for point in medians if (point[0] in several) is (aside > 0)]

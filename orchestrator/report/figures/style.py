@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, ParamSpec, TypeVar
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -15,7 +14,7 @@ from matplotlib.artist import Artist
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
+from matplotlib.style import context
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from orchestrator.base.states import RunState
@@ -74,22 +73,8 @@ _METADATA: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"Creatio
 FORMATS = tuple(_METADATA)
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def styled(function: Callable[P, R]) -> Callable[P, R]:
-    """Make or save a figure in this style, whatever the user's matplotlibrc sets."""
-
-    @functools.wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()
-            for name, value in _STYLE.items():
-                matplotlib.rcParams[name] = value
-            return function(*args, **kwargs)
-
-    return wrapped
+styled = context(["default", _STYLE])
+"""Makes or saves a figure in this style, whatever the user's matplotlibrc sets."""
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -140,11 +125,15 @@ def log_ticks(axis: Axis, values: Sequence[float], inches: float, room: float, *
     axis.set_minor_locator(NullLocator())
 
 
+def apart(values: Sequence[float], alone: float = 2.0) -> float:
+    """The smallest factor between neighbouring values; ``alone`` if there is only one value."""
+    return min((after / before for before, after in itertools.pairwise(values)), default=alone)
+
+
 def least_gap(axis: Axis, values: Sequence[float], inches: float) -> float:
     """Inches between the two nearest values on a log axis of this length, its limits set."""
     low, high = axis.get_view_interval()
-    factor = min((after / before for before, after in itertools.pairwise(values)), default=high / low)
-    return inches * math.log(factor) / math.log(high / low)
+    return inches * math.log(apart(values, high / low)) / math.log(high / low)
 
 
 def eta_text(eta: float) -> str:
@@ -191,8 +180,3 @@ def laid_out(figure: Figure) -> Figure:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return figure
-
-
-def haloed(colour: str = "white") -> list[withStroke]:
-    """A halo that keeps text readable over lines."""
-    return [withStroke(linewidth=1.5, foreground=colour)]
