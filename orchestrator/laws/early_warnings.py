@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from orchestrator.laws.estimates import Array
-from orchestrator.laws.separation import Labels, Mask, holm, interval, separation
+from orchestrator.laws.separation import holm, interval, separation
 
 METRICS = (
     "cosine_update_within", "cosine_update_across", "cosine_gradient_within", "cosine_gradient_across", "ess_token",
@@ -98,44 +98,25 @@ def early_warnings(runs: pd.DataFrame, early: WeightSyncs) -> tuple[tuple[Window
         runs: Evidence of finished runs.
         early: Their weight syncs up to the last of `first_steps`.
     """
-    outcomes = _Outcomes.of(runs)
+    # rounded, so that equal products of η and k stay equal
+    runs = runs.assign(eta_k=np.round(np.log(runs["k"] * runs["eta"]), 9), cell=runs.groupby(["k", "eta"]).ngroup())
+    collapsed, last_alive = runs["collapsed"].to_numpy(dtype=bool), runs["lo"].to_numpy(dtype=float)
     windows: list[Window] = []
     predictors: list[Predictor] = []
     for steps in first_steps(int(runs["horizon"].min())):
         known = early.up_to(float(steps))
-        gone = outcomes.collapsed & (outcomes.last_alive <= steps)
+        gone = collapsed & (last_alive <= steps)
         short = ~gone & (known.cycles() < LEAST_CYCLES)
         usable = ~gone & ~short
-        counted = (usable & outcomes.collapsed, usable & ~outcomes.collapsed, gone, short)
+        counted = (usable & collapsed, usable & ~collapsed, gone, short)
         windows.append(Window(steps, *(int(runs.sum()) for runs in counted)))
         for name, values in _candidates(known):
-            found = _predictor(name, steps, values, usable & np.isfinite(values), outcomes)
+            tried = usable & np.isfinite(values)
+            found = _predictor(name, steps, values[tried], runs[tried])
             predictors += [found] if found else []
     p_values = holm([one.p for one in predictors]), holm([one.p_same_cell for one in predictors])
     corrected = zip(predictors, *p_values, strict=True)
     return tuple(windows), tuple(replace(one, p=p, p_same_cell=same) for one, p, same in corrected)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Outcomes:
-    """How runs ended, and the η·k that decides most of it; each of shape (runs,)."""
-
-    collapsed: Mask
-    last_alive: Array
-    eta_k: Array
-    cell: Labels
-    seed: Labels
-
-    @classmethod
-    def of(cls, runs: pd.DataFrame) -> _Outcomes:
-        k, eta = runs["k"].to_numpy(dtype=float), runs["eta"].to_numpy(dtype=float)
-        return cls(
-            collapsed=runs["collapsed"].to_numpy(dtype=bool),
-            last_alive=runs["lo"].to_numpy(dtype=float),
-            eta_k=np.round(np.log(k * eta), 9),  # equal products stay equal
-            cell=runs.groupby(["k", "eta"]).ngroup().to_numpy(),
-            seed=np.unique(runs["seed"].to_numpy(), return_inverse=True)[1],
-        )
 
 
 def _candidates(known: WeightSyncs) -> Iterator[tuple[str, Array]]:
@@ -146,22 +127,21 @@ def _candidates(known: WeightSyncs) -> Iterator[tuple[str, Array]]:
         yield DRIFT_EXPONENT, known.drift_exponents()
 
 
-def _predictor(name: str, steps: int, values: Array, usable: Mask, outcomes: _Outcomes) -> Predictor | None:
-    """Try one metric on the usable runs; None if they all end alike."""
-    values, collapsed = values[usable], outcomes.collapsed[usable]
-    overall = separation(values, collapsed)
-    eta_k = separation(outcomes.eta_k[usable], collapsed)
+def _predictor(name: str, steps: int, values: Array, runs: pd.DataFrame) -> Predictor | None:
+    """Try one metric, given its value of each run; None if they all end alike."""
+    collapsed = runs["collapsed"].to_numpy(dtype=bool)
+    overall, eta_k = (separation(number, collapsed) for number in (values, runs["eta_k"].to_numpy()))
     if overall is None or eta_k is None:
         return None
     higher = overall.auc >= 0.5
     values = values if higher else -values
-    same_cell = separation(values, collapsed, outcomes.cell[usable])
+    same_cell = separation(values, collapsed, runs["cell"].to_numpy())
     return Predictor(
         name=name,
         steps=steps,
         collapse_is="higher" if higher else "lower",
         auc=max(overall.auc, 1 - overall.auc),
-        ci95=interval(values, collapsed, outcomes.seed[usable]),
+        ci95=interval(values, collapsed, runs["seed"].to_numpy()),
         p=overall.p,
         auc_same_cell=same_cell.auc if same_cell else None,
         p_same_cell=same_cell.p if same_cell else None,

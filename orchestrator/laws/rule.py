@@ -51,7 +51,7 @@ def two_constraint(cells: Sequence[MeasuredCell], free: TimeFit) -> TwoConstrain
 
 def _predict(cell: MeasuredCell, fitted: Constants, from_others: Constants | None) -> Prediction:
     assert cell.horizon is not None
-    by_local, by_horizon = limits(fitted, cell.k, cell.horizon)
+    by_local, by_horizon = _limits(fitted, cell)
     return Prediction(
         k=cell.k,
         eta=cell.eta,
@@ -64,9 +64,9 @@ def _predict(cell: MeasuredCell, fitted: Constants, from_others: Constants | Non
     )
 
 
-def limits(constants: Constants, k: float, horizon: float) -> tuple[float, float]:
+def _limits(constants: Constants, cell: MeasuredCell) -> tuple[float, float]:
     """The largest η that each constraint allows: C_local/k and C_horizon/T."""
-    return constants[0] / k, constants[1] / horizon
+    return constants[0] / cell.k, constants[1] / (cell.horizon or math.inf)
 
 
 def _observed_stable(cell: MeasuredCell) -> bool:
@@ -74,7 +74,7 @@ def _observed_stable(cell: MeasuredCell) -> bool:
 
 
 def _stable(cell: MeasuredCell, constants: Constants, limit: Limit) -> bool:
-    return cell.eta <= limit(limits(constants, cell.k, cell.horizon or math.inf)) * (1 + TOLERANCE)
+    return cell.eta <= limit(_limits(constants, cell)) * (1 + TOLERANCE)
 
 
 def _constants(local: TimeFit | None, horizon: TimeFit | None) -> Constants | None:

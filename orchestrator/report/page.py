@@ -17,11 +17,11 @@ from orchestrator.base.settings import code_version
 from orchestrator.base.states import GOING, RESULTS, WITHOUT_RESULT
 from orchestrator.laws.evidence import evidence, groups
 from orchestrator.laws.result import Laws, ModelLaws
-from orchestrator.report import figures, predicted
+from orchestrator.report import figures
 from orchestrator.report.advising import ADVICE_COLUMNS, advice_table
 from orchestrator.report.figures import style
 from orchestrator.report.numbers import labels
-from orchestrator.report.text_tables import cell_lines, tables_of
+from orchestrator.report.text_tables import cell_lines, missing, tables_of
 from orchestrator.report.verdicts import left_out_texts, summary
 from orchestrator.report.verdicts import verdicts as what_it_says
 from orchestrator.store import overview
@@ -111,7 +111,7 @@ def _model(name: str, model: ModelLaws) -> dict[str, Any]:
         "etas": list(labels(model).values()),
         "phase": [(k, [by_place.get((k, eta)) for eta in etas]) for k in ks],
         "tables": tables_of(model)[1:],
-        "unpredicted": predicted.missing(model),
+        "unpredicted": missing(model),
         "warnings": model.warnings,
         "figures": [],
         "missing": [],

@@ -18,9 +18,8 @@ from rich.text import Text
 from orchestrator.base.errors import UsageError
 from orchestrator.base.files import write_whole
 from orchestrator.laws.result import Laws, ModelLaws
-from orchestrator.report import predicted
 from orchestrator.report.columns import GAP, blocks, listing
-from orchestrator.report.text_tables import TextTable, tables_of
+from orchestrator.report.text_tables import TextTable, missing, tables_of
 from orchestrator.report.verdicts import left_out_texts, summary, verdicts
 
 Format = Literal["table", "markdown", "latex", "csv", "json"]
@@ -78,7 +77,7 @@ def write_all(laws: Laws, folder: Path) -> list[Path]:
 
 def _lists(model: ModelLaws) -> dict[str, list[str]]:
     """Sentences under their headings."""
-    says = [*verdicts(model), *predicted.missing(model)]
+    says = [*verdicts(model), *missing(model)]
     return {"What the fit says": says, "What to know, and what to run next": list(model.warnings)}
 
 
@@ -144,7 +143,7 @@ def _csv(laws: Laws) -> str:
     writer.writeheader()
     words = {True: "safe", False: "collapses", None: None}
     for name, model in laws.models.items():
-        rule = predicted.predictions(model)
+        rule = {(one.k, one.eta): one for one in model.two_constraint.predictions}
         for cell in model.cells:
             row: dict[str, Any] = {"model": name, **asdict(cell), "axes": json.dumps(dict(cell.axes), sort_keys=True)}
             if cell.collapse_step:

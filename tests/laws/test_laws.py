@@ -379,7 +379,8 @@ def test_json_has_the_contracts_keys() -> None:
     } <= set(model["cells"][0])
     assert {"exponent", "constant", "p_exponent_is_1", "brackets"} <= set(model["local"])
     assert {"eta_exponent", "k_exponent", "constant", "p_law", "cv_eta_T", "collapsed_only"} <= set(model["horizon"])
-    assert model["regime"] == {"cosine_auc": None, "drift_exponent": {"collapsed": None, "stable": None}}
+    regime = {"cosine_auc": None, "drift_exponent": {"collapsed": None, "stable": None}}
+    assert regime.items() <= model["regime"].items()
 
 
 def test_importing_the_laws_does_not_import_torch() -> None:

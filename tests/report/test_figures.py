@@ -22,11 +22,9 @@ from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.result import ModelLaws
 from orchestrator.report import curves
 from orchestrator.report.figures import _file_names, style
-from orchestrator.report.figures.over_steps import cell_grid, drift_and_cosines
-from orchestrator.report.figures.phase import phase_diagram
-from orchestrator.report.figures.rule import two_constraint
+from orchestrator.report.figures.over_steps import cell_grid, drift_and_cosines, which_shown
+from orchestrator.report.figures.phase import phase_diagram, two_constraint
 from orchestrator.report.figures.steps import MOST, constant_by_k, steps_by_eta
-from orchestrator.report.trajectories import which_shown
 from tests.support.laws_data import frame, paper_shape, run, tiny_sweep
 
 pytestmark = pytest.mark.slow

@@ -14,9 +14,9 @@ from rich.console import Console
 from orchestrator.base.errors import UsageError
 from orchestrator.laws.fit import fit_laws
 from orchestrator.laws.forms import Prediction
-from orchestrator.report import predicted
 from orchestrator.report.numbers import scientific
 from orchestrator.report.tables import Format, render, terminal
+from orchestrator.report.text_tables import mark, rule_rows
 from tests.support.laws_data import frame, paper_shape, run, simulated, tiny_sweep
 
 FORMATS: tuple[Format, ...] = ("table", "markdown", "latex", "csv", "json")
@@ -106,7 +106,7 @@ def test_cells_of_several_horizons_have_a_line_for_each() -> None:
     runs = tiny_sweep()
     runs.loc[(runs["eta"] == 1.25e-4) & (runs["k"] == 2), ["horizon", "learner_steps"]] = 960
     [model] = fit_laws(runs).models.values()
-    header, lines = predicted.rows(model, (1.25e-4, 2.5e-4))
+    header, lines = rule_rows(model, (1.25e-4, 2.5e-4))
     assert header == ["k", "T", "safe up to", "binds", "1.25e-4", "2.5e-4"]
     shorter, longer = lines[:2]
     assert (shorter[:2], shorter[4]) == (["2", "480"], "") and (longer[:2], longer[5]) == (["2", "960"], "")
@@ -115,9 +115,9 @@ def test_cells_of_several_horizons_have_a_line_for_each() -> None:
 
 def test_a_prediction_that_hangs_on_its_own_cell_is_marked() -> None:
     said = Prediction(2, 1e-3, 480, 2e-3, stable=True, stable_left_out=False, binds="local", observed_stable=False)
-    assert predicted.mark(said) == "○ ✗?"
-    assert predicted.mark(replace(said, observed_stable=True)) == "○ ?"
-    assert predicted.mark(replace(said, observed_stable=True, stable_left_out=True)) == "○"
+    assert mark(said) == "○ ✗?"
+    assert mark(replace(said, observed_stable=True)) == "○ ?"
+    assert mark(replace(said, observed_stable=True, stable_left_out=True)) == "○"
 
 
 LATE = [run(k, eta, step=round(0.1 / eta)) for k in (2, 8) for eta in (5e-4, 1e-3, 2e-3)]

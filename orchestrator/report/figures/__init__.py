@@ -13,13 +13,19 @@ from matplotlib.figure import Figure
 from orchestrator.base.files import write_whole
 from orchestrator.laws.evidence import evidence, groups
 from orchestrator.laws.result import Laws, ModelLaws
-from orchestrator.report import curves, predicted, trajectories
+from orchestrator.report import curves
 from orchestrator.report.figures import style
-from orchestrator.report.figures.over_steps import cell_grid, drift_and_cosines
-from orchestrator.report.figures.phase import phase_diagram
-from orchestrator.report.figures.rule import two_constraint
+from orchestrator.report.figures.over_steps import (
+    COSINES,
+    Trajectories,
+    cell_grid,
+    drift_and_cosines,
+    load,
+    which_shown,
+)
+from orchestrator.report.figures.phase import phase_diagram, two_constraint
 from orchestrator.report.figures.steps import MOST, constant_by_k, steps_by_eta
-from orchestrator.report.trajectories import COSINES, Trajectories, which_shown
+from orchestrator.report.text_tables import missing
 from orchestrator.store.database import Store
 
 NOT_MEASURED = "No {what} is stored for the drawn runs. Runs that were imported as one row each have none."
@@ -82,7 +88,7 @@ def _of_model(store: Store, model: ModelLaws, finished: pd.DataFrame) -> Iterato
         yield Drawn("phase-diagram", "Phase diagram", "No run has finished, so there is nothing to draw yet.", None)
         return
     yield Drawn("phase-diagram", "Phase diagram", _about_phase(model), phase_diagram(model))
-    why_not = predicted.missing(model)
+    why_not = missing(model)
     about = why_not[0] if why_not else _about_rule(model)
     yield Drawn("two-constraint", "Two-constraint rule", about, None if why_not else two_constraint(model))
     yield Drawn("collapse-steps", "T* against η", _about_steps(model, finished), steps_by_eta(model, finished))
@@ -90,7 +96,7 @@ def _of_model(store: Store, model: ModelLaws, finished: pd.DataFrame) -> Iterato
         yield Drawn("eta-T", "η·T* against k", _about_constant(model, finished), constant_by_k(model, finished))
     else:
         yield Drawn("eta-T", "η·T* against k", "No run collapsed, so there is no η·T* to draw.", None)
-    yield from _over_steps(trajectories.load(store, finished))
+    yield from _over_steps(load(store, finished))
 
 
 def _over_steps(drawn: Trajectories) -> Iterator[Drawn]:

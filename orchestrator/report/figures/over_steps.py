@@ -1,8 +1,12 @@
-"""Metrics over learner steps: grids of cells with rows k and columns η, and drift and cosines of all runs."""
+"""Metrics over learner steps: which runs are drawn, grids of cells with rows k and columns η, drift and cosines.
+
+Only metrics of drawn runs are read: a database may have millions of weight syncs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +17,19 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from orchestrator.base.states import RunState
+from orchestrator.data import measured
 from orchestrator.report.figures import style
+from orchestrator.report.numbers import scientific
+from orchestrator.store.database import Store
+
+MOST_KS, MOST_ETAS, MOST_RUNS = 4, 5, 8
+"""Most rows and columns of a grid of cells, and runs in each, that one can still distinguish."""
+
+MOST_POINTS = 500
+"""Most points of a line."""
+
+COSINES = {"cosine_gradient_within": "raw-gradient cosine", "cosine_update_within": "update cosine"}
+METRICS = ("reward", "drift_from_start", *COSINES)
 
 NARROW = 3
 """Most columns of a grid that fit the width of a column of text."""
@@ -87,8 +103,7 @@ def drift_and_cosines(runs: pd.DataFrame, metrics: pd.DataFrame, columns: dict[s
 
 
 def _lines(metrics: pd.DataFrame, column: str, over: str = "learner_step") -> Iterator[tuple[Any, tuple[Any, Any]]]:
-    measured = metrics[metrics[column].notna()]
-    for run, rows in measured.groupby("run", sort=True):
+    for run, rows in metrics[metrics[column].notna()].groupby("run", sort=True):
         steps, values = (rows[name].to_numpy(dtype=float, na_value=np.nan) for name in (over, column))
         order = np.argsort(steps, kind="stable")
         yield run, (steps[order], np.where(np.isfinite(values[order]), values[order], np.nan))
@@ -134,3 +149,80 @@ def _legend(figure: Figure, runs: pd.DataFrame, more: Any = ()) -> None:
         mark.set_markeredgecolor(style.VERMILION)
         handles.append(mark)
     style.legend_below(figure, [*handles, *more])
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Trajectories:
+    """The metrics of the drawn runs of one model.
+
+    Attributes:
+        runs: Their evidence, see `orchestrator.laws.evidence.evidence`.
+        syncs: ``run``, ``learner_step`` of the sync and ``end_step`` of its rollout cycle, and `METRICS`.
+        evals: ``run``, ``learner_step``, ``val_reward``.
+        chosen: Sentences that say what is left out; empty if nothing is.
+    """
+
+    runs: pd.DataFrame
+    syncs: pd.DataFrame
+    evals: pd.DataFrame
+    chosen: str
+
+
+def load(store: Store, runs: pd.DataFrame) -> Trajectories:
+    """Choose runs to draw, and read their metrics.
+
+    Args:
+        store: The store.
+        runs: Evidence of the finished runs of one model.
+    """
+    drawn, chosen = _choose(runs)
+    numbers = [int(run) for run in drawn["run"]]
+    syncs = _as_floats(measured.thinned_syncs(store, numbers, METRICS, MOST_POINTS))
+    evals = _as_floats(measured.evals_of(store, numbers))
+    last = syncs["run"].map(dict(zip(numbers, drawn["learner_steps"].astype(float), strict=True)))
+    syncs["end_step"] = syncs["end_step"].fillna(last)
+    return Trajectories(runs=drawn, syncs=syncs, evals=_thinned(evals), chosen=chosen)
+
+
+def _choose(runs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    ks, etas = sorted(runs["k"].unique()), sorted(runs["eta"].unique())
+    shown_ks, shown_etas = evenly(ks, MOST_KS), evenly(etas, MOST_ETAS)
+    of_cells = runs[runs["k"].isin(shown_ks) & runs["eta"].isin(shown_etas)].sort_values(["k", "eta", "seed", "run"])
+    drawn = of_cells.groupby(["k", "eta"]).head(MOST_RUNS)
+    sentences = [which_shown("k", ks, MOST_KS), which_shown("η", etas, MOST_ETAS)]
+    if len(drawn) < len(of_cells):
+        sentences.append(f"Only the first {MOST_RUNS} runs of each cell are shown.")
+    if (drawn["learner_steps"] > MOST_POINTS).any():
+        sentences.append(f"Of runs with more than {MOST_POINTS} points, only every n-th point is drawn.")
+    return drawn, " ".join(filter(None, sentences))
+
+
+def _as_floats(frame: pd.DataFrame) -> pd.DataFrame:
+    """Metrics as floats. Missing values and NaN are both gaps in a line."""
+    return frame.astype(dict.fromkeys(frame.columns[2:], float))
+
+
+def _thinned(frame: pd.DataFrame) -> pd.DataFrame:
+    by_run = frame.groupby("run")["learner_step"]
+    return frame[by_run.cumcount() % (by_run.transform("size") // (MOST_POINTS + 1) + 1) == 0]
+
+
+def evenly(values: Sequence[float], most: int) -> list[float]:
+    """At most this many of the values, evenly spaced, with the first and the last."""
+    places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
+    return [values[place] for place in places]
+
+
+def which_shown(name: str, values: Sequence[float], most: int) -> str:
+    """A sentence that says which values are drawn; empty if all are.
+
+    Args:
+        name: ``k`` or ``η``.
+        values: All values of the grid, rising.
+        most: As for `evenly`.
+    """
+    if len(values) <= most:
+        return ""
+    shown = evenly(values, most)
+    texts = (str(value) if name == "k" else scientific(float(f"{value:.3g}")) for value in shown)
+    return f"{len(shown)} of {len(values)} {name} are shown ({', '.join(texts)})."

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from orchestrator.laws.result import ModelLaws
 from orchestrator.report import curves
 from orchestrator.report.figures import style
-from orchestrator.report.trajectories import evenly
+from orchestrator.report.figures.over_steps import evenly
 
 MOST = 5
 """Most series that one can distinguish side by side."""

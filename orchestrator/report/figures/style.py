@@ -43,31 +43,13 @@ DENSE = 2_000
 """If there are more runs than this, svg and pdf draw them as pixels, because the files would be too large."""
 
 _STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7,
-    "axes.labelsize": 8,
-    "axes.titlesize": 7,
-    "axes.linewidth": 0.6,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.4,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "legend.fontsize": 7,
-    "legend.frameon": False,
-    "legend.handlelength": 1.8,
-    "legend.columnspacing": 1.2,
-    "lines.linewidth": 1.0,
-    "hatch.linewidth": 0.6,
-    "figure.facecolor": "white",
-    "figure.constrained_layout.use": True,
-    "svg.hashsalt": "stalesweep",
-    "svg.fonttype": "path",
-    "pdf.fonttype": 42,
-}
+    "font.family": "DejaVu Sans", "font.size": 7, "axes.labelsize": 8, "axes.titlesize": 7, "axes.linewidth": 0.6,
+    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#dddddd", "grid.linewidth": 0.4,
+    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
+    "legend.fontsize": 7, "legend.frameon": False, "legend.handlelength": 1.8, "legend.columnspacing": 1.2,
+    "lines.linewidth": 1.0, "hatch.linewidth": 0.6, "figure.facecolor": "white",
+    "figure.constrained_layout.use": True, "svg.hashsalt": "stalesweep", "svg.fonttype": "path", "pdf.fonttype": 42,
+}  # fmt: skip
 
 _METADATA: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
 FORMATS = tuple(_METADATA)
