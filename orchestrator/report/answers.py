@@ -40,7 +40,7 @@ def answers_view(answers: Sequence[SearchAnswer], confidence: float, ending: str
         numbers = short(answer.estimate), f"{short(low)} to {short(high)}"
         rows.append([answer.group] * several + [which, *numbers, STANDINGS[answer.standing], str(answer.runs)])
     header = ["model"] * several + ["", "estimate", f"{100 * confidence:g} % interval", "", "runs"]
-    return Group(listing(header, rows, right="runs"), Text(ending))
+    return Group(listing(header, rows, right=("runs",)), Text(ending))
 
 
 def answers_json(answers: Sequence[SearchAnswer], ending: str, learner_steps: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 from rich import box
@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 
 
 def listing(
-    header: Iterable[str], rows: Iterable[Iterable[RenderableType]], *, right: Container[str] = (), **looks: Any
+    header: Iterable[str], rows: Iterable[Iterable[RenderableType]], *, right: tuple[str, ...] = (), **looks: Any
 ) -> Table:
     """A table with a line below its header.
 

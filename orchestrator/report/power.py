@@ -25,7 +25,7 @@ NAMES = {"exponent": "exponent a, ±", "constant": "constant C, factor"}
 def power_view(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> RenderableType:
     """The table and the sentences, for a terminal."""
     heading, *rows = _rows(plan, designs)
-    table = listing(heading, rows, right=heading[1:])
+    table = listing(heading, rows, right=tuple(heading[1:]))
     return Group(table, *(Text(sentence) for sentence in _sentences(plan, designs, simulations)))
 
 

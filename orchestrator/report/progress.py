@@ -175,7 +175,7 @@ class _PhaseTable:
         widest = max(map(len, [*lines, *map(_heading, etas)]))
         for block in blocks(etas, max(1, (options.max_width - len(str(ks[-1]))) // (widest + GAP))):
             rows = [[Text(str(k)), *(self._texts.get((k, eta), Text()) for eta in block)] for k in ks]
-            yield listing(("k", *map(_heading, block)), rows, right="k")
+            yield listing(("k", *map(_heading, block)), rows, right=("k",))
 
 
 def _heading(eta: float) -> str:

@@ -102,7 +102,7 @@ def _listings(table: TextTable, width: int) -> Iterator[Table]:
     if not table.fixed:
         sections = table.header[0] == "from"
         header, rows = (["", *table.header[3:]], _sectioned(table.rows)) if sections else (table.header, table.rows)
-        yield listing(header, rows, right="k", show_edge=False)
+        yield listing(header, rows, right=("k",), show_edge=False)
         return
     columns = list(zip(table.header, *table.rows, strict=True))
     widths = [max(len(line) for text in column for line in text.split("\n")) + GAP for column in columns]
@@ -110,7 +110,7 @@ def _listings(table: TextTable, width: int) -> Iterator[Table]:
     room = width + GAP - sum(widths[: table.fixed])
     for block in blocks(others, max(1, room // max(widths[table.fixed :]))):
         header, *rows = zip(*fixed, *block, strict=True)
-        yield listing(header, rows, right="k", show_edge=False)
+        yield listing(header, rows, right=("k",), show_edge=False)
 
 
 def _sectioned(rows: Sequence[Sequence[str]]) -> Iterator[list[RenderableType]]:
