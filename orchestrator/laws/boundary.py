@@ -26,15 +26,12 @@ TOLERANCE = 1e-9
 
 
 def local_law(cells: Sequence[MeasuredCell], finished: pd.DataFrame, tried: Tried) -> tuple[LocalLaw, list[Gap]]:
-    """Fit η_max(k) = C·k^−a to the cells of one group.
+    """Fit η_max(k) = C·k^−a to the cells of one group, and say what the data do not identify.
 
     Args:
         cells: By rising k, then η. Cells without a finished run are ignored.
         finished: Evidence that the cells count.
         tried: What was run.
-
-    Returns:
-        The law, and what the data do not identify.
     """
     brackets, gaps = [], []
     for k in sorted({cell.k for cell in cells if cell.n_runs}):
@@ -44,7 +41,7 @@ def local_law(cells: Sequence[MeasuredCell], finished: pd.DataFrame, tried: Trie
     exponent, separable, of_exponent = _exponent(brackets, tried)
     constant, of_constant = _constant(brackets, tried)
     law = LocalLaw(exponent=exponent, constant=constant, brackets=tuple(brackets), separable=separable)
-    return with_regression(law, cells, finished), gaps + of_exponent + of_constant
+    return _with_regression(law, cells, finished), gaps + of_exponent + of_constant
 
 
 def _bracket(cells: Sequence[MeasuredCell], tried: Tried) -> tuple[Bracket, list[Gap]]:
@@ -132,14 +129,8 @@ def _constant(brackets: Sequence[Bracket], tried: Tried) -> tuple[Estimate, list
     return Estimate(math.sqrt(lo * hi), identified_set=(lo, hi)), []
 
 
-def with_regression(law: LocalLaw, cells: Sequence[MeasuredCell], finished: pd.DataFrame) -> LocalLaw:
-    """Add the regression's estimates and intervals, if the cells identify them.
-
-    Args:
-        law: The local law with its brackets and identified sets.
-        cells: As for `local_law`.
-        finished: As for `local_law`.
-    """
+def _with_regression(law: LocalLaw, cells: Sequence[MeasuredCell], finished: pd.DataFrame) -> LocalLaw:
+    """Add the regression's estimates and intervals to brackets and identified sets, if the cells identify them."""
     seen = [cell for cell in cells if cell.n_runs]
     collapsed, runs = sum(cell.n_collapsed for cell in seen), sum(cell.n_runs for cell in seen)
     if not 0 < collapsed < runs or len({cell.eta for cell in seen}) < 2:

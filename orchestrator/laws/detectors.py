@@ -76,9 +76,8 @@ def fit_definitions(rows: Mapping[str, pd.DataFrame], metrics: Metrics, chosen: 
 def _fit_each(rows: Mapping[str, pd.DataFrame]) -> dict[str, Laws]:
     """Fit under each definition; if two agree on every run, fit once."""
     fits: dict[str, Laws] = {}
-    outcomes = {
-        name: of[["run", "state", "lo", "hi"]].sort_values("run", ignore_index=True) for name, of in rows.items()
-    }
+    columns = ["run", "state", "lo", "hi"]
+    outcomes = {name: of[columns].sort_values("run", ignore_index=True) for name, of in rows.items()}
     for name, outcome in outcomes.items():
         same = next((other for other in fits if outcomes[other].equals(outcome)), None)
         fits[name] = fits[same] if same else fit_evidence(rows[name])
@@ -104,25 +103,17 @@ def compare(
     finished = sum(cell.n_runs for cell in models[STORED].cells)
     undecided, notes = finished - max(decided.values()), []
     if undecided and undecided == finished:
-        notes.append(
-            "No rewards are stored for these runs, only how they ended, so another definition of collapse cannot be "
-            "tried."
-        )
+        notes.append("No rewards are stored for these runs, only how they ended, so another definition of collapse "
+                     "cannot be tried.")  # fmt: skip
     elif undecided:
-        notes.append(
-            f"{undecided} of {finished} finished runs have no rewards stored and keep their stored end under every "
-            "definition of collapse."
-        )
+        notes.append(f"{undecided} of {finished} finished runs have no rewards stored and keep their stored end under "
+                     "every definition of collapse.")  # fmt: skip
     if n_between:
-        notes.append(
-            f"{n_between} of {finished} finished runs end between 20 % and 70 % of their initial validation reward. "
-            "Whether they collapsed depends on the definition; train them longer."
-        )
+        notes.append(f"{n_between} of {finished} finished runs end between 20 % and 70 % of their initial validation "
+                     "reward. Whether they collapsed depends on the definition; train them longer.")  # fmt: skip
     if n_never_alive:
-        notes.append(
-            f"{n_never_alive} of {finished} finished runs started with a validation reward of 0, so they count as "
-            "stable. Start from a policy that earns some reward on this task."
-        )
+        notes.append(f"{n_never_alive} of {finished} finished runs started with a validation reward of 0, so they "
+                     "count as stable. Start from a policy that earns some reward on this task.")  # fmt: skip
     fragile = (*_changing_answers(fits), *_moving_brackets(fits, models[STORED].cells))
     return Comparison(tuple(fits), fragile, n_between, tuple(notes))
 
@@ -147,26 +138,27 @@ def _fit(name: str, model: ModelLaws, decided: int) -> DetectorFit:
 
 def _changing_answers(fits: Sequence[DetectorFit]) -> Iterator[str]:
     """A sentence for each question that the definitions answer differently."""
-    answers: dict[str, dict[str, tuple[bool, str]]] = defaultdict(dict)
+    said: dict[str, dict[str, str]] = defaultdict(dict)
+    answers: dict[str, set[bool]] = defaultdict(set)
     for fit in fits:
         for question, answer, text in _answers(fit):
-            answers[question][fit.detector] = answer, text
-    for question, by_name in answers.items():
-        if len({answer for answer, _ in by_name.values()}) > 1:
-            texts = _each({name: text for name, (_, text) in by_name.items()})
-            yield f"{question} depends on the definition of collapse: {texts}."
+            said[question][fit.detector] = text
+            answers[question].add(answer)
+    for question in said:
+        if len(answers[question]) > 1:
+            yield f"{question} depends on the definition of collapse: {_each(said[question])}."
 
 
 def _answers(fit: DetectorFit) -> Iterator[tuple[str, bool, str]]:
     """Questions that one definition answers, each answer as it is compared and in words."""
+    words = {True: "it does", False: "it does not"}
     if fit.p_law is not None:
         yield "Whether T* = C/η (b = 1, q = 0) is rejected", fit.p_law < 0.05, f"p = {fit.p_law:.2g}"
         immune = fit.immune is not None
-        yield "Whether a model with immune runs fits better", immune, "it does" if immune else "it does not"
-    ends = fit.exponent.ci95 or fit.exponent.identified_set
-    if ends is not None:
+        yield "Whether a model with immune runs fits better", immune, words[immune]
+    if ends := fit.exponent.ci95 or fit.exponent.identified_set:
         inside = contains(ends, 1.0)
-        yield "Whether a = 1 (k·η_max constant) lies in the range of a", inside, "it does" if inside else "it does not"
+        yield "Whether a = 1 (k·η_max constant) lies in the range of a", inside, words[inside]
 
 
 def _moving_brackets(fits: Sequence[DetectorFit], cells: Sequence[MeasuredCell]) -> Iterator[str]:

@@ -60,16 +60,9 @@ class Window:
 class Predictor:
     """How well the mean of a metric over the first steps separates runs that collapse later from the others.
 
-    Attributes:
-        steps: How many first learner steps are read.
-        collapse_is: Whether the mean is ``higher`` or ``lower`` in runs that collapse.
-        auc: Probability that it is so in a pair of a collapsing run and another; the direction makes it at least 1/2.
-        ci95: Interval of the AUC, see `orchestrator.laws.separation.interval`.
-        p: Test of AUC = 1/2, corrected for all metrics and windows that were tried (Holm).
-        auc_same_cell: AUC in the same direction over pairs with equal k and η: what the metric adds to them.
-        p_same_cell: Its test, corrected likewise.
-        pairs_same_cell: Number of such pairs.
-        auc_eta_k: AUC of η·k alone for the same runs, if the larger η·k collapses.
+    The mean is ``collapse_is``, higher or lower, in a run that collapses, with probability ``auc`` over pairs of a
+    collapsing run and another. ``…_same_cell`` are of pairs with equal k and η, ``auc_eta_k`` is of η·k alone, if the
+    larger collapses. p is corrected for all metrics and windows that were tried (Holm).
     """
 
     name: str

@@ -5,7 +5,7 @@
   T* = C_horizon/η (eq. 34).
 - two-constraint rule: stable iff η ≤ min(C_local/k, C_horizon/T) (eq. 36–37).
 
-What the data do not identify is None.
+The fields are the keys of the JSON; docs/fit-laws-reference.md explains each. What the data do not identify is None.
 """
 
 from __future__ import annotations
@@ -28,16 +28,9 @@ class CollapseStep:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredCell:
-    """The runs of one (k, η).
+    """The runs of one (k, η). Counts and medians are of finished runs; ``n_left_out`` did not finish or are no evidence.
 
-    Attributes:
-        axes: Any further axes of the grid.
-        n_runs: Finished runs; the numbers below are of these.
-        n_degraded: Degraded runs; they are fitted like stable ones.
-        n_left_out: Runs that did not finish or are not evidence, see `Laws.left_out`.
-        horizon: Longest training horizon T, in learner steps.
-        collapse_sync: Median weight sync m* of the collapsed runs.
-        eta_T: η·T*, with the median T*.
+    ``horizon`` is the longest T, in learner steps; ``collapse_sync`` the median weight sync m* of the collapsed runs.
     """
 
     k: int
@@ -60,6 +53,7 @@ class Bracket:
     """Where η_max(k) lies: at or above ``eta_stable``, and below ``eta_collapsed``.
 
     Attributes:
+        k: Staleness.
         eta_stable: Largest η such that no run collapsed there or at any smaller tested η.
         eta_collapsed: Smallest η at which a run collapsed.
         eta_half: The η at which half of the runs collapse within their horizon, by the logistic regression.
@@ -76,20 +70,13 @@ class LocalLaw:
     """η_max(k) = C·k^−a. Source: arXiv 2607.01083, eq. 30 (a = 1).
 
     ``estimate`` and ``ci95`` describe the η at which half of the runs collapse within their horizon, by penalised
-    logistic regression. ``identified_set`` describes a sharp boundary, by the brackets alone.
-
-    Attributes:
-        exponent: a.
-        constant: C_local = k·η_max under a = 1.
-        prefactor: C = η_max·k^a, with a free: η_max at k = 1.
-        width: Factor in η from 10 % of runs that collapse to 90 %.
-        p_exponent_is_1: Test of a = 1.
-        separable: Whether some power law passes through all brackets; None if there are fewer than two k.
+    logistic regression. ``identified_set`` describes a sharp boundary, by the brackets alone: ``separable`` says
+    whether some power law passes through all of them.
     """
 
-    exponent: Estimate = UNKNOWN
-    constant: Estimate = UNKNOWN
-    prefactor: Estimate = UNKNOWN
+    exponent: Estimate = UNKNOWN  # a
+    constant: Estimate = UNKNOWN  # C_local = k·η_max under a = 1
+    prefactor: Estimate = UNKNOWN  # C = η_max·k^a, with a free: η_max at k = 1
     width: float | None = None
     p_exponent_is_1: float | None = None
     brackets: tuple[Bracket, ...] = ()
@@ -98,12 +85,10 @@ class LocalLaw:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """T* with some exponents held.
+    """T* with some exponents held, by Akaike's criterion; ``delta_aic`` is the difference to the smallest.
 
-    Attributes:
-        name: ``ballistic`` (b = 1, q = 0; the paper's), ``diffusive`` (b = 2, q = 0), ``eta`` (b free, q = 0) or
-            ``eta and k`` (both free).
-        delta_aic: Difference to the smallest.
+    ``name`` is ``ballistic`` (b = 1, q = 0; the paper's), ``diffusive`` (b = 2, q = 0), ``eta`` (b free, q = 0) or
+    ``eta and k`` (both free).
     """
 
     name: str
@@ -113,25 +98,12 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class HorizonFit:
-    """T* = C·η^−b·k^−q·exp(σε), ε standard normal. Source: arXiv 2607.01083, eq. 34 (b = 1, q = 0).
+    """T* = C·η^−b·k^−q·exp(σε), ε standard normal. Source: arXiv 2607.01083, eq. 34 (b = 1, q = 0)."""
 
-    Attributes:
-        eta_exponent: b.
-        k_exponent: q.
-        constant: C_horizon = η·T* under b = 1 and q = 0, in learner steps times η.
-        prefactor: C of the fit with free exponents; without ranges.
-        sigma: σ, scatter of log T*.
-        p_law: p-value of the joint test of (b, q) = (1, 0).
-        law_in_set: Whether (1, 0) lies in the identified set; None if there is no such set.
-        alternatives: By rising AIC.
-        n_collapsed: Collapsed runs, whose T* lies in (lo, hi].
-        n_censored: Runs that did not collapse, whose T* is past their last step.
-    """
-
-    eta_exponent: Estimate = UNKNOWN
-    k_exponent: Estimate = UNKNOWN
-    constant: Estimate = UNKNOWN
-    prefactor: Estimate = UNKNOWN
+    eta_exponent: Estimate = UNKNOWN  # b
+    k_exponent: Estimate = UNKNOWN  # q
+    constant: Estimate = UNKNOWN  # C_horizon = η·T* under b = 1 and q = 0, in learner steps times η
+    prefactor: Estimate = UNKNOWN  # C with free exponents; without ranges
     sigma: Estimate = UNKNOWN
     p_law: float | None = None
     law_in_set: bool | None = None
@@ -159,23 +131,13 @@ class HorizonLaw:
 class JointLaw:
     """Both laws from one likelihood: a mixture of susceptible runs, which follow the horizon law, and immune ones.
 
-    A run is susceptible with log-odds s·(log η + a·log k − log C). Immune runs never collapse.
-
-    Attributes:
-        horizon: The horizon law of susceptible runs.
-        exponent: a of the boundary between immune and susceptible.
-        constant: C_local = k·η on that boundary, under a = 1.
-        width: Factor in η from 10 % of susceptible runs to 90 %.
-        p_exponent_is_1: Test of a = 1.
-        p_laws: Test of a = 1, b = 1 and q = 0 together.
-        immune: Expected share of immune runs among those that did not collapse.
-        aic: Akaike's criterion.
-        aic_all_susceptible: Akaike's criterion of the horizon law without immune runs.
+    A run is susceptible with log-odds s·(log η + a·log k − log C). Immune runs never collapse; ``immune`` is their
+    expected share among the runs that did not.
     """
 
     horizon: HorizonFit = HorizonFit()
-    exponent: Estimate = UNKNOWN
-    constant: Estimate = UNKNOWN
+    exponent: Estimate = UNKNOWN  # a of the boundary between immune and susceptible
+    constant: Estimate = UNKNOWN  # C_local = k·η on that boundary, under a = 1
     width: float | None = None
     p_exponent_is_1: float | None = None
     p_laws: float | None = None
@@ -189,6 +151,8 @@ class Prediction:
     """What the rule predicts for one cell.
 
     Attributes:
+        k: Staleness.
+        eta: Learning rate.
         horizon: T, in learner steps.
         limit: The largest η that the rule allows at this k and T.
         stable: Whether it predicts stable runs.
@@ -222,17 +186,8 @@ class TwoConstraint:
     """The rule: stable iff η ≤ min(C_local/k, C_horizon/T). Source: eq. 36–37.
 
     In the joint law a run collapses only if it is susceptible and its T* is within T, so either constraint is enough
-    for stability: η ≤ max(C_local/k, C_horizon/T). That rule is scored too.
-
-    Attributes:
-        cells_right: Cells predicted right, with constants from all cells.
-        cells: Cells with finished runs.
-        left_out_right: Cells predicted right, each with constants from all other cells.
-        left_out_cells: Cells without which the others still identify the constants.
-        either_right: As ``cells_right``, for the rule with max in place of min.
-        either_left_out_right: As ``left_out_right``, for that rule.
-        crossing: C_horizon/C_local: the rollout cycles T/k beyond which the horizon binds.
-        predictions: By rising k, then η.
+    for stability: η ≤ max(C_local/k, C_horizon/T). That rule is scored too (``either_…``). Cells that are ``left_out``
+    are predicted with constants from all other cells.
     """
 
     cells_right: int | None = None
@@ -241,5 +196,5 @@ class TwoConstraint:
     left_out_cells: int | None = None
     either_right: int | None = None
     either_left_out_right: int | None = None
-    crossing: float | None = None
+    crossing: float | None = None  # C_horizon/C_local: the rollout cycles T/k beyond which the horizon binds
     predictions: tuple[Prediction, ...] = ()

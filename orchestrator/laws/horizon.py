@@ -50,16 +50,13 @@ READINGS: Mapping[str, Mapping[str, float]] = {
 def horizon_law(
     rows: pd.DataFrame, cells: Sequence[MeasuredCell], terms: Sequence[str], tried: Tried
 ) -> tuple[HorizonLaw, list[Gap]]:
-    """Fit the horizon law to one group.
+    """Fit the horizon law to one group, and say what the data do not identify.
 
     Args:
-        rows: Evidence that bounds T*: ``k``, ``eta``, ``lo``, ``hi``, ``collapsed``.
+        rows: Evidence that bounds T*.
         cells: The group's cells, for the spread of η·T*.
         terms: What `identified_terms` found.
         tried: What was run.
-
-    Returns:
-        The law, and what the data do not identify.
     """
     collapsed = rows[rows["collapsed"]]
     censored = _fit(rows, terms)
@@ -197,13 +194,7 @@ def _gaps(found: HorizonFit, collapsed: pd.DataFrame, tried: Tried) -> list[Gap]
 def joint_law(
     rows: pd.DataFrame, terms: Sequence[str], tried: Tried, brackets: Sequence[Bracket]
 ) -> tuple[JointLaw, TimeFit | None, list[Gap]]:
-    """Fit the mixture of susceptible and immune runs to one group.
-
-    Args:
-        rows: Evidence that bounds T*.
-        terms: Exponents of T* that the collapsed runs identify, from `orchestrator.laws.horizon.identified_terms`.
-        tried: What was run.
-        brackets: Brackets of the local law.
+    """Fit the mixture of susceptible and immune runs to one group; the arguments are as for `horizon_law`.
 
     Returns:
         The law, its fit (None if the data do not identify it), and what they do not identify.

@@ -74,12 +74,7 @@ class Held:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Restriction:
-    """All parameters as matrix·free + offset.
-
-    Attributes:
-        matrix: Shape (parameters, free).
-        offset: Shape (parameters,).
-    """
+    """All parameters as matrix·free + offset, of shape (parameters, free) and (parameters,)."""
 
     matrix: Array
     offset: Array
@@ -119,12 +114,7 @@ class Restriction:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Maximum:
-    """A maximum of a likelihood.
-
-    Attributes:
-        parameters: All parameters there, held ones included.
-        log_likelihood: Its value, with the penalty.
-    """
+    """A maximum of a likelihood: all parameters there, held ones included, and its value with the penalty."""
 
     parameters: Array
     log_likelihood: float

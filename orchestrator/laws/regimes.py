@@ -43,14 +43,10 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Regime:
-    """What the weight syncs of one group of runs show.
+    """What the weight syncs of one group of runs show; ``sentences`` say it in words.
 
-    Attributes:
-        collapsed: Drift exponents of collapsed runs, up to T*.
-        stable: Drift exponents of stable runs, over all their steps.
-        windows: The first steps that are read, by rising number.
-        predictors: All metrics that could be tried, by window.
-        sentences: The same in words.
+    Drift exponents of collapsed runs are up to T*, those of stable runs over all their steps. Windows are by rising
+    number of steps, and predictors, all metrics that could be tried, by window.
     """
 
     collapsed: Drift = Drift()

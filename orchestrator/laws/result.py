@@ -18,14 +18,7 @@ class DetectorFit:
     """The numbers under one definition of collapse.
 
     Those of T* are the joint law's if there are immune runs, else those with stable runs censored.
-
-    Attributes:
-        detector: Its name.
-        n_decided: Finished runs with the metrics to decide; the others keep their stored state.
-        n_collapsed: Finished runs that collapsed.
-        n_degraded: Finished runs that degraded.
-        immune: As in `JointLaw`; None if a model without immune runs fits as well.
-        p_law: Test of b = 1 and q = 0.
+    ``n_decided`` finished runs have the metrics to decide; the others keep their stored state.
     """
 
     detector: str

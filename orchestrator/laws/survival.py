@@ -183,7 +183,7 @@ def fit(rows: pd.DataFrame, *, immune: bool, values: Mapping[str, float]) -> Tim
 
     Args:
         rows: As for `outcomes_of`, with enough collapsed runs to identify what is free.
-        immune: Whether some runs may be immune.
+        immune: As for `outcomes_of`.
         values: Parameters to hold because the rows do not identify them.
     """
     outcomes, centre = outcomes_of(rows, immune=immune)
