@@ -28,7 +28,7 @@ class CollapseStep:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredCell:
-    """The runs of one (k, η). Counts and medians are of finished runs; ``n_left_out`` did not finish or are no evidence.
+    """The runs of one (k, η). Counts are of finished runs; ``n_left_out`` more did not finish or are no evidence.
 
     ``horizon`` is the longest T, in learner steps; ``collapse_sync`` the median weight sync m* of the collapsed runs.
     """

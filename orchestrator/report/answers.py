@@ -25,13 +25,7 @@ HEADINGS = {"eta_max": "η_max at k={k}", "exponent": "exponent a of η_max = C�
 
 
 def answers_view(answers: Sequence[SearchAnswer], confidence: float, ending: str) -> RenderableType:
-    """A table, and one sentence below it.
-
-    Args:
-        answers: Of a search.
-        confidence: Of their intervals.
-        ending: Why the search ended, and its cost.
-    """
+    """A table of answers with intervals of this confidence; below it, why the search ended, and its cost."""
     several = len({answer.group for answer in answers}) > 1
     rows = []
     for answer in answers:

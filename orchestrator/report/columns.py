@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from rich import box
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 GAP = 3
 """Blank columns that rich leaves between two columns of a table."""
@@ -32,6 +33,18 @@ def listing(
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def narrow(
+    header: Sequence[str], rows: Sequence[Sequence[str | Text]], width: int, fixed: int, **looks: Any
+) -> Iterator[Table]:
+    """A table with rows by ``k``; several, each with the first ``fixed`` columns, if the others do not fit in width."""
+    columns = list(zip(header, *rows, strict=True))
+    widths = [max(len(line) for text in column for line in str(text).split("\n")) + GAP for column in columns]
+    room = width + GAP - sum(widths[:fixed])
+    for block in blocks(columns[fixed:], max(1, room // max(widths[fixed:]))):
+        _, *texts = zip(*columns[:fixed], *block, strict=True)
+        yield listing((str(column[0]) for column in (*columns[:fixed], *block)), texts, right=("k",), **looks)
 
 
 def blocks(items: Sequence[Item], at_most: int) -> list[Sequence[Item]]:

@@ -15,6 +15,7 @@ from scipy.interpolate import PchipInterpolator
 from orchestrator.laws.estimates import Array, Side
 from orchestrator.laws.forms import HorizonFit
 from orchestrator.laws.result import ModelLaws
+from orchestrator.report.numbers import decimal
 
 FAR = 20.0
 """Distance from a line, in natural logarithms, that is outside of every figure: unknown ends are drawn there."""
@@ -101,8 +102,7 @@ def horizon_fit(model: ModelLaws) -> tuple[HorizonFit, str]:
 
 def over(values: Sequence[float], points: int = 33) -> Array:
     """Places on a log axis, from a little below the smallest value to a little above the largest."""
-    margin = 1.5
-    return np.geomspace(min(values) / margin, max(values) * margin, points)
+    return np.geomspace(min(values) / 1.5, max(values) * 1.5, points)
 
 
 def opened(ends: Side) -> tuple[float, float]:
@@ -112,4 +112,4 @@ def opened(ends: Side) -> tuple[float, float]:
 
 
 def _signed(exponent: float) -> str:
-    return f"{round(exponent, 2) + 0.0:.2f}".replace("-", "−")
+    return decimal(exponent).replace("-", "−")

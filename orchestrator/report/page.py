@@ -38,14 +38,7 @@ _SCALE = 130
 
 
 def page(store: Store, laws: Laws, runs: pd.DataFrame, model: str | None = None) -> str:
-    """Write the page.
-
-    Args:
-        store: Where the runs are.
-        laws: What was fitted.
-        runs: What it was fitted to: the export's ``runs``.
-        model: Only this model; None = all.
-    """
+    """Write the page of what was fitted to ``runs``, the export's; with a model, only with attempts of this model."""
     sweeps = list(dict.fromkeys(runs["sweep"]))
     with store.read() as connection:
         database = _KINDS[connection.dialect.name]

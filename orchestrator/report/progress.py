@@ -17,7 +17,7 @@ from rich.text import Text
 from orchestrator.base.states import GOING, RESULTS, UNKNOWN, RunState
 from orchestrator.grid.sweep import Cell, Run, Sweep
 from orchestrator.jobs.status import CellStatus, SweepStatus, sweep_status
-from orchestrator.report.columns import GAP, blocks, listing
+from orchestrator.report.columns import listing, narrow
 from orchestrator.store.queries import RunProgress
 
 Show = Callable[[list[RunProgress]], None]
@@ -171,15 +171,8 @@ class _PhaseTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         etas, ks = sorted({eta for _, eta in self._texts}), sorted({k for k, _ in self._texts})
-        lines = [line for text in self._texts.values() for line in text.plain.split("\n")]
-        widest = max(map(len, [*lines, *map(_heading, etas)]))
-        for block in blocks(etas, max(1, (options.max_width - len(str(ks[-1]))) // (widest + GAP))):
-            rows = [[Text(str(k)), *(self._texts.get((k, eta), Text()) for eta in block)] for k in ks]
-            yield listing(("k", *map(_heading, block)), rows, right=("k",))
-
-
-def _heading(eta: float) -> str:
-    return f"η = {eta:g}"
+        rows = [[str(k), *(self._texts.get((k, eta), "") for eta in etas)] for k in ks]
+        yield from narrow(["k", *(f"η = {eta:g}" for eta in etas)], rows, options.max_width, 1)
 
 
 def _cell_text(cell: CellStatus) -> Text:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,7 +18,7 @@ from rich.text import Text
 from orchestrator.base.errors import UsageError
 from orchestrator.base.files import write_whole
 from orchestrator.laws.result import Laws, ModelLaws
-from orchestrator.report.columns import GAP, blocks, listing
+from orchestrator.report.columns import listing, narrow
 from orchestrator.report.text_tables import TextTable, missing, tables_of
 from orchestrator.report.verdicts import left_out_texts, summary, verdicts
 
@@ -97,20 +97,13 @@ def terminal(laws: Laws, width: int) -> RenderableType:
     return Group(*parts, *_bullets("Left out of every fit", left_out_texts(laws)))
 
 
-def _listings(table: TextTable, width: int) -> Iterator[Table]:
+def _listings(table: TextTable, width: int) -> Iterable[Table]:
     """The table; several if its columns do not fit."""
-    if not table.fixed:
-        sections = table.header[0] == "from"
-        header, rows = (["", *table.header[3:]], _sectioned(table.rows)) if sections else (table.header, table.rows)
-        yield listing(header, rows, right=("k",), show_edge=False)
-        return
-    columns = list(zip(table.header, *table.rows, strict=True))
-    widths = [max(len(line) for text in column for line in text.split("\n")) + GAP for column in columns]
-    fixed, others = columns[: table.fixed], columns[table.fixed :]
-    room = width + GAP - sum(widths[: table.fixed])
-    for block in blocks(others, max(1, room // max(widths[table.fixed :]))):
-        header, *rows = zip(*fixed, *block, strict=True)
-        yield listing(header, rows, right=("k",), show_edge=False)
+    if table.fixed:
+        return narrow(table.header, table.rows, width, table.fixed, show_edge=False)
+    sections = table.header[0] == "from"
+    header, rows = (["", *table.header[3:]], _sectioned(table.rows)) if sections else (table.header, table.rows)
+    return [listing(header, rows, right=("k",), show_edge=False)]
 
 
 def _sectioned(rows: Sequence[Sequence[str]]) -> Iterator[list[RenderableType]]:

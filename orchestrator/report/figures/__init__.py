@@ -14,15 +14,7 @@ from orchestrator.base.files import write_whole
 from orchestrator.laws.evidence import evidence, groups
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report import curves
-from orchestrator.report.figures import style
-from orchestrator.report.figures.over_steps import (
-    COSINES,
-    Trajectories,
-    cell_grid,
-    drift_and_cosines,
-    load,
-    which_shown,
-)
+from orchestrator.report.figures import over_steps, style
 from orchestrator.report.figures.phase import phase_diagram, two_constraint
 from orchestrator.report.figures.steps import MOST, constant_by_k, steps_by_eta
 from orchestrator.report.text_tables import missing
@@ -96,10 +88,10 @@ def _of_model(store: Store, model: ModelLaws, finished: pd.DataFrame) -> Iterato
         yield Drawn("eta-T", "η·T* against k", _about_constant(model, finished), constant_by_k(model, finished))
     else:
         yield Drawn("eta-T", "η·T* against k", "No run collapsed, so there is no η·T* to draw.", None)
-    yield from _over_steps(load(store, finished))
+    yield from _over_steps(over_steps.load(store, finished))
 
 
-def _over_steps(drawn: Trajectories) -> Iterator[Drawn]:
+def _over_steps(drawn: over_steps.Trajectories) -> Iterator[Drawn]:
     grids = [
         ("reward", "Training reward", "training reward", drawn.syncs),
         ("val_reward", "Validation reward", "validation reward", drawn.evals),
@@ -112,10 +104,10 @@ def _over_steps(drawn: Trajectories) -> Iterator[Drawn]:
         if not metrics[column].notna().any():
             yield Drawn(name, title, NOT_MEASURED.format(what=label), None)
             continue
-        within = ", within a rollout cycle and averaged over it" if column in COSINES else ""
+        within = ", within a rollout cycle and averaged over it" if column in over_steps.COSINES else ""
         caption = f"Over learner steps, rows k, columns η{within}. {about}"
-        yield Drawn(name, title, caption, cell_grid(drawn.runs, metrics, column, label), dense=True)
-    columns = {name: label for name, label in COSINES.items() if drawn.syncs[name].notna().any()}
+        yield Drawn(name, title, caption, over_steps.cell_grid(drawn.runs, metrics, column, label), dense=True)
+    columns = {name: label for name, label in over_steps.COSINES.items() if drawn.syncs[name].notna().any()}
     if not (drawn.syncs["drift_from_start"] > 0).any():
         yield Drawn("drift", "Drift", NOT_MEASURED.format(what="drift from the start"), None)
         return
@@ -123,7 +115,7 @@ def _over_steps(drawn: Trajectories) -> Iterator[Drawn]:
         f"Distance from the start and cosines over learner steps, by outcome. {about} Dotted and dashed: drift "
         f"∝ √t (diffusive) and ∝ t (ballistic)."
     )
-    yield Drawn("drift", "Drift", caption, drift_and_cosines(drawn.runs, drawn.syncs, columns), dense=True)
+    yield Drawn("drift", "Drift", caption, over_steps.drift_and_cosines(drawn.runs, drawn.syncs, columns), dense=True)
 
 
 def _about_phase(model: ModelLaws) -> str:
@@ -160,7 +152,7 @@ def _about_steps(model: ModelLaws, finished: pd.DataFrame) -> str:
         "Bars: the interval of each collapsed run's T*, with a dot at its upper end. Symbols, a little to the right: "
         "the median of each cell. Arrows: the last step of runs that did not collapse. Runs of one η stand side by "
         "side.",
-        which_shown("k", sorted(finished["k"].unique()), MOST),
+        over_steps.which_shown("k", sorted(finished["k"].unique()), MOST),
     ]
     law = curves.collapse_law(model)
     return " ".join(filter(None, [*parts, f"Lines: the fit {law}." if law else ""]))
@@ -170,7 +162,7 @@ def _about_constant(model: ModelLaws, finished: pd.DataFrame) -> str:
     parts = [
         "η times T*. Bars: the interval of each collapsed run. Symbols, a little to the right: the median of each "
         "cell.",
-        which_shown("η", sorted(finished.loc[finished["collapsed"], "eta"].unique()), MOST),
+        over_steps.which_shown("η", sorted(finished.loc[finished["collapsed"], "eta"].unique()), MOST),
     ]
     fit, taken = curves.horizon_fit(model)
     if fit.constant.estimate is not None:

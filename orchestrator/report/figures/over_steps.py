@@ -156,7 +156,7 @@ class Trajectories:
     """The metrics of the drawn runs of one model.
 
     Attributes:
-        runs: Their evidence, see `orchestrator.laws.evidence.evidence`.
+        runs: Their evidence.
         syncs: ``run``, ``learner_step`` of the sync and ``end_step`` of its rollout cycle, and `METRICS`.
         evals: ``run``, ``learner_step``, ``val_reward``.
         chosen: Sentences that say what is left out; empty if nothing is.
@@ -169,12 +169,7 @@ class Trajectories:
 
 
 def load(store: Store, runs: pd.DataFrame) -> Trajectories:
-    """Choose runs to draw, and read their metrics.
-
-    Args:
-        store: The store.
-        runs: Evidence of the finished runs of one model.
-    """
+    """Choose runs to draw from the evidence of one model's finished runs, and read their metrics."""
     drawn, chosen = _choose(runs)
     numbers = [int(run) for run in drawn["run"]]
     syncs = _as_floats(measured.thinned_syncs(store, numbers, METRICS, MOST_POINTS))
@@ -214,13 +209,7 @@ def evenly(values: Sequence[float], most: int) -> list[float]:
 
 
 def which_shown(name: str, values: Sequence[float], most: int) -> str:
-    """A sentence that says which values are drawn; empty if all are.
-
-    Args:
-        name: ``k`` or ``η``.
-        values: All values of the grid, rising.
-        most: As for `evenly`.
-    """
+    """A sentence that says which values of k or η are drawn; empty if all are. The arguments are as for `evenly`."""
     if len(values) <= most:
         return ""
     shown = evenly(values, most)
