@@ -66,7 +66,7 @@ def _simulate(
     from orchestrator.cli.output import progress
     from orchestrator.jobs.estimate import stored_paces
     from orchestrator.jobs.local import cores
-    from orchestrator.report.power import power_json, power_markdown, power_view
+    from orchestrator.report.answers import power_json, power_markdown, power_view
     from orchestrator.search.outlook import stored_outcomes
     from orchestrator.search.search import Search
     from orchestrator.search.search_file import SearchConfig

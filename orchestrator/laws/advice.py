@@ -129,13 +129,9 @@ def _eta_at_risk(found: TimeFit, k: float, horizon: int, risk: float, limit: flo
 
 def _reach(measured: Sequence[MeasuredCell], k: float, eta: float, horizon: int) -> list[str]:
     """How far the advice lies outside the measured cells."""
-    axes: dict[str, tuple[float, list[float]]] = {
-        "k": (k, [cell.k for cell in measured]),
-        "eta": (eta, [cell.eta for cell in measured]),
-        "the horizon": (float(horizon), [float(cell.horizon or 0) for cell in measured]),
-    }
     sentences = []
-    for name, (asked, seen) in axes.items():
+    for name, axis, asked in (("k", "k", k), ("eta", "eta", eta), ("the horizon", "horizon", float(horizon))):
+        seen = [float(getattr(cell, axis)) for cell in measured]
         low, high = min(seen), max(seen)
         if asked > high:
             how_far = f"{asked / high:.3g} above the largest measured value, {high:g}"

@@ -79,11 +79,8 @@ def _exponent(brackets: Sequence[Bracket], tried: Tried) -> tuple[Estimate, bool
     if not brackets:
         return Estimate(), None, []
     if len(brackets) == 1:
-        ends = [eta for _, eta in bracket_ends(brackets)]
-        gap = Gap(
-            f"Only k={brackets[0].k} was run, so the dependence of eta_max on k is not known.", tried.another_k(ends)
-        )
-        return Estimate(), None, [gap]
+        text = f"Only k={brackets[0].k} was run, so the dependence of eta_max on k is not known."
+        return Estimate(), None, [Gap(text, tried.another_k(eta for _, eta in bracket_ends(brackets)))]
     design = np.array([[-math.log(bracket.k), 1.0] for bracket in brackets])
     lower = np.array([math.log(b.eta_stable) if b.eta_stable else -math.inf for b in brackets])
     upper = np.array([math.log(b.eta_collapsed) if b.eta_collapsed else math.inf for b in brackets])
@@ -95,8 +92,8 @@ def _exponent(brackets: Sequence[Bracket], tried: Tried) -> tuple[Estimate, bool
             "No power law eta_max = C*k^-a separates stable from collapsing cells. The best one misses a bracket by "
             f"a factor of {math.exp(-margin):.3g} in eta. More seeds at the ends show whether that is chance."
         )
-        gap = Gap(text, tried.again(bracket_ends(brackets)))
-        return Estimate(None if centre is None else float(centre[0])), False, [gap]
+        found = Estimate(None if centre is None else float(centre[0]))
+        return found, False, [Gap(text, tried.again(bracket_ends(brackets)))]
     lo, hi = band.relaxed(max(-margin, 0.0) + SLACK).extent(0)
     if lo is not None and hi is not None:
         return Estimate((lo + hi) / 2, identified_set=(lo, hi)), True, []

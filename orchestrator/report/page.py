@@ -64,7 +64,16 @@ def page(store: Store, laws: Laws, runs: pd.DataFrame, model: str | None = None)
         states=states,
         runs=_counts(runs, states),
         left_out=[_without_password(text) for text in left_out_texts(laws)],
-        attempts=[_attempts(*row) for row in attempts],
+        attempts=[
+            (
+                executor,
+                outcome or "not ended",
+                "–" if why in (None, outcome) else str(why).replace("_", " "),
+                count,
+                str(timedelta(seconds=round(seconds))),
+            )
+            for executor, outcome, why, count, seconds in attempts
+        ],
         code=[(version, commit or "–", _TREES[dirty], count) for version, commit, dirty, count in made_by["code"]],
         hosts=[(host, device or "–", count) for host, device, count in made_by["hosts"]],
         libraries=[", ".join(f"{name} {one}" for name, one in told.items() if one is not None) for told in libraries],
@@ -113,14 +122,13 @@ def _model(name: str, model: ModelLaws) -> dict[str, Any]:
 
 def _figure(drawn: figures.Drawn) -> dict[str, Any]:
     assert drawn.figure is not None
-    format = "png" if drawn.dense else "svg"
-    kind = {"png": "image/png", "svg": "image/svg+xml"}[format]
+    format, kind = ("png", "png") if drawn.dense else ("svg", "svg+xml")
     data = base64.b64encode(style.content(drawn.figure, format)).decode()
     width, height = drawn.figure.get_size_inches()
     return {
         "title": drawn.title,
         "caption": drawn.caption,
-        "source": f"data:{kind};base64,{data}",
+        "source": f"data:image/{kind};base64,{data}",
         "width": round(width * _SCALE),
         "height": round(height * _SCALE),
         "wide": width > style.COLUMN,
@@ -140,11 +148,6 @@ def _sweep(name: str, source: str, created: datetime, digest: str, text: str) ->
 def _counts(runs: pd.DataFrame, states: Sequence[str]) -> list[tuple[Any, ...]]:
     counts = pd.crosstab(runs["sweep"], runs["state"], margins=True, margins_name="in all")
     return list(counts.loc[runs["sweep"].unique(), [*states, "in all"]].itertuples(name=None))
-
-
-def _attempts(executor: str, outcome: str | None, failure: str | None, count: int, seconds: float) -> tuple[Any, ...]:
-    why = "–" if failure in (None, outcome) else str(failure).replace("_", " ")
-    return executor, outcome or "not ended", why, count, str(timedelta(seconds=round(seconds)))
 
 
 def _without_password(text: str) -> str:
