@@ -233,7 +233,7 @@ def test_imported_ends_are_fitted_under_one_definition(url: str) -> None:
     assert model["regime"]["drift_exponent"] == {"collapsed": None, "stable": None}
     assert any("No rewards are stored" in warning for warning in model["warnings"])
     with Store(url) as store:
-        assert frames.fits(store)["detector"].tolist() == ["stored"]
+        assert frames.fits(store)["detector"].tolist() == ["imported"]
 
 
 @contextmanager

@@ -113,11 +113,10 @@ def test_all_parts_are_there(store: Store) -> None:
     assert re.search(r"made \d{4}-\d\d-\d\d \d\d:\d\d UTC", text)
 
 
-def test_models_are_compared_advised_and_predicted(store: Store) -> None:
+def test_models_are_advised_and_predicted(store: Store) -> None:
     text = of(store, "both")
     elements = Elements(text)
-    assert "<script" not in text and f"Between {NAME}, tiny" in elements.text
-    assert "The exponents of T* do not differ detectably" in elements.text
+    assert "<script" not in text and NAME in elements.text
     assert len([1 for tag, a in elements.tags if tag == "img" and a["alt"] == "Two-constraint rule"]) == 2
     for label, first in (("What the rule η ≤ min(C_local/k, C_horizon/T) predicts", "1.33e-4"), ("Advice", "480")):
         assert text.count(f'aria-label="{label}"') == 2

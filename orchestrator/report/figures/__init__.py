@@ -119,56 +119,54 @@ def _over_steps(drawn: over_steps.Trajectories) -> Iterator[Drawn]:
 
 
 def _about_phase(model: ModelLaws) -> str:
-    parts = [
-        "Each disc is a cell. Its filled part is the share of finished runs that collapsed, with collapsed/runs beside "
-        "it if there is room. Grey bars are the brackets of η_max; an arrow means that only one side is known."
-    ]
     at = curves.over([cell.k for cell in model.cells], 2)
-    if curves.boundary(model, at) is not None:
-        shaded = ", shaded: its 95 % interval" if curves.boundary_interval(model) is not None else ""
-        parts.append(f"Solid line: the η at which half of the runs collapse within their horizon{shaded}.")
-    if curves.slope_one(model, at) is not None:
-        parts.append("Dashed line: η ∝ 1/k through the geometric mean of the brackets.")
-    return " ".join(parts)
+    shaded = ", shaded: its 95 % interval" if curves.boundary_interval(model) is not None else ""
+    return _joined(
+        "Each disc is a cell. Its filled part is the share of finished runs that collapsed, with collapsed/runs beside "
+        "it if there is room. Grey bars are the brackets of η_max; an arrow means that only one side is known.",
+        curves.boundary(model, at) is not None
+        and f"Solid line: the η at which half of the runs collapse within their horizon{shaded}.",
+        curves.slope_one(model, at) is not None and "Dashed line: η ∝ 1/k through the geometric mean of the brackets.",
+    )
 
 
 def _about_rule(model: ModelLaws) -> str:
-    parts = [
-        "The line is min(C_local/k, C_horizon/T), dashed where C_horizon/T is smaller and solid where C_local/k is. "
-        "Left: the runs. Right: the rule, which predicts safe cells up to the line and collapse above it."
-    ]
     cells = model.two_constraint.predictions
-    if not all(cell.right for cell in cells):
-        parts.append("Crossed out: at least half of the runs did otherwise.")
-    if any(cell.uncertain for cell in cells):
-        parts.append("Dotted rings: without this cell's own runs the rule predicts otherwise, or nothing.")
-    if len({cell.horizon for cell in cells}) > 1:
-        parts.append("There is a dashed level for each horizon T of the cells.")
-    return " ".join(parts)
+    return _joined(
+        "The line is min(C_local/k, C_horizon/T), dashed where C_horizon/T is smaller and solid where C_local/k is. "
+        "Left: the runs. Right: the rule, which predicts safe cells up to the line and collapse above it.",
+        not all(one.right for one in cells) and "Crossed out: at least half of the runs did otherwise.",
+        any(one.uncertain for one in cells)
+        and "Dotted rings: without this cell's own runs the rule predicts otherwise, or nothing.",
+        len({one.horizon for one in cells}) > 1 and "There is a dashed level for each horizon T of the cells.",
+    )
 
 
 def _about_steps(model: ModelLaws, finished: pd.DataFrame) -> str:
-    parts = [
+    law = curves.collapse_law(model)
+    return _joined(
         "Bars: the interval of each collapsed run's T*, with a dot at its upper end. Symbols, a little to the right: "
         "the median of each cell. Arrows: the last step of runs that did not collapse. Runs of one η stand side by "
         "side.",
         over_steps.which_shown("k", sorted(finished["k"].unique()), MOST),
-    ]
-    law = curves.collapse_law(model)
-    return " ".join(filter(None, [*parts, f"Lines: the fit {law}." if law else ""]))
+        law is not None and f"Lines: the fit {law}.",
+    )
 
 
 def _about_constant(model: ModelLaws, finished: pd.DataFrame) -> str:
-    parts = [
+    fit, taken = curves.horizon_fit(model)
+    shaded = ", shaded: its 95 % interval" if fit.constant.ci95 else ""
+    return _joined(
         "η times T*. Bars: the interval of each collapsed run. Symbols, a little to the right: the median of each "
         "cell.",
         over_steps.which_shown("η", sorted(finished.loc[finished["collapsed"], "eta"].unique()), MOST),
-    ]
-    fit, taken = curves.horizon_fit(model)
-    if fit.constant.estimate is not None:
-        shaded = ", shaded: its 95 % interval" if fit.constant.ci95 else ""
-        parts.append(f"Line: C_horizon = {fit.constant.estimate:.3g}, {taken}{shaded}.")
-    return " ".join(filter(None, parts))
+        fit.constant.estimate is not None and f"Line: C_horizon = {fit.constant.estimate:.3g}, {taken}{shaded}.",
+    )
+
+
+def _joined(*sentences: str | bool) -> str:
+    """The sentences that apply."""
+    return " ".join(sentence for sentence in sentences if isinstance(sentence, str) and sentence)
 
 
 def _file_names(models: list[str]) -> dict[str, str]:
