@@ -90,8 +90,7 @@ def train(
     """
     from orchestrator.attempt.notifying import tell_end
     from orchestrator.jobs.training import why_journals_only
-    from orchestrator.report.progress import show_progress
-    from orchestrator.report.progress import progress_view
+    from orchestrator.report.progress import progress_view, show_progress
 
     if reason := why_journals_only(training.store, executor):
         say(f"{reason}: jobs write journals only, and `stalesweep status` brings them in")
