@@ -65,7 +65,7 @@ ROOM ?= grid
 SAMPLE ?= 100
 SEED ?= 0
 mutants: install-dev
-	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(ROOM) --sample $(SAMPLE) --seed $(SEED)
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -P tests/mutants.py $(ROOM) --sample $(SAMPLE) --seed $(SEED)
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
