@@ -70,6 +70,23 @@ def test_all_mistakes_of_a_section_are_reported(tmp_path: Path) -> None:
     ]
 
 
+def test_a_key_that_cannot_be_read_does_not_hide_the_mistakes_behind_it(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, GOOD + "  k: [4]\n  ? [a]\n  : 1\n  advantage_std: [yes]\n")
+    assert [mistake[:4] for mistake in found] == [":7: ", ":8: ", ":10:"]
+
+
+def test_whole_numbers_of_64_bits_are_taken_to_the_last_one(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text(f"a: [{-(2**63)}, {2**63 - 1}]\n")
+    file = read_grid_file(path)
+    file.raise_mistakes()
+    assert file.content == {"a": [-(2**63), 2**63 - 1]}
+    for beyond in (-(2**63) - 1, 2**63):
+        path.write_text(f"a: {beyond}\n")
+        with pytest.raises(GridError, match=rf"whole numbers must fit in 64 bits \(found '{beyond}'\)"):
+            read_grid_file(path).raise_mistakes()
+
+
 def test_a_removed_key_is_refused_with_why_and_since_when(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     why = "was removed in 9.9.0, because runs ended no sooner by it"
     monkeypatch.setitem(REMOVED_KEYS, "resources.eagerness", why)
@@ -118,6 +135,7 @@ def test_mistakes_show_a_value_as_a_grid_file_has_it_on_one_short_line() -> None
     assert show(shown) == r"{a: null, b: [true, false], 'two\nlines': 0.3, c: 'text'}"
     assert show("x" * 78) == f"'{'x' * 78}'"
     assert show("x" * 79) == f"'{'x' * 76}..."
+    assert show({"k" * 80: 1}) == f"{{{'k' * 76}..."
     assert show({"k" * 81: 1}) == f"{{'{'k' * 75}..."
 
 

@@ -275,6 +275,17 @@ def test_what_cannot_be_written_is_named_with_the_reason(tmp_path: Path) -> None
     children.run(write)
 
 
+def test_a_closed_journal_takes_no_record_and_writes_nowhere_else(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mine = Journal.reserve(tmp_path, 0)
+    mine.append("begin")
+    mine.close()
+    with pytest.raises(JournalError, match="Bad file descriptor"):
+        mine.append("sync")
+    assert (capfd.readouterr().out, len(lines(mine.path))) == ("", 1)
+
+
 def test_the_journal_of_an_attempt_that_did_not_begin_goes_away_also_with_its_folder(tmp_path: Path) -> None:
     mine = Journal.reserve(tmp_path / "run", 0)
     mine.discard()
