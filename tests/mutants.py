@@ -92,7 +92,7 @@ def main() -> None:
     options = parser.parse_args()
     config().only_mutate = [f"orchestrator/{options.room}/*"]
     config().pytest_add_cli_args += ["-k", "not postgresql"]
-    config().timeout_multiplier = 3
+    config().timeout_multiplier = 6
     tests = PytestRunner()
     _make_changes(options.processes, anew=not options.again)
     if not KNOWN.exists():
@@ -104,10 +104,10 @@ def main() -> None:
 
     outcomes = _try(chosen, known["tests"], tests, options.processes)
     for name in chosen:
-        if outcomes[name] not in ("killed", "timeout"):
+        if outcomes[name] != "killed":
             print(f"{outcomes[name]}: {name}\n{get_diff_for_mutant(name, path=paths[name])}")
     counts = Counter(outcomes.values())
-    found = counts["killed"] + counts["timeout"]
+    found = counts["killed"]  # a timeout may come of a busy machine, so it is for people to judge
     low, high = proportion_confint(found, len(chosen), method="wilson")
     print(f"{options.room}: {len(chosen)} of {len(names)} changes, seed {options.seed}: {dict(counts)}")
     print(f"found {found / len(chosen):.0%}, 95 % interval {low:.0%} to {high:.0%}")

@@ -20,6 +20,7 @@ from orchestrator.base.processes import this_host
 from orchestrator.jobs import collecting, training
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, prepare
+from orchestrator.rundir.journal import Journal
 from orchestrator.store import queries
 from orchestrator.store.collect import collect, collect_run, refill
 from orchestrator.store.database import Store
@@ -93,6 +94,42 @@ def test_who_comes_second_goes_on_where_the_first_one_stopped(jobs: MakeJobs) ->
         path.write_bytes(b"".join(lines))
         assert collect_run(store, seen_before, []) == len(lines) - 5
     made.check(1)
+
+
+def test_a_database_made_anew_learns_of_all_attempts_of_a_run_at_once(
+    new_database: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*arguments: Any, should_stop: Callable[[], bool], **options: Any) -> Any:
+        return fake_worker.run(*arguments, should_stop=lambda: True, **options)
+
+    monkeypatch.setenv("STALESWEEP_RUNS", "")  # put back afterwards
+    lost = Jobs(new_database("sqlite"), tmp_path, 1)
+    for worker in (SimpleNamespace(run=run, latest_checkpoint=fake_worker.latest_checkpoint), fake_worker):
+        lost.worker = worker
+        children.run(lambda: lost.train(*lost.submit(1)))
+    made = Jobs(new_database("sqlite"), tmp_path, 1)
+    assert made.collect().notes == []
+    assert made.rows(1) == made.expected
+    assert [(a["number"], a["outcome"], a["resumed_from_step"]) for a in made.attempts(1)] == [
+        (1, "interrupted", None), (2, "collapsed", 1),
+    ]  # fmt: skip
+
+
+def test_a_journal_that_ends_a_run_says_why(jobs: MakeJobs) -> None:
+    made = jobs()
+    path, lines = lines_of(made)
+    path.write_bytes(b"".join(lines[:5]))
+    ending = Journal.reserve(path.parent, 1)
+    ending.append("cancel", {"why": "cancelled", "reason": "cancelled by me"})
+    ending.close()
+    found = made.collect()
+    assert (found.records, found.notes) == (5 + 1, [])
+    assert made.states() == ["cancelled"]
+    assert "'cancelled by me'" in made.rows(1)["run"][0]
+    (attempt,) = made.attempts(1)
+    assert (attempt["outcome"], attempt["failure"], attempt["failure_class"]) == (
+        "lost", "cancelled by me", "cancelled",
+    )  # fmt: skip
 
 
 def test_a_damaged_line_is_named_and_the_rest_is_used(jobs: MakeJobs) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, make_url
 
 from orchestrator.base.errors import StoreError, StoreUnavailable
 from orchestrator.store import schema, session
@@ -226,6 +226,21 @@ def test_our_own_faults_are_not_taken_for_an_outage(statement: str, engine: Engi
 
 
 # URLs and drivers
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("sqlite:////data/sweeps.db", "SQLite file /data/sweeps.db"),
+        ("postgresql://me:secret@db:6543/sweeps?sslpassword=x", "Postgres database 'sweeps' at me@db:6543"),
+        ("postgresql:///sweeps?host=/run/pg", "Postgres database 'sweeps' at /run/pg"),
+        ("postgresql:///sweeps", "Postgres database 'sweeps' at local socket"),
+        ("postgresql:///?service=lab", "Postgres service 'lab'"),
+        ("postgresql://db/sweeps?service=lab", "Postgres database 'sweeps' at db"),
+    ],
+)
+def test_messages_name_a_database_without_its_secrets(url: str, words: str) -> None:
+    assert describe(make_url(url)) == words
 
 
 def test_unusable_urls() -> None:

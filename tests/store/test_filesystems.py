@@ -42,6 +42,7 @@ MOUNTS = r"""
 62 21 0:71 / /btrfs rw,relatime shared:30 master:2 propagate_from:1 - btrfs /dev/sdc rw
 63 21 0:72 / /smb rw - smb3 //files/other rw
 64 21 0:73 / /afs rw - afs AFS rw
+65 21 0:74 / /odd rw - nfs filer:/odd rw,comment=a - b
 """
 
 
@@ -55,6 +56,7 @@ MOUNTS = r"""
         "/panfs/a.db": "panfs", "/orange/a.db": "pvfs2", "/merged/a.db": None, "/usb/a.db": None,
         "/containers/a.db": None, "/with space\\/a.db": "nfs", "/new/a.db": "newfs", "/tmp/over/a.db": None,
         "/btrfs/a.db": None, "/smb/a.db": "smb3", "/afs/cell/a.db": "afs",
+        "/odd/a.db": "nfs",
     }.items(),
 )  # fmt: skip
 def test_lists_of_mounts(path: str, kind: str | None) -> None:

@@ -147,7 +147,7 @@ def test_missing_older_and_newer_schemas_are_refused_with_what_to_run(
 
     set_revision(url, "9999")
     for refused in (schema.check, schema.upgrade, Store):
-        with pytest.raises(SchemaError, match=r"9999, newer than this stalesweep.*upgrade the package"):
+        with pytest.raises(SchemaError, match=rf"9999, newer than .*, which knows up to {newest}: upgrade the package"):
             refused(url)
 
 

@@ -41,6 +41,19 @@ def test_opening_a_store_keeps_the_locks_of_this_process(tmp_path: Path) -> None
         assert asked.stdout == "database is locked\n"
 
 
+def test_who_writes_has_the_lock_from_the_beginning_and_who_reads_never(tmp_path: Path) -> None:
+    path = tmp_path / "sweeps.db"
+    schema.upgrade(f"sqlite:///{path}")
+    other = sqlite3.connect(path, timeout=0, isolation_level=None)
+    with closing(other), Store(f"sqlite:///{path}") as store:
+        with store.write(), pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            other.execute("BEGIN IMMEDIATE")
+        with store.read() as connection:
+            queries.sweep_names(connection)
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("ROLLBACK")
+
+
 HOLD = """
 import sqlite3, sys, time
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)

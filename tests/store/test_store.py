@@ -22,6 +22,7 @@ from orchestrator.store import attempts, fits, queries, registration, submission
 from orchestrator.store.attempts import Claim
 from orchestrator.store.database import Store
 from orchestrator.store.models import Attempt, Evaluation, RunRow, SyncMetric
+from orchestrator.store.outcomes import Outcome as HowItEnded
 from orchestrator.store.session import create_engine_for, transaction
 from tests.support.stores import ORIGIN, begin, config_of, eval_record, next_claim, sync_record, write
 
@@ -191,9 +192,10 @@ def test_outcomes(
 
 def test_who_asks_twice_has_begun_once(store: Store, run_id: int) -> None:
     claim = begin(store, run_id)
+    begin(store, run_id + 1)  # of another run, with the same number and in the same process
     assert attempts.begin(store, claim, ORIGIN, resumed_from_sync=None, resumed_from_step=None)
     assert not attempts.begin(store, claim, OTHER, resumed_from_sync=None, resumed_from_step=None, take_over=True)
-    assert rows(store, Attempt, "number") == [(1,)]
+    assert rows(store, Attempt, "run_id", "number") == [(run_id, 1), (run_id + 1, 1)]
 
 
 def test_failed_lost_and_retried(store: Store, run_id: int) -> None:
@@ -454,6 +456,29 @@ def test_resources_may_change_between_launches(store: Store, grid: Grid, tmp_pat
     needs = queries.run_resources(store, sweep_id)
     assert list(needs) == [run_id for (run_id,) in rows(store, RunRow, "id")]
     assert {(need.gpus, need.time_min) for need in needs.values()} == {(2, 600)}
+
+
+def test_resources_of_a_model_change_for_its_own_runs(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "demo.yaml"
+    for gpus in (1, 2):
+        path.write_text(
+            "grid: {model: [big, tiny], k: [2, 8], eta: [1e-3], seed: [0]}\nresources: {cpus: 3}\n"
+            f"models: {{big: {{path: /models/big, resources: {{gpus: {gpus}}}}}}}\n"
+        )
+        sweep_id = registration.register(store, load_sweep(path))
+    needs = queries.run_resources(store, sweep_id).values()
+    assert [(need.gpus, need.cpus) for need in needs] == [(2, 3), (2, 3), (0, 3), (0, 3)]
+
+
+@pytest.mark.parametrize(
+    ("trained", "collapse_step", "collapsed"),
+    [(40, 39, True), (40, 40, True), (39, 39, True), (60, 41, False), (39, None, None), (40, None, False)],
+)
+def test_whether_a_run_collapsed_within_forty_steps(
+    trained: int, collapse_step: int | None, collapsed: bool | None
+) -> None:
+    outcome = HowItEnded("tiny", "{}", 2, 1e-3, 0, trained, collapse_step, {})
+    assert outcome.collapsed_by(40) is collapsed
 
 
 def test_setting_no_runs_at_all_is_fine(store: Store, grid: Grid) -> None:

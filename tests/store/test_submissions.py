@@ -166,6 +166,14 @@ def test_cancelling_fences_a_writer_off(store: Store, sweep_id: int) -> None:
     begin(store, 1)
 
 
+def test_why_a_run_was_ended_comes_back_from_its_journal() -> None:
+    for ending in (Ending("cancelled", "cancelled by me"), Ending("decided_stop", "cells nearby have collapsed")):
+        record, fields = ending.as_entry()
+        assert record == "cancel"
+        assert Ending.of_entry({"record": record, "elapsed_s": 0.0, **fields}) == ending
+    assert Ending.of_entry({"record": "cancel", "reason": "by an older version"}).why == "cancelled"
+
+
 def failed_once(store: Store, run_id: int, failure_class: str, node: str | None = None) -> None:
     claim = next_claim(store, run_id)
     origin = type(ORIGIN)(**{**{name: getattr(ORIGIN, name) for name in ORIGIN.__slots__}, "node": node})
