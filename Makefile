@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 GPU_VENV ?= .venv-gpu
-# Test files are dealt out to so many processes, each with services of its own.
-TEST_PROCESSES ?= 2
+# Test files are dealt out to so many processes, each with services of its own. Three keep two cores busy: tests wait for
+# Slurm, databases and jobs a third of the time.
+TEST_PROCESSES ?= 3
 # One thread each: threads of BLAS cost the small fits four times their time, and a fork may hang on them.
 PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 

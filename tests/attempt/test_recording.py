@@ -493,18 +493,24 @@ def test_memory_that_a_gpu_lacks_is_a_failure_of_its_own_class(sqlite: str, make
     assert (attempt["failure_class"], attempt["outcome"]) == ("gpu_out_of_memory", "failed")
 
 
+def submit_on_a_full_disk(jobs: Jobs) -> tuple[list[Path], Path]:
+    """Submit run 1 where its journal has hardly any space; also returns the file that may be deleted to make room."""
+    (jobs.folder / "runs").mkdir()
+    children.mount_small_disk(jobs.folder / "runs", "256k")
+    directories = jobs.submit(1)
+    ballast = jobs.folder / "runs" / "ballast"
+    ballast.write_bytes(bytes(220 << 10))
+    return directories, ballast
+
+
 def test_a_full_disk_fails_the_run_and_it_goes_on_when_there_is_space(
     url: str, make_jobs: MakeJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestrator.attempt.job.checkout", lambda: None)  # its diff may be as large as the disk
     jobs = make_jobs(url, horizon=60)
-    (jobs.folder / "runs").mkdir()
 
     def fill_and_go_on() -> None:
-        children.mount_small_disk(jobs.folder / "runs", "256k")
-        directories = jobs.submit(1)
-        ballast = jobs.folder / "runs" / "ballast"
-        ballast.write_bytes(bytes(220 << 10))
+        directories, ballast = submit_on_a_full_disk(jobs)
         assert jobs.train(*directories) == {1: "failed"}
         (run,) = jobs.rows(1)["run"]
         assert run.startswith("['failed'")
@@ -528,13 +534,9 @@ def test_a_full_disk_fails_the_run_and_it_goes_on_when_there_is_space(
 
 def test_a_full_disk_where_only_journals_are_written(sqlite: str, make_jobs: MakeJobs) -> None:
     jobs = make_jobs(sqlite, horizon=60, writes="journal")
-    (jobs.folder / "runs").mkdir()
 
     def fill_and_go_on() -> None:
-        children.mount_small_disk(jobs.folder / "runs", "256k")
-        directories = jobs.submit(1)
-        ballast = jobs.folder / "runs" / "ballast"
-        ballast.write_bytes(bytes(220 << 10))
+        directories, ballast = submit_on_a_full_disk(jobs)
 
         def fail() -> None:
             assert jobs.train(*directories) == {1: "failed"}

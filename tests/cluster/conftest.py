@@ -64,6 +64,24 @@ def make_scene(tmp_path_factory: pytest.TempPathFactory, policy_cache: Path, ref
 
 
 @pytest.fixture(scope="session")
+def make_acting_scene(tmp_path_factory: pytest.TempPathFactory) -> SceneMaker:
+    """As `make_scene`, where `tests.support.acting_worker` trains."""
+
+    def make(name: str, cluster: DevCluster, runs: int, resources: str = "time_min: 5", **more: str) -> Scene:
+        folder = tmp_path_factory.mktemp(name)
+        return scene(folder / "ws", folder, cluster, runs, resources, train=False, **more)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def acting_reference(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """As `reference`, where `tests.support.acting_worker` trains."""
+    folder = tmp_path_factory.mktemp("acting-reference")
+    return make_reference(folder / "ws", folder, train=False)
+
+
+@pytest.fixture(scope="session")
 def make_cluster(tmp_path_factory: pytest.TempPathFactory) -> ClusterMaker:
     """Run clusters of their own; not for SLURM_CONF of this process: several may run at once."""
 

@@ -1,6 +1,6 @@
 """What a cluster refuses, or takes only in parts: bad partitions, small arrays, few jobs, little memory, many runs.
 
-Where many runs are launched, `tests.support.fake_worker` trains them: what is looked at is how they are submitted.
+Fakes train the runs, e.g. `tests.support.fake_worker`: what is looked at is how they are submitted.
 """
 
 from __future__ import annotations
@@ -69,10 +69,8 @@ def launch_all(ws: Workspace, trained_here: Results) -> list[str]:
     return re.findall(r"submitted array \d+: (\d+ tasks, \d+ runs)", launched.stderr)
 
 
-def test_a_bad_partition_is_refused_in_slurms_words(
-    cluster: DevCluster, make_scene: SceneMaker, reference: Results
-) -> None:
-    it = make_scene("partition", cluster, 1, "time_min: 5, partition: nowhere")
+def test_a_bad_partition_is_refused_in_slurms_words(cluster: DevCluster, make_acting_scene: SceneMaker) -> None:
+    it = make_acting_scene("partition", cluster, 1, "time_min: 5, partition: nowhere")
     refused = it.launch()
     assert refused.returncode == 2
     assert "Slurm refused the submission" in refused.stderr
@@ -81,8 +79,8 @@ def test_a_bad_partition_is_refused_in_slurms_words(
 
 
 def test_arrays_within_max_array_size(small: DevCluster, trained_here: Results, tmp_path: Path) -> None:
-    ws = many(tmp_path / "ws", small, 25, "array_parallelism: 8")
-    assert launch_all(ws, trained_here) == ["10 tasks, 10 runs", "10 tasks, 10 runs", "5 tasks, 5 runs"]
+    ws = many(tmp_path / "ws", small, 15, "array_parallelism: 8")
+    assert launch_all(ws, trained_here) == ["10 tasks, 10 runs", "5 tasks, 5 runs"]
 
 
 def test_jobs_within_max_submit_jobs(small: DevCluster, trained_here: Results, tmp_path: Path) -> None:
@@ -104,15 +102,15 @@ def test_two_hundred_runs_on_eight_slots(cluster: DevCluster, trained_here: Resu
 
 
 def test_too_little_memory_is_named_and_more_is_asked_for(
-    small: DevCluster, make_scene: SceneMaker, reference: Results
+    small: DevCluster, make_acting_scene: SceneMaker, acting_reference: Results
 ) -> None:
-    it = make_scene("memory", small, 1, "time_min: 5")
+    it = make_acting_scene("memory", small, 1, "time_min: 5")
     it.act(0, "filled = b'x' * (1100 << 20); hold()")
     assert it.launch().returncode == 0
     it.wait_for_jobs()
     run = it.status()[0]
     assert (run["state"], run["failure_class"]) == ("failed", "out_of_memory")
-    it.finish(reference)
+    it.finish(acting_reference)
     with it.ws.store() as store, store.read() as connection:
         asked = connection.exec_driver_sql("select resources from submission order by id desc").scalar()
     assert json.loads(asked)["mem_gb"] == 1.5

@@ -1,9 +1,11 @@
-"""Parts of the cluster that are away: the controller, its memory, the accounting database, or all accounts for ever."""
+"""Parts of the cluster that are away: the controller, its memory, the accounting database, or all accounts for ever.
+
+What is looked at are commands and Slurm, so `tests.support.acting_worker` trains.
+"""
 
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -14,11 +16,19 @@ import pytest
 from orchestrator.base.states import RESULTS
 from orchestrator.store import queries
 from tests.cluster.devcluster import SCRIPT, ClusterMaker
-from tests.cluster.scenes import HOLD, Results, SceneMaker, kill, sbatch_that, wait_for
+from tests.cluster.scenes import HOLD, Results, Scene, SceneMaker, kill, sbatch_that, wait_for
 
 pytestmark = pytest.mark.slow
 
-OUTAGE_S = 30
+PATIENCE_S = 15
+IMPATIENT = f"""
+from orchestrator.jobs.slurm import client
+client.SUBMISSION_TIMEOUT_S = {PATIENCE_S}
+"""
+"""For Python's start: a submission that is cut off is not waited for as long as usual."""
+
+HOLD_AND_DIE = "hold(); os._exit(3)"
+"""No other task takes its place before the test lets it."""
 
 Play = Callable[[Path, ClusterMaker, SceneMaker, Results], None]
 Runs = list[dict[str, Any]]
@@ -28,16 +38,14 @@ def ends(runs: Runs) -> list[tuple[str, str | None]]:
     return [(run["state"], run["failure_class"]) for run in runs]
 
 
-def impatient(folder: Path) -> Path:
-    """A PYTHONPATH by which a submission that is cut off is waited for no longer than the outage."""
-    folder.mkdir()
-    patch = f"from orchestrator.jobs.slurm import client\nclient.SUBMISSION_TIMEOUT_S = {OUTAGE_S}\n"
-    (folder / "sitecustomize.py").write_text(patch)
-    return folder
+def stored(scene: Scene) -> list[str]:
+    """The states of its runs, as they are stored."""
+    with scene.ws.store() as store:
+        return [run.state for run in queries.progress(store, queries.sweep_id(store, "scenes"))]
 
 
 def controller_away(folder: Path, make_cluster: ClusterMaker, make_scene: SceneMaker, reference: Results) -> None:
-    """For half a minute, from the moment of a submission on; beside it others run, wait, and are watched."""
+    """From the moment of a submission on; beside it others run, end, wait, and are watched."""
     with make_cluster("--nodes", "1") as cluster, ThreadPoolExecutor() as pool:
         watched = make_scene("watched", cluster, 3, "time_min: 5, array_parallelism: 2")
         for task in (0, 1):
@@ -46,10 +54,11 @@ def controller_away(folder: Path, make_cluster: ClusterMaker, make_scene: SceneM
         for task in (0, 1):
             watched.pid_of(task)
         conf = str(cluster.impatient_conf())
-        cut_off = make_scene("cut-off", cluster, 1, PYTHONPATH=str(impatient(folder / "impatient")))
+        cut_off = make_scene("cut-off", cluster, 1)
+        with (cut_off.ws.folder / "fake" / "sitecustomize.py").open("a") as start:
+            start.write(IMPATIENT)
         with cut_off.setting(PATH=sbatch_that(folder / "bin", before=f"{SCRIPT} kill {cluster.folder} slurmctld >&2")):
             submitted = cut_off.launch()
-        began = time.monotonic()
         assert submitted.returncode == 2
         assert "did not say whether it took the submission" in submitted.stderr
         with watched.setting(SLURM_CONF=conf), cut_off.setting(SLURM_CONF=conf):
@@ -57,15 +66,13 @@ def controller_away(folder: Path, make_cluster: ClusterMaker, make_scene: SceneM
             told = watched.ws.run("status", "--format", "json", timeout_s=60)
             assert "Slurm does not answer" in told.stderr
             assert [run["state"] for run in watched.status()] == ["running", "running", "unknown"]
-            with watched.ws.store() as store:
-                states = [run.state for run in queries.progress(store, queries.sweep_id(store, "scenes"))]
-            assert states == ["running", "running", "queued"], "what is stored is left as it is"
+            assert stored(watched) == ["running", "running", "queued"], "what is stored is left as it is"
             for executor in ("slurm", "auto"):  # nor does it train here what is meant for the cluster
                 again = watched.ws.run("launch", "grid.yaml", "--executor", executor, timeout_s=60)
                 assert again.returncode == 2
                 assert "Slurm does not answer" in again.stderr
-        watched.release(0)  # ends while nobody hears of it
-        time.sleep(max(0.0, OUTAGE_S - (time.monotonic() - began)))
+        watched.release(0)
+        wait_for(lambda: stored(watched)[0] in RESULTS, "a run to end while Slurm does not hear of it")
         assert not watcher.done()
         cluster.start("slurmctld")
         watched.release(1)
@@ -147,10 +154,12 @@ def accounts_away(folder: Path, make_cluster: ClusterMaker, make_scene: SceneMak
     with make_cluster("--nodes", "1") as cluster:
         assert cluster.kill("slurmdbd") == 0
         it = make_scene("no-slurmdbd", cluster, 4, "time_min: 5, array_parallelism: 2")
-        it.act(0, "os._exit(3)")
+        it.act(0, HOLD_AND_DIE)
         it.act(1, HOLD)
         assert it.launch().returncode == 0
         it.slurm("scancel", f"{it.job_id()}_2")
+        it.pid_of(0)
+        it.release(0)
         it.pid_of(1)
         wait_for(lambda: "RUNNING" not in it.state_of(0), "the end of the first run")
         assert ends(it.status())[:3] == [("lost", "killed"), ("running", None), ("unknown", None)]
@@ -167,10 +176,12 @@ def accounts_away(folder: Path, make_cluster: ClusterMaker, make_scene: SceneMak
 def no_accounts(folder: Path, make_cluster: ClusterMaker, make_scene: SceneMaker, reference: Results) -> None:
     with make_cluster("--nodes", "1", "--no-accounting") as cluster:
         it = make_scene("no-accounts", cluster, 4, "time_min: 5, array_parallelism: 2")
-        it.act(0, "os._exit(3)")
+        it.act(0, HOLD_AND_DIE)
         it.act(1, HOLD)
         assert it.launch().returncode == 0
         it.slurm("scancel", f"{it.job_id()}_3")
+        it.pid_of(0)
+        it.release(0)
         kill(it.pid_of(1))
         it.wait_for_jobs()
         wait_for(lambda: it.status()[3]["state"] != "queued", "the truth")
@@ -185,13 +196,16 @@ PLAYS = (controller_away, controller_away_from_a_watcher, controller_forgets, ac
 
 @pytest.fixture(scope="module", autouse=True)
 def played(
-    tmp_path_factory: pytest.TempPathFactory, make_cluster: ClusterMaker, make_scene: SceneMaker, reference: Results
+    tmp_path_factory: pytest.TempPathFactory,
+    make_cluster: ClusterMaker,
+    make_acting_scene: SceneMaker,
+    acting_reference: Results,
 ) -> Iterator[dict[str, Future[None]]]:
     """All of them, which begin at once, each on a cluster of its own."""
     with ThreadPoolExecutor() as pool:
         yield {
             play.__name__: pool.submit(
-                play, tmp_path_factory.mktemp(play.__name__), make_cluster, make_scene, reference
+                play, tmp_path_factory.mktemp(play.__name__), make_cluster, make_acting_scene, acting_reference
             )
             for play in PLAYS
         }

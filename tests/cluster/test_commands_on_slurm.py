@@ -1,4 +1,7 @@
-"""``logs``, ``cancel``, ``retry``, ``doctor --cluster`` and the end of a sweep on a real Slurm."""
+"""``logs``, ``cancel``, ``retry``, ``doctor --cluster`` and the end of a sweep on a real Slurm.
+
+What is looked at are commands and Slurm, so `tests.support.acting_worker` trains.
+"""
 
 from __future__ import annotations
 
@@ -47,11 +50,11 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(session_cluster: DevCluster, make_scene: SceneMaker) -> Iterator[Story]:
+def story(session_cluster: DevCluster, make_acting_scene: SceneMaker) -> Iterator[Story]:
     resources = "time_min: 5, runs_per_job: 2, array_parallelism: 1"
     resources += ", slurm: {mail-type: END, mail-user: me@example.org}"
     with receiver() as hook:
-        scene = make_scene("commands", session_cluster, 4, resources, STALESWEEP_WEBHOOK=hook.url)
+        scene = make_acting_scene("commands", session_cluster, 4, resources, STALESWEEP_WEBHOOK=hook.url)
         scene.ws.environment["XDG_CONFIG_HOME"] = str(scene.ws.folder.parent / "config")
         scene.act(0)
         launched = scene.launch()
@@ -112,7 +115,7 @@ def test_the_sweeps_end_is_told_once_by_mail_and_webhook(story: Story) -> None:
         assert SECRET.encode() not in path.read_bytes(), path
 
 
-def test_retry_trains_what_is_named_and_nothing_else(story: Story, reference: Results) -> None:
+def test_retry_trains_what_is_named_and_nothing_else(story: Story, acting_reference: Results) -> None:
     scene = story.scene
     some = scene.ws.run("retry", "1", "2", "3", "--wait")
     assert some.returncode == 0, some.stderr
@@ -122,15 +125,15 @@ def test_retry_trains_what_is_named_and_nothing_else(story: Story, reference: Re
     assert scene.attempts(1)[1][2] is not None, "it went on from its checkpoint"
     rest = scene.ws.run("retry", "scenes", "-s", "cancelled", "--wait")
     assert rest.returncode == 0, rest.stderr
-    scene.assert_whole(reference)
+    scene.assert_whole(acting_reference)
     assert scene.ws.run("retry", "scenes").returncode == 3
     assert len(story.hook.messages) == 3, "each time that it had ended"
 
 
 def test_a_run_that_is_stopped_early_frees_its_task(
-    session_cluster: DevCluster, make_scene: SceneMaker, monkeypatch: pytest.MonkeyPatch
+    session_cluster: DevCluster, make_acting_scene: SceneMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene = make_scene("stops", session_cluster, 2)
+    scene = make_acting_scene("stops", session_cluster, 2)
     scene.act(0)
     assert scene.launch().returncode == 0
     scene.pid_of(0)
@@ -168,8 +171,8 @@ def is_cancelled(scene: Scene, job: str) -> bool:
     return state in ("CANCELLED", "")
 
 
-def test_doctor_looks_around_on_a_node(session_cluster: DevCluster, make_scene: SceneMaker) -> None:
-    scene = make_scene("doctor", session_cluster, 1)
+def test_doctor_looks_around_on_a_node(session_cluster: DevCluster, make_acting_scene: SceneMaker) -> None:
+    scene = make_acting_scene("doctor", session_cluster, 1)
     assert scene.ws.run("db", "upgrade").returncode == 0
     done = scene.ws.run("doctor", "--cluster")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -188,8 +191,8 @@ def test_doctor_looks_around_on_a_node(session_cluster: DevCluster, make_scene: 
     assert list((scene.ws.folder / "stalesweep-runs" / "jobs").iterdir()) == [], "nothing is left"
 
 
-def test_doctor_gives_up_and_cancels_its_job(session_cluster: DevCluster, make_scene: SceneMaker) -> None:
-    scene = make_scene("doctor", session_cluster, 1)
+def test_doctor_gives_up_and_cancels_its_job(session_cluster: DevCluster, make_acting_scene: SceneMaker) -> None:
+    scene = make_acting_scene("doctor", session_cluster, 1)
     later = "{mem_gb: 1, slurm: {begin: now+1hour}}"
     with doctor(scene, later, "--timeout", "6") as (process, _, job):
         stdout, stderr = process.communicate(timeout=60)
@@ -206,8 +209,8 @@ def test_doctor_gives_up_and_cancels_its_job(session_cluster: DevCluster, make_s
         wait_for(lambda: is_cancelled(scene, job), "the job to be cancelled")
 
 
-def test_doctor_says_why_a_job_did_not_answer(session_cluster: DevCluster, make_scene: SceneMaker) -> None:
-    scene = make_scene("doctor", session_cluster, 1)
+def test_doctor_says_why_a_job_did_not_answer(session_cluster: DevCluster, make_acting_scene: SceneMaker) -> None:
+    scene = make_acting_scene("doctor", session_cluster, 1)
     with doctor(scene, "{mem_gb: 1, python: /no/such/python}") as (process, _, job):
         stdout, _ = process.communicate(timeout=90)
     assert process.returncode == 2
@@ -218,9 +221,9 @@ def test_doctor_says_why_a_job_did_not_answer(session_cluster: DevCluster, make_
     assert "error: Slurm refused the submission: " in refused.stderr
 
 
-def test_doctor_counts_the_gpus_that_a_job_sees(make_cluster: ClusterMaker, make_scene: SceneMaker) -> None:
+def test_doctor_counts_the_gpus_that_a_job_sees(make_cluster: ClusterMaker, make_acting_scene: SceneMaker) -> None:
     with make_cluster("--no-accounting", "--gpus", "1", "--nodes", "1") as cluster:
-        done = make_scene("doctor", cluster, 1).ws.run("doctor", "--cluster", "--gpus", "1")
+        done = make_acting_scene("doctor", cluster, 1).ws.run("doctor", "--cluster", "--gpus", "1")
     assert done.returncode == 2
     assert "slurm accounts   none: " in done.stdout
     assert re.search(r"BAD  torch sees +0 GPUs, \d+ CPU threads, and 1 were asked for", done.stdout), done.stdout

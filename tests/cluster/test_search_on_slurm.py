@@ -19,7 +19,8 @@ pytestmark = pytest.mark.slow
 FILE = """
 name: edge
 grid: {model: [tiny], k: [4, 16], eta: {logspace: {start: 5e-4, stop: 8e-3, num: 5}}, seed: [0, 1, 2]}
-fixed: {horizon: 32, eval_every_steps: 4, checkpoint_every_steps: 8, collapse.min_evals: 2}
+fixed: {horizon: 32, eval_every_steps: 4, checkpoint_every_steps: 8, collapse.min_evals: 2,
+        tiny: {warmup_steps: 100, warmup_batch_size: 128}}
 search: {learner_steps: 150, parallel: 3, early_stops: {confirmed: 2}}
 resources: {cpus: 1, mem_gb: 1, time_min: 5}
 """

@@ -21,7 +21,7 @@ HORIZON = 320
 
 GRID = f"""
 name: two
-grid: {{model: [tiny], k: [2], eta: [1e-4], seed: [0, 1]}}
+grid: {{model: [tiny], k: [2], eta: [1e-4, 2e-4], seed: [0]}}
 fixed: {{horizon: {HORIZON}, prompts_per_batch: 4, group_size: 4, eval_every_steps: 8, checkpoint_every_steps: 8}}
 """
 

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 SMALL = {
     "k: [2, 8]": "k: [2]", "eta: [1e-5, 5e-5, 2e-4]": "eta: [1e-5]", "horizon: 64": "horizon: 4",
     "val_prompts: 64": "val_prompts: 4", "eval_every_steps: 8": "eval_every_steps: 4", "group_size: 8": "group_size: 4",
+    "max_completion_tokens: 24": "max_completion_tokens: 12",
 }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ grid:
   eta: {{logspace: {{start: 5e-4, stop: 2e-2, num: 17}}}}
   seed: {{range: {{start: 0, stop: 24}}}}
 fixed: {FIXED}
-search: {{learner_steps: 6000, target: {{eta_max: 1.5}}, parallel: 3}}
+search: {{learner_steps: 6000, target: {{eta_max: 2}}, parallel: 3}}
 """
 
 
@@ -92,7 +92,7 @@ def test_a_search_answers_and_ends_runs_early(ws: Workspace) -> None:
 def test_killed_anywhere_a_search_goes_on(ws: Workspace) -> None:
     """The command and its jobs, each several times, wherever they are."""
     draw = random.Random(0)
-    file = ws.grid(FILE.replace("6000", "2400"), "edge.yaml")
+    file = ws.grid(FILE.replace("6000", "1500"), "edge.yaml")
     before: set[tuple[int, float, int]] = set()
     for _ in range(3):
         with ws.start("search", file, "--executor", "local") as searching:
@@ -112,7 +112,7 @@ def test_killed_anywhere_a_search_goes_on(ws: Workspace) -> None:
     assert before <= set(ws.runs_of("edge")) and len(set(ws.runs_of("edge"))) == len(runs)
     found = json.loads(ended.stdout)
     if found["ending"].startswith("The budget is spent"):
-        assert 2400 - 3 * 64 <= found["learner_steps"] < 2400 + 3 * 64
+        assert 1500 - 3 * 64 <= found["learner_steps"] < 1500 + 3 * 64
     running = [trial for trial in trials(ws) if not trial.state.is_finished()]
     assert not running and {trial.user_attrs.get("run") for trial in trials(ws)} >= set(runs["run"])
 

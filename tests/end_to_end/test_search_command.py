@@ -19,7 +19,7 @@ FILE = """
 name: edge
 grid: {model: [tiny], k: [4, 16], eta: {logspace: {start: 5e-4, stop: 8e-3, num: 5}}, seed: [0, 1, 2]}
 fixed: {horizon: 32, collapse.stop_after_evals: 2, collapse.min_evals: 2, eval_every_steps: 4,
-        checkpoint_every_steps: 8}
+        checkpoint_every_steps: 8, tiny: {warmup_steps: 100, warmup_batch_size: 128}}
 search: {learner_steps: 180, parallel: 2}
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -12,21 +12,14 @@ from orchestrator.grid.sweep import Sweep
 from orchestrator.jobs import training as launching
 from orchestrator.jobs.slurm.standing import Standing
 from orchestrator.jobs.slurm.survey import Survey
-from orchestrator.store import registration, schema, submissions
+from orchestrator.store import registration, submissions
 from orchestrator.store.database import Store
 from orchestrator.store.queries import RunProgress
 
 
 @pytest.fixture
-def url(new_database: Callable[[str], str]) -> str:
-    return new_database("sqlite")
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    schema.upgrade(url)
-    with Store(url) as store:
-        yield store
+def url(new_database: Callable[..., str]) -> str:
+    return new_database("sqlite", upgraded=True)
 
 
 def test_watching_goes_on_while_more_was_just_submitted(

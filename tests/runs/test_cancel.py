@@ -118,11 +118,7 @@ def test_what_an_attempt_wrote_last_is_brought_after_it(jobs: MakeJobs) -> None:
 
 def test_what_the_database_has_not_heard_of_comes_before_it(jobs: MakeJobs) -> None:
     made = jobs(3, horizon=60, writes="journal")
-    directories = made.submit(1, 2, 3)
-    children.run(lambda: made.train(directories[0]))
-    child = made.training(directories[1])
-    os.kill(child, 9)
-    children.end(child)
+    made.end_one_and_kill_one()
     assert cancel(made, 1, 2, 3).runs == [2, 3]
     assert made.states() == ["collapsed", "cancelled", "cancelled"]
     assert made.rows(1) == made.expected

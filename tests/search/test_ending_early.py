@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -125,11 +124,7 @@ def test_where_it_was_seen_alive_last_is_kept(jobs: MakeJobs) -> None:
 
 def test_what_the_database_has_not_heard_of_comes_before_it(jobs: MakeJobs) -> None:
     made = jobs(3, horizon=60, writes="journal")
-    directories = made.submit(1, 2, 3)
-    children.run(lambda: made.train(directories[0]))
-    child = made.training(directories[1], step_s=0.02)
-    os.kill(child, 9)
-    children.end(child)
+    made.end_one_and_kill_one()
     assert stop(made, 1, 2, 3) == [2, 3]
     assert made.states() == ["collapsed", "cancelled", "cancelled"]
     assert made.rows(1) == made.expected

@@ -14,10 +14,12 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_one_thread = threading.Lock()
 _PAUSE_S = 0.5
 _QUIET_ROUNDS = 4
 """A program that starts a service may outlive who called it, so the watcher looks again for so many rounds."""
@@ -29,10 +31,11 @@ def end_services_with_me(folder: Path) -> None:
     Args:
         folder: Of one service; nothing else may work in it.
     """
-    watcher = _watcher(os.getpid())
-    assert watcher.stdin is not None
-    watcher.stdin.write(f"{folder.resolve()}\n".encode())
-    watcher.stdin.flush()
+    with _one_thread:  # several start clusters at once
+        watcher = _watcher(os.getpid())
+        assert watcher.stdin is not None
+        watcher.stdin.write(f"{folder.resolve()}\n".encode())
+        watcher.stdin.flush()
 
 
 def die_with_parent() -> None:

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,14 @@ class Jobs:
         child = children.start(train)
         wait_for(lambda: list(directories[0].glob("checkpoint-*.pt")), "a checkpoint")
         return child
+
+    def end_one_and_kill_one(self) -> None:
+        """Submit three runs: the first ends, the job of the second is killed while it trains, the third waits."""
+        first, second, _ = self.submit(1, 2, 3)
+        children.run(lambda: self.train(first))
+        child = self.training(second)
+        os.kill(child, signal.SIGKILL)
+        children.end(child)
 
     def states(self) -> list[str]:
         """Of all runs, as they are stored."""

@@ -36,12 +36,7 @@ def collapse_step(config: WorkerConfig) -> int | None:
 
 
 def run(
-    config: WorkerConfig,
-    emit: Callable[[Record], None],
-    *,
-    cache_dir: Path,
-    run_dir: Path,
-    should_stop: Callable[[], bool],
+    config: WorkerConfig, emit: Callable[[Record], None], *, run_dir: Path, should_stop: Callable[[], bool], **_: object
 ) -> FinishRecord:
     collapse = collapse_step(config)
     confirmed = config.collapse.stop_after_evals * config.eval_every_steps

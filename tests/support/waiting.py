@@ -13,7 +13,7 @@ T = TypeVar("T")
 def wait_for(
     condition: Callable[[], T],
     what: str,
-    timeout_s: float = 60,
+    timeout_s: float = 120,
     *,
     every_s: float = 0.02,
     during: subprocess.Popen[str] | None = None,
