@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from urllib.parse import quote
 import psycopg
 
 from tests.support.guard import end_services_with_me
+from tests.support.waiting import wait_for
 
 TOKEN = secrets.token_hex(8)
 """Part of the password below that stands in no file."""
@@ -58,8 +58,8 @@ class Server:
         children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
         for process in (*map(int, children), main):
             os.kill(process, signal.SIGKILL)
-        while any(Path(f"/proc/{process}").exists() for process in (*children, main)):
-            time.sleep(0.01)
+        processes = [Path(f"/proc/{process}") for process in (*children, main)]
+        wait_for(lambda: not any(map(Path.exists, processes)), "the end of the server", every_s=0.01)
         (self.data / "postmaster.pid").unlink()
 
     def start(self) -> None:
