@@ -11,7 +11,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.base.states import RunState
 from orchestrator.base.words import counted
 from orchestrator.cli.options import Database
-from orchestrator.cli.output import one_of
+from orchestrator.cli.output import one_of, open_upgraded
 
 if TYPE_CHECKING:
     from orchestrator.data.importing.read import Import
@@ -56,6 +56,7 @@ def import_file(
     """Bring in runs made elsewhere, for `fit-laws`: tables, exports, logs of TRL and Weights & Biases."""
     from orchestrator.data.importing.columns import Options
     from orchestrator.data.importing.read import FORMATS, read_import
+    from orchestrator.data.importing.stored import store_import
 
     one_of("--format", format, FORMATS)
     if detector is not None:
@@ -70,7 +71,8 @@ def import_file(
     if dry_run:
         typer.echo("Nothing was written.")
         return
-    _save(found, sweep, db, append=append)
+    with open_upgraded(db) as store:
+        store_import(store, found, sweep, append=append)
     typer.echo(f"stored as sweep {sweep!r}; fit it with: stalesweep fit-laws {sweep}")
 
 
@@ -114,16 +116,3 @@ def _summary(found: Import) -> str:
     counts = f"{counted(len(found.runs), 'run')} in {cells}, {collapsed:,} of them collapsed"
     rows = f"{counted(len(found.syncs), 'weight sync')}, {counted(len(found.evals), 'validation')}"
     return "\n".join([f"{found.source} ({found.format}): {counts}; {rows}", *(f"  {note}" for note in found.notes)])
-
-
-def _save(found: Import, name: str, db: str | None, *, append: bool) -> None:
-    from orchestrator.base.settings import database_url
-    from orchestrator.data.importing.stored import store_import
-    from orchestrator.store.database import Store
-    from orchestrator.store.schema import upgrade
-
-    url = database_url(db)
-    if done := upgrade(url):
-        typer.echo(str(done), err=True)
-    with Store(url) as store:
-        store_import(store, found, name, append=append)

@@ -28,7 +28,7 @@ from sqlalchemy import (
     or_,
     select,
     type_coerce,
-)
+)  # fmt: skip
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
 
@@ -155,36 +155,22 @@ def _runs(names: Sequence[str] | None) -> Query:
     wall_s = func.coalesce(in_run, 0.0, type_=Double())
     gpus = RunRow.resources["gpus"].as_integer()
     columns: tuple[Any, ...] = (
-        *(
-            RunRow.id.label("run"),
-            SweepRow.name.label("sweep"),
-            CellRow.model,
-            CellRow.k,
-            CellRow.eta,
-            RunRow.seed,
-            CellRow.axes,
-        ),
-        *(RunRow.state, RunRow.horizon, RunRow.learner_steps),
-        *(
-            RunRow.collapse_step,
-            RunRow.collapse_step_lo,
-            RunRow.collapse_sync,
-            RunRow.collapse_detector,
-            RunRow.failure,
-        ),
-        *(type_coerce(wall_s * gpus, Double()).label("gpu_s"), wall_s.label("wall_s")),
-        *(RunRow.code_version, RunRow.config_digest, RunRow.failure_class),
-    )
+        RunRow.id.label("run"), SweepRow.name.label("sweep"), CellRow.model, CellRow.k, CellRow.eta, RunRow.seed,
+        CellRow.axes, RunRow.state, RunRow.horizon, RunRow.learner_steps, RunRow.collapse_step,
+        RunRow.collapse_step_lo, RunRow.collapse_sync, RunRow.collapse_detector, RunRow.failure,
+        type_coerce(wall_s * gpus, Double()).label("gpu_s"), wall_s.label("wall_s"), RunRow.code_version,
+        RunRow.config_digest, RunRow.failure_class,
+    )  # fmt: skip
     query = select(*columns).join_from(RunRow, CellRow).join(SweepRow)
     return _of_sweeps(query, names).order_by(SweepRow.id, CellRow.position, RunRow.id)
 
 
 def _attempts(names: Sequence[str] | None) -> Query:
-    columns = (
-        *(Attempt.run_id.label("run"), Attempt.number.label("attempt"), Attempt.executor, Attempt.job_id),
-        *(Attempt.task_id, Attempt.restart_count, Attempt.host, Attempt.started_at, Attempt.ended_at),
-        *(Attempt.outcome, Attempt.resumed_from_sync, Attempt.failure_class, Attempt.node),
-    )
+    columns: tuple[Any, ...] = (
+        Attempt.run_id.label("run"), Attempt.number.label("attempt"), Attempt.executor, Attempt.job_id,
+        Attempt.task_id, Attempt.restart_count, Attempt.host, Attempt.started_at, Attempt.ended_at, Attempt.outcome,
+        Attempt.resumed_from_sync, Attempt.failure_class, Attempt.node,
+    )  # fmt: skip
     return _of_run(select(*columns), Attempt.run_id, names).order_by(Attempt.run_id, Attempt.number)
 
 
@@ -207,7 +193,8 @@ def _fits(names: Sequence[str] | None) -> Query:
         Fit.created_at,
         asked.label("sweeps"),
         cast(Fit.run_ids, Text).label("run_ids"),
-        *(Fit.code_version, Fit.detector),
+        Fit.code_version,
+        Fit.detector,
         cast(Fit.result, Text).label("result"),
     ).order_by(Fit.id)
     if names is None:
@@ -226,11 +213,6 @@ def _of_sweeps(query: Query, names: Sequence[str] | None) -> Query:
 
 
 TABLES: dict[str, Callable[[Sequence[str] | None], Query]] = {
-    "sweeps": _sweeps,
-    "runs": _runs,
-    "attempts": _attempts,
-    "syncs": _syncs,
-    "evals": _evals,
-    "fits": _fits,
-}
+    "sweeps": _sweeps, "runs": _runs, "attempts": _attempts, "syncs": _syncs, "evals": _evals, "fits": _fits,
+}  # fmt: skip
 """Every exported table and the query behind it, given the names of sweeps or None for all."""

@@ -57,12 +57,6 @@ def evals(store: Store, sweeps: Sequence[str], *, model: str | None = None) -> p
     return _read(store, _columns(Evaluation, ("val_reward",)).where(Evaluation.run_id.in_(_decided(sweeps, model))))
 
 
-def syncs_of(store: Store, run_ids: Iterable[int], metrics: Sequence[str], *, until: int | None = None) -> pd.DataFrame:
-    """As `syncs`, of runs by number, whatever their state."""
-    query = _columns(SyncMetric, metrics, until)
-    return _concat([_read(store, query.where(SyncMetric.run_id.in_(part))) for part in _parts(run_ids)], metrics)
-
-
 def evals_of(store: Store, run_ids: Iterable[int]) -> pd.DataFrame:
     """As `evals`, of runs by number, whatever their state."""
     query = _columns(Evaluation, ("val_reward",))
@@ -71,7 +65,7 @@ def evals_of(store: Store, run_ids: Iterable[int]) -> pd.DataFrame:
 
 
 def thinned_syncs(store: Store, run_ids: Iterable[int], metrics: Sequence[str], most: int) -> pd.DataFrame:
-    """As `syncs_of`, but of a run with more than about ``most`` weight syncs every n-th only.
+    """As `syncs`, of runs by number, but of a run with more than about ``most`` weight syncs every n-th only.
 
     Returns:
         Also ``end_step``: the learner step of the run's next weight sync, read or not; NaN for the last.

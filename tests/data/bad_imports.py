@@ -73,7 +73,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     # one row per weight sync
     "sync twice": (syncs("0,1", "0,1"), "row 3: sync 0 of this run stands in row 2 already"),
     "sync below 0": (syncs("-1,1"), "row 2: sync must be a whole number of at least 0 (found -1)"),
-    "sync missing": (syncs("0,1", ",1"), "row 3: sync must be a whole number of at least 0 (found nothing)"),
+    "sync missing": (syncs("0,1", ",1"), "row 3: sync must be a whole number of at least 0 (found None)"),
     "sync of 1.5": (syncs("1.5,1"), "row 2: sync should be a valid integer"),
     "reward as a word": (syncs("0,1", "1,good"), "row 3: reward should be a valid number"),
     "sync beyond the horizon": (

@@ -402,8 +402,13 @@ BAD_EXPORT = {
     "a step missing": ("syncs", "1,2,", "1,,", "syncs.csv: row 3: learner_step must be a whole number of at least 0"),
     "a reward in words": ("syncs", "2,0.5", "2,x", "syncs.csv: row 3: reward should be a valid number"),
     "a column less": ("syncs", "learner_step", "step", "syncs.csv: row 1: has no column learner_step"),
-    "a validation without reward": ("evals", "0.5", "", "evals.csv: row 2: val_reward is missing"),
-    "no prompts": ("evals", "256", "0", "evals.csv: row 2: val_n must be at least 1 (found 0)"),
+    "a validation without reward": ("evals", "0.5", "", "evals.csv: row 2: val_reward must be there"),
+    "no prompts": (
+        "evals",
+        "256",
+        "0",
+        "evals.csv: row 2: val_reward must be there, and val_n",
+    ),
     "an end without outcome": ("attempts", "stable", "", "attempts.csv: row 2: outcome and ended_at must both"),
     "an unknown outcome": ("attempts", "stable", "fine", "attempts.csv: row 2: outcome should be 'collapsed'"),
     "an unknown class": (
@@ -532,8 +537,7 @@ def test_a_learning_rate_that_changes(tmp_path: Path) -> None:
 
 def test_the_page_lists_the_names_of_trainers() -> None:
     page = (Path(__file__).parents[2] / "docs" / "import-export.md").read_text()
-    pairs = [pair for trainer in ALIASES.values() for pair in trainer.items()]
-    names = {name for ours, listed in pairs for name in listed.split() if name != ours}
+    names = {name for listed in ALIASES.values() for name in listed.split()}
     assert {name for name in names if f"`{name}`" not in page} == set()
 
 

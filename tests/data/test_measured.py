@@ -31,11 +31,6 @@ def test_metrics_of_some_runs(store: Store, grid: Grid) -> None:
         write(store, claim, *records, eval_record(0, 0.5), eval_record(8, float("nan")))
     evals = measured.evals_of(store, [second])
     assert rows(evals) == [[str(second), "0", "0.5"], [str(second), "8", "nan"]]
-    read = measured.syncs_of(store, [second, first], ["reward", "val_reward"], until=8)
-    assert rows(read) == [
-        [str(run), str(step), f"{step / 4}", "<NA>"] for run in sorted([first, second]) for step in (0, 4, 8)
-    ]
-    assert measured.syncs_of(store, [], ["reward"]).empty
     assert list(measured.evals_of(store, []).columns) == ["run", "learner_step", "val_reward"]
 
 

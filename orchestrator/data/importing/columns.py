@@ -6,19 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import inspect
-
+from orchestrator.data import frames
 from orchestrator.data.importing.rows import AXIS, FACTS
-from orchestrator.data.importing.tables import REAL, WHOLE, Mistakes
+from orchestrator.data.importing.tables import Mistakes
 from orchestrator.grid.yaml_file import suggest
-from orchestrator.store.models import SyncMetric
-from orchestrator.store.types import NanFloat
 
-METRICS = {
-    column.name: REAL if isinstance(column.type, NanFloat) else WHOLE
-    for column in inspect(SyncMetric).columns
-    if column.name not in ("run_id", "sync", "attempt", "learner_step")
-}
+_PLACE = ("run", "sync", "attempt", "learner_step")
+METRICS = {column.name: column.type for column in frames.schema("syncs") if column.name not in _PLACE}
 """The metrics of a weight sync, and what their numbers are."""
 
 LABEL = "run"
@@ -27,55 +21,35 @@ LABEL = "run"
 RATE = "learning_rate"
 """The column of a log from which eta is read."""
 
-ALIASES: dict[str, dict[str, str]] = {
-    "any": {"step": "train/global_step global_step", LABEL: "run_name Name run_id"},
-    "TRL": {
-        "reward": "reward", "reward_std": "reward_std", "val_reward": "eval_reward eval/reward", "kl_reference": "kl",
-        "entropy": "entropy", "gradient_norm": "grad_norm", "completion_tokens": "completions/mean_length",
-        "truncated_fraction": "completions/clipped_ratio", "clip_fraction_low": "clip_ratio/low_mean",
-        "clip_fraction_high": "clip_ratio/high_mean", "zero_std_fraction": "frac_reward_zero_std",
-    },
-    "verl": {
-        "step": "training/global_step", "reward": "critic/score/mean critic/rewards/mean",
-        "lag_mean": "training/off_policy/trajectory_staleness/mean",
-        "lag_min": "training/off_policy/trajectory_staleness/min",
-        "lag_max": "training/off_policy/trajectory_staleness/max", "gradient_norm": "actor/grad_norm",
-        "kl_reference": "actor/kl_loss", "kl_behavior": "rollout_corr/kl", "entropy": "actor/entropy",
-        "completion_tokens": "response_length/mean", "truncated_fraction": "response_length/clip_ratio",
-        RATE: "actor/lr",
-    },
-    "SkyRL": {
-        "step": "trainer/global_step", "reward": "reward/avg_raw_reward", "val_reward": "eval/all/avg_score",
-        "lag_mean": "async/staleness_mean", "lag_min": "async/staleness_min", "lag_max": "async/staleness_max",
-        "gradient_norm": "policy/raw_grad_norm policy/grad_norm", "kl_reference": "policy/policy_kl",
-        "entropy": "policy/policy_entropy", "completion_tokens": "generate/avg_num_tokens", RATE: "policy/policy_lr",
-    },
-    "AReaL": {
-        "reward": "ppo_actor/task_reward/avg rollout/reward", "val_reward": "eval-rollout/reward",
-        "lag_mean": "version_stats/sample_staleness_theta_avg", "lag_min": "version_stats/sample_staleness_theta_min",
-        "lag_max": "version_stats/sample_staleness_theta_max", "entropy": "entropy/avg", RATE: "lr",
-    },
-    "prime-rl": {
-        "reward": "reward/all/mean", "lag_mean": "off_policy/mean", "lag_max": "off_policy/max",
-        "gradient_norm": "optim/grad_norm", "kl_behavior": "mismatch_kl/all/mean", "entropy": "entropy/all/mean",
-        "truncated_fraction": "is_truncated/all/mean", RATE: "optim/lr",
-    },
-    "NeMo-RL": {
-        "lag_mean": "avg_trajectory_age", "val_reward": "validation/accuracy", "kl_behavior": "gen_kl_error",
-        "entropy": "approx_entropy", "completion_tokens": "mean_gen_tokens_per_sample",
-        "truncated_fraction": "truncation_rate", RATE: "lr",
-    },
-    "miles": {
-        "step": "train/step rollout/step", "reward": "rollout/raw_reward", "lag_mean": "staleness/total/mean",
-        "lag_max": "staleness/total/max", "gradient_norm": "train/grad_norm_pre_clip", "kl_reference": "train/kl_loss",
-        "kl_behavior": "train/policy_rollout_kl", "ess_token": "train/policy_rollout_token_ess",
-        "ess_sequence": "train/policy_rollout_sequence_ess", "entropy": "train/entropy_loss",
-        "completion_tokens": "rollout/response_len/mean", "truncated_fraction": "rollout/truncated_ratio",
-        RATE: "train/lr-pg_0",
-    },
-    "W&B": {"step": "Step _step"},
+ALIASES = {
+    "step": "train/global_step global_step training/global_step trainer/global_step train/step rollout/step Step _step",
+    LABEL: "run_name Name run_id",
+    "val_reward": "eval_reward eval/reward eval/all/avg_score eval-rollout/reward validation/accuracy",
+    "kl_reference": "kl actor/kl_loss policy/policy_kl train/kl_loss",
+    "gradient_norm": "grad_norm actor/grad_norm policy/raw_grad_norm policy/grad_norm optim/grad_norm "
+        "train/grad_norm_pre_clip",
+    "completion_tokens": "completions/mean_length response_length/mean generate/avg_num_tokens "
+        "mean_gen_tokens_per_sample rollout/response_len/mean",
+    "truncated_fraction": "completions/clipped_ratio response_length/clip_ratio is_truncated/all/mean truncation_rate "
+        "rollout/truncated_ratio",
+    "clip_fraction_low": "clip_ratio/low_mean",
+    "clip_fraction_high": "clip_ratio/high_mean",
+    "zero_std_fraction": "frac_reward_zero_std",
+    "reward": "critic/score/mean critic/rewards/mean reward/avg_raw_reward ppo_actor/task_reward/avg rollout/reward "
+        "reward/all/mean rollout/raw_reward",
+    "lag_mean": "training/off_policy/trajectory_staleness/mean async/staleness_mean "
+        "version_stats/sample_staleness_theta_avg off_policy/mean avg_trajectory_age staleness/total/mean",
+    "lag_min": "training/off_policy/trajectory_staleness/min async/staleness_min "
+        "version_stats/sample_staleness_theta_min",
+    "lag_max": "training/off_policy/trajectory_staleness/max async/staleness_max "
+        "version_stats/sample_staleness_theta_max off_policy/max staleness/total/max",
+    "kl_behavior": "rollout_corr/kl mismatch_kl/all/mean gen_kl_error train/policy_rollout_kl",
+    "entropy": "actor/entropy policy/policy_entropy entropy/avg entropy/all/mean approx_entropy train/entropy_loss",
+    RATE: "actor/lr policy/policy_lr lr optim/lr train/lr-pg_0",
+    "ess_token": "train/policy_rollout_token_ess",
+    "ess_sequence": "train/policy_rollout_sequence_ess",
 }  # fmt: skip
-"""What trainers call our columns, several names of a column separated by spaces; the first that a file has is used.
+"""What TRL, verl, SkyRL, AReaL, prime-rl, NeMo-RL and miles call our columns; the first name that a file has is used.
 
 Every lag is counted in weight versions there, which are as many learner steps as the trainer's settings say.
 """
@@ -86,7 +60,7 @@ PREFIXES = ("", "train/", "ppo_actor/update/")
 
 def names_of(ours: str) -> list[str]:
     """List the names of one of our columns, the one that is looked for first at the start."""
-    names = [ours, *(name for trainer in ALIASES.values() for name in trainer.get(ours, "").split())]
+    names = [ours, *ALIASES.get(ours, "").split()]
     return list(dict.fromkeys(f"{prefix}{name}" for name in names for prefix in PREFIXES))
 
 
@@ -94,14 +68,8 @@ def names_of(ours: str) -> list[str]:
 class Options:
     """What the command line says about a file.
 
-    Attributes:
-        format: auto, runs, syncs, trl or wandb.
-        columns: Their column by ours.
-        values: Constants by our column, as text.
-        skip: Their columns to leave out.
-        detector: half or zero; None = ``half`` if the data allow it.
-        runs_file: A table that says what each named run is.
-        lag_unit: What a lag of 1 is: steps, versions, fraction, or a number of learner steps; None = not said.
+    That is its format, their columns by ours, constants by our column, their columns to leave out, the detector (None =
+    ``half`` if the data allow it), the table of named runs, and what a lag of 1 is (None = not said).
     """
 
     format: str = "auto"
@@ -122,7 +90,7 @@ def map_columns(
     is_log: bool = False,
     rest_are_axes: bool = False,
 ) -> tuple[dict[str, str], list[str]]:
-    """Decide what each column of a file is.
+    """Decide what each column of a file is; returns their column by ours, and sentences that say so.
 
     Args:
         columns: The file's columns.
@@ -131,9 +99,6 @@ def map_columns(
         mistakes: Takes what cannot be.
         is_log: Whether trainers' names for our columns count.
         rest_are_axes: Whether a column that is none of ours is a further axis.
-
-    Returns:
-        Their column by ours, and sentences that say so.
     """
     known = list(known)
     _refuse_unknown(columns, known, options, mistakes)

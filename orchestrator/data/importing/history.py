@@ -7,29 +7,31 @@ A metric of a weight sync is the mean over its rows. A validation keeps its own 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.data.importing.columns import METRICS, RATE
-from orchestrator.data.importing.runs import Ints, StatedRun
+from orchestrator.data.importing.runs import Ints, StatedRun, plain
 from orchestrator.data.importing.tables import REAL, ROW, WHOLE, Mistakes
 
-_SUMS = ("rollout_s", "learner_s", "sync_s", "idle_s", "dropped_groups", "rollout_tokens")
 MERGED_BY = (
     dict.fromkeys(("drift_from_start", "drift_in_cycle", "path_length"), "last")
     | dict.fromkeys(("ratio_max", "lag_max", "lag_p99"), "max")
-    | dict.fromkeys(_SUMS, "sum")
+    | dict.fromkeys(("rollout_s", "learner_s", "sync_s", "idle_s", "dropped_groups", "rollout_tokens"), "sum")
     | {"lag_min": "min"}
 )
 """How the values of a metric in one rollout cycle become one, as in the worker; all others are averaged."""
 
 EVAL = ("run", "learner_step", "val_reward")
 
+Taken = tuple[pa.Table, pa.Table, Ints, list[str]]
+"""Weight syncs, validations by run and learner step, the last learner step of each run, and what a user should know."""
 
-def with_lags(rows: pa.Table, names: Iterable[str], steps: pa.Array) -> pa.Table:
+
+def with_lags(rows: pa.Table, names: Iterable[str], steps: pa.Array | float) -> pa.Table:
     """Bring lags to learner steps; ``steps`` is how many a lag of 1 is, of each row or of all."""
     for name in names:
         in_steps = _as_stored(name, pc.multiply(rows[name], steps))
@@ -37,18 +39,10 @@ def with_lags(rows: pa.Table, names: Iterable[str], steps: pa.Array) -> pa.Table
     return rows
 
 
-def take_syncs(rows: pa.Table, k: Ints, mistakes: Mistakes) -> tuple[pa.Table, pa.Table, Ints]:
-    """Take one row per weight sync.
-
-    Args:
-        rows: `ROW`, ``run``, ``sync``, metrics, and perhaps ``learner_step``.
-        k: Of each run.
-        mistakes: Takes what is wrong.
-
-    Returns:
-        The weight syncs, the validations, and the last learner step of each run.
-    """
-    step = pc.multiply(rows["sync"], pa.array(k[rows["run"].to_numpy()]))
+def take_syncs(rows: pa.Table, k: Ints, _: Sequence[str], mistakes: Mistakes) -> Taken:
+    """Take one row per weight sync; ``k`` is that of each run."""
+    k_of_row = pa.array(k[rows["run"].to_numpy()])
+    step = pc.multiply(rows["sync"], k_of_row)
     if "learner_step" in rows.column_names:
         step = pc.coalesce(rows["learner_step"], step)
         rows = rows.drop_columns("learner_step")
@@ -56,7 +50,7 @@ def take_syncs(rows: pa.Table, k: Ints, mistakes: Mistakes) -> tuple[pa.Table, p
     check_order(rows, "sync", mistakes)
     mistakes.raise_all()
     evals = in_order(valid(rows, "val_reward", ("run", "learner_step")), "learner_step")
-    return rows, evals, _reach(k, rows["run"], pc.add(step, k[rows["run"].to_numpy()]), evals)
+    return rows, evals, _reach(k, rows["run"], pc.add(step, k_of_row), evals), []
 
 
 def check_order(rows: pa.Table, key: str, mistakes: Mistakes) -> None:
@@ -65,22 +59,21 @@ def check_order(rows: pa.Table, key: str, mistakes: Mistakes) -> None:
     rows = rows.select([ROW, "run", *columns])
     for name in columns:
         for one in rows.filter(pc.fill_null(pc.less(rows[name], 0), True)).to_pylist():
-            found = "nothing" if one[name] is None else one[name]
-            mistakes.note(one[ROW], f"{name} must be a whole number of at least 0 (found {found})")
+            mistakes.note(one[ROW], f"{name} must be a whole number of at least 0 (found {one[name]})")
     rows = in_order(rows.drop_null(), key)
     row, run, number, step = (rows[name].to_numpy() for name in (ROW, "run", key, "learner_step"))
     is_same = np.diff(run) == 0
-    for place in (np.flatnonzero(is_same & (np.diff(number) == 0)) + 1).tolist():
-        mistakes.note(int(row[place]), f"{key} {number[place]} of this run stands in row {row[place - 1]} already")
-    for place in (np.flatnonzero(is_same & (np.diff(number) > 0) & (np.diff(step) <= 0)) + 1).tolist():
-        what = f"{key} {number[place]} is at learner step {step[place]}, {key} {number[place - 1]} before it"
-        mistakes.note(int(row[place]), f"{what} (row {row[place - 1]}) at {step[place - 1]}; steps must rise")
+    for at in (np.flatnonzero(is_same & (np.diff(number) == 0)) + 1).tolist():
+        mistakes.note(int(row[at]), f"{key} {number[at]} of this run stands in row {row[at - 1]} already")
+    for at in (np.flatnonzero(is_same & (np.diff(number) > 0) & (np.diff(step) <= 0)) + 1).tolist():
+        what = f"{key} {number[at]} is at learner step {step[at]}, {key} {number[at - 1]} before it"
+        mistakes.note(int(row[at]), f"{what} (row {row[at - 1]}) at {step[at - 1]}; steps must rise")
 
 
 def in_order(rows: pa.Table, key: str) -> pa.Table:
     """Sort rows by run, then by their number in the run, then as in the file."""
-    last = [ROW] if ROW in rows.column_names else []
-    return rows.sort_by([(name, "ascending") for name in ("run", key, *last)])
+    names = ["run", key, *({ROW} & {*rows.column_names})]
+    return rows.sort_by([(name, "ascending") for name in names])
 
 
 def logged(rows: pa.Table, step: str, mistakes: Mistakes) -> pa.Table:
@@ -89,45 +82,29 @@ def logged(rows: pa.Table, step: str, mistakes: Mistakes) -> pa.Table:
     rows = rows.filter(_any_valid(rows, metrics))
     for one in rows.filter(pc.fill_null(pc.less(rows["step"], 0), True)).to_pylist():
         beside = ", ".join(name for name in metrics if one[name] is not None)
-        found = "nothing" if one["step"] is None else one["step"]
-        mistakes.note(one[ROW], f"{step} beside {beside} must be a whole number of at least 0 (found {found})")
+        mistakes.note(one[ROW], f"{step} beside {beside} must be a whole number of at least 0 (found {one['step']})")
     mistakes.raise_all()
     return in_order(rows, "step")
 
 
-def rates(rows: pa.Table, stated: Sequence[StatedRun]) -> list[str]:
-    """Take eta from the logged learning rates where it is not given; returns what a user should know."""
-    if RATE not in rows.column_names:
+def rate(rows: pa.Table, run: StatedRun) -> list[str]:
+    """Take eta from a run's logged learning rates if it is not given; returns what a user should know."""
+    limits = pc.min_max(valid(rows, RATE, ())[RATE]).as_py()
+    low, peak = limits["min"], limits["max"]
+    if peak is None:
         return []
-    notes: dict[str, list[str]] = {}
-    limits = rows.group_by("run").aggregate([(RATE, "min"), (RATE, "max")]).sort_by("run").drop_null()
-    for number, low, peak in zip(*(column.to_pylist() for column in limits.columns), strict=True):
-        run = stated[number]
-        is_constant = low >= peak * (1 - 1e-6)
-        shape = f"constant at {peak:g}" if is_constant else f"scheduled from {low:g} to {peak:g}"
-        how = "" if is_constant else "; its largest value was taken, --eta sets another"
-        note = f"eta = {peak:g}: the learning rate is {shape}{how}"
-        if (given := run.facts.setdefault("eta", peak)) is not peak:
-            note = f"eta is given as {given}, but the learning rate is {shape}"
-        if float(given) != peak or given is peak:
-            notes.setdefault(note, []).append(run.place)
-    return gathered(notes, len(stated))
+    is_constant = low >= peak * (1 - 1e-6)
+    shape = f"constant at {peak:g}" if is_constant else f"scheduled from {low:g} to {peak:g}"
+    if "eta" in run.facts:
+        what = f"eta is given as {run.facts['eta']}, but the learning rate is {shape}"
+        return [] if plain("eta", run.facts["eta"]) == peak else [what]
+    run.facts["eta"] = peak
+    how = "" if is_constant else "; its largest value was taken, --eta sets another"
+    return [f"eta = {peak:g}: the learning rate is {shape}{how}"]
 
 
-def take_log(
-    rows: pa.Table, k: Ints, places: Sequence[str], mistakes: Mistakes
-) -> tuple[pa.Table, pa.Table, Ints, list[str]]:
-    """Gather one row per logged step by rollout cycle.
-
-    Args:
-        rows: As `logged` sorts them, with ``run``.
-        k: Of each run.
-        places: Of each run, for messages.
-        mistakes: Takes what is wrong.
-
-    Returns:
-        The weight syncs, the validations, the last learner step of each run, and what a user should know.
-    """
+def take_log(rows: pa.Table, k: Ints, places: Sequence[str], mistakes: Mistakes) -> Taken:
+    """Gather rows of a log, as `logged` sorts them, by rollout cycle; ``k`` and ``places`` are those of each run."""
     metrics = [name for name in METRICS if name in rows.column_names and name != "val_reward"]
     for name in (*metrics, "val_reward"):
         _refuse_second_values(valid(rows, name, (ROW, "run", "step")), name, places, mistakes)
@@ -139,12 +116,10 @@ def take_log(
     first = np.ones(len(k), np.int64)
     first[run[step == 0]] = 0
     step = step - first[run]
-    rows = rows.append_column("sync", pa.array(step // k[run]))
-    cycles = rows.group_by(["run", "sync"], use_threads=False).aggregate(
-        [(m, MERGED_BY.get(m, "mean")) for m in metrics]
-    )
-    merged = {name: _as_stored(name, column) for name, column in zip(metrics, cycles.columns[2:], strict=True)}
-    syncs = pa.table({"run": cycles["run"], "sync": cycles["sync"], **merged})
+    cycles = rows.append_column("sync", pa.array(step // k[run])).group_by(["run", "sync"], use_threads=False)
+    merged = cycles.aggregate([(name, MERGED_BY.get(name, "mean")) for name in metrics])
+    stored = {name: _as_stored(name, column) for name, column in zip(metrics, merged.columns[2:], strict=True)}
+    syncs = pa.table({"run": merged["run"], "sync": merged["sync"], **stored})
     # The last validation of its cycle stands beside a weight sync.
     of, at = evals["run"].to_numpy(), evals["learner_step"].to_numpy()
     last = evals.append_column("sync", pa.array((at - 1) // k[of])).filter(pa.array(at > 0))
@@ -171,15 +146,10 @@ def _refuse_second_values(rows: pa.Table, name: str, places: Sequence[str], mist
         mistakes.note(int(row[at + 1]), what)
 
 
-def gathered(notes: Mapping[str, Sequence[str]], count: int) -> list[str]:
-    """Write a note of all runs once, and a note of some with their places."""
-    return [note if len(places) == count else f"{', '.join(places)}: {note}" for note, places in notes.items()]
-
-
 def valid(rows: pa.Table, name: str, others: Sequence[str]) -> pa.Table:
     """Keep a metric and other columns, of rows that have a value of it; none if it was not logged."""
     if name not in rows.column_names:
-        return rows.select(others).slice(0, 0).append_column(name, pa.array([], REAL))
+        return rows.select([*others]).slice(0, 0).append_column(name, pa.array([], REAL))
     return rows.select([*others, name]).filter(pc.is_valid(rows[name]))
 
 

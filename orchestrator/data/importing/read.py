@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from pydantic import BaseModel
 
 from grpo_worker.schema.config import content_digest
 from orchestrator.base.errors import GridError
-from orchestrator.data.importing import exported, history
+from orchestrator.data import frames
+from orchestrator.data.importing import history
 from orchestrator.data.importing.columns import LABEL, METRICS, RATE, Options, map_columns, names_of
-from orchestrator.data.importing.rows import FACTS, ImportedRun
+from orchestrator.data.importing.rows import FACTS, ImportedAttempt, ImportedRun, read_row
 from orchestrator.data.importing.runs import StatedRun, checked_runs, ended_runs, plain, stated_runs, tell_apart
 from orchestrator.data.importing.tables import REAL, ROW, WHOLE, Mistakes, Table, open_table, read_json, table_of
 
@@ -26,18 +28,10 @@ FORMATS = ("auto", "runs", "syncs", "trl", "wandb")
 
 @dataclass(slots=True)
 class Import:
-    """What a file holds, checked.
+    """What a file holds, checked: the runs, and their weight syncs and validations, whose ``run`` is a place in them.
 
-    Attributes:
-        source: The file or folder.
-        options: How it was read.
-        format: Which form it has.
-        files: SHA-256 of every file that was read, by name.
-        runs: The runs; cells are listed as they first appear.
-        order: Places in ``runs``, in the order in which the runs get their numbers.
-        syncs: Weight syncs; ``run`` is the place in ``runs``.
-        evals: Validations, likewise.
-        notes: What was made of the columns, and what a user should know.
+    ``files`` has the SHA-256 of each file that was read, ``notes`` what a user should know. Cells are listed as they
+    first appear in ``runs``; ``order`` lists places there as the runs get their numbers.
     """
 
     source: Path
@@ -60,55 +54,44 @@ class Import:
         return {"import": self.source.name, "sha256": self.files, **self._read_as(), "notes": self.notes}
 
     def _read_as(self) -> dict[str, Any]:
-        options = self.options
-        read_as: dict[str, Any] = {"format": self.format, "map": dict(options.columns), "set": dict(options.values)}
-        read_as |= {"skip": [*options.skip], "detector": options.detector}
-        return read_as if options.lag_unit is None else read_as | {"lag_unit": options.lag_unit}
+        asked = self.options
+        read_as: dict[str, Any] = {"format": self.format, "map": dict(asked.columns), "set": dict(asked.values)}
+        read_as |= {"skip": [*asked.skip], "detector": asked.detector}
+        return read_as if asked.lag_unit is None else read_as | {"lag_unit": asked.lag_unit}
 
 
-class TrainerState(BaseModel):
-    """What transformers and TRL write beside a checkpoint."""
-
+class _TrainerState(BaseModel):
     log_history: list[dict[str, Any]]
     global_step: int | None = None
     max_steps: int | None = None
-    logging_steps: float | None = None
 
 
 def read_import(source: Path, options: Options) -> Import:
-    """Read and check a file, or a folder of them.
-
-    Raises:
-        GridError: It has mistakes; all of them are named.
-    """
+    """Read and check a file, or a folder of them; GridError names all its mistakes."""
     if not source.exists():
         raise GridError([f"{source}: there is no such file or folder"])
-    mistakes, tables = Mistakes(source), dict[str, Table]()
-    states = _trainer_states(source) if source.is_dir() else [source]
-    if source.is_dir() and (exports := exported.files_of(source)):
-        format, paths = "export", [*exports.values()]
-        tables = {name: open_table(path) for name, path in exports.items()}
+    exports = _exports(source) if source.is_dir() else {}
+    found = Import(source, options, "export" if exports else options.format, {})
+    paths = list(exports.values()) or (_trainer_states(source) if source.is_dir() else [source])
+    for path in (*paths, *filter(None, [options.runs_file])):
+        try:
+            with path.open("rb") as file:
+                name = path.relative_to(source) if source in path.parents else path.name
+                found.files[str(name)] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise GridError([f"{path}: cannot be read: {error.strerror}"]) from error
+    if exports:
+        _read_export(found, {name: open_table(path) for name, path in exports.items()})
     elif source.is_dir() or source.name.endswith("trainer_state.json") or options.format == "trl":
-        format, paths = "trl", states
+        found.format = "trl"
+        _read_rows(found, _trl_rows(found, paths))
     else:
-        format, paths, tables = options.format, [source], {"": open_table(source)}
-        format = _form(tables[""], options) if format == "auto" else format
-    if not paths:
-        raise GridError([f"{source}: holds neither an export (runs.csv or runs.parquet) nor a trainer_state.json"])
-    files = {str(path.relative_to(source)) if source.is_dir() else path.name: _sha256(path) for path in paths}
-    if options.runs_file is not None:
-        files[options.runs_file.name] = _sha256(options.runs_file)
-    found = Import(source, options, format, files)
-    match format:
-        case "export":
-            _read_export(found, tables)
-        case "runs":
-            found.runs, _ = _table_of_runs(found, tables[""], mistakes)
-        case "trl":
-            _read_trl(found, paths, mistakes)
-        case _:
-            _read_rows(found, tables[""], {}, mistakes)
-    mistakes.raise_all()
+        table = open_table(source)
+        found.format = _form(table, options) if options.format == "auto" else options.format
+        if found.format == "runs":
+            _read_runs(found, table)
+        else:
+            _read_rows(found, table)
     found.order = found.order or list(range(len(found.runs)))
     pa.default_memory_pool().release_unused()  # what checking took beside the rows
     return found
@@ -120,36 +103,31 @@ def _form(table: Table, options: Options) -> str:
     for format, marks in (("syncs", ["sync"]), ("runs", ["collapse_step"]), ("wandb", names_of("step"))):
         if columns.intersection(marks):
             return format
-    hint = "one row per run needs a column collapse_step, one per weight sync sync, one per logged step one of"
-    listed = f"{', '.join(names_of('step'))} (found: {', '.join(sorted(columns)[:30])})"
-    raise GridError(
-        [f"{table.path}: is none of the forms that can be imported: {hint} {listed}; name yours with --map OURS=THEIRS"]
+    what = (
+        "is none of the forms that can be imported: one row per run needs a column collapse_step, one per weight sync "
+        f"sync, one per logged step one of {', '.join(names_of('step'))} (found: {', '.join(sorted(columns)[:30])}); "
+        "name yours with --map OURS=THEIRS"
     )
+    raise GridError([f"{table.path}: {what}"])
 
 
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise GridError([f"{path}: cannot be read: {error.strerror}"]) from error
-
-
-def _table_of_runs(found: Import, table: Table, mistakes: Mistakes) -> tuple[list[ImportedRun], list[StatedRun]]:
+def _read_runs(found: Import, table: Table) -> list[StatedRun]:
+    mistakes = Mistakes(table.path)
     known = [LABEL, "sweep", *FACTS]
     used, found.notes = map_columns(table.columns, known, found.options, mistakes, rest_are_axes=True)
     if "collapse_step" not in used:
         mistakes.note(1, "has no column collapse_step; give it one, empty where a run did not collapse")
-    records = table.records(used, mistakes)
-    if not records:
+    stated = stated_runs(table.records(used, mistakes), dict(found.options.values))
+    if not stated:
         mistakes.note("", "has no rows")
-    stated = stated_runs(records, dict(found.options.values))
-    return checked_runs(stated, mistakes), stated
+    found.runs = checked_runs(stated, mistakes)
+    mistakes.raise_all()
+    return stated
 
 
-def _read_rows(found: Import, table: Table, states: Mapping[str | None, TrainerState], mistakes: Mistakes) -> None:
+def _read_rows(found: Import, table: Table) -> None:
     """Read rows that are numbered by weight sync or, in a log, by learner step."""
-    options, is_log = found.options, found.format != "syncs"
+    options, is_log, mistakes = found.options, found.format != "syncs", Mistakes(table.path)
     index, meaning = ("step", "learner step") if is_log else ("sync", "number of the weight sync, counted from 0")
     known = [LABEL, index, RATE if is_log else "learner_step", *FACTS, *METRICS]
     used, found.notes = map_columns(table.columns, known, options, mistakes, is_log=is_log)
@@ -170,102 +148,144 @@ def _read_rows(found: Import, table: Table, states: Mapping[str | None, TrainerS
         mistakes.note("", "has no rows")
     mistakes.raise_all()
     stated, run = tell_apart(rows, options, mistakes)
-    rows = rows.select([ROW, *(name for name in rows.column_names if name in kinds)]).append_column(
-        "run", pa.array(run)
-    )
+    rows = rows.select([ROW, *filter(kinds.get, rows.column_names)]).append_column("run", pa.array(run))
     if is_log:
         rows = history.logged(rows, used["step"], mistakes)
-        found.notes += history.rates(rows, stated)
-    notes: dict[str, list[str]] = {}
-    for number, one in enumerate(stated) if states else ():
-        for note in _completed(one, rows.filter(pc.equal(rows["run"], number)), states[one.label], mistakes):
-            notes.setdefault(note, []).append(one.place)
-    found.notes += history.gathered(notes, len(stated))
-    known_so_far = [replace(one, facts={"horizon": 2**62, **one.facts}) for one in stated]
-    k = np.array([one.k for one in checked_runs(known_so_far, mistakes)], np.int64)
+        notes: dict[str, list[str]] = {}
+        ends = np.searchsorted(rows["run"].to_numpy(), np.arange(len(stated) + 1)).tolist()
+        for one, (start, end) in zip(stated, itertools.pairwise(ends), strict=True):
+            own = rows.slice(start, end - start)
+            for note in (*history.rate(own, one), *(_sampling(own, one, mistakes) if found.format == "trl" else ())):
+                notes.setdefault(note, []).append(one.place)
+        found.notes += [n if len(at) == len(stated) else f"{', '.join(at)}: {n}" for n, at in notes.items()]
+    # A horizon that is missing is found below; all else must be known by now.
+    without = [replace(one, facts={"horizon": 2**62, **one.facts}) for one in stated]
+    k = np.array([one.k for one in checked_runs(without, mistakes)], np.int64)
     mistakes.raise_all()
-    of_row = pa.array(k[rows["run"].to_numpy()].astype(float))
-    units = {None: 1.0, "steps": 1.0, "versions": of_row, "fraction": of_row}
-    unit = units[options.lag_unit] if options.lag_unit in units else float(str(options.lag_unit))
-    rows = history.with_lags(rows, lags, unit)
-    if is_log:
-        found.syncs, found.evals, reach, notes_of_log = history.take_log(
-            rows, k, [one.place for one in stated], mistakes
-        )
-        found.notes += notes_of_log
-    else:
-        found.syncs, found.evals, reach = history.take_syncs(rows, k, mistakes)
-    for number, one in enumerate(stated) if states else ():
-        reach[number] = states[one.label].global_step or reach[number]
-    names = ["run", "learner_step", "reward"]
-    seen = (
-        found.syncs
-        if "reward" in found.syncs.column_names
-        else found.syncs.append_column("reward", pa.nulls(len(found.syncs), REAL))
-    )
-    found.runs, notes_of_ends = ended_runs(stated, seen.select(names), found.evals, reach, options.detector, mistakes)
-    found.notes += notes_of_ends
+    if lags and options.lag_unit in ("versions", "fraction"):
+        rows = history.with_lags(rows, lags, pa.array(k[rows["run"].to_numpy()].astype(float)))
+    elif lags:
+        rows = history.with_lags(rows, lags, 1.0 if options.lag_unit == "steps" else float(str(options.lag_unit)))
+    places = [one.place for one in stated]
+    take = history.take_log if is_log else history.take_syncs
+    found.syncs, found.evals, reach, more = take(rows, k, places, mistakes)
+    found.runs, notes_of_ends = ended_runs(stated, found.syncs, found.evals, reach, options.detector, mistakes)
+    found.notes += [*more, *notes_of_ends]
+    mistakes.raise_all()
 
 
-def _read_trl(found: Import, paths: list[Path], mistakes: Mistakes) -> None:
-    is_one = len(paths) == 1 and found.options.runs_file is None
-    states: dict[str | None, TrainerState] = {}
+def _trl_rows(found: Import, paths: list[Path]) -> Table:
+    """Make a table of the logs of trainers' states; what a state says of its run stands in each row."""
     rows: list[tuple[int, dict[str, Any]]] = []
     for path in paths:
         folder = path.resolve().parent
-        label = None if is_one else (folder.parent if folder.name.startswith("checkpoint-") else folder).name
-        states[label] = read_json(path, TrainerState)
-        rows += [(row, {LABEL: label, **one}) for row, one in enumerate(states[label].log_history, start=1)]
-    _read_rows(found, table_of(found.source, rows), states, mistakes)
+        run = folder.parent if folder.name.startswith("checkpoint-") else folder
+        state = read_json(path, _TrainerState)
+        facts = {"horizon": state.max_steps, "learner_steps": state.global_step}
+        facts = {name: value for name, value in facts.items() if name not in found.options.values}
+        own = facts if len(paths) == 1 and found.options.runs_file is None else facts | {LABEL: run.name}
+        rows += [(row, own | one) for row, one in enumerate(state.log_history, start=1)]
+    return table_of(found.source, rows)
 
 
 def _trainer_states(folder: Path) -> list[Path]:
     """Find the newest ``trainer_state.json`` of a run's folder, or of each run in a folder of runs."""
     for runs in ([folder], sorted(child for child in folder.iterdir() if child.is_dir())):
-        states = [[*run.glob("trainer_state.json")] or _checkpoints(run) for run in runs]
-        if found := [of_run[-1] for of_run in states if of_run]:
-            return found
-    return []
+        # A checkpoint's number that is larger is longer or comes later; a state beside the checkpoints is the newest.
+        states = [[*run.glob("checkpoint-*/trainer_state.json"), *run.glob("trainer_state.json")] for run in runs]
+        if any(states):
+            return [max(one, key=lambda at: (at.parent in runs, len(str(at)), at)) for one in states if one]
+    raise GridError([f"{folder}: holds neither an export (runs.csv or runs.parquet) nor a trainer_state.json"])
 
 
-def _checkpoints(run: Path) -> list[Path]:
-    """List the states of a run's checkpoints by step; a larger number is longer or comes later."""
-    return sorted(run.glob("checkpoint-*/trainer_state.json"), key=lambda path: (len(path.parent.name), path))
+def _sampling(rows: pa.Table, run: StatedRun, mistakes: Mistakes) -> Iterator[str]:
+    """Take k from a log of every step, because TRL logs a reward when it samples; yields what a user should know."""
+    k = plain("k", run.facts.get("k"))
+    logged, sampled = (
+        np.unique(np.diff(np.unique(one["step"].to_numpy()))).tolist()
+        for one in (rows, history.valid(rows, "reward", ["step"]))
+    )
+    if logged != [1]:
+        if k is not None and logged and min(logged) > k:
+            yield f"logged every {min(logged)} steps only: each value is a mean over several weight syncs, as is T*"
+    elif k is None and len(sampled) == 1:
+        run.facts["k"] = sampled[0]
+        yield f"k = {sampled[0]} (rewards are logged every {sampled[0]} steps, whenever TRL samples)"
+    elif len(sampled) == 1 and sampled != [k]:
+        mistakes.note(run.place, f"k is given as {k}, but the log has a reward every {sampled[0]} steps")
 
 
-def _completed(run: StatedRun, rows: pa.Table, state: TrainerState, mistakes: Mistakes) -> Iterator[str]:
-    """Take from a trainer's state what its log does not show; yields what a user should know."""
-    if "horizon" not in run.facts:
-        run.facts["horizon"] = state.max_steps
-        yield f"horizon = {state.max_steps} (max_steps)"
-    every, k = state.logging_steps, plain("k", run.facts.get("k"))
-    if every == 1 and "reward" in rows.column_names:
-        # TRL logs a reward when it samples, so a log of every step shows k.
-        gaps = np.unique(np.diff(np.unique(history.valid(rows, "reward", ["step"])["step"].to_numpy()))).tolist()
-        spacing = gaps[0] if len(gaps) == 1 else k
-        if k is None and spacing is not None:
-            run.facts["k"] = spacing
-            yield f"k = {spacing} (rewards are logged every {spacing} steps, whenever TRL samples)"
-        elif spacing != k:
-            mistakes.note(run.place, f"k is given as {k}, but the log has a reward every {spacing} steps")
-    elif every is not None and every > 1 and k is not None:
-        yield f"logged every {every:g} steps only: each value is a mean over that many, as is T*"
+def _exports(folder: Path) -> dict[str, Path]:
+    """Find the files of an export in a folder, CSV or Parquet, by table; empty if it holds no runs."""
+    found = {}
+    for table in ("runs", "attempts", "syncs", "evals"):
+        paths = [path for path in (folder / f"{table}.csv", folder / f"{table}.parquet") if path.is_file()]
+        if len(paths) > 1:
+            raise GridError([f"{folder}: holds both {paths[0].name} and {paths[1].name}; take one away"])
+        if paths:
+            found[table] = paths[0]
+    return found if "runs" in found else {}
 
 
 def _read_export(found: Import, tables: Mapping[str, Table]) -> None:
+    """Read runs with their attempts, weight syncs and validations, exactly as they were stored."""
     options = found.options
     if options.columns or options.values or options.skip or options.detector:
         raise GridError([f"{found.source}: an export is imported as it is, without --map, --set, --skip or --detector"])
-    wrong = {name: Mistakes(table.path) for name, table in tables.items()}
-    found.runs, stated = _table_of_runs(found, tables["runs"], wrong["runs"])
-    places = exported.run_numbers(stated, wrong["runs"])
-    wrong["runs"].raise_all()
+    places: dict[int, int] = {}
+    wrong = Mistakes(tables["runs"].path)
+    for place, run in enumerate(_read_runs(found, tables["runs"])):
+        if not (run.label or "").isdecimal():
+            wrong.note(run.place, "run must be the number that the export's other files know it by")
+        elif places.setdefault(int(run.label or 0), place) != place:
+            wrong.note(run.place, f"run {run.label} is there twice")
+    wrong.raise_all()
     if "attempts" in tables:
-        found.runs = exported.with_attempts(found.runs, places, tables["attempts"], wrong["attempts"])
+        found.runs = _with_attempts(found.runs, places, tables["attempts"])
     if "syncs" in tables:
-        found.syncs = exported.read_metrics(tables["syncs"], "syncs", places, found.runs, wrong["syncs"])
+        found.syncs = _exported_rows(tables["syncs"], "syncs", places, found.runs)
     if "evals" in tables:
-        found.evals = exported.read_metrics(tables["evals"], "evals", places, found.runs, wrong["evals"])
-    wrong.pop("runs").raise_all(*wrong.values())
+        found.evals = _exported_rows(tables["evals"], "evals", places, found.runs)
     found.order = [places[number] for number in sorted(places)]
-    found.notes += [f"no {name} in the folder" for name in exported.TABLES if name not in tables]
+    found.notes += [f"no {name} in the folder" for name in ("attempts", "syncs", "evals") if name not in tables]
+
+
+def _with_attempts(runs: Sequence[ImportedRun], places: Mapping[int, int], table: Table) -> list[ImportedRun]:
+    mistakes, attempts = Mistakes(table.path), [dict[int, ImportedAttempt]() for _ in runs]
+    for raw in table.records(dict(zip(table.columns, table.columns, strict=True)), mistakes):
+        one = read_row(ImportedAttempt, raw, mistakes, f"row {raw[ROW]}")
+        if one is not None and one.run not in places:
+            mistakes.note(raw[ROW], f"run {one.run} is not among the export's runs")
+        elif one is not None and attempts[places[one.run]].setdefault(one.attempt, one) is not one:
+            mistakes.note(raw[ROW], f"attempt {one.attempt} of run {one.run} is there twice")
+    mistakes.raise_all()
+    own = [tuple(of_run.values()) for of_run in attempts]
+    return [run.model_copy(update={"attempts": of_run}) for run, of_run in zip(runs, own, strict=True)]
+
+
+def _exported_rows(table: Table, kind: str, places: Mapping[int, int], runs: Sequence[ImportedRun]) -> pa.Table:
+    """Read the ``syncs`` or ``evals`` of an export, of the attempts that its runs have."""
+    schema, mistakes = frames.schema(kind), Mistakes(table.path)
+    needed = [column.name for column in schema if not column.nullable]
+    if missing := [name for name in needed if name not in table.columns]:
+        mistakes.note(1, f"has no column {', '.join(missing)}, so it is not of an export")
+        mistakes.raise_all()
+    kinds = {column.name: column.type for column in schema if column.name in table.columns}
+    rows = table.read(dict(zip(kinds, kinds, strict=True)), kinds, mistakes)
+    mistakes.raise_all()
+    attempts = {
+        (number, one) for number, at in places.items()
+        for one in ([1] if runs[at].attempts is None else [own.attempt for own in runs[at].attempts or ()])
+    }  # fmt: skip
+    for one in rows.group_by(["run", "attempt"]).aggregate([(ROW, "min")]).to_pylist():
+        if (one["run"], one["attempt"]) not in attempts:
+            what = f"attempt {one['attempt']} of run {one['run']} is not among the export's attempts"
+            mistakes.note(one[f"{ROW}_min"], what)
+    if kind == "evals":
+        for one in rows.filter(pc.or_kleene(pc.is_null(rows["val_reward"]), pc.less(rows["val_n"], 1))).to_pylist():
+            what = f"val_reward must be there, and val_n at least 1 (found {one['val_reward']} and {one['val_n']})"
+            mistakes.note(one[ROW], what)
+    rows = rows.set_column(rows.column_names.index("run"), "run", pc.index_in(rows["run"], pa.array([*places])))
+    history.check_order(rows, "sync" if kind == "syncs" else "learner_step", mistakes)
+    mistakes.raise_all()
+    return rows

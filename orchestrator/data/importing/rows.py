@@ -127,25 +127,20 @@ class ImportedRun(Row):
         horizon, state, step, steps = self.horizon, self.state, self.collapse_step, self.learner_steps
         lo, sync, is_stopped = self.collapse_step_lo, self.collapse_sync, self.failure_class in EARLY_STOPS
         limit, most = ("learner_steps", steps) if step is None else ("collapse_step - 1 =", step - 1)
-        checks = {
-            f"collapse_step must lie in 1 to the horizon {horizon} (found {step})": (step or 0) <= horizon,
-            f"state is {state}, but collapse_step is {'missing' if step is None else step}": (
-                (state == RunState.COLLAPSED) == (step is not None)
-            ),
-            f"collapse_step_lo is {lo}, but there is no collapse_step": lo is None or is_stopped or step is not None,
-            f"collapse_step_lo must lie in 0 to {limit} {most} (found {lo})": (
-                (step is None and not is_stopped) or (lo or 0) <= most
-            ),
-            f"collapse_sync is {sync}, but there is no collapse_step": sync is None or step is not None,
-            f"failure_class {self.failure_class} needs state {RunState.CANCELLED} (found {state})": (
-                not is_stopped or state == RunState.CANCELLED
-            ),
-            f"learner_steps must lie in 0 to the horizon {horizon} (found {steps})": steps <= horizon,
-            f"gpu_s must be a whole number of GPUs times wall_s {self.wall_s} (found {self.gpu_s})": (
-                abs(self.gpus * self.wall_s - self.gpu_s) <= 1e-6 * self.gpu_s
-            ),
-        }
-        if wrong := [sentence for sentence, holds in checks.items() if not holds]:
+        limited, there = step is not None or is_stopped, "missing" if step is None else step
+        gpus = f"GPUs times wall_s {self.wall_s} (found {self.gpu_s})"
+        cancelled, why = RunState.CANCELLED, self.failure_class
+        checks = (
+            ((step or 0) <= horizon, f"collapse_step must lie in 1 to the horizon {horizon} (found {step})"),
+            ((state == RunState.COLLAPSED) == (step is not None), f"state is {state}, but collapse_step is {there}"),
+            (lo is None or limited, f"collapse_step_lo is {lo}, but there is no collapse_step"),
+            ((lo or 0) <= most or not limited, f"collapse_step_lo must lie in 0 to {limit} {most} (found {lo})"),
+            (sync is None or step, f"collapse_sync is {sync}, but there is no collapse_step"),
+            (not is_stopped or state == cancelled, f"failure_class {why} needs state {cancelled} (found {state})"),
+            (steps <= horizon, f"learner_steps must lie in 0 to the horizon {horizon} (found {steps})"),
+            (abs(self.gpus * self.wall_s - self.gpu_s) <= 1e-6 * self.gpu_s, f"gpu_s must be a whole number of {gpus}"),
+        )
+        if wrong := [sentence for holds, sentence in checks if not holds]:
             raise ValueError("\n".join(wrong))
         return self
 
@@ -157,14 +152,10 @@ R = TypeVar("R", bound=Row)
 
 
 def read_row(kind: type[R], raw: Mapping[str, Any], mistakes: Mistakes, place: str, hint: str = "") -> R | None:
-    """Check one row.
+    """Check one row that stands at a place.
 
-    Args:
-        kind: What the row is.
-        raw: Values by column; missing ones are None or empty.
-        mistakes: Takes what is wrong.
-        place: Where the row stands.
-        hint: Where a missing column may come from; ``{}`` is the option that gives it.
+    ``raw`` has values by column, None or empty where missing; ``hint`` says where a missing column may come from, with
+    ``{}`` for the option that gives it.
     """
     try:
         return kind(**{name: value for name, value in raw.items() if value not in (None, "")})

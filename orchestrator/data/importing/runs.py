@@ -141,41 +141,31 @@ def ended_runs(
 ) -> tuple[list[ImportedRun], list[str]]:
     """Complete runs by what they logged: the horizon, and whether and when each collapsed.
 
-    Args:
-        stated: The runs.
-        syncs: ``run``, ``learner_step`` and ``reward`` of their weight syncs.
-        evals: ``run``, ``learner_step`` and ``val_reward`` of their validations.
-        reach: The last learner step of each run.
-        asked: The detector to use; None = ``half`` if every run was validated before its first step and often enough,
-            else ``zero``.
-        mistakes: Takes what is wrong.
-
-    Returns:
-        The runs, and what a user should know of them.
+    ``reach`` is the last learner step of each run. ``asked`` is the detector to use; None = ``half`` if every run was
+    validated before its first step and often enough, else ``zero``. Returns the runs, and what a user should know.
     """
+    if "reward" not in syncs.column_names:
+        syncs = syncs.append_column("reward", pa.nulls(len(syncs), REAL))
     as_kept = {REAL: pd.ArrowDtype(REAL)}.get  # in which NaN and missing stay apart
-    synced, validated = (rows.to_pandas(types_mapper=as_kept) for rows in (syncs, evals))
+    synced = syncs.select(["run", "learner_step", "reward"]).to_pandas(types_mapper=as_kept)
+    validated = evals.to_pandas(types_mapper=as_kept)
     numbers = [n for n, run in enumerate(stated) if not {"state", "collapse_step"} & run.facts.keys()]
     counts = validated.groupby("run")["learner_step"].agg(["size", "min"]).reindex(numbers, fill_value=0)
     whys = {n: _why_not_half(stated[n].place, size, first) for n, size, first in counts.itertuples()}
     why = next(filter(None, whys.values()), "")
     detector: Any = asked or ("zero" if why else "half")
-    notes = (
-        [f"collapse: found by the detector '{detector}'{f' ({why})' if why and not asked else ''}"] if numbers else []
-    )
+    because = f" ({why})" if why and not asked else ""
+    notes = [f"collapse: found by the detector '{detector}'{because}"] if numbers else []
     if not all("horizon" in run.facts for run in stated):
         notes.append("horizon: the last learner step that each run's log reaches")
     states = [str(RunState.STABLE)] * len(numbers)
     as_finished = pd.DataFrame({"run": numbers, "state": states, "failure_class": None}, index=range(len(numbers)))
     config = CONFIG.model_copy(update={"detector": detector})
     found = redetect(config, as_finished, validated, synced) if numbers else as_finished
-    endings: dict[int, Any] = {
-        one.pop("run"): one for one in found.astype(object).where(found.notna(), None).to_dict("records")
-    }
-    last = {
-        "a weight sync": synced.groupby("run")["learner_step"].max(),
-        "a validation": validated.groupby("run")["learner_step"].max(),
-    }
+    records: list[Any] = found.astype(object).where(found.notna(), None).to_dict("records")
+    endings: dict[int, Any] = {one.pop("run"): one for one in records}
+    logged = {"a weight sync": synced, "a validation": validated}
+    last = {what: rows.groupby("run")["learner_step"].max() for what, rows in logged.items()}
     complete = []
     for number, (run, trained) in enumerate(zip(stated, reach.tolist(), strict=True)):
         horizon = int(float(run.facts.get("horizon", trained)))
@@ -186,8 +176,8 @@ def ended_runs(
         if detector == "half" and whys.get(number):
             mistakes.note(run.place, f"{whys[number]}; use --detector zero")
         elif ending and not ending["decided"]:
-            what = "has no training reward to find a collapse by; name its column with --map reward=..."
-            mistakes.note(run.place, what)
+            named = "name its column with --map reward=..."
+            mistakes.note(run.place, f"has no training reward to find a collapse by; {named}")
         facts = {"horizon": trained, "learner_steps": min(trained, horizon), **run.facts, **ending}
         complete.append(replace(run, facts=facts))
     mistakes.raise_all()

@@ -33,16 +33,9 @@ INSERTED_ROWS = 5_000
 
 @writes
 def store_import(connection: Connection, found: Import, name: str, *, append: bool = False) -> int:
-    """Store an import as a sweep: all of it, or nothing.
+    """Store an import as a sweep: all of it, or nothing; returns the sweep's id.
 
-    Args:
-        connection: The database, or a transaction of it.
-        found: The import.
-        name: The sweep's name.
-        append: Whether the runs may join those that were imported under this name before.
-
-    Returns:
-        The sweep's id.
+    With ``append``, the runs may join those that were imported under this name before.
 
     Raises:
         NothingToDo: The same was imported under this name before.
@@ -151,16 +144,12 @@ def _insert_attempts(connection: Connection, runs: Sequence[ImportedRun], run_id
 
 def _the_import(run: ImportedRun, imported_at: datetime) -> ImportedAttempt:
     """The import itself, as the only attempt of a run whose attempts are not known."""
+    ended_as = {str(one): one for one in AttemptOutcome}.get(str(run.state), AttemptOutcome.INTERRUPTED)
+    started_at = imported_at - timedelta(seconds=run.wall_s)
     return ImportedAttempt(
-        attempt=1,
-        executor="import",
-        restart_count=0,
-        host=socket.gethostname(),
-        started_at=imported_at - timedelta(seconds=run.wall_s),
-        ended_at=imported_at,
-        outcome={str(one): one for one in AttemptOutcome}.get(str(run.state), AttemptOutcome.INTERRUPTED),
-        failure_class=run.failure_class,
-    )
+        attempt=1, executor="import", restart_count=0, host=socket.gethostname(), started_at=started_at,
+        ended_at=imported_at, outcome=ended_as, failure_class=run.failure_class,
+    )  # fmt: skip
 
 
 def _last_seen(run: ImportedRun, attempt: ImportedAttempt) -> datetime:

@@ -6,13 +6,14 @@ Rows are counted as in a spreadsheet: the header of a CSV file is row 1. In Parq
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,8 @@ from orchestrator.base.errors import GridError
 
 ROW = "#row"
 """The column that `Table.read` adds: the row's number."""
+
+T = TypeVar("T")
 
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
 
@@ -57,33 +60,20 @@ class Mistakes:
     def note(self, place: str | int, what: str) -> None:
         """Note what is wrong in a row, given by its number, or at a place; an empty place is the file itself."""
         self.count += 1
-        if len(self.found) < SHOWN_MISTAKES:
+        if self.count <= SHOWN_MISTAKES:
             where = f"row {place}: " if isinstance(place, int) else f"{place}: " if place else ""
             self.found.append(f"{self.path}: {where}{what}")
 
-    def raise_all(self, *others: Mistakes) -> None:
-        """Raise the mistakes of this file and others together.
-
-        Raises:
-            GridError: There are mistakes.
-        """
-        listed: list[str] = []
-        for one in (self, *others):
-            hidden = one.count - len(one.found)
-            listed += [*one.found, *([f"{one.path}: and {hidden:,} more mistakes"] if hidden else [])]
-        if listed:
-            raise GridError(listed)
+    def raise_all(self) -> None:
+        """Raise GridError with all that was noted, if there is any."""
+        hidden = self.count - len(self.found)
+        if self.found:
+            raise GridError([*self.found, *([f"{self.path}: and {hidden:,} more mistakes"] if hidden else [])])
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A file of rows.
-
-    Attributes:
-        path: The file.
-        columns: Names in the file's order.
-        load: Loads columns and `ROW`, as they are or already typed; notes lines that are not rows.
-    """
+    """A file of rows; ``load`` reads columns and `ROW`, typed or not, and notes lines that are not rows."""
 
     path: Path
     columns: tuple[str, ...]
@@ -95,25 +85,19 @@ class Table:
         Args:
             used: The columns to read, by the names that they get.
             kinds: Those of them that are numbers, as `WHOLE` or `REAL`; all others are `TEXT`.
-            mistakes: Takes what is wrong.
-
-        Raises:
-            GridError: The file cannot be read at all.
+            mistakes: Takes what is wrong; GridError is raised if the file cannot be read at all.
         """
+        wanted = {ours: (theirs, kinds.get(ours, TEXT)) for ours, theirs in used.items()}
         try:
-            raw = self.load({theirs: kinds.get(ours, TEXT) for ours, theirs in used.items()}, mistakes)
-            typed = {
-                ours: _typed(raw[theirs], kinds.get(ours, TEXT), raw[ROW], mistakes, theirs)
-                for ours, theirs in used.items()
-            }
+            raw = self.load(dict(wanted.values()), mistakes)
+            typed = {o: _typed(raw[theirs], kind, raw[ROW], mistakes, theirs) for o, (theirs, kind) in wanted.items()}
         except (OSError, pa.ArrowException) as error:
             raise GridError([f"{self.path}: cannot be read: {_reason(error)}"]) from error
         return pa.table({ROW: raw[ROW], **typed})
 
     def records(self, used: Mapping[str, str], mistakes: Mistakes) -> list[dict[str, Any]]:
         """Read each row as text, with its number at `ROW`."""
-        records: list[dict[str, Any]] = self.read(used, {}, mistakes).to_pylist()
-        return records
+        return list(self.read(used, {}, mistakes).to_pylist())
 
 
 def shown(raw: Any) -> str:
@@ -133,28 +117,25 @@ def _typed(
     """Read a column as one type: at once, or value by value if that fails."""
     if raw.type == kind:
         return raw
-    if pa.types.is_floating(raw.type):  # pandas writes NaN where a whole number is missing
+    if pa.types.is_floating(raw.type) and kind != REAL:  # pandas writes NaN where a whole number is missing
         raw = pc.if_else(pc.is_nan(raw), pa.scalar(None, raw.type), raw)
-    try:
+    with contextlib.suppress(pa.ArrowInvalid):
         if kind == TEXT or not pa.types.is_boolean(raw.type):  # true is no 1
             return pc.cast(raw, kind)
-    except pa.ArrowInvalid:
-        pass
-    try:
-        values = _NUMBERS[kind].validate_python(pc.cast(raw, TEXT).to_pylist())
-    except ValidationError as error:
-        for one in error.errors(include_url=False):
-            mistakes.note(rows[one["loc"][0]].as_py(), refused(column, one))
-        return pa.chunked_array([pa.nulls(len(raw), kind)])
-    return pa.chunked_array([pa.array(values, kind)])
+    parts, start = [], 0
+    for chunk in pc.cast(raw, TEXT).chunks:
+        try:
+            parts.append(pa.array(_NUMBERS[kind].validate_python(chunk.to_pylist()), kind))
+        except ValidationError as error:
+            for one in error.errors(include_url=False):
+                mistakes.note(rows[start + int(one["loc"][0])].as_py(), refused(column, one))
+            parts.append(pa.nulls(len(chunk), kind))
+        start += len(chunk)
+    return pa.chunked_array(parts, kind)
 
 
 def open_table(path: Path) -> Table:
-    """Open a file by its ending: .parquet, .jsonl, .ndjson, .json (a list of objects); all others are CSV.
-
-    Raises:
-        GridError: It cannot be read, or is not a table.
-    """
+    """Open a file by its ending, CSV if it has no other; GridError says why it is no table."""
     openers = {".parquet": _open_parquet, ".jsonl": _open_json_lines, ".ndjson": _open_json_lines, ".json": _open_json}
     try:
         table = openers.get(path.suffix.lower(), _open_csv)(path)
@@ -176,21 +157,17 @@ def table_of(path: Path, objects: Iterable[tuple[int, Mapping[str, Any]]]) -> Ta
     return Table(path, tuple(columns), load)
 
 
-def read_json(path: Path, kind: Any) -> Any:
-    """Read a JSON file as a type.
-
-    Raises:
-        GridError: It cannot be read, or holds something else.
-    """
+def read_json(path: Path, kind: type[T]) -> T:
+    """Read a JSON file as a type; GridError says why it is none."""
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except OSError as error:
         raise GridError([f"{path}: cannot be read: {_reason(error)}"]) from error
     except ValidationError as error:
-        wrong = Mistakes(path)
-        for one in error.errors(include_url=False):
-            wrong.note(".".join(map(str, one["loc"])), f"cannot be read: {one['msg']}")
-        wrong.raise_all()
+        places = ((".".join(map(str, one["loc"])), one["msg"]) for one in error.errors())
+        raise GridError(
+            [": ".join(filter(None, (str(path), at, f"cannot be read: {m}"))) for at, m in places]
+        ) from error
 
 
 def _open_json(path: Path) -> Table:
