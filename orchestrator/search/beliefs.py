@@ -12,7 +12,6 @@ through all of them. The gain of a run is the expected fall of their variances (
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from scipy.special import expit, log_expit, ndtri
 
 from orchestrator.laws.estimates import Array
 from orchestrator.laws.gaps import Coordinates
+from orchestrator.search.boundary import DEVIATIONS, SMALLEST, AtK, kernels_of, points, unseen
 
 BEYOND = 8.0
 """The boundary may lie up to this factor outside the range of η that is searched."""
@@ -34,9 +34,6 @@ EXPONENTS = (-0.5, 2.5)
 STEEPNESS = (2.0, 30.0)
 """Range of s, log-odds per unit of log η: from 10 % to 90 % of runs within a factor of 9, or of 1.16."""
 
-DEVIATIONS = (0.1, 0.2, 0.4)
-"""τ: how far boundaries lie from their power law, factors of 1.1, 1.2 and 1.5; those of tiny runs by some 1.25."""
-
 COARSEST = (0.075, 0.15)
 """Widest step of the grids in u and b_k, and in a. In u and b_k, at most a third of the wanted half-width."""
 
@@ -45,9 +42,6 @@ STEEPNESSES = 10
 
 NEGLIGIBLE = 1e-7
 """Points are dropped whose weight is smaller than this part of the largest."""
-
-SMALLEST = 1e-300
-"""Smallest likelihood, so that it has a logarithm."""
 
 Indices = NDArray[np.intp]
 
@@ -85,26 +79,6 @@ class Goal:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _AtK:
-    """What the runs at one k say about its boundary.
-
-    Attributes:
-        log_likelihood: By boundary and steepness, shape (places, steepnesses).
-        likelihood: The same, 1 at its largest.
-        evidence: Likelihood of a law whose centre lies at each place, shape (τ, places, steepnesses).
-    """
-
-    log_likelihood: Array
-    likelihood: Array
-    evidence: Array
-
-    @classmethod
-    def of(cls, log_likelihood: Array, kernels: Array) -> _AtK:
-        likelihood = np.maximum(np.exp(log_likelihood - log_likelihood.max()), SMALLEST)
-        return cls(log_likelihood, likelihood, kernels @ likelihood)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
 class Beliefs:
     """What is believed of the boundaries of one group of runs.
 
@@ -130,7 +104,7 @@ class Beliefs:
     at_s: Indices
     at_tau: Indices
     weight: Array
-    at: Mapping[int, _AtK]
+    at: Mapping[int, AtK]
 
     @classmethod
     def before(cls, ks: Sequence[int], eta: tuple[float, float], half_width: float = math.inf) -> Beliefs:
@@ -142,9 +116,9 @@ class Beliefs:
             half_width: The smallest that is wanted of log η_max.
         """
         low, high = (math.log(end) for end in eta)
-        b = _points(low - math.log(BEYOND), high + math.log(BEYOND), min(COARSEST[0], half_width / 3))
+        b = points(low - math.log(BEYOND), high + math.log(BEYOND), min(COARSEST[0], half_width / 3))
         s = np.geomspace(*STEEPNESS, STEEPNESSES)
-        axes = np.arange(len(b)), _points(*EXPONENTS, COARSEST[1]), np.arange(len(s)), np.arange(len(DEVIATIONS))
+        axes = np.arange(len(b)), points(*EXPONENTS, COARSEST[1]), np.arange(len(s)), np.arange(len(DEVIATIONS))
         u, a, at_s, at_tau = (axis.ravel() for axis in np.meshgrid(*axes, indexing="ij"))
         u, at_s, at_tau = (axis.astype(np.intp) for axis in (u, at_s, at_tau))
         weight = 1 / s[at_s] / np.sum(1 / s[at_s])
@@ -157,7 +131,7 @@ class Beliefs:
             log_odds = self._log_odds(cell.eta)
             says = cell.collapsed * log_expit(log_odds) + cell.stable * log_expit(-log_odds)
             new[cell.k] = new.get(cell.k, 0.0) + says
-        at = {k: _AtK.of(self._at(k).log_likelihood + says, self._kernels) for k, says in new.items()}
+        at = {k: AtK.of(self._at(k).log_likelihood + says, self._kernels) for k, says in new.items()}
         log_weight = np.log(self.weight)
         for k, now in at.items():
             log_weight += np.log(now.evidence / self._at(k).evidence).ravel()[self._cells(k)]
@@ -176,7 +150,7 @@ class Beliefs:
         for k in self.ks:
             certain = np.full((len(self.b), len(self.s)), math.log(SMALLEST))
             certain[draw.choice(len(self.b), p=truth._likely(k))] = 0.0
-            at[k] = _AtK.of(certain, self._kernels)
+            at[k] = AtK.of(certain, self._kernels)
         return replace(truth, at=at)
 
     def p_collapse(self, k: int, eta: float) -> float:
@@ -234,11 +208,7 @@ class Beliefs:
         return float(likely[self.b < low].sum()), float(likely[self.b > high].sum())
 
     def gains(self, places: Sequence[Coordinates], goals: Sequence[Goal]) -> tuple[Array, Array]:
-        """What one run of each cell would be worth.
-
-        Args:
-            places: The cells.
-            goals: What is to be known better.
+        """What one run of each cell would be worth, for goals that are to be known better.
 
         Returns:
             The expected fall of the summed variance of the goals, each over its squared half-width, and the chance of
@@ -279,10 +249,10 @@ class Beliefs:
 
     @property
     def _kernels(self) -> Array:
-        return _kernels_of(len(self.b), round(self._step, 12))
+        return kernels_of(len(self.b), round(self._step, 12))
 
-    def _at(self, k: int) -> _AtK:
-        return self.at[k] if k in self.at else _unseen(len(self.b), len(self.s))
+    def _at(self, k: int) -> AtK:
+        return self.at[k] if k in self.at else unseen(len(self.b), len(self.s))
 
     def _cells(self, k: int) -> Indices:
         """Flat index of each point in an array of shape (τ, centres at k, steepnesses), shape (points,)."""
@@ -326,23 +296,3 @@ class Beliefs:
         """Log-odds of a collapse by boundary and steepness, shape (places, steepnesses)."""
         found: Array = self.s * (math.log(eta) - self.b[:, None])
         return found
-
-
-def _points(low: float, high: float, step: float) -> Array:
-    return np.linspace(low, high, math.ceil((high - low) / step) + 1)
-
-
-@functools.lru_cache(maxsize=8)
-def _kernels_of(places: int, step: float) -> Array:
-    """Distribution of boundaries around a centre, shape (τ, centres, places)."""
-    apart = step * (np.arange(places) - np.arange(places)[:, None])
-    shapes = np.stack([np.exp(-((apart / deviation) ** 2) / 2) for deviation in DEVIATIONS])
-    found: Array = shapes / shapes.sum(axis=2, keepdims=True)
-    return found
-
-
-@functools.lru_cache(maxsize=8)
-def _unseen(places: int, steepnesses: int) -> _AtK:
-    """At a k where no run has ended."""
-    one = np.ones((places, steepnesses))
-    return _AtK(np.zeros_like(one), one, np.ones((len(DEVIATIONS), places, steepnesses)))

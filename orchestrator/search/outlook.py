@@ -10,7 +10,7 @@ import numpy as np
 from orchestrator.base.errors import StoreError
 from orchestrator.grid.sweep import Run, group_name
 from orchestrator.search.beliefs import Beliefs
-from orchestrator.search.search import seen_by
+from orchestrator.search.knowledge import seen_by
 from orchestrator.store import outcomes
 from orchestrator.store.database import Store
 from orchestrator.store.outcomes import Outcome

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -52,11 +52,11 @@ Point = frozenset[tuple[str, Any]]
 
 def space(sweep: Sweep) -> dict[str, BaseDistribution]:
     """The axes of a sweep as distributions: k and η are logarithmic, names and further axes are categories."""
-    ks, etas, seeds = ([*values] for values in zip(*((r.cell.k, r.cell.eta, r.seed) for r in sweep.runs), strict=True))
-    listed: dict[str, dict[Any, None]] = {"model": {}}
+    ks, etas, seeds = zip(*((run.cell.k, run.cell.eta, run.seed) for run in sweep.runs), strict=True)
+    listed: dict[str, dict[Any, None]] = defaultdict(dict)
     for cell in sweep.cells:
         for name, value in (("model", cell.model), *cell.axes):
-            listed.setdefault(name, {})[value] = None
+            listed[name][value] = None
     return {
         "k": IntDistribution(min(ks), max(ks), log=True),
         "eta": FloatDistribution(min(etas), max(etas), log=True),
@@ -103,12 +103,7 @@ class BoundarySampler(optuna.samplers.BaseSampler):
 
 
 class Study:
-    """The study of a search.
-
-    Args:
-        url: The results database.
-        sweep: All runs that may be made; the study has its name.
-    """
+    """The study of a search in the results database; it has the name of the sweep of all runs that may be made."""
 
     def __init__(self, url: str, sweep: Sweep) -> None:
         self._url, self._name, self._space = url, sweep.name, space(sweep)
@@ -117,33 +112,34 @@ class Study:
     def mirror(self, store: Store, sweep_id: int, begun: Sequence[Run] = ()) -> None:
         """Bring the trials in line with the stored runs. If it is killed, the next call completes its work.
 
-        Args:
-            store: The results database.
-            sweep_id: The sweep of the search.
-            begun: Runs that were just stored; Optuna is asked for their trials.
-
-        Raises:
-            StoreError: The runs cannot be read.
+        Optuna is asked for the trials of runs that were just stored, ``begun``. StoreError: the runs cannot be read.
         """
         runs = sorted(queries.progress(store, sweep_id), key=lambda run: run.run_id)
         wanted = {_point(trial): trial for run in runs for trial in [_trial_of(run, self._space)]}
-        with self._or_without():
+        try:
             if not self._bring_in_line(store, wanted, begun):  # it was deleted, so it is made anew
                 self._bring_in_line(store, wanted, ())
             self._in_use, self._complained = True, False
+        except TROUBLE as error:
+            if not self._complained:
+                what = reason(error, self._url)
+                log.warning("optuna-dashboard does not show what is new, the search goes on: %s", what)
+            self._in_use, self._complained = False, True
 
     def _bring_in_line(self, store: Store, wanted: Mapping[Point, FrozenTrial], begun: Sequence[Run]) -> bool:
         """Bring the trials in line; or delete the study, if it says what it cannot take back, and return False."""
         each = iter(begun)
         sampler = BoundarySampler(lambda: next(each, None), self._space)
         with opened(self._url, self._name, sampler, check_version=not self._in_use) as found:
-            trials = _trials(found.study)
+            trials: dict[Point, list[FrozenTrial]] = defaultdict(list)  # of each run, oldest first
+            for trial in found.study.get_trials(deepcopy=False):
+                trials[_point(trial)].append(trial)
             if self._contradicts(trials, wanted):
                 optuna.delete_study(study_name=self._name, storage=found.storage)
                 return False
             for _ in begun:
                 asked = found.study.ask(self._space)
-                trials.setdefault(frozenset(asked.params.items()), []).append(found.storage.get_trial(asked._trial_id))
+                trials[_point(asked)].append(found.storage.get_trial(asked._trial_id))
             for point, of_point in trials.items():
                 for trial in of_point[:-1] if point in wanted else of_point:
                     if not trial.state.is_finished():
@@ -165,48 +161,24 @@ class Study:
     def _contradicts(self, trials: Mapping[Point, Sequence[FrozenTrial]], wanted: Mapping[Point, FrozenTrial]) -> bool:
         """Whether the study shows a result that its run does not have, or an axis of other names."""
         names = {name: of for name, of in self._space.items() if isinstance(of, CategoricalDistribution)}
-        for point, of_point in trials.items():
-            for trial in of_point:
-                if any(trial.distributions.get(name, of) != of for name, of in names.items()):
-                    return True
-                counts = trial is of_point[-1] and point in wanted
-                if trial.state is TrialState.COMPLETE and not (counts and _is_told(wanted[point], trial)):
-                    return True
-        return False
-
-    @contextmanager
-    def _or_without(self) -> Iterator[None]:
-        """Go on if Optuna's tables cannot be used; say so once, until a `mirror` succeeds."""
-        try:
-            yield
-        except TROUBLE as error:
-            if not self._complained:
-                log.warning(
-                    "optuna-dashboard does not show what is new, the search goes on: %s", reason(error, self._url)
-                )
-            self._in_use, self._complained = False, True
+        each = [(point, trial, trial is listed[-1]) for point, listed in trials.items() for trial in listed]
+        return any(
+            any(trial.distributions.get(name, of) != of for name, of in names.items())
+            or (trial.state is TrialState.COMPLETE and not (newest and _is_told(wanted.get(point), trial)))
+            for point, trial, newest in each
+        )
 
 
-def _point(trial: FrozenTrial) -> Point:
+def _point(trial: FrozenTrial | optuna.Trial) -> Point:
     return frozenset(trial.params.items())
-
-
-def _trials(study: optuna.Study) -> dict[Point, list[FrozenTrial]]:
-    """The trials of each run, oldest first."""
-    trials: dict[Point, list[FrozenTrial]] = {}
-    for trial in study.get_trials(deepcopy=False):
-        trials.setdefault(_point(trial), []).append(trial)
-    return trials
 
 
 def _trial_of(run: RunProgress, axes: Mapping[str, BaseDistribution]) -> FrozenTrial:
     """The trial that shows a run, without its rewards."""
     state = TrialState.PRUNED if run.failure_class in EARLY_STOPS else STATES[run.state]
-    attributes: dict[str, Any] = {"run": run.run_id, "state": run.state, "learner_steps": run.learner_steps}
-    if run.collapse_step is not None:
-        attributes["collapse_step"] = run.collapse_step
-    if state in (TrialState.FAIL, TrialState.PRUNED) and run.failure:
-        attributes["why"] = run.failure
+    attributes = {"run": run.run_id, "state": run.state, "learner_steps": run.learner_steps}
+    attributes |= {} if run.collapse_step is None else {"collapse_step": run.collapse_step}
+    attributes |= {"why": run.failure} if run.failure and state in (TrialState.FAIL, TrialState.PRUNED) else {}
     value = (run.collapse_step or run.horizon) / run.horizon if state is TrialState.COMPLETE else None
     trial = create_trial(
         state=state, value=value, params=params(run.cell, run.seed), distributions=dict(axes), user_attrs=attributes
@@ -217,12 +189,12 @@ def _trial_of(run: RunProgress, axes: Mapping[str, BaseDistribution]) -> FrozenT
     return trial
 
 
-def _is_told(wanted: FrozenTrial, trial: FrozenTrial | None) -> bool:
+def _is_told(wanted: FrozenTrial | None, trial: FrozenTrial | None) -> bool:
     """Whether a trial has ended as it should."""
-    if trial is None or not wanted.state.is_finished():
+    if wanted is None or trial is None or not wanted.state.is_finished():
         return False
-    told = {name: trial.user_attrs.get(name) for name in wanted.user_attrs}
-    return (trial.state, trial.value, told) == (wanted.state, wanted.value, wanted.user_attrs)
+    is_alike = (trial.state, trial.value) == (wanted.state, wanted.value)
+    return is_alike and wanted.user_attrs.items() <= trial.user_attrs.items()
 
 
 def _read_rewards(store: Store, trials: Iterable[FrozenTrial]) -> None:

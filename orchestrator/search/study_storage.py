@@ -34,11 +34,8 @@ PATIENCE_S = 5.0
 TROUBLE = (OptunaError, SQLAlchemyError, sqlite3.Error, StoreError, CommandError, OSError)
 """Errors of Optuna, of what it is built on, and of the machine. A bug in our code is none of them."""
 
-VALUE = "share of the horizon survived"
-"""The name of a trial's value in optuna-dashboard."""
-
-MARK = "stalesweep"
-"""User attribute of the studies that we make."""
+VALUE = "share of the horizon survived"  # the name of a trial's value in optuna-dashboard
+MARK = "stalesweep"  # user attribute of the studies that we make
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +56,10 @@ class OpenStudy:
     def update(self, trial: FrozenTrial, wanted: FrozenTrial) -> None:
         """Write what a trial that has not ended lacks."""
         number = trial._trial_id
-        for name, content in wanted.user_attrs.items():
-            if name not in trial.user_attrs or trial.user_attrs[name] != content:
-                self.storage.set_trial_user_attr(number, name, content)
-        for step, reward in wanted.intermediate_values.items():
-            if trial.intermediate_values.get(step) != reward:
-                self.storage.set_trial_intermediate_value(number, step, reward)
+        for name, content in wanted.user_attrs.items() - trial.user_attrs.items():
+            self.storage.set_trial_user_attr(number, name, content)
+        for step, reward in sorted(wanted.intermediate_values.items() - trial.intermediate_values.items()):
+            self.storage.set_trial_intermediate_value(number, step, reward)
         if wanted.state.is_finished():
             self.storage.set_trial_state_values(number, wanted.state, wanted.values)
 
@@ -78,11 +73,7 @@ class OpenStudy:
 def opened(url: str, name: str, sampler: optuna.samplers.BaseSampler, *, check_version: bool) -> Iterator[OpenStudy]:
     """Open a study of ours; one that does not exist is created, with Optuna's tables if need be.
 
-    Args:
-        url: The results database.
-        name: Of the study.
-        sampler: As of `optuna.create_study`.
-        check_version: Whether the tables may be those of another version of Optuna; checking takes 30 ms.
+    To check whether the tables are those of another version of Optuna takes 30 ms.
 
     Raises:
         StoreError: A study of this name is not ours, or it was deleted while it was open.
@@ -95,7 +86,12 @@ def opened(url: str, name: str, sampler: optuna.samplers.BaseSampler, *, check_v
         study = optuna.create_study(
             storage=storage, study_name=name, direction="maximize", sampler=sampler, load_if_exists=True
         )
-        _claim(study)
+        if MARK not in study.user_attrs:
+            if study.get_trials(deepcopy=False):
+                raise StoreError(f"there is a study {name!r} that stalesweep did not make: rename one of the two")
+            with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+                study.set_metric_names([VALUE])
+            study.set_user_attr(MARK, True)
         yield OpenStudy(study, storage, tables.engine.dialect.name == "sqlite")
     except KeyError as error:
         if name in optuna.get_all_study_names(tables):
@@ -105,23 +101,8 @@ def opened(url: str, name: str, sampler: optuna.samplers.BaseSampler, *, check_v
         tables.close()
 
 
-def _claim(study: optuna.Study) -> None:
-    if MARK in study.user_attrs:
-        return
-    if study.get_trials(deepcopy=False):
-        raise StoreError(f"there is a study {study.study_name!r} that stalesweep did not make: rename one of the two")
-    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
-        study.set_metric_names([VALUE])
-    study.set_user_attr(MARK, True)
-
-
 def reason(error: BaseException, url: str) -> str:
-    """Say in one line what is wrong and what to do; it holds no password.
-
-    Args:
-        error: One of `TROUBLE`.
-        url: The results database.
-    """
+    """Say of one of `TROUBLE`, in one line without a password, what is wrong and what to do."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, SQLAlchemyError | sqlite3.Error):
         cause = cause.__cause__

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from orchestrator.search.beliefs import DEVIATIONS, Beliefs, Goal, Seen
+from orchestrator.search.beliefs import Beliefs, Goal, Seen
+from orchestrator.search.boundary import DEVIATIONS
 
 KS = (2, 8, 32)
 RANGE = (1e-4, 1e-2)

@@ -13,7 +13,8 @@ import pytest
 from orchestrator.base.errors import GridError
 from orchestrator.grid.sweep import Run, Sweep, load_sweep
 from orchestrator.search.beliefs import Goal
-from orchestrator.search.search import Search, SearchAnswer, group_of
+from orchestrator.search.knowledge import SearchAnswer
+from orchestrator.search.search import Search, group_of
 from orchestrator.search.search_file import SearchConfig, load_search
 from orchestrator.store.outcomes import Outcome
 
