@@ -243,8 +243,5 @@ def _print_free_space(store: Store) -> None:
         free = free_bytes(connection)
         file = connection.engine.url.database
     if free > 1_000_000:
-        typer.echo(
-            f"{size(free)} of {file} are free now, and new rows use them; to make the file smaller, while no job "
-            f"runs: sqlite3 {file} VACUUM",
-            err=True,
-        )
+        say(f"{size(free)} of {file} are free now, and new rows use them; to make the file smaller, while no job runs: "
+            f"sqlite3 {file} VACUUM")  # fmt: skip

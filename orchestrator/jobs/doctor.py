@@ -54,12 +54,7 @@ def find(name: str, check: Callable[..., str], *of: Any) -> Finding:
 
 
 def examine(option: str | None) -> Iterator[Finding]:
-    """Check the environment, the slow checks last.
-
-    Args:
-        option: The database's URL as the command was given it, None = as the settings say. Never printed with a
-            password.
-    """
+    """Check the environment, the slow checks last; ``option`` is the database's URL as ``--db`` has it, or None."""
     yield Finding("stalesweep", True, f"{code_version()} on Python {platform.python_version()}")
     installed = versions()
     for name in PACKAGES:

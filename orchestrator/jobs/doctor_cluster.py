@@ -69,11 +69,7 @@ class NodeAnswer(BaseModel):
 def examine(url: str, resources: Resources, timeout_s: float, say: Say) -> Generator[Finding, None, None]:
     """Submit a job and yield what it finds. The job is cancelled when the time is over, or the generator is closed.
 
-    Args:
-        url: The results database.
-        resources: What the job asks for; its time limit is a minute or two.
-        timeout_s: How long to wait for its answer, in seconds.
-        say: Called with what the job is waiting for.
+    The job asks for the resources but for their time limit, which is as long as its answer is waited for.
 
     Raises:
         UsageError: Slurm refuses the job, or the run folder cannot be written.

@@ -15,12 +15,7 @@ from orchestrator.store.database import Store
 
 @dataclass(frozen=True, slots=True)
 class StepTime:
-    """How long a learner step of a model takes.
-
-    Attributes:
-        step_s: Median seconds of a learner step, set-up left out.
-        runs: How many finished runs it is measured on.
-    """
+    """Median seconds of a model's learner step, set-up left out, and on how many finished runs it is measured."""
 
     step_s: float
     runs: int

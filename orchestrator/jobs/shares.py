@@ -20,13 +20,9 @@ _SPEC = TypeAdapter(JobSpec)
 
 
 def write(folder: Path, shares: Iterable[Iterable[Path]], spec: JobSpec | None = None, **more: Any) -> None:
-    """Write the shares of a folder's jobs, which may be written anew when runs are added.
+    """Write the run directories of each job, or of jobs that take runs from one list; anew when runs are added.
 
-    Args:
-        folder: The folder; created if it is not there.
-        shares: The run directories of each job, or of jobs that take runs from one list.
-        spec: What all jobs have in common, for those that read it here.
-        more: What the jobs need beside, as JSON.
+    ``spec`` is what all jobs have in common, for those that read it here, and ``more`` what they need beside, as JSON.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lists = [[str(directory) for directory in share] for share in shares]

@@ -81,10 +81,7 @@ def place(store: Store, sweep_id: int) -> None:
 
 
 def prepare(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Path]:
-    """Make runs pending, and write what jobs need to know into their directories.
-
-    Returns:
-        The directories by run number, in the order given.
+    """Make runs pending, write what jobs need to know into their directories, and return these by run number.
 
     Raises:
         UsageError: A directory holds a run of another database, or cannot be written.
@@ -191,19 +188,11 @@ class Training:
         only: Set[int] | None = None,
         refill: Refill | None = None,
     ) -> SweepStatus:
-        """Give runs to jobs, and stay until they have ended; on Slurm, try again what may be tried again.
+        """Give runs that no job has to jobs, and stay until they have ended; returns how the sweep stands then.
 
-        Args:
-            run_ids: Runs that no job has. Without any, the runs that jobs already have are watched.
-            executor: What trains them.
-            on_poll: Called again and again with how far every run of the sweep is.
-            max_parallel: Local processes at a time; None = as many as there are cores, or GPUs for.
-            gpus: The most GPUs that one of the runs asks for, later ones of `refill` included.
-            only: The runs that may be tried again; None = all of the sweep.
-            refill: Adds runs to the sweep while these are trained; None = none are added.
-
-        Returns:
-            How the sweep stands then.
+        Without any, the runs that jobs already have are watched. On Slurm, all runs of the sweep may be tried again,
+        or those in ``only``. ``refill`` may add runs meanwhile, and no run asks for more than so many ``gpus``. For
+        ``max_parallel`` and ``on_poll`` see `orchestrator.jobs.local.run_local`.
         """
         match executor:
             case "slurm":

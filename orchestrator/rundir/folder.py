@@ -41,9 +41,6 @@ class RunFile:
     """What ``run.json`` says.
 
     Attributes:
-        run_id: The run's number in its database.
-        sweep: Name of its sweep.
-        config_digest: Of its config.
         config: The worker's config, as JSON.
         fence: Attempts up to this number were over when the run was last submitted.
     """
@@ -91,10 +88,10 @@ def all_in(folder: Path) -> dict[int, list[Path]]:
     """Find the run directories in a folder by the run's number, those that are on their way out included."""
     found: dict[int, list[Path]] = {}
     with contextlib.suppress(FileNotFoundError):
-        for path in folder.iterdir():
+        for path in sorted(folder.iterdir()):
             if match := _DIRECTORY.fullmatch(path.name):
                 found.setdefault(int(match[1]), []).append(path)
-    return {run_id: sorted(paths) for run_id, paths in found.items()}
+    return found
 
 
 def life(directory: Path) -> int:

@@ -40,12 +40,10 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive records of a journal.
+    """Consecutive records of a journal, from ``start`` to ``end`` in bytes.
 
     Attributes:
         entries: The records, oldest first; each with ``record`` and ``elapsed_s`` beside its own fields.
-        start: Where in the file they begin, in bytes.
-        end: Where the next record begins.
         damage: Of each line that was left out, its place and what is wrong.
         tail: The same of lines at the end that no good one follows; they lie past `end`.
     """

@@ -96,19 +96,17 @@ def read_all(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
 
 def until_its_end(store: Store, run: SelectedRun, say: Say) -> Callable[[], bool]:
     """Make a function that says whether a run has ended. A run that is pending at first may yet begin."""
-    waits, said = True, False
+    seen = set[str]()
 
     def is_over() -> bool:
-        nonlocal waits, said
         try:
             state = progress_of(store, run).state
         except StoreUnavailable:
             return False
-        if waits and state == RunState.PENDING and not said:
+        if state == RunState.PENDING and not seen:
             say(f"run {run.run_id} is pending: waiting for a job to take it")
-            said = True
-        waits &= state == RunState.PENDING
-        return state not in (RunState.QUEUED, RunState.RUNNING, UNKNOWN) and not waits
+        seen.add(state)
+        return state not in (RunState.QUEUED, RunState.RUNNING, UNKNOWN) and seen != {RunState.PENDING}
 
     return is_over
 

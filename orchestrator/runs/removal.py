@@ -35,14 +35,9 @@ CHECKPOINTS, LEFT_OVERS, DIRECTORIES, JOB_FILES = "checkpoints", "left over by r
 
 @dataclass(frozen=True, slots=True)
 class RemovalPlan:
-    """What a removal would delete.
+    """What a removal would delete: rows of runs, and run directories, those that an earlier removal left included.
 
-    Attributes:
-        runs: The runs that were asked for.
-        rows: How many rows of them the database has.
-        directories: Their run directories, by run: the present ones, and those that an earlier removal left.
-        size: Bytes in these directories.
-        notes: A line for each directory that is left alone.
+    ``size`` is that of the directories in bytes; ``notes`` has a line for each directory that is left alone.
     """
 
     runs: Sequence[SelectedRun]

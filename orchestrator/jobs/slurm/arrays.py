@@ -50,9 +50,7 @@ class ArrayPlan:
 def plan(needs: Mapping[int, Resources], limits_of: Callable[[Resources], Limits] = limits.read) -> ArrayPlan:
     """Put runs of equal resources into arrays: as many into one task as they ask for, more if the limits force it.
 
-    Args:
-        needs: What each run asks for, by run number, in the order to train them.
-        limits_of: Gives the limits of the cluster for jobs with such resources.
+    The runs are trained in the order of ``needs``, which has what each asks for by its number.
 
     Raises:
         SlurmUnavailable: The cluster does not say its limits.
@@ -158,12 +156,8 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not
     A job of submitit itself reads a pickle that is written after the array is submitted. If the launcher were killed
     in between, the array would never start.
 
-    Args:
-        folder: Where the jobs find what they are to do, and write their logs.
-        module: What each of them executes, with the folder as its argument.
-        resources: What each of them asks for.
-        name: Their name, of which the token is a part.
-        token: The submission's own.
+    Each job executes ``module`` with the folder as its argument, where it finds what to do, and writes its log. The
+    submission's token is a part of the jobs' name.
 
     Raises:
         UsageError: The resources cannot be asked for.

@@ -85,14 +85,9 @@ def queue(names: Iterable[str]) -> dict[TaskId, Job]:
 
 
 def accounting(arrays: Iterable[str], names: Iterable[str]) -> dict[tuple[str, int], Job]:
-    """Ask sacct how the tasks of arrays last ran.
+    """Ask sacct how the tasks of arrays last ran, by their job's name and their index.
 
-    Args:
-        arrays: Job ids. Slurm may have given the same id to another array before, or again, even to one of these.
-        names: The names of the jobs, which distinguish them.
-
-    Returns:
-        The tasks by their job's name and their index.
+    The names distinguish arrays, because Slurm may have given an id to another one before, or again, even of these.
 
     Raises:
         NoAccounting: This cluster keeps none.
@@ -110,11 +105,9 @@ def accounting(arrays: Iterable[str], names: Iterable[str]) -> dict[tuple[str, i
 
 
 def given_again(names: Mapping[str, str], since_s: float) -> set[str]:
-    """Find the arrays whose job id now belongs to another job; a controller that was killed may give an id twice.
+    """Find the arrays, named by job id, whose id now belongs to another job: a killed controller may give an id twice.
 
-    Args:
-        names: The names of the arrays, by job id.
-        since_s: How many seconds back to look. Further back an id may rightly have been another job's.
+    Only the last ``since_s`` seconds count. Further back an id may rightly have been another job's.
     """
     found = set()
     for some in _portions(names):

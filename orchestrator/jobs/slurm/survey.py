@@ -22,13 +22,9 @@ _CLOCKS_APART_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The unfinished runs of a sweep that were submitted to Slurm, and what has become of them.
+    """The unfinished runs of a sweep that were submitted to Slurm, by number, and what has become of them.
 
-    Attributes:
-        standings: What has become of each, by run number.
-        places: Which job and attempt has it as far as the database knows, by run number.
-        submissions: The job arrays by their number in the database.
-        silence: Why Slurm did not answer; "" if it did.
+    The job arrays are by their number in the database. ``silence`` says why Slurm did not answer; "" if it did.
     """
 
     standings: dict[int, Standing]
