@@ -7,6 +7,7 @@ Private files hold what no command line, environment, script or log may show. Th
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import stat
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.base.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -76,9 +79,10 @@ def keep_url(folder: str, url: str, known_as: str) -> Path:
     return write_whole(home / name, f"{url}\n", private=True)
 
 
-def has_other_readers(path: Path) -> bool:
-    """Whether others than its owner may read a file."""
-    return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+def warn_of_readers(path: Path, what: str) -> None:
+    """Warn where others than its owner may read a file."""
+    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        log.warning("others can read %s in %s: chmod 600 %s", what, path, path)
 
 
 def tail(path: Path, size: int = 4000) -> str:

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from orchestrator.base.errors import UsageError
-from orchestrator.base.files import config_dir
+from orchestrator.base.files import config_dir, warn_of_readers
 
 DEFAULT_DB = "sqlite:///stalesweep.db"
 
@@ -32,7 +32,8 @@ def database_url(option: str | None) -> str:
     if named := os.environ.get("STALESWEEP_DB_FILE"):
         path = Path(named).expanduser().absolute()
         url = urls.read(path)
-        urls.warn_of_readers(path, url)
+        if urls.split(urls.parse(url))[1]:
+            warn_of_readers(path, "the password")
         return url
     return DEFAULT_DB
 

@@ -6,7 +6,6 @@ to jobs as the path of a file that only its owner can read (`orchestrator.base.f
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Iterator
@@ -19,8 +18,6 @@ from sqlalchemy.exc import ArgumentError
 from orchestrator.base import files, webhook
 from orchestrator.base.errors import StoreError, StoreUnavailable, UsageError
 from orchestrator.base.processes import environment
-
-log = logging.getLogger(__name__)
 
 ALLOWED = "sqlite:///FILE, postgresql://USER@HOST/NAME"
 
@@ -107,12 +104,6 @@ def resolve(reference: str) -> str:
 def read(path: Path) -> str:
     """Read a file that holds a URL, see `orchestrator.base.files.read_line`."""
     return files.read_line(path, "the database's URL")
-
-
-def warn_of_readers(path: Path, url: str) -> None:
-    """Warn where others may read a file that holds a password."""
-    if split(parse(url))[1] and files.has_other_readers(path):
-        log.warning("others can read the password in %s: chmod 600 %s", path, path)
 
 
 def _is_secret(key: str, value: str) -> bool:

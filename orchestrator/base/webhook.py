@@ -29,8 +29,7 @@ def chosen() -> str | None:
     if not url and (named := os.environ.get("STALESWEEP_WEBHOOK_FILE")):
         path = Path(named).expanduser()
         url = files.read_line(path, "the webhook's URL")
-        if files.has_other_readers(path):
-            log.warning("others can read the webhook's URL in %s: chmod 600 %s", path, path)
+        files.warn_of_readers(path, "the webhook's URL")
     if not url:
         return None
     try:

@@ -81,8 +81,8 @@ def status(
     output.one_of("--format", format, ("table", "json"))
     with output.open_store(db) as store:
         names = output.collect_all(store, sweeps)
-        if watch:
-            _watch(store, names)
+        for name in names if watch else ():
+            _watch(store, name)
         found = [status_of(store, name) for name in names]
     output.say_notes(sorted({one.silence for one in found} - {""}))
     if not found:
@@ -96,16 +96,15 @@ def status(
         raise typer.Exit(SOME_FAILED)
 
 
-def _watch(store: Store, names: list[str]) -> None:
+def _watch(store: Store, name: str) -> None:
     from orchestrator.attempt.notifying import tell_end
     from orchestrator.jobs.training import watch
     from orchestrator.report.progress import show_progress
     from orchestrator.store import queries
 
-    for name in names:
-        with show_progress(name) as show:
-            watch(store, queries.sweep_id(store, name), show)
-        tell_end(store, name)
+    with show_progress(name) as on_poll:
+        watch(store, queries.sweep_id(store, name), on_poll)
+    tell_end(store, name)
 
 
 def collect(sweeps: SweepNames = None, db: Database = None) -> None:
