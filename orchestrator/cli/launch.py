@@ -12,7 +12,7 @@ import typer
 
 from orchestrator.base.errors import NothingToDo
 from orchestrator.base.settings import database_url, profile
-from orchestrator.cli.options import Database, Yes
+from orchestrator.cli.options import Database, ExecutorName, Yes
 from orchestrator.cli.output import open_upgraded, say, show
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ ASK_ABOVE = 100
 
 def launch(
     grid: Annotated[Path, typer.Argument(metavar="GRID.yaml", help="Grid file; `stalesweep init` writes one.")],
-    executor: Annotated[
-        str, typer.Option(help="auto, slurm, local or debug; auto = slurm where there is one.")
-    ] = "auto",
+    executor: ExecutorName = "auto",
     max_parallel: Annotated[
         int | None, typer.Option(min=1, help="Local jobs at a time; default: cores, or GPUs where runs ask for them.")
     ] = None,

@@ -17,4 +17,7 @@ States = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Format = Annotated[str, typer.Option(help="table or json.")]
+ExecutorName = Annotated[
+    str, typer.Option("--executor", help="auto, slurm, local or debug; auto = slurm where there is one.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be removed, remove nothing.")]

@@ -12,7 +12,7 @@ import typer
 from orchestrator.base.errors import NothingToDo
 from orchestrator.base.states import RunState
 from orchestrator.cli.launch import train
-from orchestrator.cli.options import Database
+from orchestrator.cli.options import Database, ExecutorName
 from orchestrator.cli.output import one_blas_thread, one_of, open_upgraded, say, show
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 def search(
     file: Annotated[Path, typer.Argument(metavar="SEARCH.yaml", help="The search file.")],
-    executor: Annotated[
-        str, typer.Option(help="auto, slurm, local or debug; auto = slurm where there is one.")
-    ] = "auto",
+    executor: ExecutorName = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what is known and the next runs; write nothing.")
     ] = False,

@@ -125,7 +125,8 @@ def _wait(job_id: str, name: str, folder: Path, python: str, timeout_s: float, s
     for poll in itertools.count():
         if answer := read(folder):
             if not seen:
-                yield clocks(answer.clock)
+                yield from (answer.findings[0], clocks(answer.clock))
+                seen = 1
             yield from answer.findings[seen:]
             seen = len(answer.findings)
             if answer.done:
