@@ -224,7 +224,7 @@ def _print_pages(found: Iterable[dict[str, Any]]) -> None:
 
 
 def _print_waste(waste: Iterable[Waste]) -> None:
-    from orchestrator.report.run_page import size
+    from rich.filesize import decimal as size
 
     counts, sizes = Counter[str](), Counter[str]()
     for one in waste:
@@ -236,7 +236,8 @@ def _print_waste(waste: Iterable[Waste]) -> None:
 
 
 def _print_free_space(store: Store) -> None:
-    from orchestrator.report.run_page import size
+    from rich.filesize import decimal as size
+
     from orchestrator.store.removal import free_bytes
 
     with store.read() as connection:

@@ -172,17 +172,11 @@ def _trials(cells: Sequence[MeasuredCell], finished: pd.DataFrame) -> tuple[Tria
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """Runs by cell, as a `Likelihood` of `ODDS`.
+    """Runs by cell, as a `Likelihood` of `ODDS`."""
 
-    Attributes:
-        design: Columns 1, log η, log k, shape (cells, 3).
-        collapsed: Runs that collapsed, shape (seeds, cells).
-        runs: Shape (seeds, cells).
-    """
-
-    design: Array
-    collapsed: Array
-    runs: Array
+    design: Array  # columns 1, log η, log k, shape (cells, 3)
+    collapsed: Array  # runs that collapsed, shape (seeds, cells)
+    runs: Array  # shape (seeds, cells)
 
     names: ClassVar[tuple[str, ...]] = ODDS
     precision: ClassVar[Mapping[str, float]] = {"ftol": 1e-13, "gtol": 1e-7}

@@ -23,18 +23,11 @@ STORED = "stored"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Metrics:
-    """What runs measured.
+    """What runs measured, with their numbers, ``run``, and ``learner_step``."""
 
-    Attributes:
-        evals: ``run``, ``learner_step`` and ``val_reward``.
-        drifts: ``run``, ``learner_step`` and ``drift_from_start`` of all weight syncs.
-        early: ``run``, ``learner_step`` and `orchestrator.laws.early_warnings.METRICS` of the weight syncs up to
-            `last_early_step`.
-    """
-
-    evals: pd.DataFrame
-    drifts: pd.DataFrame
-    early: pd.DataFrame
+    evals: pd.DataFrame  # val_reward
+    drifts: pd.DataFrame  # drift_from_start of all weight syncs
+    early: pd.DataFrame  # METRICS of early warnings, of the weight syncs up to last_early_step
 
 
 def last_early_step(rows: pd.DataFrame) -> int:
@@ -91,13 +84,9 @@ def _finished(rows: pd.DataFrame) -> pd.DataFrame:
 def compare(
     models: Mapping[str, ModelLaws], decided: Mapping[str, int], n_between: int | None, n_never_alive: int = 0
 ) -> Comparison:
-    """Put the fits of one group of runs side by side.
+    """Put the fits of one group of runs side by side, by the definition's name, `STORED` among them.
 
-    Args:
-        models: The laws by the definition's name, `STORED` among them.
-        decided: How many finished runs each definition could decide. The others keep their stored state.
-        n_between: See `Comparison`.
-        n_never_alive: Finished runs that started without a validation reward.
+    ``decided`` finished runs could each definition decide; ``n_never_alive`` started without a validation reward.
     """
     fits = [_fit(name, model, decided[name]) for name, model in models.items()]
     finished = sum(cell.n_runs for cell in models[STORED].cells)

@@ -39,21 +39,13 @@ LEAST_CYCLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The runs whose first steps are read.
-
-    Attributes:
-        steps: n: only what was known at learner step n is read.
-        n_collapsed: Runs that collapse later.
-        n_other: Runs that do not collapse.
-        n_gone: Runs left out because they may have collapsed by step n.
-        n_short: Runs left out because fewer than `LEAST_CYCLES` of their rollout cycles had ended.
-    """
+    """The runs of which only what was known at learner step n, ``steps``, is read."""
 
     steps: int
-    n_collapsed: int
-    n_other: int
-    n_gone: int
-    n_short: int
+    n_collapsed: int  # they collapse later
+    n_other: int  # they do not collapse
+    n_gone: int  # left out because they may have collapsed by step n
+    n_short: int  # left out because fewer than LEAST_CYCLES of their rollout cycles had ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,17 +79,11 @@ MARGIN_CAP = 1.0
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Band:
-    """Bounds lower ≤ X·β ≤ upper.
+    """Bounds lower ≤ X·β ≤ upper."""
 
-    Attributes:
-        design: X, shape (rows, coefficients).
-        lower: Shape (rows,); −inf without a bound.
-        upper: Shape (rows,); +inf without a bound.
-    """
-
-    design: Array
-    lower: Array
-    upper: Array
+    design: Array  # X, shape (rows, coefficients)
+    lower: Array  # shape (rows,); −inf without a bound
+    upper: Array  # shape (rows,); +inf without a bound
 
     def margin(self) -> float:
         """The largest s with lower + s ≤ X·β ≤ upper − s for some β, at most `MARGIN_CAP`.

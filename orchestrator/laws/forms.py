@@ -50,19 +50,12 @@ class MeasuredCell:
 
 @dataclass(frozen=True, slots=True)
 class Bracket:
-    """Where η_max(k) lies: at or above ``eta_stable``, and below ``eta_collapsed``.
-
-    Attributes:
-        k: Staleness.
-        eta_stable: Largest η such that no run collapsed there or at any smaller tested η.
-        eta_collapsed: Smallest η at which a run collapsed.
-        eta_half: The η at which half of the runs collapse within their horizon, by the logistic regression.
-    """
+    """Where η_max(k) lies: at or above ``eta_stable``, and below ``eta_collapsed``."""
 
     k: int
-    eta_stable: float | None
-    eta_collapsed: float | None
-    eta_half: Estimate = UNKNOWN
+    eta_stable: float | None  # largest η such that no run collapsed there or at any smaller tested η
+    eta_collapsed: float | None  # smallest η at which a run collapsed
+    eta_half: Estimate = UNKNOWN  # half of the runs collapse within their horizon, by the logistic regression
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +109,13 @@ class HorizonFit:
 class HorizonLaw:
     """The horizon law with runs that did not collapse treated in two ways, because the result depends on it.
 
-    Attributes:
-        censored: Runs that did not collapse would collapse later (right-censoring).
-        collapsed_only: Runs that did not collapse are ignored, as in the paper, which prefers short T*.
-        cv_eta_T: Coefficient of variation of η·T* over the cells that collapsed.
+    ``censored``: they would collapse later (right-censoring). ``collapsed_only``: they are ignored, as in the paper,
+    which prefers short T*.
     """
 
     censored: HorizonFit = HorizonFit()
     collapsed_only: HorizonFit = HorizonFit()
-    cv_eta_T: float | None = None
+    cv_eta_T: float | None = None  # coefficient of variation of η·T* over the cells that collapsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,27 +139,16 @@ class JointLaw:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the rule predicts for one cell.
-
-    Attributes:
-        k: Staleness.
-        eta: Learning rate.
-        horizon: T, in learner steps.
-        limit: The largest η that the rule allows at this k and T.
-        stable: Whether it predicts stable runs.
-        stable_left_out: The same with constants from all other cells; None if these do not identify them.
-        binds: The smaller constraint, ``local`` or ``horizon``.
-        observed_stable: Whether fewer than half of the runs collapsed.
-    """
+    """What the rule predicts for one cell."""
 
     k: int
     eta: float
-    horizon: int
-    limit: float
+    horizon: int  # T, in learner steps
+    limit: float  # the largest η that the rule allows at this k and T
     stable: bool
-    stable_left_out: bool | None
-    binds: str
-    observed_stable: bool
+    stable_left_out: bool | None  # with constants from all other cells; None if these do not identify them
+    binds: str  # the smaller constraint, ``local`` or ``horizon``
+    observed_stable: bool  # fewer than half of the runs collapsed
 
     @property
     def right(self) -> bool:

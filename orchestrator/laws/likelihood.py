@@ -36,23 +36,15 @@ LARGEST_EXPONENT = 300.0
 class Outcomes:
     """What is known of T*, as a `Likelihood` of `LATENCY` and, with immune runs, of `ODDS`.
 
-    Each row stands for all runs that are alike.
-
-    Attributes:
-        log_eta: Shape (rows,).
-        log_k: Shape (rows,).
-        lower: Lower end of log T*, shape (rows,); may be −inf.
-        upper: Upper end of log T*, shape (rows,); +inf for runs that did not collapse.
-        by_seed: Number of runs, shape (seeds, rows).
-        immune: Whether some runs may be immune.
+    Each row stands for all runs that are alike; arrays without another shape are (rows,).
     """
 
     log_eta: Array
     log_k: Array
-    lower: Array
-    upper: Array
-    by_seed: Array
-    immune: bool = False
+    lower: Array  # lower end of log T*; may be −inf
+    upper: Array  # upper end of log T*; +inf for runs that did not collapse
+    by_seed: Array  # number of runs, shape (seeds, rows)
+    immune: bool = False  # whether some runs may be
 
     precision: ClassVar[Mapping[str, float]] = {"maxiter": 1000, "ftol": 1e-12, "gtol": 1e-6}
 

@@ -57,19 +57,12 @@ class Likelihood(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a fit holds fixed. Logarithms are centred, as in the likelihood that is fitted.
+    """What a fit holds fixed. Logarithms are centred, as in the likelihood that is fitted."""
 
-    Attributes:
-        values: Values of any of `LATENCY`, by name.
-        a: The boundary's exponent, z₂/z₁.
-        boundary: A point (log η, log k) at which half of the runs are susceptible.
-        median: A point (log η, log k) and the logarithm of the median T* there.
-    """
-
-    values: Mapping[str, float] = field(default_factory=dict)
-    a: float | None = None
-    boundary: tuple[float, float] | None = None
-    median: tuple[float, float, float] | None = None
+    values: Mapping[str, float] = field(default_factory=dict)  # of any of LATENCY, by name
+    a: float | None = None  # the boundary's exponent, z₂/z₁
+    boundary: tuple[float, float] | None = None  # a point (log η, log k) at which half of the runs are susceptible
+    median: tuple[float, float, float] | None = None  # a point (log η, log k) and log of the median T* there
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -102,18 +102,11 @@ def interval(maximum: Maximum, fit_at: FitAt, estimate: float, allowed: float) -
 
 @dataclass(frozen=True)
 class ProfiledFit(Generic[L]):
-    """A likelihood at its maximum.
+    """A likelihood at its maximum."""
 
-    Attributes:
-        likelihood: What was maximised, with log η and log k centred.
-        centre: What was subtracted from log η and log k.
-        held: What is not free.
-        maximum: Where the maximum is.
-    """
-
-    likelihood: L
-    centre: tuple[float, float]
-    held: Held
+    likelihood: L  # with log η and log k centred
+    centre: tuple[float, float]  # what was subtracted from log η and log k
+    held: Held  # what is not free
     maximum: Maximum
 
     @property

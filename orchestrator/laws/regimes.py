@@ -26,19 +26,12 @@ COSINES = ("cosine_update_within", "cosine_update_across")
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Drift exponents α of some runs, ‖θ_t − θ_0‖ ∝ t^α. α = 1 is ballistic drift, α = 1/2 diffusive.
+    """Drift exponents α of some runs, ‖θ_t − θ_0‖ ∝ t^α. α = 1 is ballistic drift, α = 1/2 diffusive."""
 
-    Attributes:
-        estimate: Median of the exponents.
-        ci95: 95 % interval of the median, by a bootstrap of seeds; None with fewer than `LEAST_SEEDS`.
-        quartiles: First and third quartile of the exponents.
-        runs: Number of runs with an exponent.
-    """
-
-    estimate: float | None = None
-    ci95: tuple[float, float] | None = None
-    quartiles: tuple[float, float] | None = None
-    runs: int = 0
+    estimate: float | None = None  # the median
+    ci95: tuple[float, float] | None = None  # of the median, by a bootstrap of seeds; None with fewer than LEAST_SEEDS
+    quartiles: tuple[float, float] | None = None  # the first and the third
+    runs: int = 0  # those with an exponent
 
 
 @dataclass(frozen=True, slots=True)

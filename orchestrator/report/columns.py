@@ -19,14 +19,7 @@ Item = TypeVar("Item")
 def listing(
     header: Iterable[str], rows: Iterable[Iterable[RenderableType]], *, right: tuple[str, ...] = (), **looks: Any
 ) -> Table:
-    """A table with a line below its header.
-
-    Args:
-        header: Headings.
-        rows: A content for each column.
-        right: Headings of the columns that are aligned to the right.
-        looks: Of `rich.table.Table`.
-    """
+    """A table with a line below its header; columns with a heading in ``right`` are aligned to the right."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, **looks)
     for heading in header:
         table.add_column(heading, justify="right" if heading in right else "left")

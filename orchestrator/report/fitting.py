@@ -27,17 +27,11 @@ from orchestrator.store.database import Store
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """When a run counts as collapsed.
+    """When a run counts as collapsed; None stands for the setting that the runs were trained with."""
 
-    Attributes:
-        detector: `STORED` or one of `DETECTORS`.
-        fraction: Setting of ``half``; None = the one that the runs were trained with.
-        min_evals: Setting of ``half`` and ``zero``; None as for ``fraction``.
-    """
-
-    detector: str = STORED
-    fraction: float | None = None
-    min_evals: int | None = None
+    detector: str = STORED  # or one of DETECTORS
+    fraction: float | None = None  # of half
+    min_evals: int | None = None  # of half and zero
 
 
 @dataclass(frozen=True, eq=False, slots=True)

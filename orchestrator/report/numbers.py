@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ def short(number: float) -> str:
 def decimal(number: float) -> str:
     """Two decimals, for exponents; never ``-0.00``."""
     return f"{round(number, 2) + 0.0:.2f}"
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and whole seconds, 0:01:30."""
+    return str(timedelta(seconds=round(seconds)))
 
 
 def range_text(ends: tuple[float | None, float | None] | None, text: Callable[[float], str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report import figures
 from orchestrator.report.advising import ADVICE_COLUMNS, advice_table
 from orchestrator.report.figures import style
-from orchestrator.report.numbers import labels
+from orchestrator.report.numbers import duration, labels
 from orchestrator.report.text_tables import cell_lines, missing, tables_of
 from orchestrator.report.verdicts import left_out_texts, summary
 from orchestrator.report.verdicts import verdicts as what_it_says
@@ -70,7 +70,7 @@ def page(store: Store, laws: Laws, runs: pd.DataFrame, model: str | None = None)
                 outcome or "not ended",
                 "–" if why in (None, outcome) else str(why).replace("_", " "),
                 count,
-                str(timedelta(seconds=round(seconds))),
+                duration(seconds),
             )
             for executor, outcome, why, count, seconds in attempts
         ],

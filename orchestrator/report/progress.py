@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
@@ -18,6 +17,7 @@ from orchestrator.base.states import GOING, RESULTS, UNKNOWN, RunState
 from orchestrator.grid.sweep import Cell, Run, Sweep
 from orchestrator.jobs.status import CellStatus, SweepStatus, sweep_status
 from orchestrator.report.columns import listing, narrow
+from orchestrator.report.numbers import duration
 from orchestrator.store.queries import RunProgress
 
 Show = Callable[[list[RunProgress]], None]
@@ -120,7 +120,7 @@ def summary_line(status: SweepStatus) -> str:
     counts = [f"{done} of {len(status.runs)} runs done"]
     counts += [f"{states[state]} {word}" for state, word in _OTHER_STATES.items() if states[state]]
     share = 100 * status.steps_done / status.steps_total
-    eta = "" if status.eta_s is None else f" · {_duration(status.eta_s)} left"
+    eta = "" if status.eta_s is None else f" · {duration(status.eta_s)} left"
     return f"{', '.join(counts)} · {share:.0f} % of {status.steps_total:,} learner steps{eta}"
 
 
@@ -135,12 +135,8 @@ def plan_view(
 ) -> RenderableType:
     """What a launch would do.
 
-    Args:
-        sweep: The expanded grid.
-        executor: Where it would run.
-        hours: A line for each model: how long its runs will take.
-        arrays: A line for each job array that would be submitted; empty where there are none.
-        gaps: What the laws will not identify, in sentences.
+    ``hours`` has a line for each model, how long its runs will take; ``arrays`` one for each job array that would be
+    submitted; and ``gaps`` are sentences on what the laws will not identify.
     """
     by_cell: dict[Cell, list[Run]] = {}
     for run in sweep.runs:
@@ -204,15 +200,11 @@ def _run_text(run: RunProgress, eta_s: float | None) -> Text:
 
 
 def _left(eta_s: float | None) -> str:
-    return "" if eta_s is None else f" · {_duration(eta_s)}"
+    return "" if eta_s is None else f" · {duration(eta_s)}"
 
 
 def _word(state: str) -> str:
     return "waiting" if state in (RunState.PENDING, RunState.QUEUED) else state
-
-
-def _duration(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
 
 
 @contextmanager

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import yaml
+from rich.filesize import decimal as size
 from rich.text import Text
 
 from orchestrator.base.states import EARLY_STOPS, RunState
 from orchestrator.base.words import counted
+from orchestrator.report.numbers import duration
 from orchestrator.report.progress import STYLES
 
 _LABEL = 13
@@ -24,19 +26,18 @@ Lines = list[tuple[str, str]]
 
 
 def run_page(details: dict[str, Any], width: int) -> Text:
-    """Lay out the details of a run.
-
-    Args:
-        details: From `orchestrator.runs.details.run_details`.
-        width: Columns of the text. Only paths and other long words may be longer.
-    """
+    """Lay out what `orchestrator.runs.details.run_details` gives; only paths and other long words exceed the width."""
     axes = "".join(f", {name} = {value}" for name, value in details["axes"].items())
     point = f"{details['model']}, k = {details['k']}, η = {details['eta']:g}{axes}, seed {details['seed']}"
     page = Text()
     page.append(f"run {details['run']}", style="bold")
     page.append(f" · sweep {details['sweep']} · {point}\n\n")
     _append(page, _summary(details), width, style=STYLES.get(details["state"], ""))
-    for heading, block in _blocks(details):
+    if details["imported"] is not None:
+        blocks = {"imported from": details["imported"], "known instead of a config": details["config"]}
+    else:
+        blocks = {f"config (digest {details['config_digest']})": details["config"]}
+    for heading, block in (*blocks.items(), ("resources", details["resources"])):
         page.append(f"\n{heading}\n", style="bold")
         for name, value in block.items():
             page.append("\n".join(_folded(f"{name}: {_flow(value)}", width, "  ", "      ")) + "\n")
@@ -49,14 +50,6 @@ def run_page(details: dict[str, Any], width: int) -> Text:
         page.append("\nno attempt yet\n", style="bold")
     page.rstrip()
     return page
-
-
-def size(count: int) -> str:
-    """A number of bytes with a unit."""
-    for unit, power in (("GB", 3), ("MB", 2), ("kB", 1)):
-        if count >= 1000**power:
-            return f"{count / 1000**power:,.1f} {unit}"
-    return f"{count} bytes" if count != 1 else "1 byte"
 
 
 def _append(page: Text, lines: Lines, width: int, style: str = "") -> None:
@@ -95,30 +88,18 @@ def _summary(run: dict[str, Any]) -> Lines:
 
 def _state(run: dict[str, Any]) -> str:
     detector = f" (detector {run['collapse_detector']})" if run["collapse_detector"] else ""
+    alive = "" if run["collapse_step_lo"] is None else f", last seen alive at {run['collapse_step_lo']}"
     match run["state"]:
         case RunState.COLLAPSED:
             sync = "" if run["collapse_sync"] is None else f", weight sync {run['collapse_sync']}"
-            return f"collapsed at learner step T* = {run['collapse_step']}{_alive(run)}{sync}{detector}"
+            return f"collapsed at learner step T* = {run['collapse_step']}{alive}{sync}{detector}"
         case RunState.STABLE | RunState.DEGRADED:
             return f"{run['state']}: no collapse within {run['horizon']:,} learner steps{detector}"
         case RunState.CANCELLED if run["failure_class"] in EARLY_STOPS:
             why = run["failure_class"].replace("_", " ")
-            return f"cancelled, stopped early by a search ({why}): {run['failure']}{_alive(run)}"
+            return f"cancelled, stopped early by a search ({why}): {run['failure']}{alive}"
         case state:
             return f"{state}: {run['failure']}" if run["failure"] else str(state)
-
-
-def _alive(run: dict[str, Any]) -> str:
-    return "" if run["collapse_step_lo"] is None else f", last seen alive at {run['collapse_step_lo']}"
-
-
-def _blocks(run: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
-    if run["imported"] is not None:
-        yield "imported from", run["imported"]
-        yield "known instead of a config", run["config"]
-    else:
-        yield f"config (digest {run['config_digest']})", run["config"]
-    yield "resources", run["resources"]
 
 
 def _directory(run: dict[str, Any]) -> Iterable[str]:
@@ -224,7 +205,7 @@ def _time(moment: datetime) -> str:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
+    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
 
 
 def _number(value: float | None) -> str:

@@ -20,21 +20,13 @@ EACH_CELL = "Each cell: collapsed/runs, median T* in learner steps, η·T*."
 
 @dataclass(frozen=True, slots=True)
 class TextTable:
-    """A table.
-
-    Attributes:
-        heading: What it shows.
-        about: How to read it; may be empty.
-        header: Headings of the columns.
-        rows: One text for each column; one of the phase diagram may have several lines.
-        fixed: How many columns are repeated if the others do not fit beside each other.
-    """
+    """A table: what it shows, how to read it (may be empty), headings of columns, and rows."""
 
     heading: str
     about: str
     header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    fixed: int = 0
+    rows: Sequence[Sequence[str]]  # one text for each column; one of the phase diagram may have several lines
+    fixed: int = 0  # how many columns are repeated if the others do not fit beside each other
 
 
 def tables_of(model: ModelLaws) -> list[TextTable]:

@@ -25,19 +25,13 @@ NOT_MEASURED = "No {what} is stored for the drawn runs. Runs that were imported 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Drawn:
-    """A figure of one model, or the reason why it is missing.
+    """A figure of one model, or the reason why it is missing."""
 
-    Attributes:
-        name: Name of its file, without the model.
-        caption: What it shows, or why there is none.
-        dense: Whether it has so many points that a page shows pixels instead of vectors.
-    """
-
-    name: str
+    name: str  # of its file, without the model
     title: str
-    caption: str
+    caption: str  # what it shows, or why there is none
     figure: Figure | None
-    dense: bool = False
+    dense: bool = False  # whether it has so many points that a page shows pixels instead of vectors
 
 
 def figures_of(store: Store, laws: Laws, runs: pd.DataFrame) -> Iterator[tuple[str, Drawn]]:

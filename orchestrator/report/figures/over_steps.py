@@ -39,11 +39,7 @@ NARROW = 3
 def cell_grid(runs: pd.DataFrame, metrics: pd.DataFrame, column: str, label: str) -> Figure:
     """Draw one metric over learner steps, a panel per cell and a thin line per run.
 
-    Args:
-        runs: Evidence of the runs to draw.
-        metrics: Their ``run``, ``learner_step`` and the metric.
-        column: Name of the metric.
-        label: Its name on the axis.
+    ``runs`` are evidence, and ``metrics`` their ``run``, ``learner_step`` and the column, called ``label`` on the axis.
     """
     ks, etas = sorted(runs["k"].unique()), sorted(runs["eta"].unique())
     width = style.COLUMN if len(etas) <= NARROW else style.PAGE
@@ -76,10 +72,8 @@ def cell_grid(runs: pd.DataFrame, metrics: pd.DataFrame, column: str, label: str
 def drift_and_cosines(runs: pd.DataFrame, metrics: pd.DataFrame, columns: dict[str, str]) -> Figure:
     """Draw the drift from the start (logarithmic, with lines of slopes 1/2 and 1) and cosines, coloured by outcome.
 
-    Args:
-        runs: As for `cell_grid`.
-        metrics: ``run``, ``end_step``, ``drift_from_start`` and the columns, all known at the end of a cycle.
-        columns: Cosines to draw, with the name of each.
+    ``metrics`` are ``run``, ``end_step``, ``drift_from_start`` and the ``columns``, cosines with the name of
+    each; all are known at the end of a cycle.
     """
     figure = style.new_figure(style.COLUMN, 2.2 + 1.3 * len(columns))
     panels = figure.subplots(1 + len(columns), 1, squeeze=False, height_ratios=[1.5, *([1.0] * len(columns))])
@@ -153,19 +147,12 @@ def _legend(figure: Figure, runs: pd.DataFrame, more: Any = ()) -> None:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Trajectories:
-    """The metrics of the drawn runs of one model.
+    """The metrics of the drawn runs of one model."""
 
-    Attributes:
-        runs: Their evidence.
-        syncs: ``run``, ``learner_step`` of the sync and ``end_step`` of its rollout cycle, and `METRICS`.
-        evals: ``run``, ``learner_step``, ``val_reward``.
-        chosen: Sentences that say what is left out; empty if nothing is.
-    """
-
-    runs: pd.DataFrame
-    syncs: pd.DataFrame
-    evals: pd.DataFrame
-    chosen: str
+    runs: pd.DataFrame  # their evidence
+    syncs: pd.DataFrame  # run, learner_step of the sync and end_step of its rollout cycle, and METRICS
+    evals: pd.DataFrame  # run, learner_step, val_reward
+    chosen: str  # sentences that say what is left out; empty if nothing is
 
 
 def load(store: Store, runs: pd.DataFrame) -> Trajectories:

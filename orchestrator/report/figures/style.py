@@ -68,12 +68,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 @styled
 def content(figure: Figure, format: str) -> bytes:
-    """A figure as the bytes of a file, the same each time.
-
-    Args:
-        figure: The figure.
-        format: One of `FORMATS`; png has 200 dots per inch.
-    """
+    """A figure as the bytes of a file in one of `FORMATS`, the same each time; png has 200 dots per inch."""
     file = io.BytesIO()
     figure.savefig(file, format=format, dpi=200, metadata=_METADATA[format])
     return file.getvalue()
@@ -86,14 +81,9 @@ def shades(count: int) -> list[tuple[float, float, float, float]]:
 
 
 def log_ticks(axis: Axis, values: Sequence[float], inches: float, room: float, *, as_eta: bool = False) -> None:
-    """Put the ticks of a log axis at values of the grid, as many as fit.
+    """Put the ticks of a log axis, its limits set, at as many of these rising values of the grid as fit.
 
-    Args:
-        axis: The axis, its limits set.
-        values: Rising.
-        inches: Length of the axis.
-        room: Inches for a label.
-        as_eta: Whether the values are learning rates.
+    The axis is as many ``inches`` long, and a label needs ``room`` inches. ``as_eta``: they are learning rates.
     """
     low, high = axis.get_view_interval()
     scale = inches / math.log(high / low)
