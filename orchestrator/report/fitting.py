@@ -46,13 +46,9 @@ class Fitted:
 def fit(
     store: Store, sweeps: Sequence[str], *, model: str | None = None, definition: Definition | None = None
 ) -> Fitted:
-    """Fit the runs of some sweeps under one definition of collapse, and under all others for comparison.
+    """Fit the runs of some sweeps, or of one model in them, under one definition of collapse; nothing is written.
 
-    Args:
-        store: The database. Nothing is written to it.
-        sweeps: Names of sweeps.
-        model: Only runs of this model.
-        definition: When a run counts as collapsed; None = as it was stored.
+    They are also fitted under all other definitions, for comparison. None = as it was stored.
 
     Raises:
         UsageError: The definition is not possible.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -35,10 +35,9 @@ STYLES: dict[str, str] = {
 def progress_view(status: SweepStatus) -> RenderableType:
     """A table for each model and setting of further axes, the bar, and what went wrong."""
     parts: list[RenderableType] = []
-    groups: dict[str, list[CellStatus]] = {}
+    groups = defaultdict[str, list[CellStatus]](list)
     for cell in status.cells:
-        extra = "".join(f" · {name} = {value}" for name, value in cell.axes.items())
-        groups.setdefault(f"{cell.model}{extra}", []).append(cell)
+        groups[" · ".join([cell.model, *(f"{name} = {value}" for name, value in cell.axes.items())])].append(cell)
     for heading, cells in groups.items():
         parts += [Text(f"{status.name} · {heading}", style="bold"), _PhaseTable(cells)]
     bar = Table.grid(padding=(0, 1))
@@ -54,10 +53,7 @@ def progress_view(status: SweepStatus) -> RenderableType:
         lines = [f"run {run.run_id} ({run_label(run)}) {said(run)}" for run in runs]
         parts += [Text(line, style=style) for line in _first(lines)]
     parts += [Text(line, style="yellow") for line in _waiting(status)]
-    again = Counter[str]()
-    for classes in status.interruptions.values():
-        again.update(classes)
-    if again:
+    if again := sum(map(Counter, status.interruptions.values()), Counter[str]()):
         counts = ", ".join(f"{count} {_spaced(name)}" for name, count in again.most_common())
         parts.append(Text(f"attempts that ended early: {counts}", style="dim"))
     return Group(*parts)
@@ -120,7 +116,7 @@ def summary_line(status: SweepStatus) -> str:
     counts = [f"{done} of {len(status.runs)} runs done"]
     counts += [f"{states[state]} {word}" for state, word in _OTHER_STATES.items() if states[state]]
     share = 100 * status.steps_done / status.steps_total
-    eta = "" if status.eta_s is None else f" · {duration(status.eta_s)} left"
+    eta = f"{_left(status.eta_s)} left" if status.eta_s is not None else ""
     return f"{', '.join(counts)} · {share:.0f} % of {status.steps_total:,} learner steps{eta}"
 
 
@@ -138,9 +134,9 @@ def plan_view(
     ``hours`` has a line for each model, how long its runs will take; ``arrays`` one for each job array that would be
     submitted; and ``gaps`` are sentences on what the laws will not identify.
     """
-    by_cell: dict[Cell, list[Run]] = {}
+    by_cell = defaultdict[Cell, list[Run]](list)
     for run in sweep.runs:
-        by_cell.setdefault(run.cell, []).append(run)
+        by_cell[run.cell].append(run)
     rows = []
     for cell, runs in by_cell.items():
         axes = ", ".join(f"{name} = {value}" for name, value in cell.axes)

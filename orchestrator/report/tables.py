@@ -46,12 +46,7 @@ _LATEX_TOKEN = re.compile("|".join(re.escape(token) for token in sorted(_LATEX, 
 
 
 def render(laws: Laws, format: str, *, width: int = 80) -> str:
-    """Write the laws as text without colour.
-
-    Args:
-        laws: What was fitted.
-        format: One of `FORMATS`. ``csv`` has one row per cell and no laws.
-        width: Columns of the ``table``; other formats do not wrap.
+    """Write the laws in one of `FORMATS`, without colour; only ``table`` wraps, at ``width`` columns.
 
     Raises:
         UsageError: The format is not known.

@@ -1,4 +1,4 @@
-"""A fit in sentences and as one list of numbers, shared by all outputs."""
+"""A fit in sentences, shared by all outputs."""
 
 from __future__ import annotations
 

@@ -35,12 +35,7 @@ class Drawn:
 
 
 def figures_of(store: Store, laws: Laws, runs: pd.DataFrame) -> Iterator[tuple[str, Drawn]]:
-    """Draw the figures of each model, one after the other.
-
-    Args:
-        store: Where the runs are. Only the metrics of drawn runs are read.
-        laws: What was fitted.
-        runs: What it was fitted to: the export's ``runs``.
+    """Draw the figures of each model of ``laws``, fitted to the export's ``runs``. Reads metrics of drawn runs alone.
 
     Yields:
         The model's name in ``laws`` and a figure.
@@ -78,10 +73,9 @@ def _of_model(store: Store, model: ModelLaws, finished: pd.DataFrame) -> Iterato
     about = why_not[0] if why_not else _about_rule(model)
     yield Drawn("two-constraint", "Two-constraint rule", about, None if why_not else two_constraint(model))
     yield Drawn("collapse-steps", "T* against η", _about_steps(model, finished), steps_by_eta(model, finished))
-    if finished["collapsed"].any():
-        yield Drawn("eta-T", "η·T* against k", _about_constant(model, finished), constant_by_k(model, finished))
-    else:
-        yield Drawn("eta-T", "η·T* against k", "No run collapsed, so there is no η·T* to draw.", None)
+    any_collapsed = finished["collapsed"].any()
+    about = _about_constant(model, finished) if any_collapsed else "No run collapsed, so there is no η·T* to draw."
+    yield Drawn("eta-T", "η·T* against k", about, constant_by_k(model, finished) if any_collapsed else None)
     yield from _over_steps(over_steps.load(store, finished))
 
 
