@@ -19,7 +19,6 @@ CONSTRAINTS = {
     "horizon": "the horizon law (at its limit half of the runs collapse after the horizon)",
 }
 
-
 RISK = 0.05
 """The share of runs that may collapse, by default."""
 

@@ -47,11 +47,8 @@ def answers_view(answers: Sequence[SearchAnswer], confidence: float, ending: str
 
 def answers_json(answers: Sequence[SearchAnswer], ending: str, learner_steps: int) -> dict[str, Any]:
     """The same for JSON, with the learner steps of the search's own runs."""
-    return {
-        "answers": [{**dataclasses.asdict(answer), "interval": list(answer.interval)} for answer in answers],
-        "ending": ending,
-        "learner_steps": learner_steps,
-    }
+    known = [dataclasses.asdict(answer) | {"interval": list(answer.interval)} for answer in answers]
+    return {"answers": known, "ending": ending, "learner_steps": learner_steps}
 
 
 def power_view(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> RenderableType:
@@ -92,7 +89,7 @@ def _rows(plan: PowerPlan, designs: Sequence[Design]) -> list[list[str]]:
     def row(name: str, text: Callable[[Design], str]) -> list[str]:
         return [name, *map(text, designs)]
 
-    at_most = ", at most" if _limited(plan) else ""
+    at_most = ", at most" if any(run.cell.model not in plan.paces for run in plan.sweep.runs) else ""
     rows = [
         row("median (nine in ten)", lambda one: one.name),
         row("new runs", lambda one: _counts(one.runs)),
@@ -127,10 +124,6 @@ def _width(known: Known) -> str:
     if known.answer.quantity != "exponent":
         low, high = math.exp(low), math.exp(high)
     return f"{low:.3g} ({high:.3g})"
-
-
-def _limited(plan: PowerPlan) -> bool:
-    return any(run.cell.model not in plan.paces for run in plan.sweep.runs)
 
 
 def _sentences(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> list[str]:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from orchestrator.laws.result import ModelLaws
 
 
 def scientific(number: float) -> str:
@@ -38,13 +34,3 @@ def range_text(ends: tuple[float | None, float | None] | None, text: Callable[[f
     """A range, with ≥ or ≤ if one side is open; empty if both are, or if there is no range."""
     lo, hi = (None if end is None else text(end) for end in ends or (None, None))
     return f"{lo} to {hi}" if lo and hi else f"≥ {lo}" if lo else f"≤ {hi}" if hi else ""
-
-
-def labels(model: ModelLaws) -> dict[float, str]:
-    """Each learning rate of a grid as text, with three digits or as many as keep them different (at most twelve)."""
-    etas = sorted({cell.eta for cell in model.cells})
-    for digits in range(3, 13):
-        texts = {eta: scientific(float(f"{eta:.{digits - 1}e}")) for eta in etas}
-        if len(set(texts.values())) == len(etas):
-            break
-    return texts

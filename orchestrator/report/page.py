@@ -20,8 +20,8 @@ from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report import figures
 from orchestrator.report.advising import ADVICE_COLUMNS, advice_table
 from orchestrator.report.figures import style
-from orchestrator.report.numbers import duration, labels
-from orchestrator.report.text_tables import cell_lines, missing, tables_of
+from orchestrator.report.numbers import duration
+from orchestrator.report.text_tables import cell_lines, labels, missing, tables_of
 from orchestrator.report.verdicts import left_out_texts, summary
 from orchestrator.report.verdicts import verdicts as what_it_says
 from orchestrator.store import overview

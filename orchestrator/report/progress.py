@@ -44,8 +44,9 @@ def progress_view(status: SweepStatus) -> RenderableType:
     done = ProgressBar(total=status.steps_total, completed=status.steps_done, width=24)
     bar.add_row(done, Text(summary_line(status)))
     parts.append(bar)
+    often = {run.run_id: f" after {run.attempts} attempts" for run in status.failures if run.attempts > 1}
     told: list[tuple[str, Sequence[RunProgress], Callable[[RunProgress], str]]] = [
-        ("magenta", status.failures, lambda run: f"{_ended(run)}: {run.failure}"),
+        ("magenta", status.failures, lambda run: f"{run.state}{_known(run)}{often.get(run.run_id, '')}: {run.failure}"),
         ("blue", status.stopped, lambda run: f"stopped early{_known(run)}: {run.failure}"),
         ("yellow", status.silent, lambda run: f"has sent no heartbeat for {run.heartbeat_age_s:.0f} s"),
     ]
@@ -57,10 +58,6 @@ def progress_view(status: SweepStatus) -> RenderableType:
         counts = ", ".join(f"{count} {_spaced(name)}" for name, count in again.most_common())
         parts.append(Text(f"attempts that ended early: {counts}", style="dim"))
     return Group(*parts)
-
-
-def _ended(run: RunProgress) -> str:
-    return f"{run.state}{_known(run)}" + (f" after {run.attempts} attempts" if run.attempts > 1 else "")
 
 
 def _known(run: RunProgress) -> str:

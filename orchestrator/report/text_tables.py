@@ -9,7 +9,7 @@ from orchestrator.laws.estimates import Estimate
 from orchestrator.laws.forms import HorizonFit, MeasuredCell, Prediction
 from orchestrator.laws.horizon import LEAST_SURVIVORS
 from orchestrator.laws.result import ModelLaws
-from orchestrator.report.numbers import decimal, labels, range_text, short
+from orchestrator.report.numbers import decimal, range_text, scientific, short
 
 HEADING = "What the rule η ≤ min(C_local/k, C_horizon/T) predicts"
 
@@ -46,6 +46,16 @@ def tables_of(model: ModelLaws) -> list[TextTable]:
         TextTable("Fitted laws", "", numbers, _numbers(model)),
     ]
     return [table for table in tables if table.rows]
+
+
+def labels(model: ModelLaws) -> dict[float, str]:
+    """Each learning rate of a grid as text, with three digits or as many as keep them different (at most twelve)."""
+    etas = sorted({cell.eta for cell in model.cells})
+    for digits in range(3, 13):
+        texts = {eta: scientific(float(f"{eta:.{digits - 1}e}")) for eta in etas}
+        if len(set(texts.values())) == len(etas):
+            break
+    return texts
 
 
 def cell_lines(cell: MeasuredCell) -> list[str]:

@@ -19,7 +19,6 @@ from matplotlib.ticker import MaxNLocator
 from orchestrator.base.states import RunState
 from orchestrator.data import measured
 from orchestrator.report.figures import style
-from orchestrator.report.numbers import scientific
 from orchestrator.store.database import Store
 
 MOST_KS, MOST_ETAS, MOST_RUNS = 4, 5, 8
@@ -56,7 +55,10 @@ def cell_grid(runs: pd.DataFrame, metrics: pd.DataFrame, column: str, label: str
                 axes.set_title(f"η = {style.eta_text(eta)}", pad=3)
             if of_cell.empty:
                 axes.set_facecolor("#f2f2f2")
-        _right_label(panels[row, -1], f"k = {k}")
+        panels[row, -1].annotate(
+            f"k = {k}", (1, 0.5), xytext=(3, 0), xycoords="axes fraction", textcoords="offset points",
+            rotation=270, va="center", ha="left",
+        )  # fmt: skip
     first: Axes = panels[0, 0]
     first.set_xlim(0, float(runs["learner_steps"].astype(float).max()) * 1.04)
     first.xaxis.set_major_locator(MaxNLocator(2 if width == style.COLUMN else 3, integer=True, prune="upper"))
@@ -64,8 +66,7 @@ def cell_grid(runs: pd.DataFrame, metrics: pd.DataFrame, column: str, label: str
     for axes in panels[-1, :]:
         axes.set_xlabel("learner step", fontsize=7)
     figure.supylabel(label, fontsize=8)
-    _legend(figure, runs)
-    return style.laid_out(figure)
+    return style.finished(figure, _legend(runs))
 
 
 @style.styled
@@ -92,8 +93,7 @@ def drift_and_cosines(runs: pd.DataFrame, metrics: pd.DataFrame, columns: dict[s
     style.decades(drift.yaxis)
     _slopes(drift)
     panels[-1, 0].set_xlabel("learner step")
-    _legend(figure, runs, drift.get_legend_handles_labels()[0])
-    return style.laid_out(figure)
+    return style.finished(figure, [*_legend(runs), *drift.get_legend_handles_labels()[0]])
 
 
 def _lines(metrics: pd.DataFrame, column: str, over: str = "learner_step") -> Iterator[tuple[Any, tuple[Any, Any]]]:
@@ -125,14 +125,7 @@ def _slopes(axes: Axes) -> None:
         axes.plot(at, start * (at / left) ** slope, color=style.BLACK, linewidth=0.7, dashes=dashes, label=name)
 
 
-def _right_label(axes: Axes, text: str) -> None:
-    axes.annotate(
-        text, (1, 0.5), xytext=(3, 0), xycoords="axes fraction", textcoords="offset points",
-        rotation=270, va="center", ha="left",
-    )  # fmt: skip
-
-
-def _legend(figure: Figure, runs: pd.DataFrame, more: Any = ()) -> None:
+def _legend(runs: pd.DataFrame) -> list[Line2D]:
     present = [state for state in style.OUTCOMES if (runs["state"] == state).any()]
     handles = []
     for state in present:
@@ -142,7 +135,7 @@ def _legend(figure: Figure, runs: pd.DataFrame, more: Any = ()) -> None:
         mark = Line2D([], [], linestyle="none", marker="v", markersize=4, color="white", label="T*")
         mark.set_markeredgecolor(style.VERMILION)
         handles.append(mark)
-    style.legend_below(figure, [*handles, *more])
+    return handles
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -200,5 +193,5 @@ def which_shown(name: str, values: Sequence[float], most: int) -> str:
     if len(values) <= most:
         return ""
     shown = evenly(values, most)
-    texts = (str(value) if name == "k" else scientific(float(f"{value:.3g}")) for value in shown)
+    texts = (str(value) if name == "k" else style.eta_text(value) for value in shown)
     return f"{len(shown)} of {len(values)} {name} are shown ({', '.join(texts)})."

@@ -49,8 +49,10 @@ def phase_diagram(model: ModelLaws) -> Figure:
     gaps = style.least_gap(axes.xaxis, ks, size[0]), style.least_gap(axes.yaxis, etas, size[1])
     roomy = gaps[0] >= ROOM[0] and gaps[1] >= ROOM[1]
     draw_cells(axes, model.cells, annotated=roomy)
-    _legend(figure, axes, model)
-    return style.laid_out(figure)
+    handles = cell_marks(model.cells)
+    if any(bracket.eta_stable or bracket.eta_collapsed for bracket in model.local.brackets):
+        handles.append(Line2D([], [], color=style.GREY, linewidth=2.4, label="bracket of η_max"))
+    return style.finished(figure, [*handles, *axes.get_legend_handles_labels()[0]])
 
 
 def height(etas: Sequence[float]) -> float:
@@ -144,14 +146,6 @@ def cell_marks(cells: Sequence[MeasuredCell]) -> list[Artist]:
     return handles
 
 
-def _legend(figure: Figure, axes: Axes, model: ModelLaws) -> None:
-    handles = cell_marks(model.cells)
-    if any(bracket.eta_stable or bracket.eta_collapsed for bracket in model.local.brackets):
-        handles.append(Line2D([], [], color=style.GREY, linewidth=2.4, label="bracket of η_max"))
-    handles += axes.get_legend_handles_labels()[0]
-    style.legend_below(figure, handles)
-
-
 @style.styled
 def two_constraint(model: ModelLaws) -> Figure:
     """Draw the cells of one model as observed and as predicted; the rule predicts at least one."""
@@ -169,8 +163,7 @@ def two_constraint(model: ModelLaws) -> Figure:
         _limits(axes, model)
     draw_cells(observed, model.cells, annotated=False)
     _predictions(rule, predictions)
-    style.legend_below(figure, [*cell_marks(model.cells), *rule.get_legend_handles_labels()[0]])
-    return style.laid_out(figure)
+    return style.finished(figure, [*cell_marks(model.cells), *rule.get_legend_handles_labels()[0]])
 
 
 def _limits(axes: Axes, model: ModelLaws) -> None:

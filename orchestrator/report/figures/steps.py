@@ -54,8 +54,7 @@ def steps_by_eta(model: ModelLaws, runs: pd.DataFrame) -> Figure:
         _medians(axes, medians, ended["eta"] * shift, marker, colour, f"k = {k}")
     if not runs["collapsed"].all():
         axes.scatter([], [], marker=r"$\uparrow$", s=36, color=style.BLACK, label="did not collapse")
-    style.legend_below(figure, axes.get_legend_handles_labels()[0])
-    return style.laid_out(figure)
+    return style.finished(figure, axes.get_legend_handles_labels()[0])
 
 
 @style.styled
@@ -80,8 +79,7 @@ def constant_by_k(model: ModelLaws, runs: pd.DataFrame) -> Figure:
         _bars(axes, of_eta["k"] * shift, eta * of_eta["lo"], eta * of_eta["hi"], colour, dense)
         medians = [(cell.k * shift, cell.eta_T) for cell in model.cells if cell.eta == eta and cell.eta_T]
         _medians(axes, medians, of_eta["k"] * shift, marker, colour, f"η = {style.eta_text(eta)}")
-    style.legend_below(figure, axes.get_legend_handles_labels()[0])
-    return style.laid_out(figure)
+    return style.finished(figure, axes.get_legend_handles_labels()[0])
 
 
 def _side_by_side(

@@ -132,8 +132,8 @@ def log_limits(values: Sequence[float], margin: float) -> tuple[float, float]:
     return min(values) / margin, max(values) * margin
 
 
-def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
-    """Put the legend below the axes, in as few rows as the width allows."""
+def finished(figure: Figure, handles: Sequence[Artist]) -> Figure:
+    """Put the legend below the axes, in as few rows as fit, and fix the layout, so that all files have the same."""
     canvas: Any = figure.canvas
     renderer = canvas.get_renderer()
     for columns in range(len(handles), 0, -1):
@@ -145,10 +145,6 @@ def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
     if rows > 1:
         legend.remove()
         figure.legend(handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / rows))
-
-
-def laid_out(figure: Figure) -> Figure:
-    """Lay the figure out once, so that all its files have the same layout."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return figure
