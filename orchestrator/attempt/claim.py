@@ -18,7 +18,7 @@ from typing import Any
 
 from grpo_worker.schema.config import WorkerConfig
 from orchestrator.attempt.recording import Pace
-from orchestrator.attempt.stopping import Stop
+from orchestrator.attempt.stop import Stop
 from orchestrator.base.errors import SchemaError, StoreError, StoreUnavailable
 from orchestrator.base.processes import started_at, this_host
 from orchestrator.base.provenance import checkout

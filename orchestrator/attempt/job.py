@@ -22,15 +22,15 @@ from sqlalchemy import make_url
 from grpo_worker import import_large
 from grpo_worker.schema.config import WorkerConfig
 from orchestrator.attempt.claim import Begun, begin
-from orchestrator.attempt.notifying import tell_end
+from orchestrator.attempt.notice import tell_end
 from orchestrator.attempt.recording import ORDINARY, Pace, Recording
 from orchestrator.attempt.share import follow
-from orchestrator.attempt.stopping import Stop, on_signals
+from orchestrator.attempt.stop import Stop, on_signals
 from orchestrator.base.errors import Fenced, JournalError, StoreError, UsageError
 from orchestrator.base.processes import this_host
 from orchestrator.base.provenance import checkout
 from orchestrator.base.settings import cache_dir, jobs_write
-from orchestrator.base.states import AttemptOutcome, FailureClass
+from orchestrator.base.states import FENCED, AttemptOutcome, FailureClass
 from orchestrator.base.urls import resolve
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
@@ -104,7 +104,7 @@ class Ended:
 
     Attributes:
         run_id: The run.
-        outcome: One of `orchestrator.base.states.AttemptOutcome`, or ``fenced``.
+        outcome: One of `orchestrator.base.states.AttemptOutcome`, or `FENCED`.
         learner_steps: Learner steps that this attempt itself has applied; None where it did not say.
         sweep: Name of the run's sweep.
     """
@@ -198,7 +198,7 @@ def attempt(
                 ended = _train(recording, begun, worker, config, spec.cache_dir, directory, stop)
         except Fenced as error:
             log.warning("%s", error)
-            ended = Ended(run.run_id, "fenced")
+            ended = Ended(run.run_id, FENCED)
         except StoreError:
             log.exception("the database refuses this attempt")
             ended = Ended(run.run_id, AttemptOutcome.FAILED)

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from grpo_worker.schema.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord
-from orchestrator.attempt.stopping import Stop
+from orchestrator.attempt.stop import Stop
 from orchestrator.base.errors import Fenced, JournalError, SchemaError, StoreError, StoreUnavailable
 from orchestrator.rundir.journal import Journal
 from orchestrator.store import attempts

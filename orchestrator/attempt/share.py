@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from orchestrator.attempt.stopping import Stop
+from orchestrator.attempt.stop import Stop
 from orchestrator.base.processes import is_alive, started_at
 
 _POLL_S = 0.2

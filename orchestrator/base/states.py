@@ -91,6 +91,9 @@ class FailureClass(_Text):
 UNKNOWN = "unknown"
 """What `status` shows in place of a state while Slurm does not answer. It is never stored."""
 
+FENCED = "fenced"
+"""How a job ends an attempt that a newer one has taken over. It is never stored."""
+
 GOING = (RunState.PENDING, RunState.QUEUED, RunState.RUNNING)
 """The states of a run before its end."""
 

@@ -97,7 +97,7 @@ def status(
 
 
 def _watch(store: Store, name: str) -> None:
-    from orchestrator.attempt.notifying import tell_end
+    from orchestrator.attempt.notice import tell_end
     from orchestrator.jobs.training import watch
     from orchestrator.report.progress import show_progress
     from orchestrator.store import queries

@@ -86,7 +86,7 @@ def train(
     may be tried again, else all of the sweep. If the sweep ``ends`` with them, its table is shown, and the webhook
     notified. Returns whether runs that count have failed.
     """
-    from orchestrator.attempt.notifying import tell_end
+    from orchestrator.attempt.notice import tell_end
     from orchestrator.jobs.training import why_journals_only
     from orchestrator.report.progress import progress_view, show_progress
 

@@ -157,7 +157,7 @@ def _print(pieces: Iterable[tuple[Path, str]], paths: Callable[[], Sequence[Path
 
 def cancel(sel: Selection, state: States = None, yes: Yes = False, db: Database = None) -> None:
     """Cancel runs that have not ended. Their jobs stop at the next learner step; `launch` and `retry` resume them."""
-    from orchestrator.attempt.notifying import tell_end
+    from orchestrator.attempt.notice import tell_end
     from orchestrator.runs import cancelling
     from orchestrator.runs.named import find_up_to_date, sweeps_of
 

@@ -34,7 +34,7 @@ def search(
 ) -> None:
     """Find eta_max at every k with few learner steps: learn from stored runs, train the most telling ones, repeat."""
     one_blas_thread()
-    from orchestrator.attempt.notifying import tell_end
+    from orchestrator.attempt.notice import tell_end
     from orchestrator.base.settings import database_url, profile
     from orchestrator.jobs.training import choose_executor
     from orchestrator.report.answers import answers_json, answers_view

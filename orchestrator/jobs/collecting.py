@@ -6,7 +6,7 @@ import logging
 import random
 import time
 
-from orchestrator.attempt.notifying import tell_end
+from orchestrator.attempt.notice import tell_end
 from orchestrator.base.errors import SchemaError, StoreUnavailable, UsageError
 from orchestrator.base.processes import is_alive, this_host
 from orchestrator.base.words import Say, counted

@@ -18,9 +18,9 @@ from sqlalchemy import Connection, case, delete, insert, or_, select, update
 from orchestrator.base.errors import Fenced, SelectionError, StoreUnavailable
 from orchestrator.base.states import AttemptOutcome, FailureClass, RunState
 from orchestrator.store import queries
+from orchestrator.store.database import reads, writes
 from orchestrator.store.models import Attempt, Evaluation, RunRow, SyncMetric
 from orchestrator.store.queries import UNFINISHED, RunFolder
-from orchestrator.store.transactions import reads, writes
 from orchestrator.store.types import now, seconds_ago
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Double, and_, cast, func, inspect, select
 
 from orchestrator.base.errors import SelectionError
 from orchestrator.store.models import Attempt, CellRow, Evaluation, RunRow, SweepRow, SyncMetric
+from orchestrator.store.queries import LATEST
 from orchestrator.store.types import now, seconds_between
 
 _HEARD_OF = func.coalesce(Attempt.ended_at, Attempt.heartbeat_at)
@@ -20,42 +21,21 @@ def run(connection: Connection, run_id: int) -> dict[str, Any]:
     Raises:
         SelectionError: There is no such run.
     """
-    columns = inspect(RunRow).columns
-    row = connection.execute(
+    found = connection.execute(
         select(
-            *columns,
-            *(
-                SweepRow.name.label("sweep"),
-                SweepRow.source,
-                SweepRow.grid_text,
-                CellRow.model,
-                CellRow.k,
-                CellRow.eta,
-                CellRow.axes,
-            ),
+            *inspect(RunRow).columns,
+            *(SweepRow.name.label("sweep"), SweepRow.source, SweepRow.grid_text),
+            *(CellRow.model, CellRow.k, CellRow.eta, CellRow.axes),
+            *(latest.label(latest_name) for latest_name, latest in LATEST.items()),
         )
         .join(CellRow, CellRow.id == RunRow.cell_id)
         .join(SweepRow)
         .where(RunRow.id == run_id)
-    ).mappings()
-    found = row.one_or_none()
-    if found is None:
-        raise SelectionError(f"no run {run_id}")
-    latest = connection.execute(
-        select(SyncMetric.sync, SyncMetric.reward)
-        .where(SyncMetric.run_id == run_id)
-        .order_by(SyncMetric.sync.desc())
-        .limit(1)
-    ).one_or_none()
-    val_reward = connection.scalar(
-        select(Evaluation.val_reward)
-        .where(Evaluation.run_id == run_id)
-        .order_by(Evaluation.learner_step.desc())
-        .limit(1)
     )
-    sync, reward = latest or (None, None)
-    measured = {"sync": sync, "reward": reward, "val_reward": val_reward}
-    return {**found, "axes": json.loads(found["axes"]), **measured}
+    row = found.mappings().one_or_none()
+    if row is None:
+        raise SelectionError(f"no run {run_id}")
+    return {**row, "axes": json.loads(row["axes"])}
 
 
 def attempts(connection: Connection, run_id: int) -> list[dict[str, Any]]:

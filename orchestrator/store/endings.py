@@ -15,9 +15,9 @@ from sqlalchemy import Connection, bindparam, exists, select, update
 from grpo_worker.schema.collapse import detect
 from grpo_worker.schema.config import CollapseConfig
 from orchestrator.base.states import EARLY_STOPS, AttemptOutcome, FailureClass, RunState
+from orchestrator.store.database import writes
 from orchestrator.store.models import Attempt, Evaluation, RunRow, SyncMetric
 from orchestrator.store.queries import UNFINISHED
-from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
 
 

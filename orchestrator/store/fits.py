@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, text
 
 from orchestrator.base.settings import code_version
+from orchestrator.store.database import reads, writes
 from orchestrator.store.models import CellRow, Fit, RunRow, SweepRow
-from orchestrator.store.transactions import reads, writes
 from orchestrator.store.types import now
 
 

@@ -36,9 +36,8 @@ from orchestrator.base.states import FailureClass
 from orchestrator.rundir.journal import Chunk
 from orchestrator.store import attempts
 from orchestrator.store.attempts import Claim
-from orchestrator.store.database import Store
+from orchestrator.store.database import Store, reads
 from orchestrator.store.models import Attempt, Base, Evaluation, RunRow, SyncMetric
-from orchestrator.store.transactions import reads
 from orchestrator.store.types import greatest, least, now, seconds_ago
 
 Entries = list[dict[str, Any]]

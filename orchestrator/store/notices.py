@@ -5,9 +5,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, exists, func, select, update
 
 from orchestrator.base.states import GOING, RunState
-from orchestrator.store.database import Store
+from orchestrator.store.database import Store, reads, writes
 from orchestrator.store.models import CellRow, RunRow, SweepRow
-from orchestrator.store.transactions import reads, writes
 from orchestrator.store.types import now
 
 

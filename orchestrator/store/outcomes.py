@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from orchestrator.store.database import reads
 from orchestrator.store.models import CellRow, RunRow
 from orchestrator.store.queries import DECIDED
-from orchestrator.store.transactions import reads
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from sqlalchemy.orm import InstrumentedAttribute
 from orchestrator.base.errors import SelectionError
 from orchestrator.base.states import EARLY_STOPS, FINAL, RESULTS, RunState
 from orchestrator.grid.sweep import Cell, Resources
+from orchestrator.store.database import reads
 from orchestrator.store.models import Attempt, CellRow, Evaluation, RunRow, SweepRow, SyncMetric
-from orchestrator.store.transactions import reads
 from orchestrator.store.types import now, seconds_between
 
 UNFINISHED: ColumnElement[bool] = and_(  # a row of `executemany` cannot bind the list of an IN
@@ -31,6 +31,21 @@ DECIDED: ColumnElement[bool] = or_(RunRow.state.in_(RESULTS), RunRow.failure_cla
 _STEPS = RunRow.learner_steps - func.coalesce(Attempt.resumed_from_step, 0)
 _SECONDS = seconds_between(Attempt.ready_at, Attempt.heartbeat_at)
 _RATE = func.nullif(cast(_STEPS, Double), 0.0) / func.nullif(_SECONDS, 0.0)
+
+
+def _latest(
+    column: InstrumentedAttribute[Any], run: InstrumentedAttribute[int], order: InstrumentedAttribute[int]
+) -> ColumnElement[Any]:
+    # A subquery per column: each reads one end of the primary key, where a join would read the whole run.
+    return select(column).where(run == RunRow.id).order_by(order.desc()).limit(1).scalar_subquery()
+
+
+LATEST = {
+    "sync": _latest(SyncMetric.sync, SyncMetric.run_id, SyncMetric.sync),
+    "reward": _latest(SyncMetric.reward, SyncMetric.run_id, SyncMetric.sync),
+    "val_reward": _latest(Evaluation.val_reward, Evaluation.run_id, Evaluation.learner_step),
+}
+"""SQL: what was measured last in a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,9 +302,7 @@ def progress(connection: Connection, sweep_id: int) -> list[RunProgress]:
             RunRow.id,
             *(CellRow.position, CellRow.model, CellRow.k, CellRow.eta, CellRow.axes),
             *(RunRow.seed, RunRow.state, RunRow.horizon, RunRow.learner_steps),
-            _latest(SyncMetric.sync, SyncMetric.run_id, SyncMetric.sync),
-            _latest(SyncMetric.reward, SyncMetric.run_id, SyncMetric.sync),
-            _latest(Evaluation.val_reward, Evaluation.run_id, Evaluation.learner_step),
+            *LATEST.values(),
             *(RunRow.collapse_step, RunRow.failure, RunRow.failure_class, RunRow.fence),
             seconds_between(Attempt.started_at, now()),
             seconds_between(Attempt.heartbeat_at, now()),
@@ -302,13 +315,6 @@ def progress(connection: Connection, sweep_id: int) -> list[RunProgress]:
     )
     axes = functools.cache(json.loads)  # one text a cell
     return [RunProgress(*(*row[:5], axes(row[5]), *row[6:])) for row in rows]
-
-
-def _latest(
-    column: InstrumentedAttribute[Any], run: InstrumentedAttribute[int], order: InstrumentedAttribute[int]
-) -> ColumnElement[Any]:
-    # A subquery per column: each reads one end of the primary key, where a join would read the whole run.
-    return select(column).where(run == RunRow.id).order_by(order.desc()).limit(1).scalar_subquery()
 
 
 @reads

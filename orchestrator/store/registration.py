@@ -16,9 +16,9 @@ from orchestrator.base.provenance import checkout
 from orchestrator.base.settings import code_version
 from orchestrator.base.states import RunState
 from orchestrator.grid.sweep import Cell, Run, Sweep
+from orchestrator.store.database import writes
 from orchestrator.store.models import CellRow, RunRow, SweepRow
 from orchestrator.store.queries import UNFINISHED
-from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
 
 CellKey = tuple[str, int, float, str]

@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, fun
 
 from orchestrator.base.states import FailureClass, RunState
 from orchestrator.rundir.folder import name_of
+from orchestrator.store.database import writes
 from orchestrator.store.models import Attempt, CellRow, Evaluation, RunRow, SweepRow, SyncMetric
-from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
 
 T = TypeVar("T")

@@ -7,6 +7,7 @@ Alembic's default name.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,18 +32,24 @@ VERSION_TABLE = "stalesweep_version"
 _LOCK = 0x57A1E  # any constant: the key of the advisory lock under which Postgres migrates
 
 
+@contextlib.contextmanager
+def _reading(url: str) -> Iterator[Connection]:
+    engine = create_engine_for(url)
+    try:
+        with transaction(engine, write=False) as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
 def current(url: str) -> str | None:
     """Read the schema's revision; None in a database without one.
 
     Raises:
         StoreError: The database cannot be reached or used.
     """
-    engine = create_engine_for(url)
-    try:
-        with transaction(engine, write=False) as connection:
-            return revision(connection)
-    finally:
-        engine.dispose()
+    with _reading(url) as connection:
+        return revision(connection)
 
 
 def check(url: str) -> None:
@@ -52,12 +59,8 @@ def check(url: str) -> None:
         SchemaError: It is missing, older or newer; the message says what to run.
         StoreError: The database cannot be reached or used.
     """
-    engine = create_engine_for(url)
-    try:
-        with transaction(engine, write=False) as connection:
-            check_revision(connection)
-    finally:
-        engine.dispose()
+    with _reading(url) as connection:
+        check_revision(connection)
 
 
 @dataclass(frozen=True, slots=True)

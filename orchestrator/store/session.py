@@ -20,7 +20,6 @@ from orchestrator.base.errors import StoreError
 from orchestrator.base.urls import parse, split
 from orchestrator.store import failures, sqlite_files
 from orchestrator.store.filesystems import network_filesystem
-from orchestrator.store.sqlite_lock import begin_writing
 
 CONNECT_TIMEOUT_S = 10
 """How long to wait for a Postgres server to answer."""
@@ -177,7 +176,7 @@ def _sqlite_engine(url: URL, *, create: bool) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         if connection.get_execution_options().get("stalesweep_write", False):
-            begin_writing(connection.connection.driver_connection)  # type: ignore[arg-type]
+            sqlite_files.begin_writing(connection.connection.driver_connection)  # type: ignore[arg-type]
         else:
             connection.exec_driver_sql("BEGIN")
 

@@ -1,4 +1,4 @@
-"""Check a SQLite file before it is opened, open it, and back it up.
+"""Check a SQLite file before it is opened, open it, wait for its write lock, and back it up.
 
 SQLite opens a file that it cannot write, or that ends in the middle of a page, and fails much later or never. When it
 cannot open a file it gives the same message for every reason.
@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import random
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote
@@ -18,6 +20,8 @@ from urllib.parse import quote
 from orchestrator.base.errors import StoreUnavailable
 from orchestrator.base.files import whole
 from orchestrator.store.failures import BUSY_TIMEOUT_S
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.005, 0.04
 
 
 def connect(path: Path, *, create: bool) -> sqlite3.Connection:
@@ -47,6 +51,33 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def begin_writing(connection: sqlite3.Connection) -> None:
+    """Begin a transaction that has the write lock; waits for it as long as the connection waits for any lock.
+
+    SQLite itself asks ever more seldom, down to every 100 ms: who has waited longest is the least likely to come next,
+    and with many writers the lock lies idle while all sleep.
+
+    Raises:
+        sqlite3.OperationalError: It cannot be had.
+    """
+    give_up_at = time.monotonic() + BUSY_TIMEOUT_S
+    longest_s = _FIRST_PAUSE_S
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                    raise
+            else:
+                return
+            time.sleep(random.uniform(0.0, longest_s))
+            longest_s = min(2.0 * longest_s, _LONGEST_PAUSE_S)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1e3:.0f}")
 
 
 def backup(path: Path, revision: str) -> Path:

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, insert, or_, select, update
 
 from orchestrator.base.states import WITHOUT_RESULT, FailureClass, RunState
 from orchestrator.store import notices
+from orchestrator.store.database import reads, writes
 from orchestrator.store.models import Attempt, CellRow, RunRow, Submission
 from orchestrator.store.queries import UNFINISHED
-from orchestrator.store.transactions import reads, writes
 from orchestrator.store.types import now, seconds_between
 
 RESETTABLE = or_(*(RunRow.state == state for state in (RunState.PENDING, RunState.QUEUED, *WITHOUT_RESULT)))
@@ -236,14 +236,13 @@ def attempts_by_class(connection: Connection, run_ids: Iterable[int]) -> dict[in
     if not wanted:
         return found
     rows = connection.execute(
-        select(Attempt.run_id, Attempt.failure_class).where(
-            Attempt.run_id.between(min(wanted), max(wanted)), Attempt.failure_class.is_not(None)
-        )
+        select(Attempt.run_id, Attempt.failure_class, func.count())
+        .where(Attempt.run_id.between(min(wanted), max(wanted)), Attempt.failure_class.is_not(None))
+        .group_by(Attempt.run_id, Attempt.failure_class)
     )
-    for run_id, failure_class in rows:
+    for run_id, failure_class, count in rows:
         if run_id in wanted and failure_class is not None:
-            classes = found.setdefault(run_id, {})
-            classes[failure_class] = classes.get(failure_class, 0) + 1
+            found.setdefault(run_id, {})[failure_class] = count
     return found
 
 

@@ -18,7 +18,7 @@ from orchestrator.attempt import claim
 from orchestrator.attempt import job as job_module
 from orchestrator.attempt.job import Ended, job_spec, journals_only, run_share
 from orchestrator.attempt.share import Share
-from orchestrator.attempt.stopping import Stop
+from orchestrator.attempt.stop import Stop
 from orchestrator.base.processes import started_at, this_host
 from orchestrator.base.provenance import Checkout
 from orchestrator.rundir import folder, journal

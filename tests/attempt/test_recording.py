@@ -27,7 +27,7 @@ from orchestrator.grid.sweep import load_sweep
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, prepare
 from orchestrator.rundir.journal import Journal
-from orchestrator.store import attempts, queries, registration, schema, session, sqlite_files, sqlite_lock
+from orchestrator.store import attempts, queries, registration, schema, session, sqlite_files
 from orchestrator.store.attempts import Claim
 from orchestrator.store.database import Store
 from orchestrator.store.models import RunRow
@@ -97,8 +97,7 @@ def test_a_requeued_job_takes_over_from_one_that_was_only_frozen(
     jobs = make_jobs(url, horizon=60, writes=writes)
     monkeypatch.setattr(fake_worker, "STEP_S", 0.005)
     monkeypatch.setattr(session, "IDLE_S", 1)  # it may be frozen in the midst of writing to the database
-    for module in (sqlite_files, sqlite_lock):
-        monkeypatch.setattr(module, "BUSY_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(sqlite_files, "BUSY_TIMEOUT_S", 0.5)
     directories = jobs.submit(1)
     outcomes = jobs.folder / "outcomes"
 
@@ -387,8 +386,7 @@ def test_training_goes_on_while_another_process_locks_the_sqlite_file(
 ) -> None:
     jobs = make_jobs(sqlite, runs=4, horizon=30)
     directories = jobs.submit(1, 2, 3, 4)
-    for module in (sqlite_files, sqlite_lock):
-        monkeypatch.setattr(module, "BUSY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(sqlite_files, "BUSY_TIMEOUT_S", 0.2)
     locked = jobs.folder / "locked"
 
     def run(*arguments: Any, should_stop: Callable[[], bool], **options: Any) -> Any:

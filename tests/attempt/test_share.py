@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from orchestrator.attempt.share import Share, follow, is_open
-from orchestrator.attempt.stopping import Stop
+from orchestrator.attempt.stop import Stop
 from tests.support import children
 from tests.support.waiting import wait_for
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator.attempt import notifying
+from orchestrator.attempt import notice
 from orchestrator.base import webhook
 from orchestrator.base.errors import StoreUnavailable, UsageError
 from orchestrator.base.urls import handed_over
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.services
 def hook(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Receiver]:
     monkeypatch.delenv("STALESWEEP_WEBHOOK_FILE", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setattr(notifying, "_PAUSE_S", 0.01)
-    monkeypatch.setattr(notifying, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(notice, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(notice, "TIMEOUT_S", 1.0)
     with receiver() as found:
         monkeypatch.setenv("STALESWEEP_WEBHOOK", found.url)
         yield found
@@ -104,7 +104,7 @@ def test_a_search_ends_when_it_says_so(jobs: MakeJobs, hook: Receiver) -> None:
         train(made, 1, 2)  # all runs that it has chosen so far
         assert CliRunner().invoke(app, ["status"]).exit_code == 0
         assert hook.contacts == 0
-        notifying.tell_end(store, "demo", searched=True)
+        notice.tell_end(store, "demo", searched=True)
     assert hook.messages == [told()]
 
 
@@ -124,7 +124,7 @@ def test_a_sweep_that_goes_on_has_not_ended(jobs: MakeJobs, hook: Receiver) -> N
             connection.execute(Base.metadata.tables["run"].update().values(state="stable"))
             connection.exec_driver_sql(f"UPDATE run SET state = '{state}' WHERE id = 2")
         with Store(made.url) as store:
-            notifying.tell_end(store, "demo")
+            notice.tell_end(store, "demo")
     assert hook.contacts == 0
 
 
@@ -175,7 +175,7 @@ def test_nothing_fails_and_nothing_shows_it(
         monkeypatch.setenv(name, value)
         with Store(made.url) as store:
             notices.unclaim(store, "demo")
-            notifying.tell_end(store, "demo")
+            notice.tell_end(store, "demo")
         assert len(caplog.messages) == 1, (value, caplog.messages)
         assert said in caplog.text, value
         assert SECRET not in caplog.text
@@ -189,7 +189,7 @@ def test_a_database_that_is_away_is_left_alone(
 
     monkeypatch.setattr("orchestrator.store.notices.claim_end", away)
     with Store(jobs().url) as store:
-        notifying.tell_end(store, "demo")
+        notice.tell_end(store, "demo")
     assert caplog.messages == ["the webhook could not be notified of sweep demo: gone fishing"]
 
 

@@ -241,7 +241,7 @@ def unwritable(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Another process keeps the file's write lock; a server takes no writes."""
     engine = create_engine_for(url)
     if engine.dialect.name == "sqlite":
-        monkeypatch.setattr("orchestrator.store.sqlite_lock.BUSY_TIMEOUT_S", 0.2)
+        monkeypatch.setattr("orchestrator.store.sqlite_files.BUSY_TIMEOUT_S", 0.2)
         with closing(sqlite3.connect(str(engine.url.database), isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield

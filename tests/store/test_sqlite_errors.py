@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine
 
 from orchestrator.base.errors import StoreError, StoreUnavailable
-from orchestrator.store import schema, sqlite_lock
+from orchestrator.store import schema, sqlite_files
 from orchestrator.store.database import Store
 from orchestrator.store.session import create_engine_for, transaction
 from tests.support.users import as_a_plain_user
@@ -47,7 +47,7 @@ def opened(file: Path) -> Iterator[Engine]:
 
 
 def test_a_locked_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_lock, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(sqlite_files, "BUSY_TIMEOUT_S", 0.05)
     with opened(file) as engine, opened(file) as other, transaction(other, write=True):
         with pytest.raises(StoreUnavailable, match=r"another process has held its lock .*try again when it is done"):
             write(engine)

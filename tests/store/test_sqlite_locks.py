@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.store import queries, schema
 from orchestrator.store.database import Store
-from orchestrator.store.sqlite_lock import begin_writing
+from orchestrator.store.sqlite_files import begin_writing
 
 pytestmark = pytest.mark.services
 
@@ -92,7 +92,7 @@ def test_a_writer_takes_the_lock_soon_after_another_has_let_go(holder: Callable[
 
 
 def test_waiting_ends(holder: Callable[[float], Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.store.sqlite_lock.BUSY_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("orchestrator.store.sqlite_files.BUSY_TIMEOUT_S", 0.3)
     with closing(sqlite3.connect(holder(60.0), isolation_level=None)) as connection:
         started = time.monotonic()
         with pytest.raises(sqlite3.OperationalError, match="locked"):

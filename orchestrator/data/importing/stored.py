@@ -20,8 +20,8 @@ from orchestrator.base.settings import code_version
 from orchestrator.base.states import AttemptOutcome, FailureClass
 from orchestrator.data.importing.read import Import
 from orchestrator.data.importing.rows import ImportedAttempt, ImportedRun
+from orchestrator.store.database import writes
 from orchestrator.store.models import Attempt, Base, CellRow, Evaluation, RunRow, SweepRow, SyncMetric
-from orchestrator.store.transactions import writes
 from orchestrator.store.types import now
 
 SOURCE = "import"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.attempt.job import run_share
-from orchestrator.attempt.stopping import Stop, on_signals
+from orchestrator.attempt.stop import Stop, on_signals
 from orchestrator.base.errors import SlurmUnavailable
 from orchestrator.base.states import AttemptOutcome, FailureClass
 from orchestrator.jobs import shares

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 
-from orchestrator.attempt.stopping import Stop, on_signals
+from orchestrator.attempt.stop import Stop, on_signals
 
 
 def test_the_first_who_asks_says_why() -> None:
