@@ -27,7 +27,7 @@ from tests.support import children
 from tests.support.jobs import killed_at
 from tests.support.lives import launched, trained
 from tests.support.stand_in import StandIn
-from tests.support.stores import ORIGIN, begin, next_claim
+from tests.support.stores import ORIGIN, begin, eval_record, next_claim, write
 
 pytestmark = [pytest.mark.services, pytest.mark.usefixtures("runs_folder")]
 
@@ -167,11 +167,24 @@ def test_cancelling_fences_a_writer_off(store: Store, sweep_id: int) -> None:
 
 
 def test_why_a_run_was_ended_comes_back_from_its_journal() -> None:
-    for ending in (Ending("cancelled", "cancelled by me"), Ending("decided_stop", "cells nearby have collapsed")):
+    for ending in (Ending("cancelled", "cancelled by me"), Ending("decided", "cells nearby have collapsed")):
         record, fields = ending.as_entry()
         assert record == "cancel"
         assert Ending.of_entry({"record": record, "elapsed_s": 0.0, **fields}) == ending
     assert Ending.of_entry({"record": "cancel", "reason": "by an older version"}).why == "cancelled"
+
+
+@pytest.mark.parametrize(("rewards", "alive"), [([0.5, 0.5, 0.01], 8), ([0.5], 0), ([0.0], None)])
+def test_a_run_that_a_search_stops_keeps_the_last_step_at_which_it_was_alive(
+    store: Store, sweep_id: int, rewards: list[float], alive: int | None
+) -> None:
+    write(store, begin(store, 1), *(eval_record(8 * place, reward) for place, reward in enumerate(rewards)))
+    write(store, begin(store, 2), eval_record(0))
+    endings.end_runs(store, {1: 2, 2: 2}, {1: Ending("decided", "enough"), 2: Ending("cancelled", "by me")})
+    with store.read() as connection:
+        kept = select(RunRow.collapse_step_lo).where(RunRow.id.in_([1, 2])).order_by(RunRow.id)
+        assert connection.scalars(kept).all() == [alive, None]
+        assert connection.scalars(select(Attempt.outcome).order_by(Attempt.run_id)).all() == ["interrupted", "lost"]
 
 
 def failed_once(store: Store, run_id: int, failure_class: str, node: str | None = None) -> None:
