@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -17,13 +18,15 @@ import pytest
 from orchestrator.attempt import claim
 from orchestrator.attempt import job as job_module
 from orchestrator.attempt.job import Ended, job_spec, journals_only, run_share
+from orchestrator.attempt.recording import Pace
 from orchestrator.attempt.share import Share
 from orchestrator.attempt.stop import Stop
 from orchestrator.base.processes import started_at, this_host
 from orchestrator.base.provenance import Checkout
 from orchestrator.rundir import folder, journal
+from orchestrator.store import sqlite_lock
 from tests.support import fake_worker
-from tests.support.jobs import QUICK, Jobs
+from tests.support.jobs import CUT_OFF, QUICK, Jobs
 
 
 @pytest.fixture
@@ -43,8 +46,8 @@ def url(new_database: Callable[[str], str]) -> str:
     return new_database("sqlite")
 
 
-def train(made: Jobs, *directories: Path, stop: Stop | None = None, **changes: Any) -> list[Ended]:
-    return run_share(replace(made.spec(list(directories)), **changes), QUICK, stop)
+def train(made: Jobs, *directories: Path, stop: Stop | None = None, pace: Pace = QUICK, **changes: Any) -> list[Ended]:
+    return run_share(replace(made.spec(list(directories)), **changes), pace, stop)
 
 
 def worker(monkeypatch: pytest.MonkeyPatch, run: Callable[..., Any]) -> None:
@@ -145,6 +148,28 @@ def test_a_job_that_writes_journals_leaves_the_database_to_status(made: Jobs) ->
     assert train(made, *directories, writes="journal") == [Ended(1, "collapsed", 10, "demo")]
     assert made.attempts(1) == []
     assert made.collect().notes == []
+    made.check(1)
+
+
+def test_what_a_locked_database_lacks_at_the_end_is_said_and_brought_by_status(
+    made: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = sqlite3.connect(made.url.removeprefix("sqlite:///"), isolation_level=None)
+
+    def run(*arguments: Any, **options: Any) -> Any:
+        locked.execute("BEGIN IMMEDIATE")
+        return fake_worker.run(*arguments, **options)
+
+    worker(monkeypatch, run)
+    monkeypatch.setattr(sqlite_lock, "BUSY_TIMEOUT_S", 0.05)
+    (directory,) = made.submit(1)
+    assert train(made, directory, pace=CUT_OFF) == [Ended(1, "collapsed", 10, "demo")]
+    locked.close()
+    log = folder.log_of(directory, 1).read_text(encoding="utf-8")
+    assert "; training goes on, and the journal keeps what it measures\n" in log
+    assert ": the database does not have all records yet; `stalesweep status` brings them from the journal\n" in log
+    assert made.rows(1) != made.expected
+    made.collect()
     made.check(1)
 
 
