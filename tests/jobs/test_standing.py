@@ -201,7 +201,7 @@ def test_what_a_waiting_run_waits_for(queue: Job, needs_help: bool, detail: str)
         ("silent", ENDED["KILLED"], "slurmstepd: error: Exceeded memory limit", "out_of_memory", "more memory"),
         ("silent", ENDED["CANCELLED"], "", "cancelled", "its job was cancelled by 1000"),
         ("silent", ENDED["NODE_FAIL"], "", "node_failure", "its node failed (node1)"),
-        ("queued", ENDED["FAILED"], "one\ntwo\nexecve(): python: No such file\n", "never_began", "began: execve(): python:"),
+        ("queued", ENDED["FAILED"], "one\ntwo\nexecve(): no python\n", "never_began", "began: execve(): no python"),
         ("queued", ENDED["COMPLETED"], "", "never_began", "without having taken it"),
     ],
 )
