@@ -70,7 +70,7 @@ def power_json(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> 
         "simulations": simulations,
         "seed": plan.seed,
         "confidence": plan.wanted.confidence,
-        "stored_runs": {group_name(*group): len(ended) for group, ended in plan.known.ended.items()},
+        "stored_runs": {group_name(*group): len(one.ended) for group, one in plan.known.groups.items()},
         "step_s": {model: pace.step_s for model, pace in plan.paces.items()},
         "designs": [dataclasses.asdict(one) | {"known": [*map(_known_json, one.known)]} for one in designs],
         "notes": _sentences(plan, designs, simulations),
@@ -98,7 +98,7 @@ def _rows(plan: PowerPlan, designs: Sequence[Design]) -> list[list[str]]:
     ]
     if any(one.gpu_hours.most for one in designs):
         rows.append(row(f"GPU-hours{at_most}", lambda one: _hours(one.gpu_hours)))
-    several = len(plan.known.ended) > 1
+    several = len(plan.known.groups) > 1
     for of_designs in zip(*(one.known for one in designs), strict=True):
         answer = of_designs[0].answer
         name = NAMES.get(answer.quantity, f"η_max at k = {answer.k}, factor")
@@ -132,8 +132,9 @@ def _sentences(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> 
         f"{simulations} simulations of each design, seed {plan.seed}: medians; in brackets what nine in ten keep to.",
         f"Half-widths of {100 * plan.wanted.confidence:g} % intervals, where the range of eta holds the boundary.",
     ]
-    for group, ended in plan.known.ended.items():
-        said.append(f"{group_name(*group)}: {_basis(len(ended), sum(one.collapse_step is not None for one in ended))}")
+    for group, of_group in plan.known.groups.items():
+        collapsed = sum(one.collapse_step is not None for one in of_group.ended)
+        said.append(f"{group_name(*group)}: {_basis(len(of_group.ended), collapsed)}")
     outside = [known for known in designs[0].known if known.answer.quantity == "eta_max" and known.in_range < 1]
     if outside:
         shares = ", ".join(f"{100 * one.in_range:.0f} % at {_place(plan, one)}" for one in outside)
@@ -159,4 +160,4 @@ def _basis(runs: int, collapsed: int) -> str:
 
 def _place(plan: PowerPlan, known: Known) -> str:
     answer = known.answer
-    return f"{answer.group}, k={answer.k}" if len(plan.known.ended) > 1 else f"k={answer.k}"
+    return f"{answer.group}, k={answer.k}" if len(plan.known.groups) > 1 else f"k={answer.k}"

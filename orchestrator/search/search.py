@@ -20,16 +20,12 @@ import numpy as np
 
 from orchestrator.grid.sweep import Run, Sweep
 from orchestrator.laws.gaps import Coordinates
-from orchestrator.search.beliefs import Beliefs
-from orchestrator.search.knowledge import Costs, Knowledge, SearchAnswer
+from orchestrator.search.knowledge import Knowledge, SearchAnswer
 from orchestrator.search.search_file import SearchConfig
 from orchestrator.store.outcomes import Outcome
 
 Group = tuple[str, str]
 """Model, and further axes as JSON with sorted keys."""
-
-Outcomes = Mapping[Group, Sequence[Outcome]]
-"""Runs that have ended, by group."""
 
 Key = tuple[Group, Coordinates, int]
 """A run: its group, cell and seed."""
@@ -50,6 +46,7 @@ class Search:
     """What is known from the runs that have ended, and which runs to make next.
 
     Attributes:
+        groups: What is known of each group.
         prices: Relative price of a learner step in each group.
     """
 
@@ -60,7 +57,7 @@ class Search:
         for run in sweep.runs:
             candidates[group_of(run)].append(run)
         self._before = {group: Knowledge.before(runs, wanted) for group, runs in candidates.items()}
-        self._known = self._before
+        self.groups = self._before
         self.prices: Mapping[Group, float] = dict.fromkeys(candidates, 1.0)
 
     def learn(self, outcomes: Iterable[Outcome]) -> None:
@@ -70,40 +67,22 @@ class Search:
         """
         known = self._before
         alike = [one for one in outcomes if (group := (one.model, one.axes)) in known and known[group].is_like(one)]
-        self._known = _after(known, alike)
+        self.groups = _after(known, alike)
 
     def then(self, outcomes: Iterable[Outcome]) -> Search:
         """A copy that knows further runs of this search too."""
         further = copy(self)
-        further._known = _after(self._known, outcomes)
+        further.groups = _after(self.groups, outcomes)
         return further
-
-    @property
-    def beliefs(self) -> Mapping[Group, Beliefs]:
-        """Beliefs about the boundaries of each group."""
-        return {group: known.beliefs for group, known in self._known.items()}
-
-    @property
-    def ended(self) -> Outcomes:
-        """The runs that the beliefs rest on."""
-        return {group: known.ended for group, known in self._known.items()}
-
-    def costs(self, group: Group) -> Costs:
-        """How far the runs of a group are trained."""
-        return self._known[group].costs
-
-    def expected_steps(self, run: Run) -> float:
-        """Expected learner steps of a run."""
-        return self._known[group_of(run)].expected_steps(run)
 
     def answers(self) -> list[SearchAnswer]:
         """What is known of every group, in the file's order: η_max at every k, then the law where it has several k."""
-        return [answer for known in self._known.values() for answer in known.answers()]
+        return [answer for known in self.groups.values() for answer in known.answers()]
 
     @property
     def done(self) -> bool:
         """Whether everything that was asked for is known, or known to lie out of range."""
-        return not any(known.open_goals() for known in self._known.values())
+        return not any(known.open_goals() for known in self.groups.values())
 
     def step(
         self, taken: Collection[Key], under_way: Sequence[Run], places: int, is_spent: Callable[[Underway], bool]
@@ -121,19 +100,15 @@ class Search:
         )  # what is expected of one depends on those before it
         if self.done:
             decided = self._wanted.early_stops.decided
-            return Step([run for run in under_way if decided and self.decided_without(run)], [])
+            return Step([run for run in under_way if decided and self._of(run).decided_without(run)], [])
         begin: list[Run] = []
-        expected = [(run, self.expected_steps(run)) for run in under_way]
+        expected = [(run, self._of(run).expected_steps(run)) for run in under_way]
         for run in self.choose(taken, under_way, number=places - len(under_way)):
             if is_spent(expected):
                 break
             begin.append(run)
-            expected.append((run, self.expected_steps(run)))
+            expected.append((run, self._of(run).expected_steps(run)))
         return Step([], begin)
-
-    def decided_without(self, run: Run) -> bool:
-        """Whether everything asked for of a run's group stays known, at the wanted confidence, however the run ends."""
-        return self._known[group_of(run)].decided_without(run)
 
     def choose(
         self, taken: Collection[Key] = (), under_way: Sequence[Run] = (), *, number: int | None = None
@@ -146,8 +121,8 @@ class Search:
             number: How many to choose at most; None = as many as may be under way at once.
         """
         left = self._left({*taken, *map(key_of, under_way)})
-        goals = {group: open_goals for group, known in self._known.items() if (open_goals := known.open_goals())}
-        expected, chosen = dict(self._known), list[Run]()
+        goals = {group: open_goals for group, known in self.groups.items() if (open_goals := known.open_goals())}
+        expected, chosen = dict(self.groups), list[Run]()
         for run in under_way:
             expected[group_of(run)] = expected[group_of(run)].as_expected(run)
         while len(chosen) < (self._wanted.parallel if number is None else number):
@@ -157,7 +132,7 @@ class Search:
                 if not places:
                     continue
                 gains, chances = expected[group].beliefs.gains(places, of_group)
-                worth = gains / (self.prices[group] * self.costs(group).expected(places, chances))
+                worth = gains / (self.prices[group] * self.groups[group].costs.expected(places, chances))
                 at = int(np.argmax(worth))
                 if worth[at] > 0 and (best is None or worth[at] > best[0]):
                     best = float(worth[at]), left[group][places[at]][0]
@@ -169,10 +144,13 @@ class Search:
             expected[group_of(run)] = expected[group_of(run)].as_expected(run)
         return chosen
 
+    def _of(self, run: Run) -> Knowledge:
+        return self.groups[group_of(run)]
+
     def _left(self, taken: set[Key]) -> dict[Group, dict[Coordinates, list[Run]]]:
         """The runs that may be chosen, by group and cell, in the file's order."""
-        left: dict[Group, dict[Coordinates, list[Run]]] = {group: defaultdict(list) for group in self._known}
-        for group, known in self._known.items():
+        left: dict[Group, dict[Coordinates, list[Run]]] = {group: defaultdict(list) for group in self.groups}
+        for group, known in self.groups.items():
             gone = taken | {(group, (one.k, one.eta), one.seed) for one in known.ended}
             for run in known.runs:
                 if key_of(run) not in gone:

@@ -46,8 +46,8 @@ class World:
     @classmethod
     def drawn(cls, known: Search, draw: np.random.Generator) -> World:
         """Draw a truth."""
-        truth = {group: beliefs.drawn(draw) for group, beliefs in known.beliefs.items()}
-        return cls(truth, {group: known.costs(group) for group in truth}, draw)
+        truth = {group: one.beliefs.drawn(draw) for group, one in known.groups.items()}
+        return cls(truth, {group: one.costs for group, one in known.groups.items()}, draw)
 
     def train(self, run: Run) -> Outcome:
         """Draw the end of a run."""
@@ -69,9 +69,8 @@ def simulate_grid(before: Simulated, cells: Iterable[Run], replicates: int, trai
         train: Gives the end of each.
     """
     made = Counter[tuple[Group, int, float]]()
-    for group, ended in before.known.ended.items():
-        horizon = before.known.costs(group).horizon
-        made.update((group, one.k, one.eta) for one in ended if one.collapsed_by(horizon) is not None)
+    for group, of in before.known.groups.items():
+        made.update((group, one.k, one.eta) for one in of.ended if one.collapsed_by(of.horizon) is not None)
     runs = [run for run in cells for _ in range(replicates - made[group_of(run), run.cell.k, run.cell.eta])]
     outcomes = [train(run) for run in runs]
     trained = [(run, one.learner_steps) for run, one in zip(runs, outcomes, strict=True)]

@@ -134,7 +134,7 @@ def test_a_group_whose_steps_cost_more_is_asked_where_it_teaches_more(
 ) -> None:
     text = FILE.replace("  seed:", "  clip_eps: [0.1, 0.2]\n  seed:").replace("num: 17", "num: 9")
     search = Search(*read(text))
-    cheap, dear = search.beliefs
+    cheap, dear = search.groups
     assert {group_of(run) for run in search.choose(number=4)} == {cheap, dear}
     search.prices = {cheap: 1.0, dear: 100.0}
     assert {group_of(run) for run in search.choose(number=4)} == {cheap}
@@ -148,10 +148,10 @@ def test_a_run_is_chosen_by_its_gain_per_expected_learner_step(file: tuple[Sweep
     search, world = Search(*file), World(0)
     for _ in range(4):
         search = search.then([world.train(run) for run in search.choose()])
-    (group, beliefs), goals = *search.beliefs.items(), [Goal("eta_max", math.log(1.5), k) for k in (2, 8, 32)]
+    (known,), goals = search.groups.values(), [Goal("eta_max", math.log(1.5), k) for k in (2, 8, 32)]
     places = list(dict.fromkeys((run.cell.k, run.cell.eta) for run in file[0].runs))
-    gains, chances = beliefs.gains(places, goals)
-    per_step = gains / search.costs(group).expected(places, chances)
+    gains, chances = known.beliefs.gains(places, goals)
+    per_step = gains / known.costs.expected(places, chances)
     (chosen,) = search.choose(number=1)
     assert (chosen.cell.k, chosen.cell.eta) == places[np.argmax(per_step)] != places[np.argmax(gains)]
 
@@ -245,6 +245,6 @@ def test_a_run_that_can_change_nothing_is_known(file: tuple[Sweep, SearchConfig]
     search = Search(sweep, wanted)
     search.learn(made)
     far = next(run for run in sweep.runs if run.cell.eta == max(one.cell.eta for one in sweep.runs))
-    assert search.decided_without(far)
+    assert search.groups[group_of(far)].decided_without(far)
     search.learn(made[: len(made) // 2])
-    assert not search.done and not search.decided_without(far)
+    assert not search.done and not search.groups[group_of(far)].decided_without(far)

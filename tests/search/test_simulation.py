@@ -73,7 +73,7 @@ def test_widths_are_those_of_drawn_grids(planned: Planned) -> None:
     """Grids drawn and weighed here, a cell at a time, are known as well as the plan says."""
     plan = planned(pilot=first_seeds, replicates=(6,), searched=False)
     (grid,) = designs_of(plan, 60).values()
-    (before,) = plan.known.beliefs.values()
+    (before,) = (one.beliefs for one in plan.known.groups.values())
     draw, widths = np.random.default_rng(7), []
     for _ in range(60):
         truth, seen = before.drawn(draw), []

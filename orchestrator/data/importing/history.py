@@ -119,13 +119,7 @@ def take_log(rows: pa.Table, k: Ints, places: Sequence[str], mistakes: Mistakes)
     cycles = rows.append_column("sync", pa.array(step // k[run])).group_by(["run", "sync"], use_threads=False)
     merged = cycles.aggregate([(name, MERGED_BY.get(name, "mean")) for name in metrics])
     stored = {name: _as_stored(name, column) for name, column in zip(metrics, merged.columns[2:], strict=True)}
-    syncs = pa.table({"run": merged["run"], "sync": merged["sync"], **stored})
-    # The last validation of its cycle stands beside a weight sync.
-    of, at = evals["run"].to_numpy(), evals["learner_step"].to_numpy()
-    last = evals.append_column("sync", pa.array((at - 1) // k[of])).filter(pa.array(at > 0))
-    last = last.group_by(["run", "sync"], use_threads=False).aggregate([("val_reward", "last")])
-    last = last.rename_columns(["run", "sync", "val_reward"])
-    syncs = in_order(syncs.join(last, ["run", "sync"], join_type="left outer"), "sync")
+    syncs = in_order(pa.table({"run": merged["run"], "sync": merged["sync"], **stored}), "sync")
     syncs = syncs.append_column("learner_step", pa.array(syncs["sync"].to_numpy() * k[syncs["run"].to_numpy()]))
     notes = [f"steps count from {start}" for start in np.unique(first[run]).tolist()]
     return syncs, evals, _reach(k, rows["run"], step + 1, evals), notes
