@@ -31,7 +31,6 @@ from orchestrator.jobs import doctor
 from orchestrator.jobs.doctor import Absent, Finding
 from orchestrator.jobs.slurm import client
 from orchestrator.jobs.slurm.arrays import Executor
-from orchestrator.store import schema
 
 ASKED, ANSWER = "asked.json", "answer.json"
 _POLL_S = 0.5
@@ -101,13 +100,9 @@ def examine(url: str, resources: Resources, timeout_s: float, say: Say) -> Gener
 
 
 def _ask(folder: Path, url: str, spec: JobSpec, resources: Resources) -> None:
-    try:
-        has_schema = schema.current(url) is not None
-    except UsageError:
-        has_schema = False
     asked = Asked(
         spec=spec,
-        has_schema=has_schema,
+        has_schema=doctor.find("database", doctor.database, url).good is True,
         interpreter="" if resources.python else sys.executable,
         versions=doctor.versions(),
         gpus=resources.gpus or ("gpu" in (resources.gres or "")),

@@ -9,6 +9,7 @@ finishes it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -125,11 +126,8 @@ def _write(folder: RunFolder, ending: Ending, notes: list[str]) -> int:
     if folder.directory is None or not directory.is_dir():
         return folder.fence + 1
     try:
-        entry = Journal.reserve(directory, folder.fence)
-        try:
+        with contextlib.closing(Journal.reserve(directory, folder.fence)) as entry:
             entry.append(*ending.as_entry())
-        finally:
-            entry.close()
     except JournalError as error:
         notes.append(f"run {folder.run_id}: an attempt that writes its journal only goes on: {error}")
         return folder.fence + 1
