@@ -205,6 +205,7 @@ def test_the_rule_is_scored_on_cells_it_has_not_seen() -> None:
     ]
     assert rule.either_right == sum(either) > rule.cells_right
     assert rule.left_out_right < rule.either_left_out_right <= rule.cells
+    assert rule.left_out_right == sum(one.stable_left_out == one.observed_stable for one in rule.predictions)
 
 
 # --- which runs count

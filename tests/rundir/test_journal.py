@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import resource
 import shutil
+import stat
 import struct
 import time
 from pathlib import Path
@@ -178,6 +180,15 @@ def test_the_name_of_a_new_journal_is_flushed_to_disk(tmp_path: Path, monkeypatc
     mine = Journal.reserve(tmp_path / "run", 0)
     assert (tmp_path / "run").stat().st_ino in flushed
     mine.close()
+
+
+def test_a_file_system_that_flushes_no_folders_is_good_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse_folders(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    assert syncs(written(tmp_path, 2)) == [0, 1]
 
 
 def test_a_beat_follows_silence_and_nothing_else(tmp_path: Path) -> None:
