@@ -27,6 +27,7 @@ from orchestrator.rundir import folder, journal
 from orchestrator.store import sqlite_files
 from tests.support import fake_worker
 from tests.support.jobs import CUT_OFF, QUICK, Jobs
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -109,6 +110,22 @@ def test_a_worker_that_fails_is_recorded_and_the_next_run_begins(made: Jobs, mon
     assert "seed 1" not in log, "the next run has a log of its own"
 
 
+def test_a_record_that_the_database_refuses_ends_the_attempt_and_not_the_job(
+    made: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(config: Any, emit: Callable[[Any], None], **options: Any) -> Any:
+        if config.seed == 0:
+            emit(replace(fake_worker.evaluation(0), val_n=-1))
+            wait_for(lambda: emit(fake_worker.evaluation(0)), "the database's refusal")
+        return fake_worker.run(config, emit, **options)
+
+    worker(monkeypatch, run)
+    directories = made.submit(1, 2)
+    assert train(made, *directories) == [Ended(1, "failed", None, "demo"), Ended(2, "collapsed", 10, "demo")]
+    assert "ERROR" in folder.log_of(directories[0], 1).read_text()
+    assert made.states() == ["failed", "collapsed", "pending"]
+
+
 def test_a_job_that_is_asked_to_stop_begins_no_further_run_and_says_why(
     made: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,10 +160,12 @@ def test_a_job_trains_what_its_launcher_adds(made: Jobs, tmp_path: Path) -> None
     assert [one.run_id for one in ended] == [1, 2, 3]
 
 
-def test_a_job_that_writes_journals_leaves_the_database_to_status(made: Jobs) -> None:
+def test_a_job_that_writes_journals_leaves_the_database_to_status(made: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     directories = made.submit(1)
     assert train(made, *directories, writes="journal") == [Ended(1, "collapsed", 10, "demo")]
     assert made.attempts(1) == []
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert train(made, *directories, writes="journal") == [], "a requeued job sees in the journal that the run is done"
     assert made.collect().notes == []
     made.check(1)
 
