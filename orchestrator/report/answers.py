@@ -151,7 +151,7 @@ def _basis(runs: int, collapsed: int) -> str:
     if not runs:
         return (
             f"no run of these settings is stored, so boundaries up to {BEYOND:g} times outside the range of eta, "
-            f"exponents from {EXPONENTS[0]:g} to {EXPONENTS[1]:g} and any steepness are simulated, and T* at half of "
+            f"exponents from {EXPONENTS[0]:g} to {EXPONENTS[-1]:g} and any steepness are simulated, and T* at half of "
             "the horizon. A few stored runs narrow this."
         )
     steps = f"as of {collapsed} that collapsed, in eta^-{USUAL_EXPONENT:g}" if collapsed else "at half of the horizon"

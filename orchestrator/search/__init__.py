@@ -3,5 +3,5 @@
 Others use ``search_file`` (the section ``search:`` of a grid file), ``search`` (the next runs), ``knowledge`` (what is
 known of a group of runs), ``driver`` (a search on a results database), ``simulation`` (the same without training),
 ``power`` (designs compared), ``outlook`` (what a grid will leave open) and ``study`` (the search as an Optuna sampler
-and study). Within the room: ``beliefs``, ``boundary``, ``study_storage``.
+and study). Within the room: ``beliefs``, ``study_storage``.
 """

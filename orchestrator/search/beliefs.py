@@ -12,6 +12,7 @@ through all of them. The gain of a run is the expected fall of their variances (
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,88 +24,91 @@ from scipy.special import expit, log_expit, ndtri
 
 from orchestrator.laws.estimates import Array
 from orchestrator.laws.gaps import Coordinates
-from orchestrator.search.boundary import DEVIATIONS, SMALLEST, AtK, kernels_of, points, unseen
 
 BEYOND = 8.0
 """The boundary may lie up to this factor outside the range of η that is searched."""
 
-EXPONENTS = (-0.5, 2.5)
-"""Range of the boundary's exponent a in k; the paper has 1, tiny runs 0.4 to 0.8."""
+EXPONENTS = np.linspace(-0.5, 2.5, 21)
+"""Possible exponents a of the boundary in k; the paper has 1, tiny runs 0.4 to 0.8."""
 
-STEEPNESS = (2.0, 30.0)
-"""Range of s, log-odds per unit of log η: from 10 % to 90 % of runs within a factor of 9, or of 1.16."""
+STEEPNESSES = np.geomspace(2.0, 30.0, 10)
+"""Possible s, log-odds per unit of log η: from 10 % to 90 % of runs within a factor of 9, or of 1.16."""
 
-COARSEST = (0.075, 0.15)
-"""Widest step of the grids in u and b_k, and in a. In u and b_k, at most a third of the wanted half-width."""
+DEVIATIONS = np.array([0.1, 0.2, 0.4])
+"""Possible τ: boundaries lie within factors of 1.1, 1.2 or 1.5 of their power law; those of tiny runs within 1.25."""
 
-STEEPNESSES = 10
-"""Points of the grid in s."""
+COARSEST = 0.075
+"""Widest step of the grids in u and b_k; it is a third of the wanted half-width where that is less."""
 
 NEGLIGIBLE = 1e-7
 """Points are dropped whose weight is smaller than this part of the largest."""
+
+SMALLEST = 1e-300
+"""Smallest likelihood, so that it has a logarithm."""
 
 Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Runs of one cell that ended; fractions stand for runs under way.
-
-    Attributes:
-        k: Staleness.
-        eta: Learning rate.
-        collapsed: How many collapsed within the horizon.
-        stable: How many did not.
-    """
+    """Runs of one cell that ended; fractions stand for runs under way."""
 
     k: int
     eta: float
-    collapsed: float
+    collapsed: float  # within the horizon
     stable: float
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A quantity to be known, and how well.
-
-    Attributes:
-        quantity: ``eta_max`` at one k, or the ``exponent`` a or the ``constant`` C of η_max = C·k^−a.
-        half_width: Largest half-width of its interval; of the logarithm, except for the exponent.
-        k: Staleness, for ``eta_max``.
-    """
+    """A quantity to be known, and how well: η_max at one k, or a or C of the law η_max = C·k^−a."""
 
     quantity: Literal["eta_max", "exponent", "constant"]
-    half_width: float
-    k: int | None = None
+    half_width: float  # largest of its interval; of the logarithm, except for the exponent
+    k: int | None = None  # of eta_max
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class AtK:
+    """What the runs at one k say about its boundary."""
+
+    log_likelihood: Array  # by boundary and steepness, shape (places, steepnesses)
+    likelihood: Array  # the same, 1 at its largest
+    evidence: Array  # likelihood of a law whose centre lies at each place, shape (τ, places, steepnesses)
+
+    @classmethod
+    def of(cls, log_likelihood: Array, kernels: Array) -> AtK:
+        """From the log-likelihood, and `kernels_of` the grid."""
+        likelihood = np.maximum(np.exp(log_likelihood - log_likelihood.max()), SMALLEST)
+        return cls(log_likelihood, likelihood, kernels @ likelihood)
+
+
+@functools.lru_cache(maxsize=8)
+def kernels_of(places: int, step: float) -> Array:
+    """Distribution of boundaries around a centre, shape (τ, centres, places)."""
+    apart = step * (np.arange(places) - np.arange(places)[:, None])
+    shapes = np.exp(-((apart / DEVIATIONS[:, None, None]) ** 2) / 2)
+    found: Array = shapes / shapes.sum(axis=2, keepdims=True)
+    return found
+
+
+@functools.lru_cache(maxsize=8)
+def unseen(places: int) -> AtK:
+    """At a k where no run has ended."""
+    one = np.ones((places, len(STEEPNESSES)))
+    return AtK(np.zeros_like(one), one, np.ones((len(DEVIATIONS), *one.shape)))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Beliefs:
-    """What is believed of the boundaries of one group of runs.
+    """What is believed of the boundaries of one group of runs."""
 
-    Attributes:
-        eta: The range that is searched.
-        ks: Where the boundary is wanted.
-        b: Possible places of a boundary in log η, shape (places,).
-        s: Possible steepnesses, shape (steepnesses,).
-        u: Centre of the law in log η at the mean of log k, as an index of ``b``, shape (points,).
-        a: Its exponent in k, shape (points,).
-        at_s: Index of its steepness, shape (points,).
-        at_tau: Index of its τ in `DEVIATIONS`, shape (points,).
-        weight: Shape (points,), positive, of sum 1.
-        at: What the runs say, by k.
-    """
-
-    eta: tuple[float, float]
-    ks: tuple[int, ...]
-    b: Array
-    s: Array
-    u: Indices
-    a: Array
-    at_s: Indices
-    at_tau: Indices
-    weight: Array
-    at: Mapping[int, AtK]
+    eta: tuple[float, float]  # the range that is searched
+    ks: tuple[int, ...]  # where the boundary is wanted
+    b: Array  # possible places of a boundary in log η, shape (places,)
+    points: Indices  # of u in b (at the mean of log k), of a, s and τ in the lists above; shape (4, points)
+    weight: Array  # of each point, positive and of sum 1
+    at: Mapping[int, AtK]  # what the runs say, by k
 
     @classmethod
     def before(cls, ks: Sequence[int], eta: tuple[float, float], half_width: float = math.inf) -> Beliefs:
@@ -115,14 +119,11 @@ class Beliefs:
             eta: Smallest and largest learning rate that may be run.
             half_width: The smallest that is wanted of log η_max.
         """
-        low, high = (math.log(end) for end in eta)
-        b = points(low - math.log(BEYOND), high + math.log(BEYOND), min(COARSEST[0], half_width / 3))
-        s = np.geomspace(*STEEPNESS, STEEPNESSES)
-        axes = np.arange(len(b)), points(*EXPONENTS, COARSEST[1]), np.arange(len(s)), np.arange(len(DEVIATIONS))
-        u, a, at_s, at_tau = (axis.ravel() for axis in np.meshgrid(*axes, indexing="ij"))
-        u, at_s, at_tau = (axis.astype(np.intp) for axis in (u, at_s, at_tau))
-        weight = 1 / s[at_s] / np.sum(1 / s[at_s])
-        return cls(eta, tuple(ks), b, s, u, a.astype(float), at_s, at_tau, weight, {})
+        low, high = math.log(eta[0]) - math.log(BEYOND), math.log(eta[1]) + math.log(BEYOND)
+        b = np.linspace(low, high, math.ceil((high - low) / min(COARSEST, half_width / 3)) + 1)
+        points = np.indices((len(b), len(EXPONENTS), len(STEEPNESSES), len(DEVIATIONS))).reshape(4, -1)
+        weight = 1 / STEEPNESSES[points[2]]
+        return cls(eta, tuple(ks), b, points, weight / np.sum(weight), {})
 
     def after(self, seen: Iterable[Seen]) -> Beliefs:
         """Beliefs after these runs too."""
@@ -137,18 +138,15 @@ class Beliefs:
             log_weight += np.log(now.evidence / self._at(k).evidence).ravel()[self._cells(k)]
         weight = np.exp(log_weight - log_weight.max())
         kept = weight > NEGLIGIBLE
-        return replace(
-            self, u=self.u[kept], a=self.a[kept], at_s=self.at_s[kept], at_tau=self.at_tau[kept],
-            weight=weight[kept] / weight[kept].sum(), at={**self.at, **at},
-        )  # fmt: skip
+        weight = weight[kept] / weight[kept].sum()
+        return replace(self, points=self.points[:, kept], weight=weight, at={**self.at, **at})
 
     def drawn(self, draw: np.random.Generator) -> Beliefs:
         """Draw one truth from the beliefs: beliefs that are certain."""
         point = draw.choice(len(self.weight), p=self.weight)
-        only = {name: getattr(self, name)[[point]] for name in ("u", "a", "at_s", "at_tau")}
-        truth, at = replace(self, weight=np.ones(1), **only), {}
+        truth, at = replace(self, points=self.points[:, [point]], weight=np.ones(1)), {}
         for k in self.ks:
-            certain = np.full((len(self.b), len(self.s)), math.log(SMALLEST))
+            certain = np.full((len(self.b), len(STEEPNESSES)), math.log(SMALLEST))
             certain[draw.choice(len(self.b), p=truth._likely(k))] = 0.0
             at[k] = AtK.of(certain, self._kernels)
         return replace(truth, at=at)
@@ -248,24 +246,28 @@ class Beliefs:
         return float(self.b[1] - self.b[0])
 
     @property
+    def _shape(self) -> tuple[int, int, int]:
+        """How many τ, centres and steepnesses there are."""
+        return len(DEVIATIONS), len(self.b), len(STEEPNESSES)
+
+    @property
     def _kernels(self) -> Array:
         return kernels_of(len(self.b), round(self._step, 12))
 
     def _at(self, k: int) -> AtK:
-        return self.at[k] if k in self.at else unseen(len(self.b), len(self.s))
+        return self.at[k] if k in self.at else unseen(len(self.b))
 
     def _cells(self, k: int) -> Indices:
-        """Flat index of each point in an array of shape (τ, centres at k, steepnesses), shape (points,)."""
+        """Flat index of each point in an array of `_shape`, centres being those at k, shape (points,)."""
+        u, a, s, tau = self.points
         log_k = math.log(k) - float(np.mean(np.log(self.ks)))
-        centre = np.clip(self.u - np.rint(self.a * log_k / self._step).astype(np.intp), 0, len(self.b) - 1)
-        found: Indices = (self.at_tau * len(self.b) + centre) * len(self.s) + self.at_s
+        centre = u - np.rint(EXPONENTS[a] * log_k / self._step).astype(np.intp)
+        found: Indices = np.ravel_multi_index((tau, centre, s), self._shape, mode="clip")
         return found
 
     def _share(self, k: int, weight: Array) -> Array:
-        """Sum weights of points by their place at k, shape (τ, centres, steepnesses)."""
-        shape = len(DEVIATIONS), len(self.b), len(self.s)
-        found: Array = np.bincount(self._cells(k), weight, math.prod(shape)).reshape(shape).astype(float)
-        return found
+        """Sum weights of points by their place at k, an array of `_shape`."""
+        return np.bincount(self._cells(k), weight, math.prod(self._shape)).astype(float).reshape(self._shape)
 
     def _spread(self, of_centres: Array) -> Array:
         """From centres to the boundaries around them, shape (places, steepnesses)."""
@@ -279,9 +281,8 @@ class Beliefs:
     def _centre(self, k: int) -> Array:
         """Mean boundary at k by each point, shape (points,)."""
         at = self._at(k)
-        means = (self._kernels @ (at.likelihood * self.b[:, None])) / at.evidence
-        found: Array = means.ravel()[self._cells(k)]
-        return found
+        means: Array = (self._kernels @ (at.likelihood * self.b[:, None])) / at.evidence
+        return means.ravel()[self._cells(k)]
 
     def _parts(self, goal: Goal) -> dict[int, float]:
         """The weights that a goal's quantity gives to the boundaries, by k."""
@@ -294,5 +295,5 @@ class Beliefs:
 
     def _log_odds(self, eta: float) -> Array:
         """Log-odds of a collapse by boundary and steepness, shape (places, steepnesses)."""
-        found: Array = self.s * (math.log(eta) - self.b[:, None])
+        found: Array = STEEPNESSES * (math.log(eta) - self.b[:, None])
         return found

@@ -7,8 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from orchestrator.search.beliefs import Beliefs, Goal, Seen
-from orchestrator.search.boundary import DEVIATIONS
+from orchestrator.search.beliefs import DEVIATIONS, EXPONENTS, STEEPNESSES, Beliefs, Goal, Seen
 
 KS = (2, 8, 32)
 RANGE = (1e-4, 1e-2)
@@ -72,8 +71,8 @@ def test_what_is_known_is_bayes_rule() -> None:
     draw, number = np.random.default_rng(0), 2_000_000
     before = Beliefs.before(ks, RANGE)
     u = draw.uniform(before.b[0], before.b[-1], number)
-    a = draw.choice(np.unique(before.a), number)
-    s = draw.choice(before.s, number, p=1 / before.s / np.sum(1 / before.s))
+    a = draw.choice(EXPONENTS, number)
+    s = draw.choice(STEEPNESSES, number, p=1 / STEEPNESSES / np.sum(1 / STEEPNESSES))
     tau = draw.choice(DEVIATIONS, number)
     boundary = {k: u - a * (math.log(k) - math.log(8)) + tau * draw.standard_normal(number) for k in ks}
     weight = np.ones(number)
