@@ -78,7 +78,7 @@ def _simulate(
     known.learn(stored_outcomes(url, models))
     own = max(Counter(run.cell for run in sweep.runs).values())
     grids = tuple(sorted({*replicates, own}))
-    plan = PowerPlan(known, sweep, asked, wanted is not None, grids, stored_paces(url, models), seed)
+    plan = PowerPlan(known, wanted is not None, grids, stored_paces(url, models), seed)
     with progress("simulating", simulations) as advance:
         processes = min(cores(), max(1, simulations // FEW))
         designs = simulate(plan, simulations, processes, lambda: advance(1))

@@ -69,7 +69,7 @@ def power_json(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> 
     return {
         "simulations": simulations,
         "seed": plan.seed,
-        "confidence": plan.wanted.confidence,
+        "confidence": plan.known.wanted.confidence,
         "stored_runs": {group_name(*group): len(one.ended) for group, one in plan.known.groups.items()},
         "step_s": {model: pace.step_s for model, pace in plan.paces.items()},
         "designs": [dataclasses.asdict(one) | {"known": [*map(_known_json, one.known)]} for one in designs],
@@ -89,7 +89,7 @@ def _rows(plan: PowerPlan, designs: Sequence[Design]) -> list[list[str]]:
     def row(name: str, text: Callable[[Design], str]) -> list[str]:
         return [name, *map(text, designs)]
 
-    at_most = ", at most" if any(run.cell.model not in plan.paces for run in plan.sweep.runs) else ""
+    at_most = ", at most" if any(run.cell.model not in plan.paces for run in plan.known.sweep.runs) else ""
     rows = [
         row("median (nine in ten)", lambda one: one.name),
         row("new runs", lambda one: _counts(one.runs)),
@@ -128,9 +128,10 @@ def _width(known: Known) -> str:
 
 def _sentences(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> list[str]:
     """Say how the designs were simulated."""
+    confidence = 100 * plan.known.wanted.confidence
     said = [
         f"{simulations} simulations of each design, seed {plan.seed}: medians; in brackets what nine in ten keep to.",
-        f"Half-widths of {100 * plan.wanted.confidence:g} % intervals, where the range of eta holds the boundary.",
+        f"Half-widths of {confidence:g} % intervals, where the range of eta holds the boundary.",
     ]
     for group, of_group in plan.known.groups.items():
         collapsed = sum(one.collapse_step is not None for one in of_group.ended)
@@ -139,7 +140,7 @@ def _sentences(plan: PowerPlan, designs: Sequence[Design], simulations: int) -> 
     if outside:
         shares = ", ".join(f"{100 * one.in_range:.0f} % at {_place(plan, one)}" for one in outside)
         said.append(f"The range of eta holds the boundary in so many simulations: {shares}.")
-    for model in dict.fromkeys(run.cell.model for run in plan.sweep.runs):
+    for model in dict.fromkeys(run.cell.model for run in plan.known.sweep.runs):
         by = "at most, by time limits"
         if pace := plan.paces.get(model):
             by = f"at {pace.step_s:.3g} s a learner step, the pace of {pace.runs:,} finished runs"

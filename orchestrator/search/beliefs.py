@@ -47,6 +47,7 @@ SMALLEST = 1e-300
 """Smallest likelihood, so that it has a logarithm."""
 
 Indices = NDArray[np.intp]
+Quantity = Literal["eta_max", "exponent", "constant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Seen:
 class Goal:
     """A quantity to be known, and how well: η_max at one k, or a or C of the law η_max = C·k^−a."""
 
-    quantity: Literal["eta_max", "exponent", "constant"]
+    quantity: Quantity
     half_width: float  # largest of its interval; of the logarithm, except for the exponent
     k: int | None = None  # of eta_max
 
@@ -185,10 +186,7 @@ class Beliefs:
         return mean, math.sqrt(max(variance, 0.0))
 
     def interval(self, goal: Goal, confidence: float) -> tuple[float, float]:
-        """The central interval of a goal's quantity; at a confidence of 0, both ends are the median.
-
-        A boundary's interval comes from its distribution; those of a and C from a normal distribution.
-        """
+        """The central interval: of a boundary by its distribution, of a and C by a normal one; at 0, the median."""
         ends = (1 - confidence) / 2, (1 + confidence) / 2
         if goal.k is None:
             mean, deviation = self.moments(goal)

@@ -16,7 +16,7 @@ from orchestrator.base.states import CANCELLABLE, GOING, FailureClass, RunState
 from orchestrator.data import frames
 from orchestrator.grid.sweep import Sweep
 from orchestrator.runs import cancelling
-from orchestrator.search.search import Key, Search, Underway, group_of, key_of
+from orchestrator.search.search import Search, Underway, group_of, key_of
 from orchestrator.search.search_file import SearchConfig
 from orchestrator.search.study import Study
 from orchestrator.store import outcomes, queries, registration, submissions
@@ -31,23 +31,11 @@ log = logging.getLogger(__name__)
 
 
 class SearchDriver:
-    """Applies a search to a results database while its runs are trained.
-
-    Attributes:
-        search: What is known.
-
-    Args:
-        store: The results database.
-        sweep_id: From `Store.begin`.
-        sweep: All runs that may be made.
-        wanted: What is wanted of them.
-        places: Runs that may be under way at once.
-    """
+    """Applies a `Search` to a results database while its runs are trained, in so many places at once."""
 
     def __init__(self, store: Store, sweep_id: int, sweep: Sweep, wanted: SearchConfig, places: int) -> None:
         self.search = Search(sweep, wanted)
-        self._store, self._sweep_id, self._sweep, self._wanted = store, sweep_id, sweep, wanted
-        self._places = places
+        self._store, self._sweep_id, self._wanted, self._places = store, sweep_id, wanted, places
         self._runs = {key_of(run): run for run in sweep.runs}
         self._study = Study(store.url, sweep)
         self._over: dict[int, str] | None = None
@@ -55,32 +43,25 @@ class SearchDriver:
     def look(self, progress: Sequence[RunProgress]) -> bool:
         """If a run has ended since the last look: learn from it, end what is decided, and store further runs.
 
-        Args:
-            progress: How far the runs of the search are.
-
-        Returns:
-            Whether further runs were stored.
-
-        Raises:
-            StoreError: The database cannot be used.
+        Returns whether further runs were stored. Raises StoreError if the database cannot be used.
         """
         over = {run.run_id: run.state for run in progress if run.state not in GOING}
         if over == self._over:
             return False
         self._learn()
-        going = {_key(run): run.run_id for run in progress if run.state in GOING}
+        going = {key_of(run): run.run_id for run in progress if run.state in GOING}
         has_failed = bool({RunState.FAILED, RunState.LOST} & set(over.values()))
-        steps, hours = self._used(progress)
+        hours = self._gpu_hours()
 
         def is_spent(under_way: Underway) -> bool:
-            return self._is_spent(steps, hours, sum(steps for _, steps in under_way))
+            return self._is_spent(progress, hours, sum(steps for _, steps in under_way))
 
         taken = queries.seeds(self._store, self._sweep_id)
         under_way = [self._runs[key] for key in going]
         step = self.search.step(taken, under_way, 0 if has_failed else self._places, is_spent)
         end_early(self._store, self._sweep_id, [going[key_of(run)] for run in step.end])
         if step.begin:
-            registration.grow(self._store, self._sweep_id, self._sweep, step.begin)
+            registration.grow(self._store, self._sweep_id, self.search.sweep, step.begin)
         self._study.mirror(self._store, self._sweep_id, step.begin)
         self._over = over
         return bool(step.begin)
@@ -91,55 +72,44 @@ class SearchDriver:
         if self._wanted.learner_steps is not None:
             steps += f" of {self._wanted.learner_steps:,}"
         spent = f"{len(progress)} runs, {steps} learner steps"
+        hours = self._gpu_hours()
         if self._wanted.gpu_hours is not None:
-            spent += f", {self._gpu_hours():.3g} of {self._wanted.gpu_hours:g} GPU-hours"
+            spent += f", {hours:.3g} of {self._wanted.gpu_hours:g} GPU-hours"
         if self.search.done:
             return f"Done: {spent}."
-        if self._is_spent(*self._used(progress)):
+        if self._is_spent(progress, hours):
             return f"The budget is spent: {spent}."
         return f"No run of the file is left that would teach more: {spent}."
 
     def _learn(self) -> None:
-        models = {run.cell.model for run in self._sweep.runs}
+        models = {run.cell.model for run in self.search.sweep.runs}
         self.search.learn(outcomes.outcomes(self._store, models))
-        if self._wanted.gpu_hours is not None:
-            self._price(models)
-
-    def _price(self, models: Collection[str]) -> None:
-        """Price a learner step of each group in GPU-seconds, once finished runs of every model show their pace."""
+        if self._wanted.gpu_hours is None:
+            return
+        # A learner step is priced in GPU-seconds once finished runs of every model show their pace.
         paces = {name: statistics.median(times) for name, times in queries.step_times(self._store, models).items()}
-        gpus = {group_of(run): run.resources.gpus for run in self._sweep.runs}
+        gpus = {group_of(run): run.resources.gpus for run in self.search.sweep.runs}
         prices = {group: paces.get(group[0], 0.0) * gpus[group] for group in gpus}
         if all(prices.values()):
             self.search.prices = prices
 
-    def _used(self, progress: Sequence[RunProgress]) -> tuple[int, float]:
-        """Learner steps of the runs that have ended, and GPU-hours of all runs if the budget is in GPU-hours."""
-        hours = 0.0 if self._wanted.gpu_hours is None else self._gpu_hours()
-        return _steps(run for run in progress if run.state not in GOING), hours
-
-    def _is_spent(self, steps: int, hours: float, expected: float = 0.0) -> bool:
-        """Whether the budget will be spent after so many learner steps more."""
+    def _is_spent(self, progress: Sequence[RunProgress], hours: float, expected: float = 0.0) -> bool:
+        """Whether the budget will be spent after so many learner steps more than runs that have ended took."""
+        steps = _steps(run for run in progress if run.state not in GOING)
         total = steps + expected
-        if self._wanted.learner_steps is not None and total >= self._wanted.learner_steps:
-            return True
-        if self._wanted.gpu_hours is None:
-            return False
-        return hours * (total / steps if steps else 1.0) >= self._wanted.gpu_hours
+        return self._wanted.is_spent(total, hours * (total / steps if steps else 1.0))
 
     def _gpu_hours(self) -> float:
-        return float(frames.runs(self._store, [self._sweep.name])["gpu_s"].sum()) / 3600
+        """Of all runs; 0 unless the budget is in GPU-hours."""
+        if self._wanted.gpu_hours is None:
+            return 0.0
+        return float(frames.runs(self._store, [self.search.sweep.name])["gpu_s"].sum()) / 3600
 
 
 def end_early(store: Store, sweep_id: int, run_ids: Collection[int]) -> list[int]:
     """End runs whose results can change no answer; what they have measured stays.
 
     A job leaves such a run at its next learner step, and goes on with the next run of its share.
-
-    Args:
-        store: The results database.
-        sweep_id: The sweep of the runs.
-        run_ids: The runs.
 
     Returns:
         The runs that were ended, rising. A run that has ended by itself meanwhile stays as it is.
@@ -158,10 +128,6 @@ def end_early(store: Store, sweep_id: int, run_ids: Collection[int]) -> list[int
     for run_id in done.runs:
         log.info("run %d is ended: %s", run_id, DECIDED.reason)
     return sorted(done.runs)
-
-
-def _key(run: RunProgress) -> Key:
-    return (run.model, run.cell.axes_text), (run.k, run.eta), run.seed
 
 
 def _steps(progress: Iterable[RunProgress]) -> int:

@@ -14,7 +14,7 @@ from grpo_worker.schema.config import WorkerConfig, content_digest
 from orchestrator.grid.sweep import Run, group_name
 from orchestrator.laws.estimates import Array
 from orchestrator.laws.gaps import Coordinates
-from orchestrator.search.beliefs import Beliefs, Goal, Seen
+from orchestrator.search.beliefs import Beliefs, Goal, Quantity, Seen
 from orchestrator.search.search_file import SearchConfig
 from orchestrator.store.outcomes import Outcome
 
@@ -25,48 +25,31 @@ USUAL_EXPONENT = 1.5
 """T* is taken to fall as η to this power. It is used for costs only."""
 
 AnswerStanding = Literal["known", "above", "below", "open", "unasked"]
+"""``known`` as well as was asked for; ``above`` or ``below`` all η of the file, at the wanted confidence, at all k that
+matter but one at most; still ``open``; or ``unasked``."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchAnswer:
-    """What is known of one quantity.
+    """What is known of one quantity."""
 
-    Attributes:
-        group: The model, and its setting of further axes.
-        quantity: ``eta_max`` at one k: the η at which half of the runs collapse within the horizon; or the ``exponent``
-            a or the ``constant`` C of η_max = C·k^−a.
-        k: Staleness, of ``eta_max``.
-        estimate: The median.
-        interval: At the confidence that was asked for.
-        standing: ``known`` as well as was asked for; ``above`` or ``below`` all η of the file, at that confidence, at
-            all k that matter but one at most; still ``open``; or ``unasked``.
-        runs: How many runs it rests on.
-    """
-
-    group: str
-    quantity: Literal["eta_max", "exponent", "constant"]
-    k: int | None
-    estimate: float
-    interval: tuple[float, float]
+    group: str  # the model, and its setting of further axes
+    quantity: Quantity  # eta_max at one k is the η at which half of the runs collapse within the horizon
+    k: int | None  # of eta_max
+    estimate: float  # the median
+    interval: tuple[float, float]  # at the confidence that was asked for
     standing: AnswerStanding
-    runs: int
+    runs: int  # how many it rests on
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """How far the runs of a group are trained.
-
-    Attributes:
-        horizon: Learner steps of a stable run.
-        confirmed: Learner steps from T* to the end of a collapsed run; None: it is trained to its horizon.
-        level: Mean of log T* + 1.5·log η over collapsed runs; None: there is none.
-        scatter: Standard deviation of the same.
-    """
+    """How far the runs of a group are trained, in learner steps."""
 
     horizon: int
-    confirmed: int | None
-    level: float | None
-    scatter: float
+    confirmed: float  # from T* to the end of a collapsed run; infinite: it is trained to its horizon
+    level: float | None  # mean of log T* + 1.5·log η over collapsed runs; None: there is none
+    scatter: float  # standard deviation of the same
 
     @classmethod
     def of(cls, config: WorkerConfig, ended: Iterable[Outcome]) -> Costs:
@@ -76,7 +59,7 @@ class Costs:
         ]
         confirmed = config.collapse.stop_after_evals * config.eval_every_steps
         level, scatter = (float(np.mean(levels)), float(np.std(levels))) if levels else (None, 0.0)
-        return cls(config.horizon, confirmed or None, level, scatter)
+        return cls(config.horizon, confirmed or math.inf, level, scatter)
 
     def collapse_step(self, eta: float, deviation: float = 0.0) -> float:
         """T* at so many standard deviations from its mean; half of the horizon where no run has collapsed."""
@@ -85,45 +68,33 @@ class Costs:
         step = math.exp(self.level + self.scatter * deviation - USUAL_EXPONENT * math.log(eta))
         return min(step, self.horizon)
 
-    def end(self, collapse_step: float | None) -> float:
-        """Learner steps of a run that collapses at this step, or of a stable run for None."""
-        if collapse_step is None or self.confirmed is None:
-            return float(self.horizon)
+    def end(self, collapse_step: float = math.inf) -> float:
+        """Learner steps of a run that collapses at this step, or of a stable run."""
         return min(collapse_step + self.confirmed, float(self.horizon))
 
     def expected(self, places: Iterable[Coordinates], chances: Array) -> Array:
         """Expected learner steps of a run of each cell, given its chance of a collapse, shape (cells,)."""
         collapsed = np.array([self.end(self.collapse_step(eta)) for _, eta in places])
-        expected: Array = chances * collapsed + (1 - chances) * self.end(None)
+        expected: Array = chances * collapsed + (1 - chances) * self.end()
         return expected
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Knowledge:
-    """What is known of one group.
+    """What is known of one group."""
 
-    Attributes:
-        runs: All runs of it that may be made.
-        wanted: What is wanted of them.
-        goals: What is wanted, as quantities.
-        beliefs: About the boundaries.
-        ended: The runs that the beliefs rest on.
-        costs: How far its runs are trained.
-        fingerprint: What the configs of its runs have in common.
-    """
-
-    runs: Sequence[Run]
+    runs: Sequence[Run]  # all that may be made
     wanted: SearchConfig
     goals: Sequence[Goal]
     beliefs: Beliefs
-    ended: Sequence[Outcome]
+    ended: Sequence[Outcome]  # what the beliefs rest on
     costs: Costs
-    fingerprint: str
+    fingerprint: str  # what the configs of its runs have in common
 
     @classmethod
     def before(cls, runs: Sequence[Run], wanted: SearchConfig) -> Knowledge:
         """What is known when no run has ended."""
-        ks, etas = _ks(runs), [run.cell.eta for run in runs]
+        ks, etas = sorted({run.cell.k for run in runs}), [run.cell.eta for run in runs]
         goals = wanted.target.goals(ks)
         beliefs = Beliefs.before(ks, (min(etas), max(etas)), min(goal.half_width for goal in goals))
         config = runs[0].config
@@ -150,10 +121,11 @@ class Knowledge:
         place = run.cell.k, run.cell.eta
         return float(self.costs.expected([place], self.beliefs.chances([place]))[0])
 
-    def as_expected(self, run: Run) -> Knowledge:
-        """What is known if a run ends as often either way as is expected."""
-        p = self.beliefs.p_collapse(run.cell.k, run.cell.eta)
-        return replace(self, beliefs=self.beliefs.after([Seen(run.cell.k, run.cell.eta, p, 1 - p)]))
+    def as_expected(self, run: Run, p: float | None = None) -> Knowledge:
+        """What is known after a run that collapses with this chance, or as often as is expected."""
+        k, eta = run.cell.k, run.cell.eta
+        p = self.beliefs.p_collapse(k, eta) if p is None else p
+        return replace(self, beliefs=self.beliefs.after([Seen(k, eta, p, 1 - p)]))
 
     def open_goals(self) -> list[Goal]:
         """The goals that are neither known nor known to lie out of range."""
@@ -163,15 +135,14 @@ class Knowledge:
         """Whether all that is asked for stays known, at the wanted confidence, however a run ends."""
         if self.open_goals():
             return False
-        k, eta = run.cell.k, run.cell.eta
-        p = self.beliefs.p_collapse(k, eta)
-        ends = ((p, Seen(k, eta, 1, 0)), (1 - p, Seen(k, eta, 0, 1)))
-        reopened = sum(p for p, end in ends if replace(self, beliefs=self.beliefs.after([end])).open_goals())
+        p = self.beliefs.p_collapse(run.cell.k, run.cell.eta)
+        ends = (p, 1.0), (1 - p, 0.0)
+        reopened = sum(chance for chance, collapsed in ends if self.as_expected(run, collapsed).open_goals())
         return reopened <= 1 - self.wanted.confidence
 
     def answers(self) -> list[SearchAnswer]:
         """What is known of η_max at every k, then of the law where there are several k."""
-        ks = _ks(self.runs)
+        ks = self.beliefs.ks
         every = [Goal("eta_max", math.inf, k) for k in ks]
         every += [Goal("exponent", math.inf), Goal("constant", math.inf)] if len(ks) > 1 else []
         asked = {(goal.quantity, goal.k): goal for goal in self.goals}
@@ -188,7 +159,7 @@ class Knowledge:
 
     def _standing(self, goal: Goal) -> AnswerStanding:
         confidence = self.wanted.confidence
-        ks = [goal.k] if goal.k is not None else _ks(self.runs)
+        ks = [goal.k] if goal.k is not None else self.beliefs.ks
         outside = [self.beliefs.p_outside(k) for k in ks]
         needed = min(2, len(ks))  # a law in k needs the boundary at two of them
         if sum(below <= confidence for below, _ in outside) < needed:
@@ -210,10 +181,6 @@ def seen_by(outcomes: Iterable[Outcome], horizon: int) -> list[Seen]:
         if collapsed is not None:
             counts[one.k, one.eta][0 if collapsed else 1] += 1
     return [Seen(k, eta, collapsed, stable) for (k, eta), (collapsed, stable) in counts.items()]
-
-
-def _ks(runs: Sequence[Run]) -> list[int]:
-    return sorted({run.cell.k for run in runs})
 
 
 def _fingerprint(config: Mapping[str, Any]) -> str:

@@ -9,8 +9,10 @@ import numpy as np
 
 from orchestrator.base.errors import StoreError
 from orchestrator.grid.sweep import Run, group_name
+from orchestrator.laws.gaps import Coordinates
 from orchestrator.search.beliefs import Beliefs
 from orchestrator.search.knowledge import seen_by
+from orchestrator.search.search import Group, group_of
 from orchestrator.store import outcomes
 from orchestrator.store.database import Store
 from orchestrator.store.outcomes import Outcome
@@ -26,12 +28,7 @@ SURE = 0.05
 
 
 def stored_outcomes(url: str, models: Iterable[str]) -> list[Outcome]:
-    """Read how finished runs of models ended; empty if the database does not exist or cannot be read.
-
-    Args:
-        url: The database's; it is neither created nor upgraded.
-        models: Their names.
-    """
+    """Read how finished runs of models ended; empty if the database does not exist or cannot be read."""
     try:
         with Store(url) as store:
             return outcomes.outcomes(store, models)
@@ -40,20 +37,18 @@ def stored_outcomes(url: str, models: Iterable[str]) -> list[Outcome]:
 
 
 def gaps(runs: Iterable[Run], known: Sequence[Outcome]) -> list[str]:
-    """Say what the laws of each model will lack: a sentence each, after the models and settings that it is true of.
+    """Say what the laws of a grid will lack, a sentence each, after the groups that it is true of.
 
-    Args:
-        runs: Of a grid.
-        known: Finished runs of the same models.
+    ``known`` are finished runs of the same models.
     """
-    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    groups: dict[Group, list[Run]] = defaultdict(list)
     for run in runs:
-        groups[run.cell.model, run.cell.axes_text].append(run)
+        groups[group_of(run)].append(run)
     names: dict[str, list[str]] = defaultdict(list)
-    for (model, axes), members in groups.items():
-        alike = [one for one in known if (one.model, one.axes) == (model, axes)]
+    for group, members in groups.items():
+        alike = [one for one in known if (one.model, one.axes) == group]
         for sentence in (*_of_grid(members), *_by_known(members, alike)):
-            names[sentence].append(group_name(model, axes))
+            names[sentence].append(group_name(*group))
     return [f"{' and '.join(of_sentence)}: {sentence}" for sentence, of_sentence in names.items()]
 
 
@@ -67,9 +62,8 @@ def _of_grid(runs: Sequence[Run]) -> Iterator[str]:
         yield f"seed {min(seeds)} only, so how often a cell collapses will not be known; give 3 seeds or more."
     if len(etas) == 1:
         yield f"k={min(etas)} only, so how eta_max depends on k will not be known; give a second k."
-    lonely = [k for k, of_k in sorted(etas.items()) if len(of_k) == 1]
-    if lonely:
-        where = f"k={', '.join(map(str, lonely))}"
+    if lonely := [str(k) for k, of_k in sorted(etas.items()) if len(of_k) == 1]:
+        where = f"k={', '.join(lonely)}"
         yield f"one eta only at {where}, which cannot enclose eta_max there; give every k a smaller and a larger eta."
     cells = {(run.cell.k, run.cell.eta) for run in runs}
     products = [k * eta for k, eta in cells]
@@ -78,21 +72,19 @@ def _of_grid(runs: Sequence[Run]) -> Iterator[str]:
             f"eta*k differs by a factor of {max(products) / min(products):.3g} only, so a boundary at constant eta*k "
             "is placed nowhere; spread eta further at each k."
         )
-    elif len(etas) > 1 and len({eta for _, eta in cells}) > 1 and _together(cells):
+    elif len(etas) > 1 and len(set.union(*etas.values())) > 1 and _together(cells):
         yield "k and eta change together, so their exponents cannot be told apart; run the same eta at several k."
 
 
-def _together(cells: Iterable[tuple[int, float]]) -> bool:
+def _together(cells: Iterable[Coordinates]) -> bool:
     logs = np.log(np.array(sorted(cells)))
     return int(np.linalg.matrix_rank(logs - logs.mean(axis=0), tol=1e-6)) < 2
 
 
 def _by_known(runs: Sequence[Run], known: Sequence[Outcome]) -> Iterator[str]:
     """Gaps that stored runs lead to expect."""
-    horizon = max(run.config.horizon for run in runs)
-    seen = seen_by(known, horizon)
-    runs_seen = int(sum(one.collapsed + one.stable for one in seen))
-    if runs_seen < FEWEST_KNOWN:
+    seen = seen_by(known, max(run.config.horizon for run in runs))
+    if (runs_seen := int(sum(one.collapsed + one.stable for one in seen))) < FEWEST_KNOWN:
         return
     cells = sorted({(run.cell.k, run.cell.eta) for run in runs})
     etas = [eta for _, eta in cells] + [one.eta for one in seen]

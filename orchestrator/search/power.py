@@ -17,13 +17,11 @@ from multiprocessing import get_context
 import numpy as np
 
 from orchestrator.base.words import counted
-from orchestrator.grid.sweep import Sweep, group_name
 from orchestrator.jobs.estimate import StepTime, run_hours
 from orchestrator.laws.estimates import Array
-from orchestrator.search.beliefs import Goal
+from orchestrator.search.beliefs import Beliefs, Goal
 from orchestrator.search.knowledge import SearchAnswer
 from orchestrator.search.search import Search
-from orchestrator.search.search_file import SearchConfig
 from orchestrator.search.simulation import Simulated, Trained, World, simulate_grid, simulate_search
 
 TIMES = 4
@@ -47,69 +45,42 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """How well a design knows one quantity.
+    """How well a design knows one quantity; shares are of simulations.
 
     Attributes:
-        answer: Its group, quantity and k; the numbers in it are those of one simulation.
-        half_width: Half-width of its interval over the simulations whose boundary lies in the file's range; of the
-            logarithm, except for the exponent. None: there is no such simulation.
-        in_range: Share of simulations whose boundary lies in the range.
-        held: Share of simulations whose interval held the truth.
-        outside: Share of simulations that found no boundary in the range.
+        half_width: Of its interval, over the simulations whose boundary lies in the file's range; of the logarithm,
+            except for the exponent. None: there is no such simulation.
     """
 
-    answer: SearchAnswer
+    answer: SearchAnswer  # its group, quantity and k; the numbers in it are those of one simulation
     half_width: Quantiles | None
-    in_range: float
-    held: float
-    outside: float
+    in_range: float  # the boundary lies in the range
+    held: float  # the interval held the truth
+    outside: float  # no boundary was found in the range
 
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What one way to spend learner steps would give.
+    """What one way to spend learner steps would give; the costs are those of its new runs."""
 
-    Attributes:
-        name: For people.
-        runs: Number of new runs.
-        learner_steps: Of the new runs.
-        hours: Of the new runs, one after the other.
-        gpu_hours: Of the new runs.
-        reached: Share of simulations in which everything asked for was known.
-        held: Share of intervals that held the truth.
-        known: How well each quantity of each group is known.
-    """
-
-    name: str
+    name: str  # for people
     runs: Quantiles
     learner_steps: Quantiles
-    hours: Quantiles
+    hours: Quantiles  # one run after the other
     gpu_hours: Quantiles
-    reached: float
-    held: float
+    reached: float  # share of simulations in which everything asked for was known
+    held: float  # share of intervals that held the truth
     known: tuple[Known, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PowerPlan:
-    """What is simulated.
+    """What is simulated."""
 
-    Attributes:
-        known: What is known from stored runs.
-        sweep: All runs that may be made.
-        wanted: What is wanted of them.
-        searched: Whether a search is simulated beside the grids.
-        replicates: Runs of each cell, a number for each grid, rising.
-        paces: By model, as far as they are known.
-        seed: Of the simulations.
-    """
-
-    known: Search
-    sweep: Sweep
-    wanted: SearchConfig
-    searched: bool
-    replicates: tuple[int, ...]
-    paces: Mapping[str, StepTime]
+    known: Search  # from stored runs
+    searched: bool  # whether a search is simulated beside the grids
+    replicates: tuple[int, ...]  # runs of each cell, a number for each grid, rising
+    paces: Mapping[str, StepTime]  # by model, as far as they are known
     seed: int
 
 
@@ -135,11 +106,7 @@ class _Trial:
 def simulate(plan: PowerPlan, simulations: int, processes: int, done: Callable[[], None]) -> list[Design]:
     """Simulate every design on the same truths; the larger search is left out if no search ends by its budget.
 
-    Args:
-        plan: What to simulate.
-        simulations: Number of truths.
-        processes: Number of processes that share the work.
-        done: Is called after each simulation.
+    ``done`` is called after each simulation.
     """
     trials: dict[str, list[_Trial]] = {}
     for of_one in _each(plan, simulations, processes):
@@ -163,24 +130,22 @@ def _each(plan: PowerPlan, simulations: int, processes: int) -> Iterator[dict[st
 
 def _simulation(plan: PowerPlan, number: int) -> dict[str, _Trial]:
     """All designs on one truth."""
-    world = World.drawn(plan.known, np.random.default_rng((plan.seed, number)))
+    world = World(plan.known, np.random.default_rng((plan.seed, number)))
     found: dict[str, _Trial] = {}
     made = Simulated(plan.known)
     for name, times in ((SEARCH, 1), (LARGER, TIMES)) if plan.searched else ():
-        made = simulate_search(made, plan.wanted.parallel, world.train, partial(_is_spent, plan, times))
+        made = simulate_search(made, plan.known.wanted.parallel, world.train, partial(_is_spent, plan, times))
         found[name] = _trial(plan, world, made)
     made = Simulated(plan.known)
-    cells = list({run.cell: run for run in plan.sweep.runs}.values())
     for replicates in plan.replicates:
-        made = simulate_grid(made, cells, replicates, world.train)
+        made = simulate_grid(made, replicates, world.train)
         found[f"grid, {counted(replicates, 'run')} a cell"] = _trial(plan, world, made)
     return found
 
 
 def _is_spent(plan: PowerPlan, times: int, trained: Sequence[Trained]) -> bool:
     _, learner_steps, _, gpu_hours = _bill(plan.paces, trained)
-    limits = (plan.wanted.learner_steps, learner_steps), (plan.wanted.gpu_hours, gpu_hours)
-    return any(limit is not None and used >= times * limit for limit, used in limits)
+    return plan.known.wanted.is_spent(learner_steps, gpu_hours, times)
 
 
 def _bill(paces: Mapping[str, StepTime], trained: Sequence[Trained]) -> tuple[float, float, float, float]:
@@ -190,35 +155,28 @@ def _bill(paces: Mapping[str, StepTime], trained: Sequence[Trained]) -> tuple[fl
 
 
 def _trial(plan: PowerPlan, world: World, made: Simulated) -> _Trial:
-    answers = made.known.answers()
-    ks: dict[str, list[int]] = {}
-    for answer in answers:
-        if answer.k is not None:
-            ks.setdefault(answer.group, []).append(answer.k)
-    readings = [_reading(world, answer, ks[answer.group]) for answer in answers]
+    groups = made.known.groups
+    readings = [_reading(world.truth[group], answer) for group, of in groups.items() for answer in of.answers()]
     return _Trial(_bill(plan.paces, made.trained), made.known.done, readings)
 
 
-def _reading(world: World, answer: SearchAnswer, ks: Sequence[int]) -> _Reading:
-    (truth,) = [truth for group, truth in world.truth.items() if group_name(*group) == answer.group]
+def _reading(truth: Beliefs, answer: SearchAnswer) -> _Reading:
     value, _ = truth.moments(Goal(answer.quantity, math.inf, answer.k))
     low, high = answer.interval
     if answer.quantity != "exponent":
         low, high = math.log(low), math.log(high)
-    needed = [answer.k] if answer.k is not None else ks
+    needed = [answer.k] if answer.k is not None else truth.ks
     inside = sum(max(truth.p_outside(k)) < 0.5 for k in needed)
     held = low - 1e-9 <= value <= high + 1e-9
     return _Reading(answer, (high - low) / 2, held, inside >= min(2, len(needed)))
 
 
 def _design(name: str, trials: Sequence[_Trial]) -> Design:
-    runs, learner_steps, hours, gpu_hours = (
-        Quantiles.of(column) for column in np.array([one.bill for one in trials]).T
-    )
+    runs, steps, hours, gpu_hours = map(Quantiles.of, np.array([one.bill for one in trials]).T)
     known = tuple(_known(readings) for readings in zip(*(one.readings for one in trials), strict=True))
     reached = float(np.mean([one.reached for one in trials]))
     held = float(np.mean([one.held for one in known]))
-    return Design(name, runs, learner_steps, hours, gpu_hours, reached, held, known)
+    return Design(name, runs, steps, hours, gpu_hours, reached, held, known)
 
 
 def _known(readings: Sequence[_Reading]) -> Known:

@@ -23,6 +23,7 @@ from orchestrator.laws.gaps import Coordinates
 from orchestrator.search.knowledge import Knowledge, SearchAnswer
 from orchestrator.search.search_file import SearchConfig
 from orchestrator.store.outcomes import Outcome
+from orchestrator.store.queries import RunProgress
 
 Group = tuple[str, str]
 """Model, and further axes as JSON with sorted keys."""
@@ -48,16 +49,20 @@ class Search:
     Attributes:
         groups: What is known of each group.
         prices: Relative price of a learner step in each group.
+
+    Args:
+        sweep: All runs that may be made.
+        wanted: What is wanted of them.
     """
 
     def __init__(self, sweep: Sweep, wanted: SearchConfig) -> None:
-        self._wanted = wanted
+        self.sweep, self.wanted = sweep, wanted
         self._places = {key_of(run): place for place, run in enumerate(sweep.runs)}
         candidates: dict[Group, list[Run]] = defaultdict(list)
         for run in sweep.runs:
             candidates[group_of(run)].append(run)
         self._before = {group: Knowledge.before(runs, wanted) for group, runs in candidates.items()}
-        self.groups = self._before
+        self.groups: Mapping[Group, Knowledge] = self._before
         self.prices: Mapping[Group, float] = dict.fromkeys(candidates, 1.0)
 
     def learn(self, outcomes: Iterable[Outcome]) -> None:
@@ -65,14 +70,17 @@ class Search:
 
         What was learned before is forgotten.
         """
-        known = self._before
+        self.groups = known = self._before
         alike = [one for one in outcomes if (group := (one.model, one.axes)) in known and known[group].is_like(one)]
-        self.groups = _after(known, alike)
+        self.groups = self.then(alike).groups
 
     def then(self, outcomes: Iterable[Outcome]) -> Search:
         """A copy that knows further runs of this search too."""
+        ended: dict[Group, list[Outcome]] = defaultdict(list)
+        for one in outcomes:
+            ended[one.model, one.axes].append(one)
         further = copy(self)
-        further.groups = _after(self.groups, outcomes)
+        further.groups = {group: known.then(ended[group]) for group, known in self.groups.items()}
         return further
 
     def answers(self) -> list[SearchAnswer]:
@@ -95,11 +103,10 @@ class Search:
             places: Runs that may be under way at once.
             is_spent: Whether the budget will be spent when these runs, and all that have ended, are paid for.
         """
-        under_way = sorted(
-            under_way, key=lambda run: self._places[key_of(run)]
-        )  # what is expected of one depends on those before it
+        # What is expected of a run depends on those before it.
+        under_way = sorted(under_way, key=lambda run: self._places[key_of(run)])
         if self.done:
-            decided = self._wanted.early_stops.decided
+            decided = self.wanted.early_stops.decided
             return Step([run for run in under_way if decided and self._of(run).decided_without(run)], [])
         begin: list[Run] = []
         expected = [(run, self._of(run).expected_steps(run)) for run in under_way]
@@ -125,7 +132,7 @@ class Search:
         expected, chosen = dict(self.groups), list[Run]()
         for run in under_way:
             expected[group_of(run)] = expected[group_of(run)].as_expected(run)
-        while len(chosen) < (self._wanted.parallel if number is None else number):
+        while len(chosen) < (self.wanted.parallel if number is None else number):
             best: tuple[float, Run] | None = None
             for group, of_group in goals.items():
                 places = [place for place, runs in left[group].items() if runs]
@@ -158,18 +165,11 @@ class Search:
         return left
 
 
-def _after(known: Mapping[Group, Knowledge], outcomes: Iterable[Outcome]) -> dict[Group, Knowledge]:
-    further: dict[Group, list[Outcome]] = defaultdict(list)
-    for one in outcomes:
-        further[one.model, one.axes].append(one)
-    return {group: one.then(further[group]) for group, one in known.items()}
-
-
-def group_of(run: Run) -> Group:
+def group_of(run: Run | RunProgress) -> Group:
     """The group that a run belongs to."""
     return run.cell.model, run.cell.axes_text
 
 
-def key_of(run: Run) -> Key:
+def key_of(run: Run | RunProgress) -> Key:
     """What distinguishes a run from all others of its sweep."""
     return group_of(run), (run.cell.k, run.cell.eta), run.seed

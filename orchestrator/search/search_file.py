@@ -55,19 +55,17 @@ class SearchConfig(Section):
     parallel: PositiveInt = Field(default=2, description="runs at once")
     early_stops: EarlyStops = EarlyStops()
 
+    def is_spent(self, learner_steps: float, gpu_hours: float, times: int = 1) -> bool:
+        """Whether so much training spends the budget so many times."""
+        limits = (self.learner_steps, learner_steps), (self.gpu_hours, gpu_hours)
+        return any(limit is not None and used >= times * limit for limit, used in limits)
+
 
 def load_search(path: Path, *, profile: Path | None = None) -> tuple[Sweep, SearchConfig]:
-    """Read a search file.
-
-    Args:
-        path: A grid file with a section ``search:``.
-        profile: The site's profile, as for a grid file.
-
-    Returns:
-        The sweep of all runs that may be made, and what is wanted.
+    """Read a search file: the sweep of all runs that may be made, and what is wanted.
 
     Raises:
-        GridError: The file or the profile has mistakes; all of them are listed, by line.
+        GridError: The file or the site's profile has mistakes; all of them are listed, by line.
     """
     return _search_of(read_grid_file(path), profile)
 
@@ -79,7 +77,12 @@ def load_either(path: Path, *, profile: Path | None = None) -> tuple[Sweep, Sear
 
 
 def _search_of(file: GridFile, profile: Path | None) -> tuple[Sweep, SearchConfig]:
-    wanted = _wanted(file, file.content.pop("search", None))
+    written = file.content.pop("search", None) or {}
+    if isinstance(written, dict) and not {"learner_steps", "gpu_hours"} & written.keys():
+        what = "is missing; give a budget as learner_steps, as gpu_hours, or as both"
+        file.mistake(("search", "learner_steps"), what)
+    found: SearchConfig | None = checked(file, ("search",), SearchConfig, written)
+    wanted = found or SearchConfig()  # what is wrong in the section is noted
     confirmed = wanted.early_stops.confirmed
     sweep = expand(file, profile=profile, defaults={CONFIRMED_BY: confirmed})
     if wanted.learner_steps is None and not any(run.resources.gpus for run in sweep.runs):
@@ -89,12 +92,3 @@ def _search_of(file: GridFile, profile: Path | None) -> tuple[Sweep, SearchConfi
         file.mistake(("search", "early_stops", "confirmed"), f"is set by {CONFIRMED_BY} too; keep one of the two")
     file.raise_mistakes()
     return sweep, wanted
-
-
-def _wanted(file: GridFile, written: object) -> SearchConfig:
-    """Check the section; a wrong one is noted, and the default is returned."""
-    wanted: SearchConfig | None = checked(file, ("search",), SearchConfig, written or {})
-    if isinstance(written, dict | None) and not {"learner_steps", "gpu_hours"} & (written or {}).keys():
-        place = ("search", "learner_steps")
-        file.mistake(place, "is missing; give a budget as learner_steps, as gpu_hours, or as both")
-    return wanted or SearchConfig()

@@ -8,15 +8,13 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
 
 from orchestrator.grid.sweep import Run
-from orchestrator.search.beliefs import Beliefs
-from orchestrator.search.knowledge import Costs
 from orchestrator.search.search import Group, Search, Underway, group_of, key_of
 from orchestrator.store.outcomes import Outcome
 
@@ -35,42 +33,31 @@ class Simulated:
     trained: Sequence[Trained] = ()
 
 
-@dataclass(frozen=True, slots=True)
 class World:
     """A truth drawn from the beliefs about each group, and runs drawn from it."""
 
-    truth: dict[Group, Beliefs]
-    costs: dict[Group, Costs]
-    draw: np.random.Generator
-
-    @classmethod
-    def drawn(cls, known: Search, draw: np.random.Generator) -> World:
-        """Draw a truth."""
-        truth = {group: one.beliefs.drawn(draw) for group, one in known.groups.items()}
-        return cls(truth, {group: one.costs for group, one in known.groups.items()}, draw)
+    def __init__(self, known: Search, draw: np.random.Generator) -> None:
+        self.truth = {group: one.beliefs.drawn(draw) for group, one in known.groups.items()}
+        self._costs = {group: one.costs for group, one in known.groups.items()}
+        self._draw = draw
 
     def train(self, run: Run) -> Outcome:
         """Draw the end of a run."""
-        group = group_of(run)
-        k, eta, costs = run.cell.k, run.cell.eta, self.costs[group]
-        chance, deviation = self.draw.random(), self.draw.standard_normal()
-        step = costs.collapse_step(eta, deviation) if chance < self.truth[group].p_collapse(k, eta) else None
+        group, k, eta = group_of(run), run.cell.k, run.cell.eta
+        costs = self._costs[group]
+        chance, deviation = self._draw.random(), self._draw.standard_normal()
+        collapses = chance < self.truth[group].p_collapse(k, eta)
+        step = costs.collapse_step(eta, deviation) if collapses else math.inf
         end = math.ceil(costs.end(step))
-        return Outcome(*group, k, eta, run.seed, end, None if step is None else math.ceil(step), {})
+        return Outcome(*group, k, eta, run.seed, end, math.ceil(step) if collapses else None, {})
 
 
-def simulate_grid(before: Simulated, cells: Iterable[Run], replicates: int, train: Train) -> Simulated:
-    """Fill each cell up to so many runs.
-
-    Args:
-        before: What is known; runs that say how a cell ends count as runs of it.
-        cells: One run of each cell.
-        replicates: Runs of each cell.
-        train: Gives the end of each.
-    """
+def simulate_grid(before: Simulated, replicates: int, train: Train) -> Simulated:
+    """Fill every cell up to so many runs; known runs count if they say how their cell ends."""
     made = Counter[tuple[Group, int, float]]()
     for group, of in before.known.groups.items():
         made.update((group, one.k, one.eta) for one in of.ended if one.collapsed_by(of.horizon) is not None)
+    cells = {run.cell: run for run in before.known.sweep.runs}.values()
     runs = [run for run in cells for _ in range(replicates - made[group_of(run), run.cell.k, run.cell.eta])]
     outcomes = [train(run) for run in runs]
     trained = [(run, one.learner_steps) for run, one in zip(runs, outcomes, strict=True)]
@@ -82,11 +69,7 @@ def simulate_search(
 ) -> Simulated:
     """Search until everything wanted is known, the budget is spent, or no run is left.
 
-    Args:
-        before: What is known, and what has been paid for.
-        places: Runs under way at once.
-        train: Gives the end of each run.
-        is_spent: Whether so much training spends the budget; it is given what is expected of the runs under way too.
+    ``is_spent`` says whether so much training spends the budget; it is given what is expected of runs under way too.
     """
     known, trained, now, number = before.known, list(before.trained), 0, count()
     taken = {key_of(run) for run, _ in trained}

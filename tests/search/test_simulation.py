@@ -56,7 +56,7 @@ def planned(tmp_path: Path) -> Planned:
         sweep, wanted = load_search(tmp_path / "edge.yaml")
         known = Search(sweep, wanted)
         known.learn(pilot(sweep))
-        return PowerPlan(known, sweep, wanted, searched, replicates, {"tiny": pace} if pace else {}, seed)
+        return PowerPlan(known, searched, replicates, {"tiny": pace} if pace else {}, seed)
 
     return make
 
@@ -154,7 +154,7 @@ def test_a_simulated_search_makes_the_runs_that_a_search_makes(planned: Planned)
     """One after the other, as a search by hand does; all under way count where there are several."""
     plan = planned(FILE.replace("learner_steps: 100000", "learner_steps: 100000, parallel: 1"))
     made: list[Run] = []
-    by_hand = Search(plan.sweep, plan.wanted)
+    by_hand = Search(plan.known.sweep, plan.known.wanted)
     by_hand.learn([])
     while not by_hand.done:
         made += by_hand.choose()
