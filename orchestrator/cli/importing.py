@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -54,18 +54,20 @@ def import_file(
     db: Database = None,
 ) -> None:
     """Bring in runs made elsewhere, for `fit-laws`: tables, exports, logs of TRL and Weights & Biases."""
-    from orchestrator.data.importing.columns import Options
+    from orchestrator.data.importing.columns import LagUnit, Options
     from orchestrator.data.importing.read import FORMATS, read_import
     from orchestrator.data.importing.stored import store_import
+    from orchestrator.grid.fields import SweepName
 
     one_of("--format", format, FORMATS)
     if detector is not None:
         one_of("--detector", detector, DETECTORS)
     constants = {"model": model, "k": k, "eta": eta, "seed": seed, "horizon": horizon}
     values = _pairs("--set", set_ or []) | {name: value for name, value in constants.items() if value is not None}
-    _check_unit(lag_unit)
+    if lag_unit is not None:
+        _check("--lag-unit", LagUnit, lag_unit)
+    _check("--sweep", SweepName, sweep)
     options = Options(format, _pairs("--map", map or []), values, tuple(skip or ()), detector, runs, lag_unit)
-    _check_name(sweep)
     found = read_import(source, options)
     typer.echo(_summary(found))
     if dry_run:
@@ -74,15 +76,6 @@ def import_file(
     with open_upgraded(db) as store:
         store_import(store, found, sweep, append=append)
     typer.echo(f"stored as sweep {sweep!r}; fit it with: stalesweep fit-laws {sweep}")
-
-
-def _check_unit(unit: str | None) -> None:
-    try:
-        is_known = unit in (None, "steps", "versions", "fraction") or 0 < float(str(unit)) < float("inf")
-    except ValueError:
-        is_known = False
-    if not is_known:
-        raise UsageError(f"--lag-unit: expected steps, versions, fraction or a number of learner steps, found {unit!r}")
 
 
 def _pairs(option: str, written: list[str]) -> dict[str, str]:
@@ -97,17 +90,15 @@ def _pairs(option: str, written: list[str]) -> dict[str, str]:
     return pairs
 
 
-def _check_name(name: str) -> None:
+def _check(option: str, kind: Any, value: object) -> None:
     from pydantic import TypeAdapter, ValidationError
 
-    from orchestrator.grid.fields import SweepName
     from orchestrator.grid.mistakes import allowed_values
 
     try:
-        TypeAdapter(SweepName).validate_python(name)
+        TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
-        allowed = allowed_values(SweepName)
-        raise UsageError(f"--sweep: cannot be used (found {name!r}; allowed: {allowed})") from error
+        raise UsageError(f"{option}: cannot be used (found {value!r}; allowed: {allowed_values(kind)})") from error
 
 
 def _summary(found: Import) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -53,7 +53,7 @@ def register(connection: Connection, sweep: Sweep, *, extend: bool = False) -> i
     elif stored.grid_text == sweep.text and new is None:
         return int(stored.id)
     _update_sweep(connection, stored.id, sweep, "grid")
-    cells = _insert_cells(connection, stored.id, sweep)
+    cells = insert_cells(connection, stored.id, map(cell_key, sweep.cells))
     _insert_runs(connection, stored.id, cells, sweep)
     if new is None:
         _update_resources(connection, cells, sweep)
@@ -96,10 +96,10 @@ def grow(connection: Connection, sweep_id: int, sweep: Sweep, chosen: Collection
         The numbers of the chosen runs.
     """
     keys = {_run_key(run) for run in chosen}
-    wanted = keys | _stored_runs(connection, sweep_id, RunRow.id).keys()
+    wanted = keys | stored_runs(connection, sweep_id, RunRow.id).keys()
     part = replace(sweep, runs=tuple(run for run in sweep.runs if _run_key(run) in wanted))
-    _insert_runs(connection, sweep_id, _insert_cells(connection, sweep_id, part), part)
-    return [run_id for key, run_id in _stored_runs(connection, sweep_id, RunRow.id).items() if key in keys]
+    _insert_runs(connection, sweep_id, insert_cells(connection, sweep_id, map(cell_key, part.cells)), part)
+    return [run_id for key, run_id in stored_runs(connection, sweep_id, RunRow.id).items() if key in keys]
 
 
 @writes
@@ -166,19 +166,18 @@ def _run_key(run: Run) -> RunKey:
     return cell_key(run.cell), run.seed
 
 
-def _stored_runs(connection: Connection, sweep_id: int, column: Any) -> dict[RunKey, Any]:
-    """One column of a sweep's runs."""
+def stored_runs(connection: Connection, sweep_id: int, column: Any) -> dict[RunKey, Any]:
+    """Read one column of a sweep's runs, in the order of their cells."""
     columns = (CellRow.model, CellRow.k, CellRow.eta, CellRow.axes, RunRow.seed, column)
-    rows = connection.execute(
-        select(*columns).join(RunRow, RunRow.cell_id == CellRow.id).where(CellRow.sweep_id == sweep_id)
-    )
+    of_sweep = select(*columns).join(RunRow, RunRow.cell_id == CellRow.id).where(CellRow.sweep_id == sweep_id)
+    rows = connection.execute(of_sweep.order_by(CellRow.position, RunRow.id))
     return {((model, k, eta, axes), seed): value for model, k, eta, axes, seed, value in rows}
 
 
 def _refuse_changes(connection: Connection, sweep_id: int, sweep: Sweep, difference: str) -> None:
     configs = {_run_key(run): run.config for run in sweep.runs}
     removed = changed = 0
-    for key, config in _stored_runs(connection, sweep_id, RunRow.config).items():
+    for key, config in stored_runs(connection, sweep_id, RunRow.config).items():
         found = configs.get(key)
         removed += found is None
         # Validated anew, so that a field added to the worker since then is not taken for a change.
@@ -190,13 +189,11 @@ def _refuse_changes(connection: Connection, sweep_id: int, sweep: Sweep, differe
         )
 
 
-def _insert_cells(connection: Connection, sweep_id: int, sweep: Sweep) -> dict[CellKey, int]:
+def insert_cells(connection: Connection, sweep_id: int, keys: Iterable[CellKey]) -> dict[CellKey, int]:
     """Insert the cells that are new, move the others to their place, and return the number of each."""
     names = ("model", "k", "eta", "axes")
-    rows = [
-        {"sweep_id": sweep_id, "position": position, **dict(zip(names, cell_key(cell), strict=True))}
-        for position, cell in enumerate(sweep.cells)
-    ]
+    placed = enumerate(keys)
+    rows = [{"sweep_id": sweep_id, "position": place, **dict(zip(names, key, strict=True))} for place, key in placed]
     if rows:
         new = _inserting(connection)(CellRow)
         place = {"position": new.excluded.position}
@@ -206,7 +203,7 @@ def _insert_cells(connection: Connection, sweep_id: int, sweep: Sweep) -> dict[C
 
 
 def _insert_runs(connection: Connection, sweep_id: int, cells: dict[CellKey, int], sweep: Sweep) -> None:
-    stored = _stored_runs(connection, sweep_id, RunRow.id)
+    stored = stored_runs(connection, sweep_id, RunRow.id)
     rows = [_row(run, cells) for run in sweep.runs if _run_key(run) not in stored]
     if rows:
         tree = checkout()

@@ -83,7 +83,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     for name in ("x.parquet", "x.json", "x.jsonl", "trainer_state.json"):
         assert "cannot be read" in mistakes(tmp_path / name, b"\xff\xfe")[0]
     assert "should be a valid array" in mistakes(tmp_path / "x.json", "{}")[0]
-    assert "log_history: cannot be read: Field required" in mistakes(tmp_path / "trainer_state.json", "{}")[0]
+    assert "cannot be read: log_history: Field required" in mistakes(tmp_path / "trainer_state.json", "{}")[0]
 
 
 def test_files_that_break_off_or_have_long_rows(tmp_path: Path) -> None:

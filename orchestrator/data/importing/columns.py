@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from orchestrator.data import frames
 from orchestrator.data.importing.rows import AXIS, FACTS
 from orchestrator.data.importing.tables import Mistakes
-from orchestrator.grid.yaml_file import suggest
+from orchestrator.grid.mistakes import unknown
 
 _PLACE = ("run", "sync", "attempt", "learner_step")
 METRICS = {column.name: column.type for column in frames.schema("syncs") if column.name not in _PLACE}
 """The metrics of a weight sync, and what their numbers are."""
+
+LagUnit = Literal["steps", "versions", "fraction"] | Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""What a lag of 1 is; a number is one of learner steps."""
 
 LABEL = "run"
 """The column with a run's name."""
@@ -130,10 +136,8 @@ def _refuse_unknown(columns: Sequence[str], known: list[str], options: Options, 
     asked = [(option, ours, known) for option, (ours, _) in mapped.items()]
     for option, ours, allowed in (*asked, *((f"--set {name}", name, FACTS) for name in options.values)):
         if ours not in allowed and not ours.startswith(AXIS):
-            hint = f"{suggest(ours, allowed)}allowed: {', '.join(allowed)}, axes.NAME"
-            mistakes.note("", f"{option}: no such column of ours ({hint})")
+            mistakes.note("", unknown(f"{option}: no such column of ours", ours, [*allowed, f"{AXIS}NAME"]))
     theirs = [(option, name) for option, (_, name) in mapped.items()]
     for option, name in (*theirs, *((f"--skip {name}", name) for name in options.skip)):
         if name not in columns:
-            hint = f"{suggest(name, columns)}found: {', '.join(columns[:30])}"
-            mistakes.note("", f"{option}: the file has no column {name!r} ({hint})")
+            mistakes.note("", unknown(f"{option}: the file has no column {name!r}", name, columns))

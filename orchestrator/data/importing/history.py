@@ -1,7 +1,8 @@
 """What runs logged, as weight syncs and validations: from one row per weight sync, or one per logged learner step.
 
 A row of a log at step s belongs to the weight sync (s - 1) // k if steps count from 1, or s // k if they count from 0.
-A metric of a weight sync is the mean over its rows. A validation keeps its own step.
+A metric of a weight sync is the mean over its rows; of lag_min the smallest counts, of lag_max the largest. Validations
+keep their own steps.
 """
 
 from __future__ import annotations
@@ -17,29 +18,19 @@ from orchestrator.data.importing.columns import METRICS, RATE
 from orchestrator.data.importing.runs import Ints, StatedRun, plain
 from orchestrator.data.importing.tables import REAL, ROW, WHOLE, Mistakes
 
-MERGED_BY = (
-    dict.fromkeys(("drift_from_start", "drift_in_cycle", "path_length"), "last")
-    | dict.fromkeys(("ratio_max", "lag_max", "lag_p99"), "max")
-    | dict.fromkeys(("rollout_s", "learner_s", "sync_s", "idle_s", "dropped_groups", "rollout_tokens"), "sum")
-    | {"lag_min": "min"}
-)
-"""How the values of a metric in one rollout cycle become one, as in the worker; all others are averaged."""
-
-EVAL = ("run", "learner_step", "val_reward")
-
 Taken = tuple[pa.Table, pa.Table, Ints, list[str]]
 """Weight syncs, validations by run and learner step, the last learner step of each run, and what a user should know."""
 
 
-def with_lags(rows: pa.Table, names: Iterable[str], steps: pa.Array | float) -> pa.Table:
-    """Bring lags to learner steps; ``steps`` is how many a lag of 1 is, of each row or of all."""
-    for name in names:
+def in_learner_steps(rows: pa.Table, lags: Iterable[str], steps: pa.Array) -> pa.Table:
+    """Bring lags to learner steps; ``steps`` is how many a lag of 1 is, of each row."""
+    for name in lags:
         in_steps = _as_stored(name, pc.multiply(rows[name], steps))
         rows = rows.set_column(rows.column_names.index(name), name, in_steps)
     return rows
 
 
-def take_syncs(rows: pa.Table, k: Ints, _: Sequence[str], mistakes: Mistakes) -> Taken:
+def take_syncs(rows: pa.Table, k: Ints, mistakes: Mistakes) -> Taken:
     """Take one row per weight sync; ``k`` is that of each run."""
     k_of_row = pa.array(k[rows["run"].to_numpy()])
     step = pc.multiply(rows["sync"], k_of_row)
@@ -103,24 +94,21 @@ def rate(rows: pa.Table, run: StatedRun) -> list[str]:
     return [f"eta = {peak:g}: the learning rate is {shape}{how}"]
 
 
-def take_log(rows: pa.Table, k: Ints, places: Sequence[str], mistakes: Mistakes) -> Taken:
-    """Gather rows of a log, as `logged` sorts them, by rollout cycle; ``k`` and ``places`` are those of each run."""
+def take_log(rows: pa.Table, k: Ints, mistakes: Mistakes) -> Taken:
+    """Gather rows of a log, as `logged` sorts them, by rollout cycle; ``k`` is that of each run."""
     metrics = [name for name in METRICS if name in rows.column_names and name != "val_reward"]
-    for name in (*metrics, "val_reward"):
-        _refuse_second_values(valid(rows, name, (ROW, "run", "step")), name, places, mistakes)
-    mistakes.raise_all()
     evals = valid(rows, "val_reward", ("run", "step")).group_by(["run", "step"], use_threads=False)
-    evals = in_order(evals.aggregate([("val_reward", "last")]).rename_columns(EVAL), "learner_step")
+    evals = evals.aggregate([("val_reward", "last")]).rename_columns(["run", "learner_step", "val_reward"])
     rows = rows.filter(_any_valid(rows, metrics))
     run, step = rows["run"].to_numpy(), rows["step"].to_numpy()
     first = np.ones(len(k), np.int64)
     first[run[step == 0]] = 0
     step = step - first[run]
     cycles = rows.append_column("sync", pa.array(step // k[run])).group_by(["run", "sync"], use_threads=False)
-    merged = cycles.aggregate([(name, MERGED_BY.get(name, "mean")) for name in metrics])
+    merged = cycles.aggregate([(name, {"lag_min": "min", "lag_max": "max"}.get(name, "mean")) for name in metrics])
     stored = {name: _as_stored(name, column) for name, column in zip(metrics, merged.columns[2:], strict=True)}
-    syncs = in_order(pa.table({"run": merged["run"], "sync": merged["sync"], **stored}), "sync")
-    syncs = syncs.append_column("learner_step", pa.array(syncs["sync"].to_numpy() * k[syncs["run"].to_numpy()]))
+    steps = pa.array(merged["sync"].to_numpy() * k[merged["run"].to_numpy()])
+    syncs = pa.table({"run": merged["run"], "sync": merged["sync"], **stored, "learner_step": steps})
     notes = [f"steps count from {start}" for start in np.unique(first[run]).tolist()]
     return syncs, evals, _reach(k, rows["run"], step + 1, evals), notes
 
@@ -130,14 +118,6 @@ def _reach(k: Ints, run: pa.Array, until: Ints, evals: pa.Table) -> Ints:
     np.maximum.at(reach, run.to_numpy(), until)
     np.maximum.at(reach, evals["run"].to_numpy(), evals["learner_step"].to_numpy())
     return reach
-
-
-def _refuse_second_values(rows: pa.Table, name: str, places: Sequence[str], mistakes: Mistakes) -> None:
-    run, step, row, value = (rows[column].to_numpy() for column in ("run", "step", ROW, name))
-    differ = (value[1:] != value[:-1]) & ~(np.isnan(value[1:]) & np.isnan(value[:-1]))
-    for at in np.flatnonzero((np.diff(run) == 0) & (np.diff(step) == 0) & differ).tolist():
-        what = f"{name} of {places[run[at]]} at step {step[at]} is {value[at + 1]}, but {value[at]} in row {row[at]}"
-        mistakes.note(int(row[at + 1]), what)
 
 
 def valid(rows: pa.Table, name: str, others: Sequence[str]) -> pa.Table:

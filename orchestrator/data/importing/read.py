@@ -21,7 +21,7 @@ from orchestrator.data.importing import history
 from orchestrator.data.importing.columns import LABEL, METRICS, RATE, Options, map_columns, names_of
 from orchestrator.data.importing.rows import FACTS, ImportedAttempt, ImportedRun, read_row
 from orchestrator.data.importing.runs import StatedRun, checked_runs, ended_runs, plain, stated_runs, tell_apart
-from orchestrator.data.importing.tables import REAL, ROW, WHOLE, Mistakes, Table, open_table, read_json, table_of
+from orchestrator.data.importing.tables import REAL, ROW, WHOLE, Mistakes, Table, open_table, reading, table_of
 
 FORMATS = ("auto", "runs", "syncs", "trl", "wandb")
 
@@ -55,9 +55,10 @@ class Import:
 
     def _read_as(self) -> dict[str, Any]:
         asked = self.options
-        read_as: dict[str, Any] = {"format": self.format, "map": dict(asked.columns), "set": dict(asked.values)}
-        read_as |= {"skip": [*asked.skip], "detector": asked.detector}
-        return read_as if asked.lag_unit is None else read_as | {"lag_unit": asked.lag_unit}
+        return {
+            "format": self.format, "map": dict(asked.columns), "set": dict(asked.values), "skip": [*asked.skip],
+            "detector": asked.detector, **({} if asked.lag_unit is None else {"lag_unit": asked.lag_unit}),
+        }  # fmt: skip
 
 
 class _TrainerState(BaseModel):
@@ -74,12 +75,9 @@ def read_import(source: Path, options: Options) -> Import:
     found = Import(source, options, "export" if exports else options.format, {})
     paths = list(exports.values()) or (_trainer_states(source) if source.is_dir() else [source])
     for path in (*paths, *filter(None, [options.runs_file])):
-        try:
-            with path.open("rb") as file:
-                name = path.relative_to(source) if source in path.parents else path.name
-                found.files[str(name)] = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise GridError([f"{path}: cannot be read: {error.strerror}"]) from error
+        with reading(path), path.open("rb") as file:
+            name = path.relative_to(source) if source in path.parents else path.name
+            found.files[str(name)] = hashlib.file_digest(file, "sha256").hexdigest()
     if exports:
         _read_export(found, {name: open_table(path) for name, path in exports.items()})
     elif source.is_dir() or source.name.endswith("trainer_state.json") or options.format == "trl":
@@ -117,7 +115,7 @@ def _read_runs(found: Import, table: Table) -> list[StatedRun]:
     used, found.notes = map_columns(table.columns, known, found.options, mistakes, rest_are_axes=True)
     if "collapse_step" not in used:
         mistakes.note(1, "has no column collapse_step; give it one, empty where a run did not collapse")
-    stated = stated_runs(table.records(used, mistakes), dict(found.options.values))
+    stated = stated_runs(table.read(used, {}, mistakes).to_pylist(), dict(found.options.values))
     if not stated:
         mistakes.note("", "has no rows")
     found.runs = checked_runs(stated, mistakes)
@@ -162,13 +160,12 @@ def _read_rows(found: Import, table: Table) -> None:
     without = [replace(one, facts={"horizon": 2**62, **one.facts}) for one in stated]
     k = np.array([one.k for one in checked_runs(without, mistakes)], np.int64)
     mistakes.raise_all()
-    if lags and options.lag_unit in ("versions", "fraction"):
-        rows = history.with_lags(rows, lags, pa.array(k[rows["run"].to_numpy()].astype(float)))
-    elif lags:
-        rows = history.with_lags(rows, lags, 1.0 if options.lag_unit == "steps" else float(str(options.lag_unit)))
-    places = [one.place for one in stated]
+    if lags:
+        unit = options.lag_unit
+        steps = k if unit in ("versions", "fraction") else np.full(len(k), 1.0 if unit == "steps" else float(str(unit)))
+        rows = history.in_learner_steps(rows, lags, pa.array(steps[rows["run"].to_numpy()].astype(float)))
     take = history.take_log if is_log else history.take_syncs
-    found.syncs, found.evals, reach, more = take(rows, k, places, mistakes)
+    found.syncs, found.evals, reach, more = take(rows, k, mistakes)
     found.runs, notes_of_ends = ended_runs(stated, found.syncs, found.evals, reach, options.detector, mistakes)
     found.notes += [*more, *notes_of_ends]
     mistakes.raise_all()
@@ -180,7 +177,8 @@ def _trl_rows(found: Import, paths: list[Path]) -> Table:
     for path in paths:
         folder = path.resolve().parent
         run = folder.parent if folder.name.startswith("checkpoint-") else folder
-        state = read_json(path, _TrainerState)
+        with reading(path):
+            state = _TrainerState.model_validate_json(path.read_bytes())
         facts = {"horizon": state.max_steps, "learner_steps": state.global_step}
         facts = {name: value for name, value in facts.items() if name not in found.options.values}
         own = facts if len(paths) == 1 and found.options.runs_file is None else facts | {LABEL: run.name}
@@ -252,7 +250,7 @@ def _read_export(found: Import, tables: Mapping[str, Table]) -> None:
 
 def _with_attempts(runs: Sequence[ImportedRun], places: Mapping[int, int], table: Table) -> list[ImportedRun]:
     mistakes, attempts = Mistakes(table.path), [dict[int, ImportedAttempt]() for _ in runs]
-    for raw in table.records(dict(zip(table.columns, table.columns, strict=True)), mistakes):
+    for raw in table.read({name: name for name in table.columns}, {}, mistakes).to_pylist():
         one = read_row(ImportedAttempt, raw, mistakes, f"row {raw[ROW]}")
         if one is not None and one.run not in places:
             mistakes.note(raw[ROW], f"run {one.run} is not among the export's runs")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from orchestrator.base.states import EARLY_STOPS, RESULTS, AttemptOutcome, FailureClass, RunState
 from orchestrator.data.importing.tables import TEXT, Mistakes, refused, shown
@@ -24,13 +24,7 @@ Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Moment = Annotated[datetime, AfterValidator(lambda at: at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))]
 
 
-class Row(BaseModel):
-    """Values by column; a missing one takes its default, and columns that are no field are ignored."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class ImportedAttempt(Row):
+class ImportedAttempt(BaseModel, frozen=True):
     """An attempt of an export; the fields are the columns of its ``attempts``."""
 
     run: int = 0
@@ -54,7 +48,7 @@ class ImportedAttempt(Row):
         return self
 
 
-class ImportedRun(Row):
+class ImportedRun(BaseModel, frozen=True):
     """A run that was trained elsewhere; the fields are the columns of an export's ``runs``.
 
     Attributes:
@@ -124,31 +118,30 @@ class ImportedRun(Row):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
-        horizon, state, step, steps = self.horizon, self.state, self.collapse_step, self.learner_steps
-        lo, sync, is_stopped = self.collapse_step_lo, self.collapse_sync, self.failure_class in EARLY_STOPS
-        limit, most = ("learner_steps", steps) if step is None else ("collapse_step - 1 =", step - 1)
-        limited, there = step is not None or is_stopped, "missing" if step is None else step
-        gpus = f"GPUs times wall_s {self.wall_s} (found {self.gpu_s})"
-        cancelled, why = RunState.CANCELLED, self.failure_class
-        checks = (
-            ((step or 0) <= horizon, f"collapse_step must lie in 1 to the horizon {horizon} (found {step})"),
-            ((state == RunState.COLLAPSED) == (step is not None), f"state is {state}, but collapse_step is {there}"),
-            (lo is None or limited, f"collapse_step_lo is {lo}, but there is no collapse_step"),
-            ((lo or 0) <= most or not limited, f"collapse_step_lo must lie in 0 to {limit} {most} (found {lo})"),
-            (sync is None or step, f"collapse_sync is {sync}, but there is no collapse_step"),
-            (not is_stopped or state == cancelled, f"failure_class {why} needs state {cancelled} (found {state})"),
-            (steps <= horizon, f"learner_steps must lie in 0 to the horizon {horizon} (found {steps})"),
-            (abs(self.gpus * self.wall_s - self.gpu_s) <= 1e-6 * self.gpu_s, f"gpu_s must be a whole number of {gpus}"),
-        )
-        if wrong := [sentence for holds, sentence in checks if not holds]:
-            raise ValueError("\n".join(wrong))
+        state, why, step, lo = self.state, self.failure_class, self.collapse_step, self.collapse_step_lo
+        horizon, steps, sync = self.horizon, self.learner_steps, self.collapse_sync
+        is_stopped, last = why in EARLY_STOPS, steps if step is None else step - 1
+        wrong = {
+            f"collapse_step must lie in 1 to the horizon {horizon} (found {step})": (step or 0) > horizon,
+            f"state is {state}, but collapse_step is {step or 'missing'}": (state == RunState.COLLAPSED) != bool(step),
+            f"collapse_step_lo is {lo}, but there is no collapse_step": lo is not None and not (step or is_stopped),
+            f"collapse_step_lo must lie in 0 to {last} (found {lo})": (step or is_stopped) and (lo or 0) > last,
+            f"collapse_sync is {sync}, but there is no collapse_step": sync is not None and not step,
+            f"failure_class {why} needs state cancelled (found {state})": is_stopped and state != RunState.CANCELLED,
+            f"learner_steps must lie in 0 to the horizon {horizon} (found {steps})": steps > horizon,
+            f"gpu_s must be a whole number of GPUs times wall_s {self.wall_s} (found {self.gpu_s})": (
+                abs(self.gpus * self.wall_s - self.gpu_s) > 1e-6 * self.gpu_s
+            ),
+        }
+        if sentences := [sentence for sentence, is_so in wrong.items() if is_so]:
+            raise ValueError("\n".join(sentences))
         return self
 
 
 FACTS = [name for name in ImportedRun.model_fields if name not in ("label", "attempts")]
 """Columns that describe a run; ``run`` and ``sweep`` are names."""
 
-R = TypeVar("R", bound=Row)
+R = TypeVar("R", bound=BaseModel)
 
 
 def read_row(kind: type[R], raw: Mapping[str, Any], mistakes: Mistakes, place: str, hint: str = "") -> R | None:

@@ -56,7 +56,7 @@ def named_runs(path: Path) -> dict[str, Facts]:
         wrong.note(1, "has no column run, the name by which the log knows each run")
         wrong.raise_all()
     named: dict[str, Facts] = {}
-    for run in stated_runs(table.records(used, wrong), {}):
+    for run in stated_runs(table.read(used, {}, wrong).to_pylist(), {}):
         if run.label is None or run.label in named:
             wrong.note(run.place, "names no run" if run.label is None else f"names run {run.label!r} a second time")
         named[run.label or ""] = run.facts
@@ -154,30 +154,28 @@ def ended_runs(
     whys = {n: _why_not_half(stated[n].place, size, first) for n, size, first in counts.itertuples()}
     why = next(filter(None, whys.values()), "")
     detector: Any = asked or ("zero" if why else "half")
-    because = f" ({why})" if why and not asked else ""
-    notes = [f"collapse: found by the detector '{detector}'{because}"] if numbers else []
+    notes, endings = [], dict[int, dict[str, Any]]()
+    if numbers:
+        notes.append(f"collapse: found by the detector '{detector}'" + (f" ({why})" if why and not asked else ""))
+        finished = pd.DataFrame({"run": numbers, "state": str(RunState.STABLE), "failure_class": None})
+        found = redetect(CONFIG.model_copy(update={"detector": detector}), finished, validated, synced)
+        records: list[Any] = found.astype(object).where(found.notna(), None).to_dict("records")
+        endings = {one.pop("run"): one for one in records}
     if not all("horizon" in run.facts for run in stated):
         notes.append("horizon: the last learner step that each run's log reaches")
-    states = [str(RunState.STABLE)] * len(numbers)
-    as_finished = pd.DataFrame({"run": numbers, "state": states, "failure_class": None}, index=range(len(numbers)))
-    config = CONFIG.model_copy(update={"detector": detector})
-    found = redetect(config, as_finished, validated, synced) if numbers else as_finished
-    records: list[Any] = found.astype(object).where(found.notna(), None).to_dict("records")
-    endings: dict[int, Any] = {one.pop("run"): one for one in records}
     logged = {"a weight sync": synced, "a validation": validated}
-    last = {what: rows.groupby("run")["learner_step"].max() for what, rows in logged.items()}
+    ends = {what: rows.groupby("run")["learner_step"].max() for what, rows in logged.items()}
     complete = []
     for number, (run, trained) in enumerate(zip(stated, reach.tolist(), strict=True)):
-        horizon = int(float(run.facts.get("horizon", trained)))
-        for what, steps in last.items():
+        horizon, ending = int(float(run.facts.get("horizon", trained))), endings.get(number, {})
+        for what, steps in ends.items():
             if steps.get(number, 0) > horizon:
                 mistakes.note(run.place, f"has {what} at learner step {steps[number]}, beyond its horizon {horizon}")
-        ending = endings.get(number, {})
         if detector == "half" and whys.get(number):
             mistakes.note(run.place, f"{whys[number]}; use --detector zero")
         elif ending and not ending["decided"]:
-            named = "name its column with --map reward=..."
-            mistakes.note(run.place, f"has no training reward to find a collapse by; {named}")
+            what = "has no training reward to find a collapse by; name its column with --map reward=..."
+            mistakes.note(run.place, what)
         facts = {"horizon": trained, "learner_steps": min(trained, horizon), **run.facts, **ending}
         complete.append(replace(run, facts=facts))
     mistakes.raise_all()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import os
 import socket
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Dialect, bindparam, insert, select, update
 
 from grpo_worker.schema.config import content_digest
 from orchestrator.base.errors import GridError, NothingToDo, SweepConflict
@@ -21,8 +19,9 @@ from orchestrator.base.states import AttemptOutcome, FailureClass
 from orchestrator.data.importing.read import Import
 from orchestrator.data.importing.rows import ImportedAttempt, ImportedRun
 from orchestrator.store.database import writes
-from orchestrator.store.models import Attempt, Base, CellRow, Evaluation, RunRow, SweepRow, SyncMetric
-from orchestrator.store.types import now
+from orchestrator.store.models import Attempt, Base, Evaluation, RunRow, SweepRow, SyncMetric
+from orchestrator.store.registration import insert_cells, stored_runs
+from orchestrator.store.types import NanFloat, now
 
 SOURCE = "import"
 """What `orchestrator.store.models.SweepRow.source` says of an import."""
@@ -80,48 +79,28 @@ def _written(described: dict[str, Any]) -> str:
 
 def _insert_runs(connection: Connection, sweep_id: int, found: Import, name: str) -> list[int]:
     """Add the cells that the sweep lacks, and the runs; returns the runs' numbers."""
-    cells = _cells(connection, sweep_id)
-    in_sweep = select(RunRow.cell_id, RunRow.seed, RunRow.id).join(CellRow).where(CellRow.sweep_id == sweep_id)
-    there = {(cell_id, seed) for cell_id, seed, _ in connection.execute(in_sweep)}
-    twice = [run for run in found.runs if (cells.get(run.cell), run.seed) in there]
-    if twice:
+    joined = stored_runs(connection, sweep_id, RunRow.id)
+    if twice := [run for run in found.runs if (run.cell, run.seed) in joined]:
         raise GridError([f"{found.source}: sweep {name!r} has a run with {run.described()} already" for run in twice])
-    new = [key for key in dict.fromkeys(run.cell for run in found.runs) if key not in cells]
-    names = ("model", "k", "eta", "axes")
-    last = connection.execute(select(func.max(CellRow.position)).where(CellRow.sweep_id == sweep_id)).scalar()
-    start = 0 if last is None else last + 1
-    if rows := [{"position": place, **dict(zip(names, key, strict=True))} for place, key in enumerate(new, start)]:
-        connection.execute(insert(CellRow).values(sweep_id=sweep_id), rows)
-    cells = _cells(connection, sweep_id)
+    keys = dict.fromkeys([*(cell for cell, _ in joined), *(run.cell for run in found.runs)])
+    cells = insert_cells(connection, sweep_id, keys)
     values = [_run_values(found.runs[place], cells[found.runs[place].cell]) for place in found.order]
     connection.execute(insert(RunRow).values(updated_at=now()), values)
-    numbers = {(cell_id, seed): run_id for cell_id, seed, run_id in connection.execute(in_sweep)}
-    return [numbers[cells[run.cell], run.seed] for run in found.runs]
-
-
-def _cells(connection: Connection, sweep_id: int) -> dict[tuple[str, int, float, str], int]:
-    keys = select(CellRow.model, CellRow.k, CellRow.eta, CellRow.axes, CellRow.id).where(CellRow.sweep_id == sweep_id)
-    return {(model, k, eta, axes): cell_id for model, k, eta, axes, cell_id in connection.execute(keys)}
-
-
-_COPIED = {
-    "seed", "state", "horizon", "learner_steps", "collapse_step", "collapse_step_lo", "collapse_sync",
-    "collapse_detector", "failure", "failure_class",
-}  # fmt: skip
+    numbers = stored_runs(connection, sweep_id, RunRow.id)
+    return [numbers[run.cell, run.seed] for run in found.runs]
 
 
 def _run_values(run: ImportedRun, cell_id: int) -> dict[str, Any]:
     # In the place of a config stands what is known of the run. No worker can be started from it.
-    known = {"source": SOURCE, "model": run.model, "k": run.k, "eta": run.eta, "seed": run.seed}
-    known |= {"horizon": run.horizon, "axes": json.loads(run.axes), "label": run.label}
-    fence = 1 if run.attempts is None else max((one.attempt for one in run.attempts), default=0)
-    return run.model_dump(include=_COPIED) | {
+    known = run.model_dump(include={"model", "k", "eta", "seed", "horizon", "label"})
+    known |= {"source": SOURCE, "axes": json.loads(run.axes)}
+    return run.model_dump(include={*RunRow.__table__.columns.keys()}) | {
         "cell_id": cell_id,
         "config": known,
         "resources": {"gpus": run.gpus},
         "config_digest": run.config_digest or content_digest(known),
         "code_version": run.code_version or code_version(),
-        "fence": fence,
+        "fence": 1 if run.attempts is None else max((one.attempt for one in run.attempts), default=0),
     }
 
 
@@ -129,15 +108,13 @@ def _insert_attempts(connection: Connection, runs: Sequence[ImportedRun], run_id
     imported_at = connection.execute(select(now())).scalar_one()
     rows = []
     for run, run_id in zip(runs, run_ids, strict=True):
-        code = {"run_id": run_id, "code_version": run.code_version or code_version(), "process_started_at": 0.0}
-        attempts = (_the_import(run, imported_at),) if run.attempts is None else run.attempts
-        for attempt in attempts:
+        for attempt in (_the_import(run, imported_at),) if run.attempts is None else run.attempts:
             ended_at = attempt.ended_at or _last_seen(run, attempt)
-            values = attempt.model_dump(exclude={"run", "attempt"}) | {"ended_at": ended_at, "heartbeat_at": ended_at}
-            if attempt.outcome is None:
-                values |= {"outcome": AttemptOutcome.LOST, "failure_class": FailureClass.LOST}
-            pid = os.getpid() if run.attempts is None else 0
-            rows.append({**code, **values, "number": attempt.attempt, "pid": pid})
+            lost = {} if attempt.outcome else {"outcome": AttemptOutcome.LOST, "failure_class": FailureClass.LOST}
+            rows.append(attempt.model_dump(exclude={"run", "attempt"}) | lost | {
+                "run_id": run_id, "number": attempt.attempt, "ended_at": ended_at, "heartbeat_at": ended_at,
+                "code_version": run.code_version or code_version(), "process_started_at": 0.0, "pid": 0,
+            })  # fmt: skip
     if rows:
         connection.execute(insert(Attempt), rows)
 
@@ -162,22 +139,20 @@ def _insert_rows(connection: Connection, table: type[Base], rows: pa.Table, run_
     if not len(rows):
         return
     rows = rows.append_column("run_id", pa.array(run_ids, pa.int64()).take(rows["run"]))
-    if "attempt" not in rows.schema.names:
+    if "attempt" not in rows.column_names:
         rows = rows.append_column("attempt", pa.repeat(1, len(rows)))
-    names = [column.name for column in table.__table__.columns if column.name in rows.schema.names]
+    names = [column.name for column in table.__table__.columns if column.name in rows.column_names]
     # As the driver takes it: the types' own processing, value by value, would take most of the time.
     statement = insert(table).values({name: bindparam(name) for name in names}).compile(dialect=connection.dialect)
     order = statement.positiontup
     for batch in rows.select(order or names).to_batches(max_chunksize=INSERTED_ROWS):
-        columns = [_values(column, nan_as_text=connection.dialect.name == "sqlite") for column in batch.columns]
-        values = zip(*columns, strict=True)
+        values = zip(*(_values(column, connection.dialect) for column in batch.columns), strict=True)
         parameters: Any = list(values) if order else [dict(zip(names, row, strict=True)) for row in values]
         connection.exec_driver_sql(str(statement), parameters)
 
 
-def _values(column: pa.Array, *, nan_as_text: bool) -> list[Any]:
+def _values(column: pa.Array, dialect: Dialect) -> list[Any]:
     values: list[Any] = column.to_pylist()
-    if nan_as_text and pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
-        # As `orchestrator.store.types.NanFloat` stores it.
-        return ["NaN" if value is not None and math.isnan(value) else value for value in values]
-    return values
+    as_stored = NanFloat().bind_processor(dialect)
+    has_nan = pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py()
+    return [as_stored(value) for value in values] if as_stored and has_nan else values

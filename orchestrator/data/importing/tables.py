@@ -10,10 +10,10 @@ import contextlib
 import csv
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,8 +28,6 @@ from orchestrator.base.errors import GridError
 ROW = "#row"
 """The column that `Table.read` adds: the row's number."""
 
-T = TypeVar("T")
-
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
 
 CSV_BLOCK = 4 * 1024 * 1024
@@ -42,8 +40,6 @@ _NUMBERS = {
     WHOLE: TypeAdapter[list[Any]](list[Annotated[int, Field(ge=-(2**63), lt=2**63)] | None]),
     REAL: TypeAdapter[list[Any]](list[float | None]),
 }
-
-_OBJECT = TypeAdapter(dict[str, Any])
 
 Kinds = Mapping[str, pa.DataType]
 """Columns, each with `TEXT`, `WHOLE` or `REAL`."""
@@ -71,6 +67,20 @@ class Mistakes:
             raise GridError([*self.found, *([f"{self.path}: and {hidden:,} more mistakes"] if hidden else [])])
 
 
+@contextlib.contextmanager
+def reading(path: Path) -> Generator[None]:
+    """Raise GridError, which names the file, where what is done within cannot read it."""
+    try:
+        yield
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        whys = [": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"]))) for one in problems]
+        raise GridError([f"{path}: cannot be read: {why}" for why in whys]) from error
+    except (OSError, pa.ArrowException, csv.Error, UnicodeDecodeError) as error:
+        why = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise GridError([f"{path}: cannot be read: {why}"]) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A file of rows; ``load`` reads columns and `ROW`, typed or not, and notes lines that are not rows."""
@@ -88,16 +98,10 @@ class Table:
             mistakes: Takes what is wrong; GridError is raised if the file cannot be read at all.
         """
         wanted = {ours: (theirs, kinds.get(ours, TEXT)) for ours, theirs in used.items()}
-        try:
+        with reading(self.path):
             raw = self.load(dict(wanted.values()), mistakes)
             typed = {o: _typed(raw[theirs], kind, raw[ROW], mistakes, theirs) for o, (theirs, kind) in wanted.items()}
-        except (OSError, pa.ArrowException) as error:
-            raise GridError([f"{self.path}: cannot be read: {_reason(error)}"]) from error
         return pa.table({ROW: raw[ROW], **typed})
-
-    def records(self, used: Mapping[str, str], mistakes: Mistakes) -> list[dict[str, Any]]:
-        """Read each row as text, with its number at `ROW`."""
-        return list(self.read(used, {}, mistakes).to_pylist())
 
 
 def shown(raw: Any) -> str:
@@ -137,10 +141,8 @@ def _typed(
 def open_table(path: Path) -> Table:
     """Open a file by its ending, CSV if it has no other; GridError says why it is no table."""
     openers = {".parquet": _open_parquet, ".jsonl": _open_json_lines, ".ndjson": _open_json_lines, ".json": _open_json}
-    try:
+    with reading(path):
         table = openers.get(path.suffix.lower(), _open_csv)(path)
-    except (OSError, pa.ArrowInvalid, csv.Error, UnicodeDecodeError) as error:
-        raise GridError([f"{path}: cannot be read: {_reason(error)}"]) from error
     if twice := sorted({name for name in table.columns if table.columns.count(name) > 1}):
         raise GridError([f"{path}: row 1: names columns twice: {', '.join(twice)}"])
     return table
@@ -157,29 +159,23 @@ def table_of(path: Path, objects: Iterable[tuple[int, Mapping[str, Any]]]) -> Ta
     return Table(path, tuple(columns), load)
 
 
-def read_json(path: Path, kind: type[T]) -> T:
-    """Read a JSON file as a type; GridError says why it is none."""
-    try:
-        return TypeAdapter(kind).validate_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
-    except OSError as error:
-        raise GridError([f"{path}: cannot be read: {_reason(error)}"]) from error
-    except ValidationError as error:
-        places = ((".".join(map(str, one["loc"])), one["msg"]) for one in error.errors())
-        raise GridError(
-            [": ".join(filter(None, (str(path), at, f"cannot be read: {m}"))) for at, m in places]
-        ) from error
+def _as_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value or None
+    return repr(value) if isinstance(value, float) else json.dumps(value)
 
 
 def _open_json(path: Path) -> Table:
-    return table_of(path, enumerate(read_json(path, list[dict[str, Any]]), start=1))
+    text = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    return table_of(path, enumerate(TypeAdapter(list[dict[str, Any]]).validate_json(text), start=1))
 
 
 def _open_json_lines(path: Path) -> Table:
-    wrong, objects = Mistakes(path), []
+    wrong, objects, kind = Mistakes(path), [], TypeAdapter(dict[str, Any])
     with path.open(encoding="utf-8-sig") as file:
         for row, line in enumerate(file, start=1):
             try:
-                objects.append((row, _OBJECT.validate_json(line.strip() or "{}")))
+                objects.append((row, kind.validate_json(line.strip() or "{}")))
             except ValidationError as error:
                 wrong.note(row, f"{error.errors()[0]['msg']} (found {shown(line.strip())})")
     wrong.raise_all()
@@ -202,13 +198,12 @@ def _open_csv(path: Path) -> Table:
 
     def load(kinds: Kinds, mistakes: Mistakes) -> pa.Table:
         try:  # a whole number may be written 8.0, which only `_typed` reads
-            table, short = _parsed(path, {n: REAL if kind == REAL else TEXT for n, kind in kinds.items()}, CSV_BLOCK)
+            table, fields = _parsed(path, {n: REAL if kind == REAL else TEXT for n, kind in kinds.items()}, CSV_BLOCK)
         except pa.ArrowInvalid:  # some value is not a number, which `_typed` finds, or a row is longer than a block
-            table, short = _parsed(path, dict.fromkeys(kinds, TEXT), 16 * CSV_BLOCK)
-        for row in short:
-            mistakes.note(row.number, f"has {row.actual_columns} fields, but the header names {len(header)}")
-        skipped = [row.number for row in short]
-        rows = np.setdiff1d(np.arange(2, 2 + len(table) + len(skipped)), skipped)
+            table, fields = _parsed(path, dict.fromkeys(kinds, TEXT), 16 * CSV_BLOCK)
+        for row, count in fields.items():
+            mistakes.note(row, f"has {count} fields, but the header names {len(header)}")
+        rows = np.setdiff1d(np.arange(2, 2 + len(table) + len(fields)), list(fields))
         is_blank = functools.reduce(pc.and_, map(pc.is_null, table.columns))
         table = table.append_column(ROW, pa.array(rows))
         return table.filter(pc.invert(is_blank)) if pc.any(is_blank).as_py() else table
@@ -216,29 +211,19 @@ def _open_csv(path: Path) -> Table:
     return Table(path, tuple(header), load)
 
 
-def _parsed(path: Path, kinds: Kinds, block: int) -> tuple[pa.Table, list[pa.csv.InvalidRow]]:
-    short: list[pa.csv.InvalidRow] = []
+def _parsed(path: Path, kinds: Kinds, block: int) -> tuple[pa.Table, dict[int, int]]:
+    """Read columns of a CSV file; returns the rows, and how many fields each wrong row has, by its number."""
+    fields: dict[int, int] = {}
 
     def refuse(row: pa.csv.InvalidRow) -> str:
-        short.append(row)
+        fields[row.number] = row.actual_columns
         return "skip"
 
+    given = {"column_types": kinds, "include_columns": list(kinds), "null_values": [""], "strings_can_be_null": True}
     table = pa.csv.read_csv(
         path,
         pa.csv.ReadOptions(use_threads=False, block_size=block),  # with threads rows have no numbers
         pa.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=refuse),
-        pa.csv.ConvertOptions(
-            column_types=kinds, include_columns=list(kinds), null_values=[""], strings_can_be_null=True
-        ),
+        pa.csv.ConvertOptions(**given),
     )
-    return table, short
-
-
-def _as_text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value or None
-    return repr(value) if isinstance(value, float) else json.dumps(value)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(getattr(error, "strerror", None) or error).split())
+    return table, fields
