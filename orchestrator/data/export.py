@@ -20,16 +20,10 @@ from orchestrator.store.database import Store
 
 
 def export(store: Store, sweeps: Sequence[str] | None, out: Path, format: Literal["csv", "parquet"]) -> list[Path]:
-    """Write every table of `orchestrator.data.frames.TABLES`, all as of one moment.
+    """Write every table of `orchestrator.data.frames.TABLES`, all as of one moment, and return the files.
 
-    Args:
-        store: The store.
-        sweeps: Names of sweeps; None = all.
-        out: The folder, created if missing. A file there takes its new content at once, when it is complete.
-        format: ``csv`` writes missing as nothing, NaN as ``NaN`` and infinities as ``inf``.
-
-    Returns:
-        The files written.
+    CSV has missing as nothing, NaN as ``NaN`` and infinities as ``inf``. The folder is created if missing; a file there
+    takes its new content at once, when it is complete.
 
     Raises:
         SelectionError: There is no sweep of such a name.

@@ -52,12 +52,7 @@ def sweeps(store: Store, names: Sequence[str] | None = None) -> pd.DataFrame:
 def runs(store: Store, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
     """Load runs, in grid order; ``wall_s`` sums its attempts, ``gpu_s`` is that times the GPUs asked for.
 
-    Args:
-        store: The store.
-        sweeps: Names of sweeps; None = all.
-
-    Raises:
-        SelectionError: There is no sweep of such a name. So do the other frames.
+    This and the other frames are of sweeps by name, or of all. They raise SelectionError for an unknown name.
     """
     return _frame(store, "runs", sweeps)
 
@@ -83,23 +78,16 @@ def fits(store: Store, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
 
 
 def schema(table: str) -> pa.Schema:
-    """Describe a table's columns: name, Arrow type, whether a value can be missing.
-
-    Args:
-        table: A key of `TABLES`.
-    """
+    """Describe the columns of one of the `TABLES`: name, Arrow type, whether a value can be missing."""
     columns = TABLES[table](None).selected_columns
     # A renamed or computed column does not say whether it can be missing; none of those here can.
     return pa.schema([pa.field(c.name, _arrow_type(c.type), getattr(c, "nullable", False)) for c in columns])
 
 
 def batches(connection: Connection, table: str, sweeps: Sequence[str] | None = None) -> Generator[pa.RecordBatch]:
-    """Stream a table without holding more than a batch of it. Close it if it is not read to its end.
+    """Stream one of the `TABLES` without holding more than a batch of it. Close it if it is not read to its end.
 
-    Args:
-        connection: From `Store.read`; tables read in one such transaction belong together.
-        table: A key of `TABLES`.
-        sweeps: Names of stored sweeps; None = all.
+    Tables that are read in one transaction of `Store.read` belong together.
     """
     columns = schema(table)
     query = TABLES[table](sweeps).execution_options(yield_per=BATCH_ROWS)
@@ -119,12 +107,8 @@ def _frame(store: Store, table: str, sweeps: Sequence[str] | None) -> pd.DataFra
 
 
 def _series(field: pa.Field, column: pa.ChunkedArray) -> pd.Series[Any]:
-    as_nullable: Any = None
-    if field.nullable and pa.types.is_integer(field.type):
-        as_nullable = {pa.int64(): pd.Int64Dtype()}.get
-    elif field.nullable and pa.types.is_floating(field.type):
-        as_nullable = pd.ArrowDtype
-    series: pd.Series[Any] = column.to_pandas(types_mapper=as_nullable)
+    types = {pa.int64(): pd.Int64Dtype(), pa.float64(): pd.ArrowDtype(pa.float64())} if field.nullable else {}
+    series: pd.Series[Any] = column.to_pandas(types_mapper=types.get)
     return series
 
 
@@ -188,15 +172,11 @@ def _evals(names: Sequence[str] | None) -> Query:
 
 def _fits(names: Sequence[str] | None) -> Query:
     asked = cast(Fit.sweeps, Text)
-    query: Query = select(
-        Fit.id.label("fit"),
-        Fit.created_at,
-        asked.label("sweeps"),
-        cast(Fit.run_ids, Text).label("run_ids"),
-        Fit.code_version,
-        Fit.detector,
-        cast(Fit.result, Text).label("result"),
-    ).order_by(Fit.id)
+    columns: tuple[Any, ...] = (
+        Fit.id.label("fit"), Fit.created_at, asked.label("sweeps"), cast(Fit.run_ids, Text).label("run_ids"),
+        Fit.code_version, Fit.detector, cast(Fit.result, Text).label("result"),
+    )  # fmt: skip
+    query: Query = select(*columns).order_by(Fit.id)
     if names is None:
         return query
     return query.where(or_(false(), *(asked.contains(f'"{name}"', autoescape=True) for name in names)))

@@ -37,17 +37,9 @@ BATCH_ROWS = 20_000
 def syncs(
     store: Store, sweeps: Sequence[str], metrics: Sequence[str], *, model: str | None = None, until: int | None = None
 ) -> pd.DataFrame:
-    """Read metrics of the weight syncs of finished and stopped runs.
+    """Read ``run``, ``learner_step`` and metrics of the weight syncs of finished and stopped runs, by run and sync.
 
-    Args:
-        store: The store.
-        sweeps: Names of sweeps.
-        metrics: Names of metrics.
-        model: Only of this model.
-        until: Only weight syncs up to this learner step.
-
-    Returns:
-        ``run``, ``learner_step`` and the metrics, by run and sync.
+    If asked for, only those of one model, and up to the learner step ``until``.
     """
     return _read(store, _columns(SyncMetric, metrics, until).where(SyncMetric.run_id.in_(_decided(sweeps, model))))
 
@@ -67,8 +59,7 @@ def evals_of(store: Store, run_ids: Iterable[int]) -> pd.DataFrame:
 def thinned_syncs(store: Store, run_ids: Iterable[int], metrics: Sequence[str], most: int) -> pd.DataFrame:
     """As `syncs`, of runs by number, but of a run with more than about ``most`` weight syncs every n-th only.
 
-    Returns:
-        Also ``end_step``: the learner step of the run's next weight sync, read or not; NaN for the last.
+    ``end_step`` is the learner step of the run's next weight sync, read or not; NaN for the last.
     """
     last = select(SyncMetric.run_id, func.max(SyncMetric.sync)).group_by(SyncMetric.run_id)
     by_stride: dict[int, list[int]] = {}

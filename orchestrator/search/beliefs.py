@@ -115,10 +115,7 @@ class Beliefs:
     def before(cls, ks: Sequence[int], eta: tuple[float, float], half_width: float = math.inf) -> Beliefs:
         """The prior: all (u, a, 1/s) and τ are equally likely, so that runs have to show that a boundary is steep.
 
-        Args:
-            ks: Where the boundary is wanted.
-            eta: Smallest and largest learning rate that may be run.
-            half_width: The smallest that is wanted of log η_max.
+        ``half_width`` is the smallest that is wanted of log η_max.
         """
         low, high = math.log(eta[0]) - math.log(BEYOND), math.log(eta[1]) + math.log(BEYOND)
         b = np.linspace(low, high, math.ceil((high - low) / min(COARSEST, half_width / 3)) + 1)
@@ -204,11 +201,9 @@ class Beliefs:
         return float(likely[self.b < low].sum()), float(likely[self.b > high].sum())
 
     def gains(self, places: Sequence[Coordinates], goals: Sequence[Goal]) -> tuple[Array, Array]:
-        """What one run of each cell would be worth, for goals that are to be known better.
+        """What one run of each cell would be worth, and its chance of a collapse, both of shape (cells,).
 
-        Returns:
-            The expected fall of the summed variance of the goals, each over its squared half-width, and the chance of
-            a collapse; both of shape (cells,).
+        It is worth the expected fall of the summed variance of the goals, each over its squared half-width.
         """
         parts = [(goal, self._parts(goal)) for goal in goals]
         centres = {k: self._centre(k) for k in {k for _, of_goal in parts for k in of_goal}}

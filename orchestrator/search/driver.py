@@ -36,7 +36,6 @@ class SearchDriver:
     def __init__(self, store: Store, sweep_id: int, sweep: Sweep, wanted: SearchConfig, places: int) -> None:
         self.search = Search(sweep, wanted)
         self._store, self._sweep_id, self._wanted, self._places = store, sweep_id, wanted, places
-        self._runs = {key_of(run): run for run in sweep.runs}
         self._study = Study(store.url, sweep)
         self._over: dict[int, str] | None = None
 
@@ -57,7 +56,7 @@ class SearchDriver:
             return self._is_spent(progress, hours, sum(steps for _, steps in under_way))
 
         taken = queries.seeds(self._store, self._sweep_id)
-        under_way = [self._runs[key] for key in going]
+        under_way = [self.search.runs[key] for key in going]
         step = self.search.step(taken, under_way, 0 if has_failed else self._places, is_spent)
         end_early(self._store, self._sweep_id, [going[key_of(run)] for run in step.end])
         if step.begin:

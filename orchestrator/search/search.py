@@ -47,6 +47,7 @@ class Search:
     """What is known from the runs that have ended, and which runs to make next.
 
     Attributes:
+        runs: All that may be made, in the file's order.
         groups: What is known of each group.
         prices: Relative price of a learner step in each group.
 
@@ -57,10 +58,10 @@ class Search:
 
     def __init__(self, sweep: Sweep, wanted: SearchConfig) -> None:
         self.sweep, self.wanted = sweep, wanted
-        self._places = {key_of(run): place for place, run in enumerate(sweep.runs)}
+        self.runs = {key_of(run): run for run in sweep.runs}
         candidates: dict[Group, list[Run]] = defaultdict(list)
-        for run in sweep.runs:
-            candidates[group_of(run)].append(run)
+        for (group, *_), run in self.runs.items():
+            candidates[group].append(run)
         self._before = {group: Knowledge.before(runs, wanted) for group, runs in candidates.items()}
         self.groups: Mapping[Group, Knowledge] = self._before
         self.prices: Mapping[Group, float] = dict.fromkeys(candidates, 1.0)
@@ -103,8 +104,9 @@ class Search:
             places: Runs that may be under way at once.
             is_spent: Whether the budget will be spent when these runs, and all that have ended, are paid for.
         """
-        # What is expected of a run depends on those before it.
-        under_way = sorted(under_way, key=lambda run: self._places[key_of(run)])
+        going = set(map(key_of, under_way))
+        # In the file's order, as what is expected of a run depends on those before it.
+        under_way = [run for key, run in self.runs.items() if key in going]
         if self.done:
             decided = self.wanted.early_stops.decided
             return Step([run for run in under_way if decided and self._of(run).decided_without(run)], [])
@@ -120,14 +122,17 @@ class Search:
     def choose(
         self, taken: Collection[Key] = (), under_way: Sequence[Run] = (), *, number: int | None = None
     ) -> list[Run]:
-        """The runs with the largest expected gain per expected cost, chosen one after the other.
+        """The runs with the largest expected gain per expected cost, chosen one after the other, see `step`.
 
-        Args:
-            taken: Runs that were made or begun; none of them is chosen, nor one that has ended.
-            under_way: Those of them that have not ended; each counts as if it ended as often as is expected.
-            number: How many to choose at most; None = as many as may be under way at once.
+        Runs under way count as if they ended as often as is expected. At most ``number`` are chosen, by default as many
+        as may be under way at once.
         """
-        left = self._left({*taken, *map(key_of, under_way)})
+        ended = {(group, (one.k, one.eta), one.seed) for group, known in self.groups.items() for one in known.ended}
+        gone = ended | {*taken, *map(key_of, under_way)}
+        left: dict[Group, dict[Coordinates, list[Run]]] = defaultdict(lambda: defaultdict(list))
+        for key, run in self.runs.items():
+            if key not in gone:
+                left[key[0]][key[1]].append(run)
         goals = {group: open_goals for group, known in self.groups.items() if (open_goals := known.open_goals())}
         expected, chosen = dict(self.groups), list[Run]()
         for run in under_way:
@@ -153,16 +158,6 @@ class Search:
 
     def _of(self, run: Run) -> Knowledge:
         return self.groups[group_of(run)]
-
-    def _left(self, taken: set[Key]) -> dict[Group, dict[Coordinates, list[Run]]]:
-        """The runs that may be chosen, by group and cell, in the file's order."""
-        left: dict[Group, dict[Coordinates, list[Run]]] = {group: defaultdict(list) for group in self.groups}
-        for group, known in self.groups.items():
-            gone = taken | {(group, (one.k, one.eta), one.seed) for one in known.ended}
-            for run in known.runs:
-                if key_of(run) not in gone:
-                    left[group][run.cell.k, run.cell.eta].append(run)
-        return left
 
 
 def group_of(run: Run | RunProgress) -> Group:

@@ -71,13 +71,10 @@ def params(cell: Cell, seed: int) -> dict[str, Any]:
 
 
 class BoundarySampler(optuna.samplers.BaseSampler):
-    """Gives each trial of any study the run that a search chooses next.
+    """Gives each trial of any study the run that a search chooses next, of a sweep with this `space`.
 
-    As ask-and-tell: ``optuna.create_study(sampler=sampler).ask(sampler.space)``.
-
-    Args:
-        choose: Is called once a trial; gives another run each time, None when there is none left.
-        space: Of the sweep that the runs belong to, see `space`.
+    As ask-and-tell: ``optuna.create_study(sampler=sampler).ask(sampler.space)``. ``choose`` is called once a trial; it
+    gives another run each time, None when there is none left.
     """
 
     def __init__(self, choose: Callable[[], Run | None], space: Mapping[str, BaseDistribution]) -> None:
