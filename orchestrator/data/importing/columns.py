@@ -98,13 +98,8 @@ def map_columns(
 ) -> tuple[dict[str, str], list[str]]:
     """Decide what each column of a file is; returns their column by ours, and sentences that say so.
 
-    Args:
-        columns: The file's columns.
-        known: Our columns that this form has.
-        options: What the command line says; it comes first.
-        mistakes: Takes what cannot be.
-        is_log: Whether trainers' names for our columns count.
-        rest_are_axes: Whether a column that is none of ours is a further axis.
+    ``known`` are our columns that this form has; what the options say comes first. In a log, trainers' names for our
+    columns count too. With ``rest_are_axes`` a column that is none of ours is a further axis.
     """
     known = list(known)
     _refuse_unknown(columns, known, options, mistakes)
@@ -132,12 +127,11 @@ def map_columns(
 
 
 def _refuse_unknown(columns: Sequence[str], known: list[str], options: Options, mistakes: Mistakes) -> None:
-    mapped = {f"--map {ours}={theirs}": (ours, theirs) for ours, theirs in options.columns.items()}
-    asked = [(option, ours, known) for option, (ours, _) in mapped.items()]
-    for option, ours, allowed in (*asked, *((f"--set {name}", name, FACTS) for name in options.values)):
-        if ours not in allowed and not ours.startswith(AXIS):
-            mistakes.note("", unknown(f"{option}: no such column of ours", ours, [*allowed, f"{AXIS}NAME"]))
-    theirs = [(option, name) for option, (_, name) in mapped.items()]
-    for option, name in (*theirs, *((f"--skip {name}", name) for name in options.skip)):
+    for option, asked, allowed in (("--map", options.columns, known), ("--set", options.values, FACTS)):
+        for ours in asked:
+            if ours not in allowed and not ours.startswith(AXIS):
+                mistakes.note("", unknown(f"{option} {ours}: no such column of ours", ours, [*allowed, f"{AXIS}NAME"]))
+    wanted = {f"--map {ours}={theirs}": theirs for ours, theirs in options.columns.items()}
+    for option, name in (wanted | {f"--skip {name}": name for name in options.skip}).items():
         if name not in columns:
             mistakes.note("", unknown(f"{option}: the file has no column {name!r}", name, columns))

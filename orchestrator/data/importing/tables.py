@@ -90,12 +90,9 @@ class Table:
     load: Callable[[Kinds, Mistakes], pa.Table]
 
     def read(self, used: Mapping[str, str], kinds: Kinds, mistakes: Mistakes) -> pa.Table:
-        """Read columns and `ROW`; note lines and numbers that cannot be read. Missing values are null.
+        """Read columns, by the names that they get, and `ROW`; note lines and numbers that cannot be read.
 
-        Args:
-            used: The columns to read, by the names that they get.
-            kinds: Those of them that are numbers, as `WHOLE` or `REAL`; all others are `TEXT`.
-            mistakes: Takes what is wrong; GridError is raised if the file cannot be read at all.
+        A column that is not among ``kinds`` is `TEXT`; missing values are null. GridError: the file cannot be read.
         """
         wanted = {ours: (theirs, kinds.get(ours, TEXT)) for ours, theirs in used.items()}
         with reading(self.path):
