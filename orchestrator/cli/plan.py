@@ -68,9 +68,9 @@ def _simulate(
     from orchestrator.jobs.local import cores
     from orchestrator.report.answers import power_json, power_markdown, power_view
     from orchestrator.search.outlook import stored_outcomes
-    from orchestrator.search.power import PowerPlan, simulate
     from orchestrator.search.search import Search
     from orchestrator.search.search_file import SearchConfig
+    from orchestrator.search.simulation import PowerPlan, simulate
 
     models = {run.cell.model for run in sweep.runs}
     asked = wanted or SearchConfig(learner_steps=1)  # for a grid file: the default target, and no search

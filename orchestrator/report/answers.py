@@ -17,7 +17,7 @@ from orchestrator.report.numbers import short
 from orchestrator.report.tables import markdown_table
 from orchestrator.search.beliefs import BEYOND, EXPONENTS
 from orchestrator.search.knowledge import USUAL_EXPONENT, SearchAnswer
-from orchestrator.search.power import Design, Known, PowerPlan, Quantiles
+from orchestrator.search.simulation import Design, Known, PowerPlan, Quantiles
 
 STANDINGS = {
     "known": "known well enough",

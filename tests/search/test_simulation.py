@@ -13,10 +13,9 @@ import pytest
 from orchestrator.grid.sweep import Run, Sweep
 from orchestrator.jobs.estimate import StepTime
 from orchestrator.search.beliefs import Goal, Seen
-from orchestrator.search.power import LARGER, SEARCH, Design, PowerPlan, simulate
 from orchestrator.search.search import Search, group_of, key_of
 from orchestrator.search.search_file import load_search
-from orchestrator.search.simulation import Simulated, simulate_search
+from orchestrator.search.simulation import LARGER, SEARCH, Design, PowerPlan, Simulated, simulate, simulate_search
 from orchestrator.store.outcomes import Outcome
 
 FILE = """
