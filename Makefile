@@ -65,8 +65,10 @@ faults: install-dev
 ROOM ?= grid
 SAMPLE ?= 100
 SEED ?= 0
+ALSO ?=
 mutants: install-dev
-	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -P tests/mutants.py $(ROOM) --sample $(SAMPLE) --seed $(SEED)
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -P tests/mutants.py $(ROOM) --also $(ALSO) --sample $(SAMPLE) \
+		--seed $(SEED)
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

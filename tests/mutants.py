@@ -1,9 +1,10 @@
 """Try small changes of a room that mutmut makes, a random sample of them: do the room's tests find them?
 
-    .venv/bin/python -P tests/mutants.py ROOM [--sample 100] [--seed 0] [--processes 2] [--again]
+    .venv/bin/python -P tests/mutants.py ROOM [--also runs] [--sample 100] [--seed 0] [--processes 2] [--again]
 
 Each change is tried with those tests alone that run the changed function (where none is seen to: its module), the
-quickest first and for about a minute; tests on Postgres and slow ones are left out. Prints what no test finds.
+quickest first and for about a minute; tests on Postgres and slow ones are left out, and those that fail with no
+change. Prints what no test finds.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from mutmut.workers.isolation import ForkRunner
 from statsmodels.stats.proportion import proportion_confint
 
 BUDGET_S = 60
+LEFT_OUT = float("inf")
 KNOWN = Path("mutants/tests.json")
 
 
@@ -38,25 +40,27 @@ class Hits(set[str]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._path = Path("mutants/hits").absolute()
+        # Open from the start, because some tests act as a user who may not open it.
+        self._file = Path("mutants/hits").open("a+", encoding="utf-8")  # noqa: SIM115
 
     def add(self, function: str) -> None:
         """Note a function; mutmut calls this."""
         if function not in self:
             super().add(function)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(f"{function}\n")
+            self._file.write(f"{function}\n")
+            self._file.flush()
 
     def take(self) -> set[str]:
         """All since the last call."""
         self.clear()
-        found = set(self._path.read_text(encoding="utf-8").split()) if self._path.exists() else set()
-        self._path.unlink(missing_ok=True)
+        self._file.seek(0)
+        found = set(self._file.read().split())
+        self._file.truncate(0)
         return found
 
 
 class Watcher:
-    """A pytest plugin that notes which functions each test runs, and how long it takes; one that fails is left out."""
+    """A pytest plugin that notes which functions each test runs, then, in a run with no change, how long it takes."""
 
     def __init__(self, hits: Hits) -> None:
         self._hits = hits
@@ -66,7 +70,7 @@ class Watcher:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.duration_s[report.nodeid] = self.duration_s.get(report.nodeid, 0) + report.duration
         if report.failed:
-            self.duration_s[report.nodeid] = float("inf")
+            self.duration_s[report.nodeid] = LEFT_OUT
         if report.when == "teardown":
             for function in self._hits.take():
                 self.tests[function].add(report.nodeid)
@@ -78,13 +82,15 @@ class Watcher:
         return {name: self._within_budget(tests) for name, tests in self.tests.items()}
 
     def _within_budget(self, tests: set[str]) -> list[str]:
-        quickest = sorted((self.duration_s[test], test) for test in tests if self.duration_s[test] < float("inf"))
-        return [test for i, (_, test) in enumerate(quickest) if sum(s for s, _ in quickest[:i]) < BUDGET_S]
+        quickest = sorted((self.duration_s.get(test, LEFT_OUT), test) for test in tests)
+        within = [test for i, (_, test) in enumerate(quickest) if sum(s for s, _ in quickest[:i]) < BUDGET_S]
+        return [test for test in within if self.duration_s.get(test, LEFT_OUT) < LEFT_OUT]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("room")
+    parser.add_argument("--also", nargs="*", default=[], metavar="ROOM", help="try its tests too")
     parser.add_argument("--sample", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
@@ -96,7 +102,7 @@ def main() -> None:
     tests = PytestRunner()
     _make_changes(options.processes, anew=not options.again)
     if not KNOWN.exists():
-        KNOWN.write_text(json.dumps(_learn(tests, options.room)), encoding="utf-8")
+        KNOWN.write_text(json.dumps(_learn(tests, options.room, options.also)), encoding="utf-8")
     known = json.loads(KNOWN.read_text(encoding="utf-8"))
     paths = {name: data.path for data, name, _ in collect_source_file_mutation_data(mutant_names=())[0]}
     names = [name for name in paths if _function(name) not in known["at import"]]
@@ -123,8 +129,8 @@ def _make_changes(processes: int, *, anew: bool) -> None:
     setup_source_paths()
 
 
-def _learn(tests: PytestRunner, room: str) -> dict[str, object]:
-    """Run the room's tests once, with no change."""
+def _learn(tests: PytestRunner, room: str, also: list[str]) -> dict[str, object]:
+    """Run the rooms' tests twice: noting the functions that they run, and as they are tried later, with no change."""
     hits = state()._stats = Hits()
     set_mutant_under_test("stats")
     package = importlib.import_module(f"orchestrator.{room}")
@@ -133,7 +139,12 @@ def _learn(tests: PytestRunner, room: str) -> dict[str, object]:
     at_import = sorted(hits.take())  # a change comes with a test, which is too late for these
     watcher = Watcher(hits)
     with change_cwd("mutants"):
-        tests.execute_pytest([f"tests/{room}"], plugins=[watcher])
+        folders = [f"tests/{each}" for each in (room, *also)]
+        tests.execute_pytest(folders, plugins=[watcher])
+        set_mutant_under_test("")
+        watcher.duration_s.clear()
+        tests.execute_pytest(folders, plugins=[watcher])
+    print("left out, because they fail with no change:", [t for t, s in watcher.duration_s.items() if s == LEFT_OUT])
     return {"at import": at_import, "tests": watcher.chosen()}
 
 
