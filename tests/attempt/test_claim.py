@@ -1,12 +1,52 @@
-"""What an attempt says of its process."""
+"""What an attempt says of its process, and who may begin one."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from orchestrator.attempt.claim import origin
+from orchestrator.attempt.claim import Begun, begin, origin
+from orchestrator.attempt.stop import Stop
+from orchestrator.base.errors import StoreError, StoreUnavailable
+from orchestrator.base.processes import started_at, this_host
+from orchestrator.base.settings import code_version
+from orchestrator.rundir import folder, journal
+from orchestrator.rundir.journal import Journal
+from orchestrator.store.database import Store
+from tests.support.jobs import CUT_OFF, QUICK, Jobs
+
+
+@pytest.fixture
+def url(new_database: Callable[[str], str]) -> str:
+    return new_database("sqlite")
+
+
+@pytest.fixture
+def directory(jobs: Callable[..., Jobs]) -> Path:
+    """Of a run of four steps a weight sync, whose database gave it no attempt yet."""
+    (directory,) = jobs(1).submit(1)
+    return directory
+
+
+def ask(
+    directory: Path, store: Store | None = None, *, step: int | None = None, stop: Stop | None = None, **said: Any
+) -> Begun | None:
+    run = dataclasses.replace(folder.load(directory), **said)
+    checkpoint = None if step is None else (directory / "checkpoint", step)
+    return begin(store, "local", directory, run, run.worker_config(), lambda _: checkpoint, stop or Stop(), CUT_OFF)
+
+
+def older(directory: Path, number: int, *records: tuple[str, dict[str, Any]]) -> None:
+    mine = Journal.reserve(directory, number - 1)
+    for record in records:
+        mine.append(*record)
+    mine.close()
 
 
 def test_a_task_of_an_array_goes_by_the_arrays_job_id(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,8 +57,122 @@ def test_a_task_of_an_array_goes_by_the_arrays_job_id(monkeypatch: pytest.Monkey
         monkeypatch.setenv(name, value)
     found = origin("slurm")
     assert (found.executor, found.job_id, found.task_id, found.restart_count) == ("slurm", "4711", "3", 2)
-    assert (found.node, found.pid) == ("n1", os.getpid())
+    assert (found.node, found.pid, found.host) == ("n1", os.getpid(), this_host())
+    assert (found.process_started_at, found.code_version) == (started_at(os.getpid()), code_version())
     for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT"):
         monkeypatch.delenv(name)
     found = origin("slurm")
     assert (found.job_id, found.task_id, found.restart_count) == ("4712", None, 0)
+    monkeypatch.delenv("SLURM_JOB_ID")
+    monkeypatch.setenv("SUBMITIT_LOCAL_JOB_ID", "99")
+    assert origin("local").job_id == "99"
+
+
+BEGUN = ("begin", {})
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [],
+        [BEGUN],
+        [BEGUN, ("finish", {"outcome": "stable"})],
+        [BEGUN, ("finish", {"outcome": "interrupted"})],
+        [("cancel", {"why": "cancelled", "reason": "by me"})],
+    ],
+)
+def test_where_the_directory_alone_decides_the_first_since_the_submission_has_the_run(
+    directory: Path, records: list[tuple[str, dict[str, Any]]]
+) -> None:
+    older(directory, 1, *records)
+    assert ask(directory) is None
+    assert journal.numbers(directory) == [1], "who does not begin leaves nothing"
+    begun = ask(directory, fence=1)
+    assert begun is not None, "what was there when the run was submitted is over"
+    assert begun.claim.attempt == 2
+    begun.journal.close()
+
+
+@pytest.mark.parametrize(
+    ("records", "begins"),
+    [
+        ([], True),
+        ([BEGUN], True),
+        ([BEGUN, ("finish", {"outcome": "interrupted"})], True),
+        ([BEGUN, ("finish", {"outcome": "stable"})], False),
+        ([BEGUN, ("finish", {"outcome": "diverged"})], False),
+        ([BEGUN, ("fail", {"failure": "OSError"})], False),
+        ([("cancel", {"why": "cancelled", "reason": "by me"})], False),
+        ([("stop", {"reason": "by a search"})], False),
+    ],
+)
+def test_a_requeued_job_takes_over_what_has_something_left_to_do(
+    directory: Path, records: list[tuple[str, dict[str, Any]]], begins: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    older(directory, 1, *records)
+    begun = ask(directory, step=9)
+    assert (begun is not None) == begins
+    assert journal.numbers(directory) == ([1, 2] if begins else [1])
+    if begun is not None:
+        begun.journal.close()
+
+
+@pytest.mark.parametrize(("step", "sync"), [(None, None), (1, None), (2, 0), (9, 3)])
+def test_an_attempt_says_from_where_it_resumes(directory: Path, step: int | None, sync: int | None) -> None:
+    begun = ask(directory, step=step)
+    assert begun is not None
+    run = folder.load(directory)
+    assert dataclasses.astuple(begun.claim) == (1, 1, 2, run.config_digest)
+    assert begun.first_record == {
+        "run": 1, "sweep": "demo", "config_digest": run.config_digest, "attempt": 1, "resumed_from_step": step,
+        "resumed_from_sync": sync, "origin": dataclasses.asdict(origin("local")),
+    }  # fmt: skip
+    assert begun.journal.flushed == 0
+    begun.journal.close()
+
+
+def test_a_run_of_another_database_is_refused_and_a_finished_one_left_alone(directory: Path, url: str) -> None:
+    with Store(url) as store:
+        for said in ({"sweep": "other"}, {"config_digest": "0" * 16}):
+            with pytest.raises(
+                StoreError, match=r"run 1 of this database is another one than .*run-000001 is for: was"
+            ):
+                ask(directory, store, **said)
+        assert journal.numbers(directory) == []
+        begun = ask(directory, store, fence=4)
+        assert begun is not None
+        assert begun.claim.attempt == 5, "above all that the directory or the database has given"
+        begun.journal.close()
+        assert ask(directory, store) is None, "it is running"
+        assert journal.numbers(directory) == [5]
+
+
+class Away(Store):
+    """A database that never answers."""
+
+    asked = 0
+
+    def check(self) -> None:
+        self.asked += 1
+        raise StoreUnavailable("it is away")
+
+
+def test_an_absent_database_is_waited_for_and_then_the_directory_decides(
+    directory: Path, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = folder.load(directory)
+    pace = dataclasses.replace(QUICK, patience_s=0.3, longest_pause_s=0.1)
+    began = time.monotonic()
+    with Away(url, check_schema=False) as away:
+        begun = begin(away, "local", directory, run, run.worker_config(), lambda _: None, Stop(), pace)
+        assert begun is not None
+        begun.journal.close()
+        assert away.asked > 3
+        assert 0.3 <= time.monotonic() - began < 20
+        assert "run 1 has to wait: it is away" in caplog.text
+        stop = Stop()
+        stop.request("preempted")
+        pace = dataclasses.replace(pace, patience_s=60.0)
+        assert begin(away, "local", directory, run, run.worker_config(), lambda _: None, stop, pace) is None
+    assert journal.numbers(directory) == [1]
