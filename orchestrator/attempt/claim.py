@@ -40,17 +40,11 @@ LatestCheckpoint = Callable[[Path], tuple[Path, int] | None]
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An attempt that has the run.
+    """An attempt that has the run."""
 
-    Attributes:
-        journal: Its journal, still empty.
-        claim: The run and the attempt's number.
-        first_record: What the journal's ``begin`` record is to say: whose attempt, resumed from where.
-    """
-
-    journal: Journal
-    claim: Claim
-    first_record: dict[str, Any]
+    journal: Journal  # still empty
+    claim: Claim  # the run and the attempt's number
+    first_record: dict[str, Any]  # what the journal's begin record is to say: whose attempt, resumed from where
 
 
 def begin(

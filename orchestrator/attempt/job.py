@@ -42,25 +42,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What a job needs; it is pickled, so it holds no password.
+    """What a job needs; it is pickled, so it holds no password."""
 
-    Attributes:
-        directories: The run directories of the job's share, absolute, in the order to train them.
-        cache_dir: Where warmed-up policies are kept, absolute.
-        database: What `orchestrator.base.urls.handed_over` gave.
-        executor: ``local``, ``slurm`` or ``debug``.
-        launched_from: The host that launched it.
-        writes: ``database``, ``journal`` or ``auto``, see `writes_database`.
-        more: Where the launcher lists further runs while the job lives, see `orchestrator.attempt.share`.
-    """
-
-    directories: tuple[Path, ...]
-    cache_dir: Path
-    database: str
-    executor: str
-    launched_from: str
-    writes: str
-    more: Path | None = None
+    directories: tuple[Path, ...]  # run directories of the job's share, absolute, in the order to train them
+    cache_dir: Path  # where warmed-up policies are kept, absolute
+    database: str  # what orchestrator.base.urls.handed_over gave
+    executor: str  # local, slurm or debug
+    launched_from: str  # the host that launched it
+    writes: str  # database, journal or auto, see journals_only
+    more: Path | None = None  # where the launcher lists further runs, see orchestrator.attempt.share
 
 
 def job_spec(database: str, directories: Iterable[Path], executor: str) -> JobSpec:
@@ -100,19 +90,12 @@ def journals_only(url: str, writes: str, launched_from: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How an attempt of a job ended.
-
-    Attributes:
-        run_id: The run.
-        outcome: One of `orchestrator.base.states.AttemptOutcome`, or `FENCED`.
-        learner_steps: Learner steps that this attempt itself has applied; None where it did not say.
-        sweep: Name of the run's sweep.
-    """
+    """How an attempt of a job ended."""
 
     run_id: int
-    outcome: str
-    learner_steps: int | None = None
-    sweep: str = ""
+    outcome: str  # of AttemptOutcome, or FENCED
+    learner_steps: int | None = None  # learner steps that this attempt itself has applied; None where it did not say
+    sweep: str = ""  # its name
 
 
 def run_share(spec: JobSpec, pace: Pace = ORDINARY, stop: Stop | None = None) -> list[Ended]:

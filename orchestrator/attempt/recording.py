@@ -30,24 +30,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often an attempt turns to the database, and how long it waits for it.
+    """How often an attempt turns to the database, and how long it waits for it."""
 
-    Attributes:
-        every_s: Time between two looks for new records. A look that finds none gives the connection back.
-        heartbeat_s: After so long without a record, the journal gets a ``beat``, which shows that the attempt is alive.
-        patience_s: How long its beginning, and its end, wait for a database that is away.
-        hurry_s: How long its end waits after the job was asked to stop, because Slurm kills it soon.
-        hold_s: A connection that is in use all the time is given back after so long: at a server's connection limit
-            other jobs wait for it.
-        longest_pause_s: The longest pause before the database is tried again.
-    """
-
-    every_s: float = 1.0
-    heartbeat_s: float = 20.0
-    patience_s: float = 30.0
-    hurry_s: float = 5.0
-    hold_s: float = 15.0
-    longest_pause_s: float = 15.0
+    every_s: float = 1.0  # between two looks for new records; a look that finds none gives the connection back
+    heartbeat_s: float = 20.0  # without a record for so long, the journal gets a beat: the attempt is alive
+    patience_s: float = 30.0  # how long its beginning, and its end, wait for a database that is away
+    hurry_s: float = 5.0  # how long its end waits after the job was asked to stop, because Slurm kills it soon
+    hold_s: float = 15.0  # then a busy connection is given back: at a server's limit other jobs wait for it
+    longest_pause_s: float = 15.0  # the longest pause before the database is tried again
 
 
 ORDINARY = Pace()

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, insert, or_, select, update
 
 from orchestrator.base.errors import Fenced, SelectionError, StoreUnavailable
 from orchestrator.base.states import AttemptOutcome, FailureClass, RunState
@@ -26,51 +26,30 @@ from orchestrator.store.types import now, seconds_ago
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to write a run's rows, until a newer attempt takes over.
-
-    Attributes:
-        run_id: The run.
-        attempt: Its attempt's number, from 1: the fencing number.
-        steps_per_sync: Learner steps of the run's rollout cycles.
-        config_digest: Of the run's config; None = not known. Tells the run from another one of its number, in
-            another database.
-    """
+    """The right to write a run's rows, until a newer attempt takes over."""
 
     run_id: int
-    attempt: int
-    steps_per_sync: int = field(default=1, compare=False)
+    attempt: int  # its number, from 1: the fencing number
+    steps_per_sync: int = field(default=1, compare=False)  # learner steps of a rollout cycle
+    # None = not known. Tells the run from another one of its number, in another database.
     config_digest: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptOrigin:
-    """What executes an attempt, and with which code.
+    """What executes an attempt, and with which code."""
 
-    Attributes:
-        executor: ``local``, ``slurm`` or ``debug``; ``import`` for a run that was trained elsewhere.
-        job_id: The executor's job id.
-        task_id: Its task id within an array.
-        restart_count: How often the executor has requeued that job.
-        host: Where the process runs.
-        pid: The process there.
-        process_started_at: When it began, to tell recycled pids apart; only ever compared with itself.
-        code_version: The package's version in that process.
-        git_commit: The checkout's commit, if the package runs from one.
-        git_dirty: Whether its tracked files differed from that commit.
-        node: The node's name in Slurm, which need not be the host's.
-    """
-
-    executor: str
+    executor: str  # local, slurm or debug; import for a run that was trained elsewhere
     job_id: str | None
-    task_id: str | None
-    restart_count: int
-    host: str
-    pid: int
-    process_started_at: float
-    code_version: str
-    git_commit: str | None = None
-    git_dirty: bool | None = None
-    node: str | None = None
+    task_id: str | None  # its task id within an array
+    restart_count: int  # how often the executor has requeued that job
+    host: str  # where the process runs
+    pid: int  # the process there
+    process_started_at: float  # when it began, to tell recycled pids apart; only ever compared with itself
+    code_version: str  # the package's version in that process
+    git_commit: str | None = None  # the checkout's commit, if the package runs from one
+    git_dirty: bool | None = None  # whether its tracked files differed from that commit
+    node: str | None = None  # the node's name in Slurm, which need not be the host's
 
 
 @writes
@@ -86,7 +65,7 @@ def begin(
     """Start a new attempt and drop, in the same transaction, what lies past its checkpoint.
 
     Args:
-        connection: An open write transaction.
+        connection: The database, or a transaction of it.
         claim: The run and the number that the attempt wants, larger than any before.
         origin: What executes the attempt. The same process may ask again.
         resumed_from_sync: The last weight sync that the checkpoint holds; later ones are dropped, all if None.
@@ -127,11 +106,8 @@ def begin(
 def start(connection: Connection, claim: Claim, values: Mapping[str, Any], *, ago_s: float = 0.0) -> None:
     """Record a new attempt, fence off the older ones, and drop what lies past its checkpoint.
 
-    Args:
-        connection: An open write transaction that has locked the run.
-        claim: The attempt; its number is larger than the run's fence.
-        values: Columns of the attempt: its origin and what it resumed from.
-        ago_s: How many seconds ago that was.
+    The transaction has locked the run, and the attempt's number is larger than the run's fence. ``values`` are columns
+    of the attempt: its origin and what it resumed from.
     """
     # Nobody saw the unended ones end. They count, in time spent, up to when they were last heard of.
     connection.execute(
@@ -145,21 +121,16 @@ def start(connection: Connection, claim: Claim, values: Mapping[str, Any], *, ag
         )
     )
     _drop_rows(connection, claim.run_id, values["resumed_from_sync"], values["resumed_from_step"])
-    times = {"started_at": seconds_ago(ago_s), "heartbeat_at": seconds_ago(ago_s)}
+    times = dict.fromkeys(("started_at", "heartbeat_at"), seconds_ago(ago_s))
     connection.execute(insert(Attempt).values(run_id=claim.run_id, number=claim.attempt, **times, **values))
-    run_values: dict[str, Any] = {"state": RunState.RUNNING, "learner_steps": values["resumed_from_step"] or 0}
-    run_values |= {"failure": None, "failure_class": None}
-    connection.execute(
-        update(RunRow).where(RunRow.id == claim.run_id).values(fence=claim.attempt, updated_at=now(), **run_values)
-    )
+    run = {"state": RunState.RUNNING, "fence": claim.attempt, "learner_steps": values["resumed_from_step"] or 0}
+    of_run = update(RunRow).where(RunRow.id == claim.run_id)
+    connection.execute(of_run.values(**run, failure=None, failure_class=None, updated_at=now()))
 
 
 def change(connection: Connection, claim: Claim, **values: Any) -> bool:
     """Update columns of the attempt; returns whether there is such an attempt."""
-    changed = connection.execute(
-        update(Attempt).where(Attempt.run_id == claim.run_id, Attempt.number == claim.attempt).values(**values)
-    )
-    return changed.rowcount > 0
+    return connection.execute(update(Attempt).where(*_its_row(claim)).values(**values)).rowcount > 0
 
 
 @reads
@@ -194,8 +165,7 @@ def resume_from(connection: Connection, claim: Claim, resumed: Mapping[str, Any]
     columns = (Attempt.resumed_from_sync, Attempt.resumed_from_step)
     corrected = connection.execute(
         update(Attempt)
-        .where(Attempt.run_id == claim.run_id, Attempt.number == claim.attempt)
-        .where(or_(*(column.is_distinct_from(resumed[column.key]) for column in columns)))
+        .where(*_its_row(claim), or_(*(column.is_distinct_from(resumed[column.key]) for column in columns)))
         .values({column: resumed[column.key] for column in columns})
     )
     if corrected.rowcount and drop:
@@ -203,13 +173,9 @@ def resume_from(connection: Connection, claim: Claim, resumed: Mapping[str, Any]
 
 
 def finish(connection: Connection, claim: Claim, result: Mapping[str, Any], *, ago_s: float = 0.0) -> None:
-    """End the newest attempt as its worker says, and bring its run into the state that follows.
+    """End the newest attempt as its worker says, and bring its run, which is locked, into the state that follows.
 
-    Args:
-        connection: An open write transaction that has locked the run.
-        claim: The attempt.
-        result: The fields of a `grpo_worker.schema.records.FinishRecord`, and ``why`` an attempt was interrupted.
-        ago_s: How many seconds ago that was.
+    ``result`` has the fields of a `grpo_worker.schema.records.FinishRecord`, and ``why`` an attempt was interrupted.
     """
     run: dict[str, Any] = {"learner_steps": result["learner_steps"]}
     failure_class = None
@@ -246,12 +212,6 @@ def fail(
 def abort(connection: Connection, claim: Claim, failure: str, failure_class: str = FailureClass.EXCEPTION) -> None:
     """Store that an exception ended the attempt, where its journal cannot say so.
 
-    Args:
-        connection: An open write transaction.
-        claim: The attempt.
-        failure: One line for people: the error's class and message.
-        failure_class: One of `orchestrator.base.states.FailureClass`.
-
     Raises:
         Fenced: A newer attempt has taken over, or the run was removed; nothing is stored.
     """
@@ -269,12 +229,7 @@ def lose(
 ) -> None:
     """Store that the attempt's process is gone; nothing if it has ended or is fenced off.
 
-    Args:
-        connection: An open write transaction.
-        claim: The attempt.
-        failure: Why, one line for people.
-        failure_class: One of `orchestrator.base.states.FailureClass`.
-        state: What the run is then: ``lost``, ``failed`` or ``cancelled``.
+    The run is then ``lost``, ``failed`` or ``cancelled``, as ``state`` says.
     """
     found = connection.scalar(
         select(RunRow.state).where(RunRow.id == claim.run_id, RunRow.fence == claim.attempt).with_for_update()
@@ -287,13 +242,14 @@ def lose(
 def _end(
     connection: Connection, claim: Claim, outcome: str, run: dict[str, Any], failure_class: str | None, ago_s: float
 ) -> None:
-    failure = run.setdefault("failure", None)
-    run.setdefault("failure_class", None)
-    connection.execute(
-        update(RunRow).where(RunRow.id == claim.run_id, RunRow.fence == claim.attempt).values(updated_at=now(), **run)
-    )
-    ended = {"outcome": outcome, "ended_at": seconds_ago(ago_s), "failure": failure, "failure_class": failure_class}
-    change(connection, claim, heartbeat_at=seconds_ago(ago_s), **ended)
+    run = {"failure": None, "failure_class": None, "updated_at": now()} | run
+    connection.execute(update(RunRow).where(RunRow.id == claim.run_id, RunRow.fence == claim.attempt).values(run))
+    times = dict.fromkeys(("ended_at", "heartbeat_at"), seconds_ago(ago_s))
+    change(connection, claim, outcome=outcome, failure=run["failure"], failure_class=failure_class, **times)
+
+
+def _its_row(claim: Claim) -> tuple[ColumnElement[bool], ...]:
+    return Attempt.run_id == claim.run_id, Attempt.number == claim.attempt
 
 
 def _from_running(state: str) -> Any:
@@ -305,7 +261,7 @@ def _begun_by(connection: Connection, claim: Claim, origin: AttemptOrigin) -> bo
     # The same process, whose question was heard though the answer was lost on its way.
     found = connection.execute(
         select(Attempt.host, Attempt.pid, Attempt.process_started_at).where(
-            Attempt.run_id == claim.run_id, Attempt.number == claim.attempt, Attempt.ended_at.is_(None)
+            *_its_row(claim), Attempt.ended_at.is_(None)
         )
     ).one_or_none()
     return found is not None and tuple(found) == (origin.host, origin.pid, origin.process_started_at)

@@ -13,19 +13,12 @@ from orchestrator.base.errors import SchemaError
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The values that a column's CHECK constraint ``ck_TABLE_COLUMN`` allows.
-
-    Attributes:
-        table: The table.
-        column: Its column.
-        before: The values that the constraint allows now, as SQL.
-        after: Those that it is to allow.
-    """
+    """The values that a column's CHECK constraint ``ck_TABLE_COLUMN`` allows."""
 
     table: str
     column: str
-    before: str
-    after: str
+    before: str  # the values that the constraint allows now, as SQL
+    after: str  # those that it is to allow
 
 
 def allow(connection: Connection, changes: Iterable[Allowed]) -> None:

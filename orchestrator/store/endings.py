@@ -23,16 +23,10 @@ from orchestrator.store.types import now
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why a run is cancelled.
+    """Why a run is cancelled."""
 
-    Attributes:
-        why: The run's failure class: ``cancelled`` where a user takes the run back, one of
-            `orchestrator.base.states.EARLY_STOPS` where a search stops it.
-        reason: The same as a sentence for people.
-    """
-
-    why: str
-    reason: str
+    why: str  # the run's failure class: cancelled by a user, or one of EARLY_STOPS by a search
+    reason: str  # a sentence for people
 
     @property
     def outcome(self) -> AttemptOutcome:
@@ -53,10 +47,7 @@ class Ending:
 def end_runs(connection: Connection, fences: Mapping[int, int], endings: Mapping[int, Ending]) -> None:
     """Cancel runs that have no result, and refuse from now on what their attempts write.
 
-    Args:
-        connection: The database, or a transaction of it.
-        fences: By run, a number that no earlier attempt had and no later one will have.
-        endings: Why, by run.
+    ``fences`` are, by run, numbers that no earlier attempt had and no later one will have.
     """
     rows = [
         {"run": run_id, "least": fence, "why": one.why, "reason": one.reason, "ended_as": one.outcome}
@@ -65,17 +56,11 @@ def end_runs(connection: Connection, fences: Mapping[int, int], endings: Mapping
     if not rows:
         return
     values: dict[str, Any] = {"failure": bindparam("reason"), "failure_class": bindparam("why")}
+    fenced: dict[str, Any] = {"fence": bindparam("least")}
     connection.execute(
         update(RunRow)
         .where(RunRow.id == bindparam("run"), UNFINISHED, RunRow.fence <= bindparam("least"))
-        .values(
-            state=RunState.CANCELLED,
-            fence=bindparam("least"),
-            submission_id=None,
-            task=None,
-            updated_at=now(),
-            **values,
-        ),
+        .values(state=RunState.CANCELLED, submission_id=None, task=None, updated_at=now(), **fenced, **values),
         rows,
     )
     is_ended = exists().where(

@@ -15,27 +15,16 @@ from orchestrator.store.queries import DECIDED
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a finished run ended, or one that was stopped early.
-
-    Attributes:
-        model: The model's name.
-        axes: Further axes as JSON with sorted keys.
-        k: Staleness.
-        eta: Learning rate.
-        seed: Its seed.
-        learner_steps: How far it was trained.
-        collapse_step: T*; None if it did not collapse.
-        config: What it was trained with; ``{}`` if it was imported.
-    """
+    """How a finished run ended, or one that was stopped early."""
 
     model: str
-    axes: str
+    axes: str  # further axes as JSON with sorted keys
     k: int
     eta: float
     seed: int
-    learner_steps: int
-    collapse_step: int | None
-    config: Mapping[str, Any]
+    learner_steps: int  # how far it was trained
+    collapse_step: int | None  # T*; None if it did not collapse
+    config: Mapping[str, Any]  # what it was trained with; {} if it was imported
 
     def collapsed_by(self, horizon: int) -> bool | None:
         """Whether it collapsed within so many learner steps; None if it was not trained so long."""
@@ -47,18 +36,10 @@ class Outcome:
 @reads
 def outcomes(connection: Connection, models: Iterable[str]) -> list[Outcome]:
     """List how each finished or stopped run of models ended, in any sweep."""
-    rows = connection.execute(
+    rows = connection.execute(  # in the order of the fields of `Outcome`
         select(
-            *(
-                CellRow.model,
-                CellRow.axes,
-                CellRow.k,
-                CellRow.eta,
-                RunRow.seed,
-                RunRow.learner_steps,
-                RunRow.collapse_step,
-                RunRow.config,
-            ),
+            *(CellRow.model, CellRow.axes, CellRow.k, CellRow.eta),
+            *(RunRow.seed, RunRow.learner_steps, RunRow.collapse_step, RunRow.config),
         )
         .join(RunRow, RunRow.cell_id == CellRow.id)
         .where(CellRow.model.in_(list(models)), DECIDED)

@@ -50,105 +50,58 @@ LATEST = {
 
 @dataclass(frozen=True, slots=True)
 class RunningAttempt:
-    """The newest attempt of a run in state ``running``.
-
-    Attributes:
-        run_id: The run.
-        attempt: The attempt's number.
-        executor: What started it: ``local``, ``slurm``, ``debug``.
-        job_id: The executor's job id.
-        task_id: The executor's task id within an array.
-        host: Where its process runs.
-        pid: Its process there.
-        process_started_at: When that process began, as the attempt itself recorded it.
-        heartbeat_age_s: Seconds since it was last heard of, by the database's clock.
-    """
+    """The newest attempt of a run in state ``running``."""
 
     run_id: int
-    attempt: int
-    executor: str
+    attempt: int  # its number
+    executor: str  # local, slurm or debug
     job_id: str | None
-    task_id: str | None
+    task_id: str | None  # within an array
     host: str
     pid: int
-    process_started_at: float
-    heartbeat_age_s: float
+    process_started_at: float  # when that process began, as the attempt itself recorded it
+    heartbeat_age_s: float  # seconds since it was last heard of, by the database's clock
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """A run that is not finished, and what is stored of its journals.
-
-    Attributes:
-        run_id: The run.
-        sweep: Name of its sweep.
-        config_digest: Of its config.
-        directory: Where it keeps its files; None before its first launch.
-        fence: Number of its newest attempt, 0 for none.
-        stored: Bytes of the journal that are stored, by attempt.
-    """
+    """A run that is not finished, and what is stored of its journals."""
 
     run_id: int
-    sweep: str
+    sweep: str  # its name
     config_digest: str
-    directory: str | None
-    fence: int
-    stored: dict[int, int]
+    directory: str | None  # where it keeps its files; None before its first launch
+    fence: int  # number of its newest attempt, 0 for none
+    stored: dict[int, int]  # bytes of the journal that are stored, by attempt
 
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """How far one run is.
-
-    Attributes:
-        run_id: The run.
-        position: Place of its cell in the grid.
-        model: Model axis.
-        k: Staleness axis.
-        eta: Learning-rate axis.
-        axes: Further axes by name.
-        seed: Seed.
-        state: One of `orchestrator.base.states.RunState`.
-        horizon: Learner steps it is to train.
-        learner_steps: Learner steps known to be applied.
-        sync: Latest weight sync whose cycle is over.
-        reward: Training reward at that sync.
-        val_reward: Latest validation reward.
-        collapse_step: T*, when it collapsed.
-        failure: Why it failed or was lost.
-        failure_class: One of `orchestrator.base.states.FailureClass`.
-        attempts: How many attempts it has had; a removal, a cancellation or a stop counts as one.
-        started_age_s: Seconds since the newest attempt began.
-        heartbeat_age_s: Seconds since the newest attempt was last heard of.
-        steps_per_s: Learner steps a second of the newest attempt, set-up left out; None before its first.
-        detail: What is known besides, for people, e.g. what a waiting job waits for.
-        job: Its job, as the cluster's commands name it.
-        needs_help: Whether it waits for something that does not happen by itself.
-    """
+    """How far one run is."""
 
     run_id: int
-    position: int
+    position: int  # of its cell in the grid
     model: str
     k: int
     eta: float
-    axes: dict[str, Any]
+    axes: dict[str, Any]  # further axes by name
     seed: int
-    state: str
-    horizon: int
-    learner_steps: int
-    sync: int | None
-    reward: float | None
-    val_reward: float | None
-    collapse_step: int | None
-    failure: str | None
-    failure_class: str | None
-    attempts: int
-    started_age_s: float | None
-    heartbeat_age_s: float | None
-    steps_per_s: float | None
-    detail: str = ""
-    job: str | None = None
-    needs_help: bool = False
+    state: str  # of RunState
+    horizon: int  # learner steps it is to train
+    learner_steps: int  # learner steps known to be applied
+    sync: int | None  # latest weight sync whose cycle is over
+    reward: float | None  # training reward at that sync
+    val_reward: float | None  # latest validation reward
+    collapse_step: int | None  # T*, when it collapsed
+    failure: str | None  # a sentence for people
+    failure_class: str | None  # of FailureClass
+    attempts: int  # how many attempts it has had; a removal, a cancellation or a stop counts as one
+    started_age_s: float | None  # seconds since the newest attempt began
+    heartbeat_age_s: float | None  # seconds since the newest attempt was last heard of
+    steps_per_s: float | None  # learner steps a second of the newest attempt, set-up left out; None before its first
+    detail: str = ""  # what is known besides, for people: what a waiting job waits for
+    job: str | None = None  # its job, as the cluster's commands name it
+    needs_help: bool = False  # whether it waits for something that does not happen by itself
 
     @property
     def cell(self) -> Cell:
@@ -225,17 +178,10 @@ def unfinished_runs(connection: Connection, sweep_id: int) -> list[int]:
 @reads
 def running_attempts(connection: Connection, sweep_id: int) -> list[RunningAttempt]:
     """List the newest attempt of every run in state ``running``, in grid order."""
-    rows = connection.execute(
+    rows = connection.execute(  # in the order of the fields of `RunningAttempt`
         select(
-            Attempt.run_id,
-            Attempt.number,
-            Attempt.executor,
-            Attempt.job_id,
-            Attempt.task_id,
-            Attempt.host,
-            Attempt.pid,
-            Attempt.process_started_at,
-            seconds_between(Attempt.heartbeat_at, now()),
+            *(Attempt.run_id, Attempt.number, Attempt.executor, Attempt.job_id, Attempt.task_id),
+            *(Attempt.host, Attempt.pid, Attempt.process_started_at, seconds_between(Attempt.heartbeat_at, now())),
         )
         .join(RunRow, and_(RunRow.id == Attempt.run_id, RunRow.fence == Attempt.number))
         .join(CellRow)
@@ -247,12 +193,7 @@ def running_attempts(connection: Connection, sweep_id: int) -> list[RunningAttem
 
 @reads
 def run_folders(connection: Connection, sweep_id: int | None = None) -> list[RunFolder]:
-    """List the runs that are not finished, in order, and how much of their journals is stored.
-
-    Args:
-        connection: The database, or a transaction of it.
-        sweep_id: Of one sweep; None = of all.
-    """
+    """List the runs of one sweep, or of all, that are not finished, in order, and what is stored of their journals."""
     return _run_folders(connection, *([] if sweep_id is None else [CellRow.sweep_id == sweep_id]))
 
 

@@ -29,13 +29,7 @@ RunKey = tuple[CellKey, int]
 def register(connection: Connection, sweep: Sweep, *, extend: bool = False) -> int:
     """Store a sweep's cells and runs; what is stored already stays as it is.
 
-    Args:
-        connection: The database, or a transaction of it.
-        sweep: The expanded grid.
-        extend: Whether a grid with other content may add cells and runs to the sweep of its name.
-
-    Returns:
-        The sweep's id.
+    With ``extend`` a grid with other content may add cells and runs to the sweep of its name. Returns the sweep's id.
 
     Raises:
         SweepConflict: The name is taken by another grid, or the new one removes or changes stored runs.
@@ -64,12 +58,7 @@ def register(connection: Connection, sweep: Sweep, *, extend: bool = False) -> i
 def begin(connection: Connection, sweep: Sweep) -> int:
     """Store a sweep whose runs are chosen one after the other, without any; a stored one keeps its runs.
 
-    Args:
-        connection: The database, or a transaction of it.
-        sweep: With all runs that may be chosen.
-
-    Returns:
-        The sweep's id.
+    ``sweep`` has all runs that may be chosen. Returns the sweep's id.
 
     Raises:
         SweepConflict: The name is taken by runs that are not among these, or are of another config.
@@ -84,17 +73,7 @@ def begin(connection: Connection, sweep: Sweep) -> int:
 
 @writes
 def grow(connection: Connection, sweep_id: int, sweep: Sweep, chosen: Collection[Run]) -> list[int]:
-    """Add runs to a sweep; those that it has already are left as they are.
-
-    Args:
-        connection: The database, or a transaction of it.
-        sweep_id: From `begin`.
-        sweep: As given there.
-        chosen: Some of its runs.
-
-    Returns:
-        The numbers of the chosen runs.
-    """
+    """Add some runs of a sweep that `begin` has stored; returns their numbers, also of those that it had already."""
     keys = {_run_key(run) for run in chosen}
     wanted = keys | stored_runs(connection, sweep_id, RunRow.id).keys()
     part = replace(sweep, runs=tuple(run for run in sweep.runs if _run_key(run) in wanted))
@@ -104,12 +83,7 @@ def grow(connection: Connection, sweep_id: int, sweep: Sweep, chosen: Collection
 
 @writes
 def set_directories(connection: Connection, directories: Mapping[int, str]) -> None:
-    """Store where runs keep their files.
-
-    Args:
-        connection: The database.
-        directories: Absolute paths by run number.
-    """
+    """Store where runs keep their files, as absolute paths by run number."""
     rows = [{"run": run_id, "path": path} for run_id, path in directories.items()]
     if rows:
         connection.execute(

@@ -29,17 +29,11 @@ _IS_REMOVED: ColumnElement[bool] = func.coalesce(RunRow.failure_class, "") == Fa
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """A run that is to be removed.
-
-    Attributes:
-        run_id: The run.
-        folder: Where its directory lies; None for an imported run, which has none.
-        newest: The largest number of a journal there, 0 for none.
-    """
+    """A run that is to be removed."""
 
     run_id: int
-    folder: Path | None
-    newest: int
+    folder: Path | None  # where its directory lies; None for an imported run
+    newest: int  # the largest number of a journal there, 0 for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +79,12 @@ def remove_runs(connection: Connection, leaving: Iterable[Leaving]) -> list[int]
         for table in (SyncMetric, Evaluation, Attempt):
             connection.execute(delete(table).where(table.run_id.in_([row.id for row in going])))
         results = ("collapse_step", "collapse_step_lo", "collapse_sync", "collapse_detector")
-        cleared: dict[str, Any] = {**dict.fromkeys(results), "learner_steps": 0, "updated_at": now()}
+        values: dict[str, Any] = dict.fromkeys((*results, "submission_id", "task"))
+        values |= {"state": RunState.CANCELLED, "learner_steps": 0, "updated_at": now()}
+        values |= {"failure": "removed by `stalesweep rm`", "failure_class": FailureClass.REMOVED}
+        values |= {"fence": bindparam("next_fence"), "directory": bindparam("next_directory")}
         connection.execute(
-            update(RunRow)
-            .where(RunRow.id == bindparam("run"))
-            .values(
-                **cleared,
-                state=RunState.CANCELLED,
-                failure="removed by `stalesweep rm`",
-                failure_class=FailureClass.REMOVED,
-                submission_id=None,
-                task=None,
-                fence=bindparam("next_fence"),
-                directory=bindparam("next_directory"),
-            ),
+            update(RunRow).where(RunRow.id == bindparam("run")).values(values),
             [_next_life(by_id[row.id], row.fence) for row in going],
         )
     return [row.id for row in rows if row.state == RunState.RUNNING]

@@ -65,17 +65,11 @@ def check(url: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Upgrade:
-    """What an upgrade did.
+    """What an upgrade did."""
 
-    Attributes:
-        where: The database, as messages name it.
-        before: The schema's revision that was found; None in a new database.
-        backup: The copy of a SQLite file as it was before.
-    """
-
-    where: str
-    before: str | None
-    backup: Path | None
+    where: str  # the database, as messages name it
+    before: str | None  # the schema's revision that was found; None in a new database
+    backup: Path | None  # the copy of a SQLite file as it was before
 
     def __str__(self) -> str:
         """One line for people."""

@@ -17,29 +17,17 @@ from orchestrator.store.queries import UNFINISHED
 
 @dataclass(frozen=True, slots=True)
 class SelectedRun:
-    """A run that was asked for.
-
-    Attributes:
-        run_id: The run.
-        sweep_id: Its sweep.
-        sweep: Name of its sweep.
-        source: Where its sweep comes from, ``grid`` or ``import``.
-        state: One of `orchestrator.base.states.RunState`.
-        failure_class: Why it has no result.
-        finished: Whether `launch` leaves it as it is.
-        config_digest: Of its config.
-        directory: Its run directory; None before its first launch.
-    """
+    """A run that was asked for."""
 
     run_id: int
     sweep_id: int
-    sweep: str
-    source: str
-    state: str
-    failure_class: str | None
-    finished: bool
+    sweep: str  # its name
+    source: str  # of its sweep: grid, search or import
+    state: str  # of RunState
+    failure_class: str | None  # of FailureClass
+    finished: bool  # whether launch leaves it as it is
     config_digest: str
-    directory: str | None
+    directory: str | None  # its run directory; None before its first launch
 
 
 def select_runs(connection: Connection, words: Sequence[str], states: Iterable[str] = ()) -> list[SelectedRun]:

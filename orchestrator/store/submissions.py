@@ -25,68 +25,38 @@ RESETTABLE = or_(*(RunRow.state == state for state in (RunState.PENDING, RunStat
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A job array.
-
-    Attributes:
-        submission_id: Its number here.
-        token: A text that only this submission has; part of its jobs' name.
-        job_name: The name of its jobs.
-        folder: Where its jobs find their shares and write their logs, absolute.
-        resources: What its jobs ask for, as `orchestrator.grid.sweep.Resources`.
-        tasks: How many tasks it has.
-        job_id: Slurm's id of it; None if Slurm's answer is not known.
-        age_s: Seconds since just before it was submitted, by the database's clock.
-    """
+    """A job array."""
 
     submission_id: int
-    token: str
+    token: str  # a text that only this submission has; part of its jobs' name
     job_name: str
-    folder: str
-    resources: dict[str, Any]
-    tasks: int
-    job_id: str | None
-    age_s: float
+    folder: str  # where its jobs find their shares and write their logs, absolute
+    resources: dict[str, Any]  # what its jobs ask for, as orchestrator.grid.sweep.Resources
+    tasks: int  # how many it has
+    job_id: str | None  # Slurm's id of it; None if Slurm's answer is not known
+    age_s: float  # seconds since just before it was submitted, by the database's clock
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An unfinished run, and the job and attempt that have it as far as the database knows.
-
-    Attributes:
-        run_id: The run.
-        state: One of `orchestrator.base.states.RunState`.
-        failure: Why it has no result.
-        failure_class: One of `orchestrator.base.states.FailureClass`.
-        submission_id: The job array that it was submitted in last; None = in none.
-        task: Its task there.
-        attempt: Number of its newest attempt; None before the first.
-        executor: What executes that attempt: ``local``, ``slurm``, ``debug``.
-        job_id: The executor's job id.
-        task_id: Its task id within an array.
-        host: Where its process runs.
-        pid: Its process there.
-        process_started_at: When that process began.
-        ended: Whether the attempt has ended.
-        last_class: The failure class of its end.
-        heartbeat_age_s: Seconds since its last heartbeat, by the database's clock.
-    """
+    """An unfinished run, and the job and attempt that have it as far as the database knows."""
 
     run_id: int
-    state: str
-    failure: str | None
-    failure_class: str | None
-    submission_id: int | None
-    task: int | None
-    attempt: int | None
-    executor: str | None
+    state: str  # of RunState
+    failure: str | None  # why it has no result, for people
+    failure_class: str | None  # of FailureClass
+    submission_id: int | None  # the job array that it was submitted in last; None = in none
+    task: int | None  # its task there
+    attempt: int | None  # number of its newest attempt; None before the first
+    executor: str | None  # of that attempt, as all that follows: local, slurm or debug
     job_id: str | None
-    task_id: str | None
+    task_id: str | None  # within an array
     host: str | None
     pid: int | None
     process_started_at: float | None
     ended: bool
-    last_class: str | None
-    heartbeat_age_s: float | None
+    last_class: str | None  # the failure class of its end
+    heartbeat_age_s: float | None  # seconds since its last heartbeat, by the database's clock
 
 
 @writes
@@ -100,42 +70,18 @@ def open_submission(
     resources: Mapping[str, Any],
     shares: Sequence[Sequence[int]],
 ) -> None:
-    """Write down a job array before it is submitted, and queue its runs.
-
-    Args:
-        connection: The database, or a transaction of it.
-        sweep_id: The sweep.
-        token: The submission's own, by which the cluster can be asked for it.
-        job_name: Of its jobs; holds the token.
-        folder: Where its jobs find their shares and write their logs, absolute.
-        resources: What its jobs ask for, as JSON.
-        shares: The runs of each task, by their numbers.
-    """
-    submission_id = connection.execute(
-        insert(Submission)
-        .values(
-            sweep_id=sweep_id,
-            token=token,
-            job_name=job_name,
-            folder=folder,
-            resources=dict(resources),
-            tasks=len(shares),
-            submitted_at=now(),
-        )
-        .returning(Submission.id)
-    ).scalar_one()
+    """Write down a job array before it is submitted, see `Submitted`, and queue its runs: ``shares``, by task."""
+    names = {"token": token, "job_name": job_name, "folder": folder}
+    asked = {"resources": dict(resources), "tasks": len(shares), "submitted_at": now()}
+    submission_id = connection.scalar(
+        insert(Submission).values(sweep_id=sweep_id, **names, **asked).returning(Submission.id)
+    )
     rows = [{"run": run_id, "place": task} for task, share in enumerate(shares) for run_id in share]
+    placed: dict[str, Any] = {"submission_id": submission_id, "task": bindparam("place")}
     connection.execute(
         update(RunRow)
         .where(RunRow.id == bindparam("run"), RESETTABLE)
-        .values(
-            state=RunState.QUEUED,
-            failure=None,
-            failure_class=None,
-            submission_id=submission_id,
-            task=bindparam("place"),
-            updated_at=now(),
-        ),
+        .values(state=RunState.QUEUED, failure=None, failure_class=None, updated_at=now(), **placed),
         rows,
     )
 
