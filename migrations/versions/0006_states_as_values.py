@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from orchestrator.store.constraints import Allowed, allow
+from orchestrator.store.constraints import allow
 
 revision = "0006"
 down_revision = "0005"
@@ -13,9 +13,9 @@ CLASSES = (
     "'killed', 'cancelled', 'never_began', 'forgotten', 'stopped', 'lost', 'predicted_collapse', 'decided'"
 )
 CHANGES = (
-    Allowed("run", "state", f"{STATES}, 'stopped'", STATES),
-    Allowed("run", "failure_class", CLASSES, f"{CLASSES}, 'removed'"),
-    Allowed("attempt", "failure_class", CLASSES, f"{CLASSES}, 'removed'"),
+    ("run", "state", f"{STATES}, 'stopped'", STATES),
+    ("run", "failure_class", CLASSES, f"{CLASSES}, 'removed'"),
+    ("attempt", "failure_class", CLASSES, f"{CLASSES}, 'removed'"),
 )
 
 
@@ -29,7 +29,8 @@ def upgrade() -> None:
     op.execute(
         "UPDATE run SET failure_class = 'diverged' WHERE state = 'failed' AND substr(failure, 1, 8) = 'diverged'"
     )
-    allow(op.get_bind(), CHANGES)
+    for change in CHANGES:
+        allow(op.get_bind(), *change)
     removed = "state = 'cancelled' AND failure = 'removed by `stalesweep rm`'"
     op.execute(f"UPDATE run SET failure_class = 'removed' WHERE {removed}")
 

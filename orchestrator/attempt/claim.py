@@ -57,23 +57,10 @@ def begin(
     stop: Stop,
     pace: Pace,
 ) -> Begun | None:
-    """Begin an attempt of a run, unless it is taken or done.
+    """Begin an attempt of a run, unless it is taken or done; then there is none.
 
-    If the database does not answer for a while, the run directory decides instead. The attempt then reaches the
-    database later, through its journal.
-
-    Args:
-        store: The results database; None where jobs write journals only.
-        executor: What executes the attempt.
-        directory: The run's directory.
-        run: What its ``run.json`` says.
-        config: The run's config.
-        latest_checkpoint: Finds the checkpoint that the attempt will resume from.
-        stop: Ends the waiting for a database.
-        pace: Says how long to wait.
-
-    Returns:
-        The attempt; None when there is nothing to do.
+    If the database does not answer for a while, or ``store`` is None, the run directory decides instead. The attempt
+    then reaches the database later, through its journal.
 
     Raises:
         JournalError: The run directory cannot be written to.
@@ -93,8 +80,7 @@ def begin(
 
 def origin(executor: str) -> AttemptOrigin:
     """Describe this process, as an attempt records it."""
-    environ = os.environ
-    code = checkout()
+    environ, code = os.environ, checkout()
     return AttemptOrigin(
         executor=executor,
         job_id=environ.get("SLURM_ARRAY_JOB_ID") or environ.get("SLURM_JOB_ID") or environ.get("SUBMITIT_LOCAL_JOB_ID"),
@@ -130,8 +116,7 @@ class _Asking:
         store.check()
         folder = queries.run_folder(store, self._run.run_id)
         if folder is None:
-            self._give_up()
-            return None
+            return self._if_free(False)
         if (folder.sweep, folder.config_digest) != (self._run.sweep, self._run.config_digest):
             raise StoreError(
                 f"run {self._run.run_id} of this database is another one than {self._directory} is for: was the "
@@ -140,26 +125,12 @@ class _Asking:
         checkpoint = self._latest_checkpoint(self._directory)
         self._bring_what_earlier_ones_left(store, folder, checkpoint)
         wanted = self._wanted = self._wanted or self._reserve(max(self._run.fence, folder.fence), checkpoint)
-        granted = attempts.begin(
-            store,
-            wanted.claim,
-            self._own,
-            resumed_from_sync=wanted.first_record["resumed_from_sync"],
-            resumed_from_step=wanted.first_record["resumed_from_step"],
-            take_over=self._take_over,
-        )
-        if not granted:
-            self._give_up()
-            return None
-        return wanted
+        resumed = {name: wanted.first_record[name] for name in ("resumed_from_sync", "resumed_from_step")}
+        return self._if_free(attempts.begin(store, wanted.claim, self._own, **resumed, take_over=self._take_over))
 
     def directory_alone(self) -> Begun | None:
-        wanted = self._wanted or self._reserve(self._run.fence, self._latest_checkpoint(self._directory))
-        self._wanted = wanted
-        if not self._is_free(wanted.journal):
-            self._give_up()
-            return None
-        return wanted
+        wanted = self._wanted = self._wanted or self._reserve(self._run.fence, self._latest_checkpoint(self._directory))
+        return self._if_free(self._is_free(wanted.journal))
 
     def _bring_what_earlier_ones_left(
         self, store: Store, folder: RunFolder, checkpoint: tuple[Path, int] | None
@@ -196,10 +167,12 @@ class _Asking:
         ends = [_end_of(journal.path_of(self._directory, number)) for number in others]
         return not any(end and _leaves_nothing_to_do(end) for end in ends)
 
-    def _give_up(self) -> None:
-        if self._wanted is not None:
+    def _if_free(self, is_free: bool) -> Begun | None:
+        """The attempt that was asked for; else its reserved number is given up."""
+        if not is_free and self._wanted is not None:
             self._wanted.journal.discard()
-        self._wanted = None
+            self._wanted = None
+        return self._wanted
 
 
 @contextmanager

@@ -69,12 +69,8 @@ def journals_only(url: str, writes: str, launched_from: str) -> str | None:
     """Say why jobs on this host leave the database to the command line, None where they write to it.
 
     SQLite is for processes of one host that share a local disk. Elsewhere its locks cannot be relied on: jobs write
-    journals only, and `status` brings them in, as the only writer.
-
-    Args:
-        url: The database's.
-        writes: ``database`` or ``journal`` where the user has decided, else ``auto``.
-        launched_from: The host that launched the jobs.
+    journals only, and `status` brings them in, as the only writer. ``writes`` is ``database`` or ``journal`` where the
+    user has decided, else ``auto``.
     """
     if writes != "auto":
         return "STALESWEEP_JOBS_WRITE says so" if writes == "journal" else None
@@ -102,15 +98,8 @@ def run_share(spec: JobSpec, pace: Pace = ORDINARY, stop: Stop | None = None) ->
     """Train the runs of a share that are not taken; the entry point of every job.
 
     A run that fails is recorded, and the next one begins. On SIGTERM, SIGINT or SIGUSR2 the run in hand saves a
-    checkpoint after its learner step and the job ends; the run is pending again.
-
-    Args:
-        spec: The share.
-        pace: How attempts deal with the database's time.
-        stop: Ends the job when it is set; None = nobody but signals sets it, and they are handled here.
-
-    Returns:
-        How each attempt of this job ended, in their order.
+    checkpoint after its learner step and the job ends; the run is pending again. A caller that gives ``stop`` handles
+    the signals. Returns how each attempt of this job ended, in their order.
     """
     handling: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if stop is None:
@@ -139,25 +128,11 @@ def run_share(spec: JobSpec, pace: Pace = ORDINARY, stop: Stop | None = None) ->
 
 
 def attempt(
-    store: Store | None,
-    spec: JobSpec,
-    directory: Path,
-    worker: Any,
-    stop: Stop,
-    pace: Pace = ORDINARY,
+    store: Store | None, spec: JobSpec, directory: Path, worker: Any, stop: Stop, pace: Pace = ORDINARY
 ) -> Ended | None:
-    """Make one attempt of a run, unless it is taken or done.
+    """Make one attempt of a run, unless it is taken or done; returns how it ended, if there was one.
 
-    Args:
-        store: The results database; None where jobs write journals only.
-        spec: The job's share.
-        directory: The run's directory.
-        worker: The module `grpo_worker.loop`.
-        stop: Set when the job is to end.
-        pace: How it deals with the database's time.
-
-    Returns:
-        How the attempt ended, None when there was nothing to do.
+    ``store`` is None where jobs write journals only, and ``worker`` the module `grpo_worker.loop`.
 
     Raises:
         JournalError: The run directory cannot be written to.
@@ -189,15 +164,8 @@ def attempt(
 
 
 def _train(
-    recording: Recording,
-    begun: Begun,
-    worker: Any,
-    config: WorkerConfig,
-    cache_dir: Path,
-    directory: Path,
-    stop: Stop,
+    recording: Recording, begun: Begun, worker: Any, config: WorkerConfig, cache_dir: Path, directory: Path, stop: Stop
 ) -> Ended:
-
     def should_stop() -> bool:
         recording.refuse_older()  # it is asked before a checkpoint is saved, which a newer attempt must be spared
         return stop.is_set()
@@ -205,7 +173,8 @@ def _train(
     try:
         begun.journal.append("begin", begun.first_record)
         journal.mend(directory, before=begun.claim.attempt)
-        _keep_diff(begun.journal.path.with_suffix(".diff"))
+        if (code := checkout()) is not None and code.dirty:
+            begun.journal.path.with_suffix(".diff").write_bytes(code.diff)
         finish = worker.run(config, recording.emit, cache_dir=cache_dir, run_dir=directory, should_stop=should_stop)
     except Fenced:
         raise
@@ -216,12 +185,6 @@ def _train(
     log.info("ended: %s after %d learner steps", finish.outcome, finish.learner_steps)
     steps = finish.learner_steps - (begun.first_record["resumed_from_step"] or 0)
     return Ended(begun.claim.run_id, str(finish.outcome), steps)
-
-
-def _keep_diff(path: Path) -> None:
-    code = checkout()
-    if code is not None and code.dirty:
-        path.write_bytes(code.diff)
 
 
 @contextlib.contextmanager

@@ -26,10 +26,7 @@ log = logging.getLogger(__name__)
 def tell_end(store: Store, sweep: str, *, searched: bool = False) -> None:
     """Notify the user's webhook if a sweep has ended and that was not yet done. Never fails; may take half a minute.
 
-    Args:
-        store: The results database.
-        sweep: The sweep's name.
-        searched: Whether it is a search that has ended, see `orchestrator.store.notices.claim_end`.
+    ``searched`` says that a search has ended, see `orchestrator.store.notices.claim_end`.
     """
     try:
         url = webhook.chosen()
@@ -49,11 +46,7 @@ def tell_end(store: Store, sweep: str, *, searched: bool = False) -> None:
 
 
 def _post(url: str, message: Mapping[str, Any]) -> str | None:
-    """Post a JSON object, in up to three tries.
-
-    Returns:
-        None when it was taken; else why not, without the URL.
-    """
+    """Post a JSON object, in up to three tries; returns why it was not taken, without the URL."""
     data = json.dumps(message).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json", "User-Agent": "stalesweep"})
     opener = urllib.request.build_opener(_NoRedirects)

@@ -50,12 +50,7 @@ _NAMES = {StartRecord: "start", EvalRecord: "eval", SyncRecord: "sync", FinishRe
 class Recording:
     """Takes the records of an attempt. A context: when it ends, the database has all records, or is away.
 
-    Args:
-        journal: The attempt's journal; closed at the end.
-        claim: The attempt.
-        store: The database; None where jobs write journals only.
-        pace: How often it turns to the database.
-        stop: Set when the job is asked to end.
+    It closes the journal at its end. ``store`` is None where jobs write journals only.
     """
 
     def __init__(
@@ -110,12 +105,7 @@ class Recording:
             raise self._overtaken()
 
     def fail(self, failure: str, failure_class: str = "exception") -> None:
-        """Record that an exception ended the attempt.
-
-        Args:
-            failure: One line for people: the error's class and message.
-            failure_class: One of `orchestrator.base.states.FailureClass`.
-        """
+        """Record that an exception ended the attempt; ``failure`` is one line for people: its class and message."""
         try:
             self._journal.append("fail", {"failure": failure, "failure_class": failure_class})
         except JournalError as error:

@@ -50,12 +50,7 @@ USUAL = dict.fromkeys((signal.SIGTERM, signal.SIGINT, signal.SIGUSR2), FailureCl
 
 @contextlib.contextmanager
 def on_signals(stop: Stop, meanings: Mapping[signal.Signals, str] = USUAL) -> Iterator[None]:
-    """Let signals end the run in hand in good order; outside a main thread they stay as they are.
-
-    Args:
-        stop: What they set.
-        meanings: Why, by signal.
-    """
+    """Let signals end the run in hand in good order, and say why; outside a main thread they stay as they are."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

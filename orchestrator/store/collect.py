@@ -34,25 +34,15 @@ Entry = dict[str, Any]
 
 @dataclass(slots=True)
 class Collected:
-    """What was brought into the database, and what was not.
-
-    Attributes:
-        records: How many records were stored.
-        runs: Of how many runs.
-        notes: A line for each thing that people should know of, e.g. a damaged line or a database that refuses.
-    """
+    """What was brought into the database, and what was not."""
 
     records: int = 0
-    runs: int = 0
-    notes: list[str] = field(default_factory=list)
+    runs: int = 0  # that these are of
+    notes: list[str] = field(default_factory=list)  # what people should know of: damaged lines, a database that refuses
 
 
 def collect(store: Store, sweep_id: int | None = None) -> Collected:
-    """Bring what journals hold and the database does not.
-
-    Args:
-        store: The database.
-        sweep_id: Of one sweep; None = of all.
+    """Bring what the journals of one sweep, or of all, hold and the database does not.
 
     Raises:
         StoreError: The database cannot be read.
@@ -68,8 +58,7 @@ def collect_runs(store: Store, runs: Iterable[RunFolder]) -> Collected:
         try:
             brought = collect_run(store, run, collected.notes)
         except StoreUnavailable as error:
-            left = len(waiting) - place
-            whose = counted(left, "run")
+            whose = counted(len(waiting) - place, "run")
             collected.notes.append(f"the journals of {whose} hold records that the database does not have yet: {error}")
             break
         except (OSError, StalesweepError) as error:
@@ -81,7 +70,7 @@ def collect_runs(store: Store, runs: Iterable[RunFolder]) -> Collected:
 
 
 def collect_run(store: Store, run: RunFolder, notes: list[str], own: Journal | None = None) -> int:
-    """Bring what the journals of one run hold, oldest attempt first.
+    """Bring what the journals of one run hold, oldest attempt first; returns how many records were stored.
 
     Args:
         store: The database.
@@ -89,9 +78,6 @@ def collect_run(store: Store, run: RunFolder, notes: list[str], own: Journal | N
         notes: Takes a line for each thing that people should know of, e.g. a damaged line, or a record of an older
             attempt that the database refuses.
         own: A journal that this process is writing; only what it has flushed is brought.
-
-    Returns:
-        How many records were stored.
 
     Raises:
         StoreUnavailable: The database cannot take them now.
@@ -126,13 +112,9 @@ def collect_run(store: Store, run: RunFolder, notes: list[str], own: Journal | N
 
 
 def refill(store: Store, run: RunFolder, learner_steps: int, notes: list[str]) -> None:
-    """Bring back what ought to be stored up to a checkpoint, and is not, see `orchestrator.store.ingest.restore`.
+    """Bring back what ought to be stored up to a checkpoint of so many learner steps, and is not.
 
-    Args:
-        store: The database.
-        run: The run.
-        learner_steps: What the checkpoint holds.
-        notes: Takes a line where something cannot be brought back.
+    See `orchestrator.store.ingest.restore`. ``notes`` takes a line where something cannot be brought back.
     """
     directory = Path(run.directory or "")
     config = rundirs.load(directory).worker_config()

@@ -25,8 +25,8 @@ _NOT_UP = "the server is starting up or shutting down: try again in a moment"
 _AWAY = "the connection to the server was lost: is it running, and is the network up?"
 _REFUSED = (
     "the server refuses this user or password: check the user's name, and the password in ~/.pgpass or in the file "
+    "that STALESWEEP_DB_FILE names"
 )
-_REFUSED += "that STALESWEEP_DB_FILE names"
 _CONFLICT = "another transaction was in the way: try again"
 _DAMAGED = "the server reports damaged data: ask its administrator, restore a backup"
 _NO_DATABASE = "the server has no such database: create it with createdb, or name another one"
@@ -85,10 +85,7 @@ _SQLITE = {
 
 
 def meaning(error: SQLAlchemyError | sqlite3.Error) -> tuple[type[StoreError], str]:
-    """Say what an error means.
-
-    Args:
-        error: As SQLAlchemy or SQLite's driver raised it.
+    """Say what an error of SQLAlchemy or SQLite's driver means.
 
     Returns:
         `StoreUnavailable` if trying again later may help, else `StoreError`; and a sentence that says what is wrong and
@@ -97,7 +94,7 @@ def meaning(error: SQLAlchemyError | sqlite3.Error) -> tuple[type[StoreError], s
     if isinstance(error, PoolTimeout):
         return StoreUnavailable, "this process waits too long for its own connection: the database is slow"
     cause = error.orig if isinstance(error, DBAPIError) else error
-    words = _one_line(cause or error)
+    words = " ".join(str(cause or error).split())
     if isinstance(cause, sqlite3.Error):
         advice = _sqlite(cause)
     else:
@@ -117,7 +114,3 @@ def _postgres(error: DBAPIError, words: str) -> str | None:
     if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
         return next((advice for pattern, advice in _CONNECTING if re.search(pattern, words)), _AWAY)
     return None
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

@@ -31,14 +31,9 @@ mfs, quobyte, daos, ...). Taking a local one for shared costs speed only."""
 
 
 def network_filesystem(path: Path) -> str | None:
-    """Name the type of the file system on which a path lies, if other hosts may share it.
+    """Name the type, e.g. ``nfs4``, of the file system on which a path lies or will lie, if other hosts may share it.
 
-    Args:
-        path: It, or what is to be created, need not exist yet.
-
-    Returns:
-        The type as mounted, e.g. ``nfs4``; None where the file system is local, or where the system does not list its
-        mounts.
+    None where the file system is local, or where the system does not list its mounts.
     """
     resolved = path.resolve()  # before the list is read: looking at a path may mount what lies there
     try:

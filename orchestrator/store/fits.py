@@ -20,15 +20,8 @@ def save(
 ) -> int:
     """Store a fit with its inputs; one of the same sweeps and runs with equal ``result["inputs"]`` is kept once.
 
-    Args:
-        connection: The database, or a transaction of it.
-        sweeps: Names of the sweeps it was asked for.
-        run_ids: The runs that entered it.
-        detector: Which collapse detector it used.
-        result: The JSON of `fit-laws`; what is not identified is None, never NaN.
-
-    Returns:
-        The fit's id.
+    ``run_ids`` entered it, and ``result`` is the JSON of `fit-laws`, in which None stands for what is not identified.
+    Returns the fit's id.
 
     Raises:
         ValueError: The result holds NaN or an infinity, which is not JSON.

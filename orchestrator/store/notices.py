@@ -13,13 +13,8 @@ from orchestrator.store.types import now
 def claim_end(database: Store, sweep: str, *, searched: bool = False) -> dict[str, int] | None:
     """Claim to notify people that a sweep has ended: one process gets it, once until runs of it are launched again.
 
-    Args:
-        database: The database.
-        sweep: Its name.
-        searched: Whether a search asks, which has ended; nothing else notifies of the end of its sweep.
-
-    Returns:
-        How many runs are in which state; None where some have yet to end, or another process has claimed it.
+    With ``searched`` a search asks, which has ended; nothing else notifies of the end of its sweep. Returns how many
+    runs are in which state; None where some have yet to end, or another process has claimed it.
     """
     # Most ask in vain, and need not write for it.
     return claim(database, sweep, searched=searched) if is_untold(database, sweep) else None
@@ -35,14 +30,8 @@ def claim(connection: Connection, sweep: str, *, searched: bool) -> dict[str, in
     claimed = connection.execute(update(SweepRow).where(*untold, ~going).values(notified_at=now()))
     if not claimed.rowcount:
         return None
-    rows = connection.execute(
-        select(RunRow.state, func.count().label("runs"))
-        .join(CellRow)
-        .join(SweepRow)
-        .where(SweepRow.name == sweep)
-        .group_by(RunRow.state)
-    )
-    counts = {row.state: int(row.runs) for row in rows}
+    states = select(RunRow.state, func.count()).join(CellRow).join(SweepRow).where(SweepRow.name == sweep)
+    counts = dict(connection.execute(states.group_by(RunRow.state)).tuples().all())
     return {state: counts[state] for state in RunState if state in counts}
 
 

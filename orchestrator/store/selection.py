@@ -31,16 +31,13 @@ class SelectedRun:
 
 
 def select_runs(connection: Connection, words: Sequence[str], states: Iterable[str] = ()) -> list[SelectedRun]:
-    """Find the runs that a user names.
+    """Find the runs that a user names, each once, in the order of their sweeps and grids.
 
     Args:
-        connection: From `orchestrator.store.database.Store.read`.
+        connection: A transaction.
         words: Names of sweeps and numbers of runs. If a number is a name too, it must be written as ``run:7`` or
             ``sweep:7``. None at all = every run.
         states: Only runs in one of these states; none = in any.
-
-    Returns:
-        The runs, each once, in the order of their sweeps and grids.
 
     Raises:
         SelectionError: A name, number or state does not exist; the message lists all of these, each with the nearest

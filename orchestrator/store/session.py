@@ -93,12 +93,8 @@ def transaction(
     """Run one transaction: committed at the end, rolled back on any error.
 
     A SQLite writer takes the write lock at once: if it took it at its first write instead, two that had both
-    read before would refuse each other without waiting. A reader sees one state throughout.
-
-    Args:
-        engine: The database.
-        write: Whether it writes.
-        before: What to do first on the same connection, while it has no lock, e.g. to fill temporary tables.
+    read before would refuse each other without waiting. A reader sees one state throughout. ``before`` comes first on
+    the same connection, while it has no lock, e.g. to fill temporary tables.
 
     Raises:
         StoreUnavailable: The database cannot be reached or used now; later it may.

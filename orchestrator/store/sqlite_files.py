@@ -25,11 +25,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.005, 0.04
 
 
 def connect(path: Path, *, create: bool) -> sqlite3.Connection:
-    """Open a database file, leaving to the caller when transactions begin.
-
-    Args:
-        path: The file, absolute.
-        create: Whether to create it where it is missing.
+    """Open a database file, by its absolute path, leaving to the caller when transactions begin.
 
     Raises:
         StoreUnavailable: It is missing, no database, or may not be written. It is left as it is.
@@ -84,14 +80,8 @@ def backup(path: Path, revision: str) -> Path:
     """Copy a database beside itself; complete, also while other processes have it open.
 
     The caller holds the write lock, so that nothing is written after the copy. The copy is read through another
-    connection, because SQLite copies nothing from one that is writing.
-
-    Args:
-        path: The database's file.
-        revision: Of its schema, for the copy's name.
-
-    Returns:
-        The copy: ``FILE.schema-REVISION.backup``, with a number behind it where there is one already.
+    connection, because SQLite copies nothing from one that is writing. It is named ``FILE.schema-REVISION.backup``,
+    with a number behind it where there is one already.
 
     Raises:
         StoreUnavailable: There is no room for it, or it cannot be written. No part of it is left.
