@@ -31,7 +31,7 @@ def claim(connection: Connection, sweep: str, *, searched: bool) -> dict[str, in
     if not claimed.rowcount:
         return None
     states = select(RunRow.state, func.count()).join(CellRow).join(SweepRow).where(SweepRow.name == sweep)
-    counts = dict(connection.execute(states.group_by(RunRow.state)).tuples().all())
+    counts = {state: int(count) for state, count in connection.execute(states.group_by(RunRow.state))}
     return {state: counts[state] for state in RunState if state in counts}
 
 
