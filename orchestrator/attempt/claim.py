@@ -96,21 +96,20 @@ def origin(executor: str) -> AttemptOrigin:
     )
 
 
+@dataclass(slots=True)
 class _Asking:
     """What one process asks for until it is answered: always the same attempt, since an answer may have been lost."""
 
-    def __init__(
-        self,
-        own: AttemptOrigin,
-        directory: Path,
-        run: RunFile,
-        config: WorkerConfig,
-        latest_checkpoint: LatestCheckpoint,
-    ) -> None:
-        self._own, self._directory, self._run, self._config = own, directory, run, config
-        self._latest_checkpoint = latest_checkpoint
-        self._take_over = own.restart_count > 0
-        self._wanted: Begun | None = None
+    _own: AttemptOrigin
+    _directory: Path
+    _run: RunFile
+    _config: WorkerConfig
+    _latest_checkpoint: LatestCheckpoint
+    _wanted: Begun | None = None
+
+    @property
+    def _take_over(self) -> bool:
+        return self._own.restart_count > 0
 
     def database(self, store: Store) -> Begun | None:
         store.check()
@@ -164,8 +163,7 @@ class _Asking:
         # Of those who ask at once the first one has it: the number that it reserved is the smallest.
         if mine.overtaken() or (min(others, default=mine.number) < mine.number and not self._take_over):
             return False
-        ends = [_end_of(journal.path_of(self._directory, number)) for number in others]
-        return not any(end and _leaves_nothing_to_do(end) for end in ends)
+        return not any(_leaves_nothing_to_do(journal.path_of(self._directory, number)) for number in others)
 
     def _if_free(self, is_free: bool) -> Begun | None:
         """The attempt that was asked for; else its reserved number is given up."""
@@ -186,13 +184,11 @@ def _noting_refusals(notes: list[str]) -> Iterator[None]:
         notes.append(str(error))
 
 
-def _leaves_nothing_to_do(end: dict[str, Any]) -> bool:
-    record: str = end["record"]
-    return record in (*journal.WORDS, "fail") or (record == "finish" and end["outcome"] != AttemptOutcome.INTERRUPTED)
-
-
-def _end_of(path: Path) -> dict[str, Any] | None:
+def _leaves_nothing_to_do(path: Path) -> bool:
     try:
-        return journal.last(path)
+        end = journal.last(path)
     except FileNotFoundError:  # reserved by another process, which has given up meanwhile
-        return None
+        return False
+    if end is not None and end["record"] == "finish":
+        return bool(end["outcome"] != AttemptOutcome.INTERRUPTED)
+    return end is not None and end["record"] in (*journal.WORDS, "fail")

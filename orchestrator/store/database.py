@@ -69,11 +69,7 @@ class Store:
         return transaction(self._engine, write=False)
 
     def write(self, before: Callable[[Connection], None] | None = None) -> AbstractContextManager[Connection]:
-        """Open a transaction that writes: it takes effect as a whole when it ends, or not at all.
-
-        Args:
-            before: As of `orchestrator.store.session.transaction`.
-        """
+        """As `read`, but it writes, as a whole or not at all; ``before`` as of `session.transaction`."""
         return transaction(self._engine, write=True, before=before)
 
 

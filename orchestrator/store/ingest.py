@@ -63,13 +63,8 @@ def ingest(store: Store, claim: Claim, chunk: Chunk, *, age_s: float = 0.0) -> N
     """Store consecutive records of an attempt's journal, all or none.
 
     An attempt that the database does not know begins by its journal's first record. Of an attempt that a newer one has
-    taken over, only what the newer one has not dropped is stored, and its end changes nothing.
-
-    Args:
-        store: The database.
-        claim: The attempt.
-        chunk: The records, at least one.
-        age_s: How long ago the last of them was written.
+    taken over, only what the newer one has not dropped is stored, and its end changes nothing. The last record, there
+    is at least one, was written ``age_s`` ago.
 
     Raises:
         Fenced: The attempt was removed.
@@ -92,7 +87,8 @@ def ingest(store: Store, claim: Claim, chunk: Chunk, *, age_s: float = 0.0) -> N
         newest = connection.execute(_HOLD, held).rowcount > 0
         if not newest and "begin" in by_record and _is_unknown(connection, claim):
             begin = by_record["begin"][0]
-            attempts.start(connection, claim, _origin(begin), ago_s=ago_s(begin))
+            resumed = {name: begin[name] for name in ("resumed_from_sync", "resumed_from_step")}
+            attempts.start(connection, claim, {**begin["origin"], **resumed}, ago_s=ago_s(begin))
             newest = connection.execute(_HOLD, held).rowcount > 0
         if not connection.execute(_MOVE_ON, moved).rowcount:
             _refuse(connection, claim)
@@ -181,13 +177,7 @@ class _Measured:
             connection.execute(_STAGED[table].insert(), rows)
 
     def move(self, connection: Connection, *, replace: bool = True, last: Mapping[str, int] | None = None) -> None:
-        """Insert the rows.
-
-        Args:
-            connection: The write transaction.
-            replace: Whether to replace rows that are there already, or to keep them.
-            last: By key, the last row to insert.
-        """
+        """Insert the rows, up to the ``last`` of each key; replace those that are there already, or keep them."""
         for table in self._rows:
             values: dict[str, Any] = {"last": (last or {}).get(_KEYS[table], 2**63 - 1)}
             if table in self._as_json:
@@ -216,10 +206,6 @@ def _insert(table: type[Base], kind: str, replace: bool) -> Any:
 def _is_unknown(connection: Connection, claim: Claim) -> bool:
     fence = connection.scalar(select(RunRow.fence).where(RunRow.id == claim.run_id).with_for_update())
     return fence is not None and claim.attempt > fence
-
-
-def _origin(begin: dict[str, Any]) -> dict[str, Any]:
-    return {**begin["origin"], **{name: begin[name] for name in ("resumed_from_sync", "resumed_from_step")}}
 
 
 def _stored_bytes(connection: Connection, claim: Claim) -> int | None:
