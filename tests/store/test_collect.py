@@ -202,7 +202,8 @@ def test_what_an_older_attempt_has_left_does_not_hold_up_the_run(jobs: MakeJobs)
         assert queries.progress(store, 1)[0].state == "lost"
         directories = training.prepare(store, 1, [1])
     children.run(lambda: made.train(*directories.values()))
-    made.collect()
+    (note,) = made.collect().notes
+    assert note.startswith(f"{path}: "), "it is said whose record is refused"
     assert made.rows(1) == made.expected
 
 

@@ -43,6 +43,7 @@ MOUNTS = r"""
 63 21 0:72 / /smb rw - smb3 //files/other rw
 64 21 0:73 / /afs rw - afs AFS rw
 65 21 0:74 / /odd rw - nfs filer:/odd rw,comment=a - b
+66 21 0:75 / /short rw - nfs filer:/short
 """
 
 
@@ -56,7 +57,7 @@ MOUNTS = r"""
         "/panfs/a.db": "panfs", "/orange/a.db": "pvfs2", "/merged/a.db": None, "/usb/a.db": None,
         "/containers/a.db": None, "/with space\\/a.db": "nfs", "/new/a.db": "newfs", "/tmp/over/a.db": None,
         "/btrfs/a.db": None, "/smb/a.db": "smb3", "/afs/cell/a.db": "afs",
-        "/odd/a.db": "nfs",
+        "/odd/a.db": "nfs", "/short/a.db": "nfs",
     }.items(),
 )  # fmt: skip
 def test_lists_of_mounts(path: str, kind: str | None) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from grpo_worker.schema.records import StartRecord
+from grpo_worker.schema.records import FinishRecord, StartRecord
 from orchestrator.base.errors import SelectionError
 from orchestrator.grid.sweep import Sweep
 from orchestrator.rundir.journal import Chunk
-from orchestrator.store import attempts, queries, registration, submissions
+from orchestrator.store import attempts, endings, queries, registration, submissions
 from orchestrator.store.attempts import Claim
 from orchestrator.store.database import Store
+from orchestrator.store.endings import Ending
 from orchestrator.store.ingest import Entries, ingest, lacks, restore
 from orchestrator.store.models import Attempt, Evaluation, RunRow, SyncMetric
 from orchestrator.store.selection import select_runs
@@ -178,6 +179,37 @@ def test_the_failure_that_a_journal_holds(store: Store, run_id: int, values: dic
     expected = ("MemoryError: much", values.get("failure_class", "exception"))
     assert of_run(store, run_id, "state", "failure", "failure_class") == ("failed", *expected)
     assert of_attempt(store, run_id, "outcome", "failure", "failure_class") == ("failed", *expected)
+
+
+def test_a_worker_that_resumed_elsewhere_corrects_its_own_attempt_only(store: Store, run_id: int) -> None:
+    for run in (run_id, run_id + 1):
+        begin(store, run)
+        write(store, begin(store, run, sync=3, step=8, take_over=True), sync_record(4), eval_record(10))
+    start = StartRecord(1, 5, parameters=1, device="cpu", versions={}, threads=1, setup_s=0.5)
+    write(store, Claim(run_id, 2, 2), start)
+    with store.read() as connection:
+        resumed = select(Attempt.run_id, Attempt.number, Attempt.resumed_from_sync, Attempt.resumed_from_step)
+        assert [tuple(row) for row in connection.execute(resumed.order_by(Attempt.run_id, Attempt.number))] == [
+            (run_id, 1, None, None), (run_id, 2, 1, 5), (run_id + 1, 1, None, None), (run_id + 1, 2, 3, 8),
+        ]  # fmt: skip
+    assert measured(store, run_id) == [[], []]
+    assert [len(rows) for rows in measured(store, run_id + 1)] == [1, 1]
+
+
+def test_ending_runs_leaves_those_that_have_a_result_as_they_are(store: Store, run_id: int) -> None:
+    finish = FinishRecord("collapsed", 30, "half", collapse_step=24, collapse_step_lo=16, collapse_sync=12)
+    write(store, begin(store, run_id), eval_record(0), finish)
+    write(store, begin(store, run_id + 1), eval_record(0), eval_record(8))
+    names = ("state", "failure", "failure_class", "fence", "collapse_step_lo")
+    for why in ("decided", "cancelled"):
+        both = (run_id, run_id + 1)
+        endings.end_runs(store, dict.fromkeys(both, 2), dict.fromkeys(both, Ending(why, "since it is enough")))
+        assert of_run(store, run_id, *names) == ("collapsed", None, None, 1, 16)
+        assert of_run(store, run_id + 1, *names) == ("cancelled", "since it is enough", "decided", 2, 8)
+    assert of_attempt(store, run_id, "outcome", "failure") == ("collapsed", None)
+    ended = of_attempt(store, run_id + 1, "outcome", "failure", "failure_class")
+    assert ended == ("interrupted", "since it is enough", "decided")
+    endings.end_runs(store, {}, {})
 
 
 @pytest.mark.parametrize("state", ["pending", "queued", "cancelled"])

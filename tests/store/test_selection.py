@@ -57,7 +57,7 @@ def test_a_run_is_selected_with_what_commands_need(stored: Store) -> None:
         (["xyz"], [], "no sweep named 'xyz'; stored sweeps: first, second"),
         (["77"], [], "no run 77; they are numbered from 1 to 6"),
         (["run:first"], [], "no run first; they are numbered from 1 to 6"),
-        (["99999999999999999999"], [], "no run 99999999999999999999; they are numbered from 1 to 6"),
+        (["9223372036854775808"], [], "no run 9223372036854775808; they are numbered from 1 to 6"),
         (["cell:2"], [], "'cell:2': write a sweep's name, a run's number, run:NUMBER or sweep:NAME"),
         ([], ["stabel"], "--state: no state 'stabel'; did you mean 'stable'?"),
         ([], ["stopped"], "--state: since schema 0006 runs that a search stopped early are 'cancelled'"),

@@ -148,7 +148,8 @@ def test_unusable_sqlite_files_are_left_as_they_are(contact: Callable[[str], obj
 
 
 def test_looking_at_a_missing_file_does_not_create_it(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable, match=r"there is no such file yet; `stalesweep launch` or .* creates it"):
+    message = f"SQLite file {tmp_path}/a.db: there is no such file yet; `stalesweep launch` or `stalesweep db upgrade`"
+    with pytest.raises(StoreUnavailable, match=rf"^{message} creates it$"):
         Store(f"sqlite:///{tmp_path}/a.db")
     assert list(tmp_path.iterdir()) == []
 
