@@ -3,8 +3,8 @@
     .venv/bin/python -P tests/mutants.py ROOM [--also runs] [--sample 100] [--seed 0] [--processes 2] [--again]
 
 Each change is tried with those tests alone that run the changed function (where none is seen to: its module), the
-quickest first and for about a minute; tests on Postgres and slow ones are left out, and those that fail with no
-change. Prints what no test finds.
+quickest first and for about a minute; tests on Postgres are left out, and those that fail with no change. Prints what
+no test finds.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="the sources are as in the last try, of the same room")
     options = parser.parse_args()
     config().only_mutate = [f"orchestrator/{options.room}/*"]
-    config().pytest_add_cli_args += ["-k", "not postgresql"]
+    config().pytest_add_cli_args += ["-k", "not postgresql", "-m", ""]  # slow ones too: they alone run some functions
     config().timeout_multiplier = 6
     tests = PytestRunner()
     _make_changes(options.processes, anew=not options.again)

@@ -157,6 +157,9 @@ def test_a_bracket_that_moves_by_more_than_a_step_is_fragile() -> None:
 
     assert both(with_bracket(5e-4, 1e-3), with_bracket(2.5e-4, 5e-4)).fragile == ()
     assert both(with_bracket(1e-3, 2e-3), with_bracket(2e-3, None)).fragile == ()
+    assert both(with_bracket(None, 1.25e-4), with_bracket(1.25e-4, 2.5e-4)).fragile == ()
+    (below,) = both(with_bracket(None, 1.25e-4), with_bracket(2.5e-4, 2.5e-4)).fragile
+    assert below.endswith("below 0.000125 under stored, between 0.00025 and 0.00025 under zero.")
     (sentence,) = both(with_bracket(5e-4, 1e-3), with_bracket(1.25e-4, 5e-4)).fragile
     assert sentence.startswith("eta_max at k=2 moves by more than a step of the grid")
     assert sentence.endswith("between 0.0005 and 0.001 under stored, between 0.000125 and 0.0005 under zero.")

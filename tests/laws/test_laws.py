@@ -13,7 +13,9 @@ from scipy.stats import chi2, norm
 from scipy.stats import f as f_distribution
 
 from orchestrator.laws.estimates import Band
+from orchestrator.laws.evidence import evidence
 from orchestrator.laws.fit import fit_laws
+from orchestrator.laws.horizon import joint_fit
 from orchestrator.laws.likelihood import PENALTY, Outcomes, log_interval_probability
 from orchestrator.laws.profile import p_value, threshold
 from orchestrator.laws.result import ModelLaws
@@ -143,7 +145,15 @@ def test_tiny_sweep_as_measured() -> None:
     assert joint.horizon.eta_exponent.estimate == pytest.approx(1.81, abs=0.01)
     assert joint.exponent.estimate == pytest.approx(0.69, abs=0.01)
     assert joint.p_laws < 1e-4 and joint.aic < joint.aic_all_susceptible
+    assert joint.p_laws < joint.horizon.p_law < joint.p_exponent_is_1
     assert joint.horizon.sigma.estimate == pytest.approx(0.52, abs=0.01)
+    assert (joint.immune, joint.width) == (pytest.approx(0.82, abs=0.01), pytest.approx(2.27, abs=0.03))
+    assert [one.name for one in joint.horizon.alternatives] == ["eta", "diffusive", "eta and k", "ballistic"]
+    assert [one.name for one in alone.alternatives] == ["eta", "eta and k", "diffusive", "ballistic"]
+    for one in alone.alternatives:
+        assert one.delta_aic == pytest.approx(one.aic - alone.alternatives[0].aic)
+    last = [row["eta"] * row["collapse_step"] for row in rows.to_dict("records")]
+    assert model.horizon.cv_eta_T is not None and 0.3 < model.horizon.cv_eta_T < np.std(last) / np.mean(last)
     assert [(b.eta_stable, b.eta_collapsed) for b in model.local.brackets] == [
         (5e-4, 1e-3), (2.5e-4, 5e-4), (1.25e-4, 2.5e-4),
     ]  # fmt: skip
@@ -198,6 +208,7 @@ def test_the_rule_is_scored_on_cells_it_has_not_seen() -> None:
     assert {one.binds for one in rule.predictions} == {"local", "horizon"}
     assert rule.crossing == pytest.approx(horizon / local)
     for one in rule.predictions:
+        assert (one.limit, one.horizon) == (pytest.approx(min(local / one.k, horizon / 480)), 480)
         assert one.stable == (one.eta <= min(local / one.k, horizon / 480) * (1 + 1e-9))
         assert one.binds == ("local" if local / one.k <= horizon / 480 else "horizon")
     either = [
@@ -329,8 +340,20 @@ def test_what_is_not_identified_is_null_and_says_what_to_run() -> None:
     assert warned(one_k, "have k=8", "Run k=32 at eta=0.00025, 0.0005 and 0.001")
     assert warned(fit(frame(POOR["collinear"])), "change together", "k=2 at eta=0.000125, k=32 at eta=0.002")
     assert warned(fit(frame(POOR["all stable"])), "No run collapsed", "larger eta")
-    assert warned(fit(frame(POOR["first cycle"])), "do not bound", "eta exponent")
+    assert warned(
+        fit(frame(POOR["first cycle"])),
+        "do not bound the eta exponent of T* and the k exponent of T* and C_horizon from both sides. Validate more",
+        "Run k=8 at eta=0.0005, k=32 at eta=0.0005 with seeds 3 and 4.",
+    )
     assert warned(fit(frame(POOR["nothing finished"])), "No run has finished")
+
+
+def test_immune_runs_are_fitted_from_two_runs_that_did_not_collapse() -> None:
+    steps = {(k, eta, s): int(0.06 / eta) + 8 * s + k for k in (2, 8) for eta in (1e-3, 5e-4) for s in range(3)}
+    for survivors in (1, 2):
+        steps |= {(2, 5e-4, seed): None for seed in range(survivors)}
+        found, why = joint_fit(evidence(frame([run(*cell, step) for cell, step in steps.items()])), ("eta", "k"))
+        assert (found is None, why.startswith("Only 1 runs did not collapse")) == (survivors == 1, survivors == 1)
 
 
 def test_a_stable_cell_above_a_collapsing_one_is_named() -> None:

@@ -60,12 +60,27 @@ def test_drift_exponents_are_those_of_the_drift_at_the_end_of_each_cycle() -> No
 
 def test_a_drift_exponent_is_least_squares_of_the_logarithms() -> None:
     noise = np.exp(np.random.default_rng(0).normal(size=40))
-    syncs = syncs_of(1, 8, drift_from_start=noise)
-    syncs.loc[[3, 4, 5], "drift_from_start"] = [np.nan, 0.0, np.inf]
-    rows = evidence(frame([run(8, 1e-3, horizon=HORIZON)]))
-    used = np.delete(np.arange(40), [3, 4, 5])
-    slope, _ = np.polyfit(np.log(8 * (used + 1)), np.log(noise[used]), 1)
-    assert weight_syncs(syncs, rows, whole=True).drift_exponents() == pytest.approx([slope])
+    for k in (1, 8):
+        syncs = syncs_of(1, k, 40 * k, drift_from_start=noise)
+        syncs.loc[[3, 4, 5], "drift_from_start"] = [np.nan, 0.0, np.inf]
+        rows = evidence(frame([run(k, 1e-3, horizon=40 * k)]))
+        used = np.delete(np.arange(40), [3, 4, 5])
+        slope, _ = np.polyfit(np.log(k * (used + 1)), np.log(noise[used]), 1)
+        assert weight_syncs(syncs, rows, whole=True).drift_exponents() == pytest.approx([slope])
+
+
+def test_four_weight_syncs_are_enough_for_a_drift_exponent() -> None:
+    rows = evidence(frame([run(8, 1e-3, horizon=32)]))
+    found = weight_syncs(syncs_of(1, 8, 32, drift_from_start=lambda t: t**0.5), rows, whole=True)
+    assert found.cycles().tolist() == [4] and found.drift_exponents() == pytest.approx([0.5])
+
+
+def test_the_quartiles_and_their_number_of_runs_are_told() -> None:
+    rows = [run(8, 1e-4, seed, horizon=HORIZON) for seed in range(5)]
+    syncs = [syncs_of(n, 8, drift_from_start=lambda t, n=n: t ** (n / 4)) for n in range(1, 6)]
+    found = told(frame(rows), pd.concat(syncs)).stable
+    assert (found.estimate, found.quartiles, found.runs) == (pytest.approx(0.75), pytest.approx((0.5, 1.0)), 5)
+    assert found.ci95 == pytest.approx((0.25, 1.25)), "five seeds: the median may be any"
 
 
 def test_collapsed_runs_drift_up_to_their_collapse_and_stable_ones_to_the_end() -> None:
