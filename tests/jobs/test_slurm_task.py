@@ -1,12 +1,124 @@
-"""When a task of an array puts itself back into the queue."""
+"""A task of an array: it trains its share, ends in good time, and may put itself back into the queue."""
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from orchestrator.jobs import shares
+from orchestrator.jobs.slurm import task
 from orchestrator.jobs.slurm.task import _may_go_on
+from tests.support import children, fake_worker
+from tests.support.jobs import Jobs
+from tests.support.stand_in import StandIn
+
+
+@pytest.fixture
+def url(new_database: Callable[..., str]) -> str:
+    return new_database("sqlite", upgraded=True)
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    stand_in = StandIn.make(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{stand_in.folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "77")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "1")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+    (stand_in.folder / "scontrol").write_text('#!/bin/sh\necho "$@" >> $0.asked\n')
+    return stand_in
+
+
+def has_left(slurm: StandIn, left: str) -> None:
+    """What squeue says of the time that the task has left."""
+    (slurm.folder / "squeue").write_text(f"#!/bin/sh\n[ $2 = --jobs=77_1 ] && echo {left}\n")
+
+
+def requeued(slurm: StandIn) -> str:
+    path = slurm.folder / "scontrol.asked"
+    return path.read_text() if path.exists() else ""
+
+
+def trained(made: Jobs, code: int = 0, *, requeues: int = 9, step_s: float = 0.0, **worker: Any) -> None:
+    """The second of two tasks, with the second run; it must end with an exit code."""
+    folder = made.folder / "jobs"
+    first, second = made.submit(1, 2)
+    shares.write(folder, [[first], [second]], made.spec([]), margin_s=1, requeues=requeues)
+
+    def main() -> None:
+        sys.modules["grpo_worker.loop"] = fake_worker
+        fake_worker.STEP_S = step_s
+        for name, value in worker.items():
+            setattr(fake_worker, name, value)
+        os._exit(task.main(folder))
+
+    assert children.end(children.start(main)) == code
+
+
+def test_a_task_trains_its_own_share(jobs: Callable[..., Jobs], slurm: StandIn) -> None:
+    has_left(slurm, "UNLIMITED")
+    made = jobs(2)
+    trained(made)
+    assert made.states() == ["queued", "collapsed"]
+    assert made.rows(2) == made.expected
+    assert requeued(slurm) == ""
+
+
+def test_a_run_that_fails_is_told_by_the_exit_code(jobs: Callable[..., Jobs], slurm: StandIn) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ValueError("no")
+
+    has_left(slurm, "UNLIMITED")
+    made = jobs(2)
+    trained(made, 1, run=fails)
+    assert (made.states(), requeued(slurm)) == (["queued", "failed"], "")
+
+
+@pytest.mark.parametrize(("requeues", "asked"), [(3, "requeue 77_1\n"), (2, "")])
+def test_near_its_time_limit_a_task_saves_and_goes_back_into_the_queue(
+    jobs: Callable[..., Jobs], slurm: StandIn, requeues: int, asked: str
+) -> None:
+    has_left(slurm, "0:01")  # no more than its margin
+    made = jobs(2, horizon=1000)
+    trained(made, requeues=requeues, step_s=0.05)
+    assert made.states() == ["queued", "pending"]
+    assert [attempt["failure_class"] for attempt in made.attempts(2)] == ["time_limit"]
+    assert requeued(slurm) == asked
+
+
+@pytest.mark.parametrize(("left", "why"), [("59:00", "preempted"), ("2:20", "time_limit"), ("", "preempted")])
+def test_slurms_signal_far_from_the_time_limit_is_a_preemption(
+    jobs: Callable[..., Jobs], slurm: StandIn, left: str, why: str
+) -> None:
+    has_left(slurm, left)
+    made = jobs(2, horizon=1000)
+
+    def run(*arguments: Any, **options: Any) -> Any:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR2)).start()
+        return ordinary(*arguments, **options)
+
+    ordinary = fake_worker.run
+    trained(made, step_s=0.05, run=run)
+    assert [attempt["failure_class"] for attempt in made.attempts(2)] == [why]
+    assert requeued(slurm) == "requeue 77_1\n"
+
+
+def test_shares_that_appear_late_are_waited_for(
+    jobs: Callable[..., Jobs], slurm: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task, "_WAIT_S", 0.0)
+    began = time.monotonic()
+    with pytest.raises(FileNotFoundError):
+        task.main(jobs(1).folder / "nowhere")
+    assert time.monotonic() - began < 5
 
 
 def test_a_task_gives_up_when_it_got_nowhere_twice_in_a_row(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
