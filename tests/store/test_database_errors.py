@@ -13,9 +13,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import Engine, make_url
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestrator.base.errors import StoreError, StoreUnavailable
-from orchestrator.store import schema, session
+from orchestrator.store import failures, schema, session
 from orchestrator.store.session import create_engine_for, describe, transaction
 from tests.support.servers import PASSWORD, Server, own_server
 from tests.support.waiting import wait_for
@@ -265,3 +267,22 @@ def test_a_missing_driver_is_named(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "StoreError: Postgres needs its driver: pip install 'stalesweep[postgres]'" in done.stderr
+
+
+def test_an_error_without_a_state_is_read_by_its_words() -> None:
+    for words, advice in (
+        ("FATAL: sorry, too many clients already", "the server is at its connection limit"),
+        ("the database system is in recovery mode", "the server is starting up or shutting down"),
+        ("fe_sendauth: no password supplied", "the server refuses this user or password"),
+        ("could not translate host name", "the server's name is not known here"),
+        ("connection timeout expired", "the server does not answer"),
+        ("connection refused", "the server cannot be reached"),
+        ("some words\nin another language", "the connection to the server was lost"),
+    ):
+        kind, message = failures.meaning(OperationalError("SELECT 1", {}, Exception(words)))
+        assert kind is StoreUnavailable
+        assert message.startswith(advice)
+        assert message.endswith(f"({' '.join(words.split())})")
+    assert failures.meaning(IntegrityError("INSERT", {}, Exception("twice"))) == (StoreError, "twice")
+    slow = "this process waits too long for its own connection: the database is slow"
+    assert failures.meaning(PoolTimeout("QueuePool limit reached")) == (StoreUnavailable, slow)

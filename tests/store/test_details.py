@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, update
 
 from grpo_worker.schema.records import FinishRecord
+from orchestrator.attempt.recording import as_entry
 from orchestrator.base.errors import SelectionError
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store import attempts, details, fits, notices, outcomes, overview, queries, registration, removal
 from orchestrator.store.attempts import Claim
+from orchestrator.store.collect import Collected, collect
 from orchestrator.store.database import Store
 from orchestrator.store.models import Attempt, RunRow, SyncMetric
 from orchestrator.store.types import now, seconds_ago
+from tests.support.lives import begun, launched
 from tests.support.stores import ORIGIN, begin, eval_record, sync_record, write
 
 Grid = Callable[..., Sweep]
@@ -156,3 +160,17 @@ def test_the_end_of_a_sweep_is_claimed_once(lived: Store) -> None:
     assert not notices.is_untold(lived, "demo")
     notices.unclaim(lived, "demo")
     assert notices.claim_end(lived, "demo", searched=True) == {"collapsed": 1, "failed": 3}
+
+
+def test_journals_of_one_sweep_or_of_all_are_collected(store: Store, grid: Grid, runs_folder: Path) -> None:
+    sweep_ids = [registration.register(store, grid(name)) for name in ("demo", "second")]
+    for sweep_id in sweep_ids:
+        for directory in launched(store, sweep_id).values():
+            attempt = begun(None, directory)
+            attempt.journal.append(*as_entry(eval_record(0)))
+            attempt.journal.close()
+    assert collect(store, sweep_ids[1]) == Collected(records=8, runs=4, notes=[])
+    assert {run.state for run in queries.progress(store, sweep_ids[0])} == {"pending"}
+    assert {run.state for run in queries.progress(store, sweep_ids[1])} == {"running"}
+    assert collect(store) == Collected(records=8, runs=4, notes=[])
+    assert collect(store) == Collected()
