@@ -171,4 +171,8 @@ def test_imported_ends_have_one_definition() -> None:
     (note,) = compare({"stored": model, "zero": model}, {"stored": 0, "zero": 0}, None).notes
     assert "No rewards are stored" in note and "another definition" in note
     (note, between) = compare({"stored": model, "zero": model}, {"stored": 0, "zero": 60}, 9).notes
-    assert note.startswith("9 of 69 finished runs have no rewards") and between.startswith("9 of 69 finished runs end")
+    assert note.startswith("9 of 69 finished runs have no rewards")
+    assert between == (
+        "9 of 69 finished runs end between 20 % and 70 % of their initial validation reward. Whether they collapsed "
+        "depends on the definition; train them longer."
+    )

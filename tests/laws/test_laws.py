@@ -363,6 +363,13 @@ def test_a_stable_cell_above_a_collapsing_one_is_named() -> None:
     assert warned(model, "collapses at eta=0.001 but not at the larger eta=0.002")
 
 
+def test_cells_that_all_collapse_give_no_boundary_by_regression() -> None:
+    rows = [run(k, eta, s, 64) for k in (2, 8) for eta, seeds in ((1e-3, 5), (5e-4, 2)) for s in range(seeds)]
+    local = fit(frame(rows)).local
+    assert (local.width, local.exponent.estimate, local.prefactor.estimate) == (None, None, None)
+    assert local.constant.identified_set == (None, 1e-3)
+
+
 def test_brackets_that_no_power_law_fits_are_named() -> None:
     edge = {2: 1e-3, 8: 1e-4, 32: 1e-3}
     rows = [run(k, eta * f, step=None if f == 1 else 64) for k, eta in edge.items() for f in (1, 2)]
