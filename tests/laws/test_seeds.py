@@ -87,3 +87,11 @@ def test_one_seed_says_nothing_of_others() -> None:
     rows = [run(k, eta, 3, step) for k in (2, 8) for eta, step in ((1e-3, None), (2e-3, 96), (4e-3, 48))]
     (model,) = fit_laws(frame(rows)).models.values()
     assert any("seed 3 only" in warning and "seeds other than 3" in warning for warning in model.warnings)
+
+
+def test_the_constant_that_differs_between_seeds_is_named() -> None:
+    steps = {(k, eta, s): int(0.06 / eta) + 8 * s + k for k in (2, 8) for eta in (1e-3, 5e-4) for s in range(3)}
+    for others, name in (({}, "C_horizon"), ({(2, 5e-4, 0): None}, "C_local")):
+        rows = [run(*cell, step) for cell, step in (steps | others).items()]
+        (model,) = fit_laws(frame(rows)).models.values()
+        assert any(f"times ({name}) as wide" in sentence for sentence in model.warnings)
