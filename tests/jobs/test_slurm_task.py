@@ -111,6 +111,20 @@ def test_slurms_signal_far_from_the_time_limit_is_a_preemption(
     assert requeued(slurm) == "requeue 77_1\n"
 
 
+def test_a_user_who_stops_a_task_does_not_put_it_back(jobs: Callable[..., Jobs], slurm: StandIn) -> None:
+    has_left(slurm, "UNLIMITED")
+    made = jobs(2, horizon=1000)
+
+    def run(*arguments: Any, **options: Any) -> Any:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        return ordinary(*arguments, **options)
+
+    ordinary = fake_worker.run
+    trained(made, step_s=0.05, run=run)
+    assert [attempt["failure_class"] for attempt in made.attempts(2)] == ["stopped"]
+    assert requeued(slurm) == ""
+
+
 def test_shares_that_appear_late_are_waited_for(
     jobs: Callable[..., Jobs], slurm: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
