@@ -15,9 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.base.errors import GridError
-from orchestrator.data.importing.columns import ALIASES, Options
+from orchestrator.data.importing.columns import ALIASES, ImportedRun, Options
 from orchestrator.data.importing.read import Import, read_import
-from orchestrator.data.importing.rows import ImportedRun
 from orchestrator.data.importing.tables import SHOWN_MISTAKES
 from tests.data.bad_imports import BAD, BAD_JSON_LINES, GOOD, RUNS, SYNCS
 

@@ -17,10 +17,8 @@ from pydantic import BaseModel
 from grpo_worker.schema.config import content_digest
 from orchestrator.base.errors import GridError
 from orchestrator.data import frames
-from orchestrator.data.importing import history
-from orchestrator.data.importing.columns import LABEL, METRICS, RATE, Options, map_columns, names_of
-from orchestrator.data.importing.rows import FACTS, ImportedAttempt, ImportedRun, read_row
-from orchestrator.data.importing.runs import StatedRun, checked_runs, ended_runs, plain, stated_runs, tell_apart
+from orchestrator.data.importing import columns, runs
+from orchestrator.data.importing.columns import FACTS, LABEL, METRICS, RATE, ImportedAttempt, ImportedRun, Options
 from orchestrator.data.importing.tables import REAL, ROW, WHOLE, Mistakes, Table, open_table, reading, table_of
 
 FORMATS = ("auto", "runs", "syncs", "trl", "wandb")
@@ -97,28 +95,28 @@ def read_import(source: Path, options: Options) -> Import:
 
 def _form(table: Table, options: Options) -> str:
     """Recognise the form of a file by its columns."""
-    columns = {*table.columns, *options.columns}
-    for format, marks in (("syncs", ["sync"]), ("runs", ["collapse_step"]), ("wandb", names_of("step"))):
-        if columns.intersection(marks):
+    present = {*table.columns, *options.columns}
+    for format, marks in (("syncs", ["sync"]), ("runs", ["collapse_step"]), ("wandb", columns.names_of("step"))):
+        if present.intersection(marks):
             return format
     what = (
         "is none of the forms that can be imported: one row per run needs a column collapse_step, one per weight sync "
-        f"sync, one per logged step one of {', '.join(names_of('step'))} (found: {', '.join(sorted(columns)[:30])}); "
-        "name yours with --map OURS=THEIRS"
+        f"sync, one per logged step one of {', '.join(columns.names_of('step'))} "
+        f"(found: {', '.join(sorted(present)[:30])}); name yours with --map OURS=THEIRS"
     )
     raise GridError([f"{table.path}: {what}"])
 
 
-def _read_runs(found: Import, table: Table) -> list[StatedRun]:
+def _read_runs(found: Import, table: Table) -> list[runs.StatedRun]:
     mistakes = Mistakes(table.path)
     known = [LABEL, "sweep", *FACTS]
-    used, found.notes = map_columns(table.columns, known, found.options, mistakes, rest_are_axes=True)
+    used, found.notes = columns.map_columns(table.columns, known, found.options, mistakes)
     if "collapse_step" not in used:
         mistakes.note(1, "has no column collapse_step; give it one, empty where a run did not collapse")
-    stated = stated_runs(table.read(used, {}, mistakes).to_pylist(), dict(found.options.values))
+    stated = runs.stated_runs(table.read(used, {}, mistakes).to_pylist(), dict(found.options.values))
     if not stated:
         mistakes.note("", "has no rows")
-    found.runs = checked_runs(stated, mistakes)
+    found.runs = runs.checked_runs(stated, mistakes)
     mistakes.raise_all()
     return stated
 
@@ -128,7 +126,7 @@ def _read_rows(found: Import, table: Table) -> None:
     options, is_log, mistakes = found.options, found.format != "syncs", Mistakes(table.path)
     index, meaning = ("step", "learner step") if is_log else ("sync", "number of the weight sync, counted from 0")
     known = [LABEL, index, RATE if is_log else "learner_step", *FACTS, *METRICS]
-    used, found.notes = map_columns(table.columns, known, options, mistakes, is_log=is_log)
+    used, found.notes = columns.map_columns(table.columns, known, options, mistakes, found.format)
     listed = ", ".join(table.columns[:30])
     if index not in used:
         mistakes.note(1, f"has no column {index}, which is the {meaning} (found: {listed}); use --map {index}=THEIRS")
@@ -145,28 +143,30 @@ def _read_rows(found: Import, table: Table) -> None:
     if not len(rows):
         mistakes.note("", "has no rows")
     mistakes.raise_all()
-    stated, run = tell_apart(rows, options, mistakes)
+    stated, run = runs.tell_apart(rows, options, mistakes)
     rows = rows.select([ROW, *filter(kinds.get, rows.column_names)]).append_column("run", pa.array(run))
     if is_log:
-        rows = history.logged(rows, used["step"], mistakes)
+        rows = runs.logged(rows, used["step"], mistakes)
         notes: dict[str, list[str]] = {}
         ends = np.searchsorted(rows["run"].to_numpy(), np.arange(len(stated) + 1)).tolist()
         for one, (start, end) in zip(stated, itertools.pairwise(ends), strict=True):
             own = rows.slice(start, end - start)
-            for note in (*history.rate(own, one), *(_sampling(own, one, mistakes) if found.format == "trl" else ())):
+            for note in (*runs.rate(own, one), *(_sampling(own, one, mistakes) if found.format == "trl" else ())):
                 notes.setdefault(note, []).append(one.place)
         found.notes += [n if len(at) == len(stated) else f"{', '.join(at)}: {n}" for n, at in notes.items()]
     # A horizon that is missing is found below; all else must be known by now.
     without = [replace(one, facts={"horizon": 2**62, **one.facts}) for one in stated]
-    k = np.array([one.k for one in checked_runs(without, mistakes)], np.int64)
+    k = np.array([one.k for one in runs.checked_runs(without, mistakes)], np.int64)
     mistakes.raise_all()
     if lags:
         unit = options.lag_unit
         steps = k if unit in ("versions", "fraction") else np.full(len(k), 1.0 if unit == "steps" else float(str(unit)))
-        rows = history.in_learner_steps(rows, lags, pa.array(steps[rows["run"].to_numpy()].astype(float)))
-    take = history.take_log if is_log else history.take_syncs
-    found.syncs, found.evals, reach, more = take(rows, k, mistakes)
-    found.runs, notes_of_ends = ended_runs(stated, found.syncs, found.evals, reach, options.detector, mistakes)
+        of_row = pa.array(steps[rows["run"].to_numpy()].astype(float))
+        for name in lags:
+            in_steps = runs.as_stored(name, pc.multiply(rows[name], of_row))
+            rows = rows.set_column(rows.column_names.index(name), name, in_steps)
+    found.syncs, found.evals, reach, more = runs.take(rows, k, mistakes)
+    found.runs, notes_of_ends = runs.ended_runs(stated, found.syncs, found.evals, reach, options.detector, mistakes)
     found.notes += [*more, *notes_of_ends]
     mistakes.raise_all()
 
@@ -188,24 +188,24 @@ def _trl_rows(found: Import, paths: list[Path]) -> Table:
 
 def _trainer_states(folder: Path) -> list[Path]:
     """Find the newest ``trainer_state.json`` of a run's folder, or of each run in a folder of runs."""
-    for runs in ([folder], sorted(child for child in folder.iterdir() if child.is_dir())):
+    for folders in ([folder], sorted(child for child in folder.iterdir() if child.is_dir())):
         # A checkpoint's number that is larger is longer or comes later; a state beside the checkpoints is the newest.
-        states = [[*run.glob("checkpoint-*/trainer_state.json"), *run.glob("trainer_state.json")] for run in runs]
+        states = [[*run.glob("checkpoint-*/trainer_state.json"), *run.glob("trainer_state.json")] for run in folders]
         if any(states):
-            return [max(one, key=lambda at: (at.parent in runs, len(str(at)), at)) for one in states if one]
+            return [max(one, key=lambda at: (at.parent in folders, len(str(at)), at)) for one in states if one]
     raise GridError([f"{folder}: holds neither an export (runs.csv or runs.parquet) nor a trainer_state.json"])
 
 
-def _sampling(rows: pa.Table, run: StatedRun, mistakes: Mistakes) -> Iterator[str]:
+def _sampling(rows: pa.Table, run: runs.StatedRun, mistakes: Mistakes) -> Iterator[str]:
     """Take k from a log of every step, because TRL logs a reward when it samples; yields what a user should know."""
-    k = plain("k", run.facts.get("k"))
-    logged, sampled = (
+    k = runs.plain("k", run.facts.get("k"))
+    every, sampled = (
         np.unique(np.diff(np.unique(one["step"].to_numpy()))).tolist()
-        for one in (rows, history.valid(rows, "reward", ["step"]))
+        for one in (rows, runs.valid(rows, "reward", ["step"]))
     )
-    if logged != [1]:
-        if k is not None and logged and min(logged) > k:
-            yield f"logged every {min(logged)} steps only: each value is a mean over several weight syncs, as is T*"
+    if every != [1]:
+        if k is not None and every and min(every) > k:
+            yield f"logged every {min(every)} steps only: each value is a mean over several weight syncs, as is T*"
     elif k is None and len(sampled) == 1:
         run.facts["k"] = sampled[0]
         yield f"k = {sampled[0]} (rewards are logged every {sampled[0]} steps, whenever TRL samples)"
@@ -248,20 +248,20 @@ def _read_export(found: Import, tables: Mapping[str, Table]) -> None:
     found.notes += [f"no {name} in the folder" for name in ("attempts", "syncs", "evals") if name not in tables]
 
 
-def _with_attempts(runs: Sequence[ImportedRun], places: Mapping[int, int], table: Table) -> list[ImportedRun]:
-    mistakes, attempts = Mistakes(table.path), [dict[int, ImportedAttempt]() for _ in runs]
+def _with_attempts(trained: Sequence[ImportedRun], places: Mapping[int, int], table: Table) -> list[ImportedRun]:
+    mistakes, attempts = Mistakes(table.path), [dict[int, ImportedAttempt]() for _ in trained]
     for raw in table.read({name: name for name in table.columns}, {}, mistakes).to_pylist():
-        one = read_row(ImportedAttempt, raw, mistakes, f"row {raw[ROW]}")
+        one = columns.read_row(ImportedAttempt, raw, mistakes, f"row {raw[ROW]}")
         if one is not None and one.run not in places:
             mistakes.note(raw[ROW], f"run {one.run} is not among the export's runs")
         elif one is not None and attempts[places[one.run]].setdefault(one.attempt, one) is not one:
             mistakes.note(raw[ROW], f"attempt {one.attempt} of run {one.run} is there twice")
     mistakes.raise_all()
     own = [tuple(of_run.values()) for of_run in attempts]
-    return [run.model_copy(update={"attempts": of_run}) for run, of_run in zip(runs, own, strict=True)]
+    return [run.model_copy(update={"attempts": of_run}) for run, of_run in zip(trained, own, strict=True)]
 
 
-def _exported_rows(table: Table, kind: str, places: Mapping[int, int], runs: Sequence[ImportedRun]) -> pa.Table:
+def _exported_rows(table: Table, kind: str, places: Mapping[int, int], trained: Sequence[ImportedRun]) -> pa.Table:
     """Read the ``syncs`` or ``evals`` of an export, of the attempts that its runs have."""
     schema, mistakes = frames.schema(kind), Mistakes(table.path)
     needed = [column.name for column in schema if not column.nullable]
@@ -273,7 +273,7 @@ def _exported_rows(table: Table, kind: str, places: Mapping[int, int], runs: Seq
     mistakes.raise_all()
     attempts = {
         (number, one) for number, at in places.items()
-        for one in ([1] if runs[at].attempts is None else [own.attempt for own in runs[at].attempts or ()])
+        for one in ([1] if trained[at].attempts is None else [own.attempt for own in trained[at].attempts or ()])
     }  # fmt: skip
     for one in rows.group_by(["run", "attempt"]).aggregate([(ROW, "min")]).to_pylist():
         if (one["run"], one["attempt"]) not in attempts:
@@ -284,6 +284,6 @@ def _exported_rows(table: Table, kind: str, places: Mapping[int, int], runs: Seq
             what = f"val_reward must be there, and val_n at least 1 (found {one['val_reward']} and {one['val_n']})"
             mistakes.note(one[ROW], what)
     rows = rows.set_column(rows.column_names.index("run"), "run", pc.index_in(rows["run"], pa.array([*places])))
-    history.check_order(rows, "sync" if kind == "syncs" else "learner_step", mistakes)
+    runs.check_order(rows, "sync" if kind == "syncs" else "learner_step", mistakes)
     mistakes.raise_all()
     return rows

@@ -1,4 +1,9 @@
-"""The runs of a file: told apart by their columns, checked, and how each ended."""
+"""The runs of a file: told apart by their columns, checked, and what they logged and how each ended.
+
+A row of a log at step s belongs to the weight sync (s - 1) // k if steps count from 1, or s // k if they count from 0.
+A metric of a weight sync is the mean over its rows; of lag_min the smallest counts, of lag_max the largest. Validations
+keep their own steps.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from grpo_worker.schema.config import CollapseConfig
 from orchestrator.base.states import RunState
-from orchestrator.data.importing.columns import LABEL, Options, map_columns
-from orchestrator.data.importing.rows import AXIS, FACTS, ImportedRun, axes_of, axis_values, read_row
-from orchestrator.data.importing.tables import REAL, ROW, Mistakes, open_table, shown
+from orchestrator.data.importing import columns
+from orchestrator.data.importing.columns import AXIS, FACTS, LABEL, METRICS, RATE, ImportedRun, Options
+from orchestrator.data.importing.tables import REAL, ROW, WHOLE, Mistakes, open_table, shown
 from orchestrator.laws.collapse import redetect
 
 CONFIG = CollapseConfig()
@@ -25,7 +31,6 @@ Facts = dict[str, Any]
 """What is known of a run, by column, as text; what is missing is left out."""
 
 Ints = NDArray[np.int64]
-
 IDENTITY = ("model", "k", "eta", "seed", "axes")
 NUMBERS = ("k", "eta", "seed", "horizon", "collapse_step", "learner_steps")
 
@@ -45,13 +50,9 @@ def stated_runs(records: Iterable[Mapping[str, Any]], constants: Facts) -> list[
 
 
 def named_runs(path: Path) -> dict[str, Facts]:
-    """Read a table that says what each named run is.
-
-    Raises:
-        GridError: It has mistakes.
-    """
+    """Read a table that says what each named run is; GridError names its mistakes."""
     table, wrong = open_table(path), Mistakes(path)
-    used, _ = map_columns(table.columns, [LABEL, *FACTS], Options(), wrong, rest_are_axes=True)
+    used, _ = columns.map_columns(table.columns, [LABEL, *FACTS], Options(), wrong)
     if LABEL not in used:
         wrong.note(1, "has no column run, the name by which the log knows each run")
         wrong.raise_all()
@@ -67,7 +68,7 @@ def named_runs(path: Path) -> dict[str, Facts]:
 def tell_apart(rows: pa.Table, options: Options, mistakes: Mistakes) -> tuple[list[StatedRun], Ints]:
     """Find the runs in rows that each say whose they are; returns the runs, and the number of each row's run."""
     named = None if options.runs_file is None else named_runs(options.runs_file)
-    names = [name for name in rows.column_names if name == LABEL or _is_fact(name)]
+    names = [name for name in rows.column_names if name in (LABEL, *FACTS) or name.startswith(AXIS)]
     group: Ints = np.zeros(len(rows), np.int64)
     if names:
         group = rows.select(names).to_pandas().groupby(names, sort=False, dropna=False).ngroup().to_numpy()
@@ -94,10 +95,6 @@ def tell_apart(rows: pa.Table, options: Options, mistakes: Mistakes) -> tuple[li
     return found, np.array(of_group, np.int64)[group]
 
 
-def _is_fact(name: str) -> bool:
-    return name in FACTS or name.startswith(AXIS)
-
-
 def _facts(record: Mapping[str, Any]) -> Facts:
     return {name: raw for name, raw in record.items() if name.startswith(AXIS) or (name in FACTS and raw is not None)}
 
@@ -113,20 +110,18 @@ def plain(name: str, raw: Any) -> Any:
 
 
 def checked_runs(stated: Sequence[StatedRun], mistakes: Mistakes) -> list[ImportedRun]:
-    """Check runs and refuse a run that is there twice.
-
-    Returns:
-        The runs in the same order, without those that have mistakes. Each further axis has one type.
-    """
+    """Check runs and refuse one that is there twice; returns those without mistakes. Each further axis has one type."""
     names = dict.fromkeys(name for run in stated for name in run.facts if name.startswith(AXIS))
-    columns = [axis_values([run.facts.get(name) for run in stated]) for name in names]
-    axes = list(zip(*columns, strict=True)) or [()] * len(stated)
+    by_name = [columns.axis_values([run.facts.get(name) for run in stated]) for name in names]
+    axes = list(zip(*by_name, strict=True)) or [()] * len(stated)
     found: list[ImportedRun] = []
     places: dict[tuple[Any, ...], str] = {}
     for stands, values in zip(stated, axes, strict=True):
-        own = axes_of(stands.facts | dict(zip(names, values, strict=True)), mistakes, stands.place)
+        own = columns.axes_of(stands.facts | dict(zip(names, values, strict=True)), mistakes, stands.place)
         facts = {**stands.facts, "axes": own, "label": stands.label}
-        run = read_row(ImportedRun, facts, mistakes, stands.place, ": neither in the file nor with {} or --runs")
+        run = columns.read_row(
+            ImportedRun, facts, mistakes, stands.place, ": neither in the file nor with {} or --runs"
+        )
         if run is not None:
             first = places.setdefault((run.cell, run.seed), stands.place)
             if first != stands.place:
@@ -174,8 +169,9 @@ def ended_runs(
         if detector == "half" and whys.get(number):
             mistakes.note(run.place, f"{whys[number]}; use --detector zero")
         elif ending and not ending["decided"]:
-            what = "has no training reward to find a collapse by; name its column with --map reward=..."
-            mistakes.note(run.place, what)
+            mistakes.note(
+                run.place, "has no training reward to find a collapse by; name its column with --map reward=..."
+            )
         facts = {"horizon": trained, "learner_steps": min(trained, horizon), **run.facts, **ending}
         complete.append(replace(run, facts=facts))
     mistakes.raise_all()
@@ -191,3 +187,110 @@ def _why_not_half(place: str, count: int, first: int) -> str:
     if count <= CONFIG.min_evals:
         return f"'half' needs more than {CONFIG.min_evals} validations; {place} has {count}"
     return ""
+
+
+Taken = tuple[pa.Table, pa.Table, Ints, list[str]]
+"""Weight syncs, validations by run and learner step, the last learner step of each run, and what a user should know."""
+
+
+def take(rows: pa.Table, k: Ints, mistakes: Mistakes) -> Taken:
+    """Take rows numbered by weight sync, or rows of a log as `logged` sorts them; ``k`` is that of each run."""
+    notes = []
+    if "step" in rows.column_names:
+        evals = valid(rows, "val_reward", ("run", "step")).group_by(["run", "step"], use_threads=False)
+        evals = evals.aggregate([("val_reward", "last")]).rename_columns(["run", "learner_step", "val_reward"])
+        metrics = [name for name in METRICS if name in rows.column_names and name != "val_reward"]
+        rows = rows.filter(_any_valid(rows, metrics))
+        run, step = rows["run"].to_numpy(), rows["step"].to_numpy()
+        first = np.ones(len(k), np.int64)
+        first[run[step == 0]] = 0
+        notes = [f"steps count from {start}" for start in np.unique(first[run]).tolist()]
+        until = step - first[run] + 1
+        cycles = rows.append_column("sync", pa.array((until - 1) // k[run])).group_by(
+            ["run", "sync"], use_threads=False
+        )
+        merged = cycles.aggregate([(name, {"lag_min": "min", "lag_max": "max"}.get(name, "mean")) for name in metrics])
+        stored = {name: as_stored(name, column) for name, column in zip(metrics, merged.columns[2:], strict=True)}
+        steps = pa.array(merged["sync"].to_numpy() * k[merged["run"].to_numpy()])
+        syncs = pa.table({"run": merged["run"], "sync": merged["sync"], **stored, "learner_step": steps})
+    else:
+        run = rows["run"].to_numpy()
+        steps = pc.multiply(rows["sync"], pa.array(k[run]))
+        if "learner_step" in rows.column_names:
+            steps = pc.coalesce(rows["learner_step"], steps)
+            rows = rows.drop_columns("learner_step")
+        syncs = rows.append_column("learner_step", steps)
+        check_order(syncs, "sync", mistakes)
+        mistakes.raise_all()
+        until = steps.to_numpy() + k[run]
+        evals = in_order(valid(syncs, "val_reward", ("run", "learner_step")), "learner_step")
+    reach = np.zeros(len(k), np.int64)
+    np.maximum.at(reach, run, until)
+    np.maximum.at(reach, evals["run"].to_numpy(), evals["learner_step"].to_numpy())
+    return syncs, evals, reach, notes
+
+
+def check_order(rows: pa.Table, key: str, mistakes: Mistakes) -> None:
+    """Refuse numbers in a run that are missing, negative or there twice, and learner steps that do not rise with it."""
+    numbers = dict.fromkeys((key, "learner_step"))
+    rows = rows.select([ROW, "run", *numbers])
+    for name in numbers:
+        for one in rows.filter(pc.fill_null(pc.less(rows[name], 0), True)).to_pylist():
+            mistakes.note(one[ROW], f"{name} must be a whole number of at least 0 (found {one[name]})")
+    rows = in_order(rows.drop_null(), key)
+    row, run, number, step = (rows[name].to_numpy() for name in (ROW, "run", key, "learner_step"))
+    is_same = np.diff(run) == 0
+    for at in (np.flatnonzero(is_same & (np.diff(number) == 0)) + 1).tolist():
+        mistakes.note(int(row[at]), f"{key} {number[at]} of this run stands in row {row[at - 1]} already")
+    for at in (np.flatnonzero(is_same & (np.diff(number) > 0) & (np.diff(step) <= 0)) + 1).tolist():
+        what = f"{key} {number[at]} is at learner step {step[at]}, {key} {number[at - 1]} before it"
+        mistakes.note(int(row[at]), f"{what} (row {row[at - 1]}) at {step[at - 1]}; steps must rise")
+
+
+def in_order(rows: pa.Table, key: str) -> pa.Table:
+    """Sort rows by run, then by their number in the run, then as in the file."""
+    return rows.sort_by([(name, "ascending") for name in ("run", key, ROW) if name in rows.column_names])
+
+
+def logged(rows: pa.Table, step: str, mistakes: Mistakes) -> pa.Table:
+    """Sort the rows of a log that log something; their step, ``step`` in the file, must be there."""
+    metrics = [name for name in rows.column_names if name in METRICS or name == RATE]
+    rows = rows.filter(_any_valid(rows, metrics))
+    for one in rows.filter(pc.fill_null(pc.less(rows["step"], 0), True)).to_pylist():
+        beside = ", ".join(name for name in metrics if one[name] is not None)
+        mistakes.note(one[ROW], f"{step} beside {beside} must be a whole number of at least 0 (found {one['step']})")
+    mistakes.raise_all()
+    return in_order(rows, "step")
+
+
+def rate(rows: pa.Table, run: StatedRun) -> list[str]:
+    """Take eta from a run's logged learning rates if it is not given; returns what a user should know."""
+    low, peak = pc.min_max(valid(rows, RATE, ())[RATE]).as_py().values()
+    if peak is None:
+        return []
+    is_constant = low >= peak * (1 - 1e-6)
+    shape = f"constant at {peak:g}" if is_constant else f"scheduled from {low:g} to {peak:g}"
+    if "eta" in run.facts:
+        what = f"eta is given as {run.facts['eta']}, but the learning rate is {shape}"
+        return [] if plain("eta", run.facts["eta"]) == peak else [what]
+    run.facts["eta"] = peak
+    how = "" if is_constant else "; its largest value was taken, --eta sets another"
+    return [f"eta = {peak:g}: the learning rate is {shape}{how}"]
+
+
+def valid(rows: pa.Table, name: str, others: Sequence[str]) -> pa.Table:
+    """Keep a metric and other columns, of rows that have a value of it; none if it was not logged."""
+    if name not in rows.column_names:
+        return rows.select([*others]).slice(0, 0).append_column(name, pa.array([], REAL))
+    return rows.select([*others, name]).filter(pc.is_valid(rows[name]))
+
+
+def _any_valid(rows: pa.Table, names: Sequence[str]) -> pa.Array:
+    return pa.array(
+        np.any([np.zeros(len(rows), bool), *(pc.is_valid(rows[name]).to_numpy() for name in names)], axis=0)
+    )
+
+
+def as_stored(metric: str, values: pa.Array) -> pa.Array:
+    """Round a metric that is stored as a whole number."""
+    return pc.cast(pc.round(values), WHOLE) if METRICS[metric] == WHOLE else values
