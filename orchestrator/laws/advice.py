@@ -18,50 +18,28 @@ from orchestrator.laws.survival import TimeFit, fit
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """The largest safe η of one group of runs, at one k and one horizon.
-
-    Attributes:
-        eta: The largest safe η: the smaller of the two limits.
-        binds: Which limit that is, ``local`` or ``horizon``.
-        local: Limit of the local law: the η at which half of the runs are immune.
-        late: Limit of the horizon law: the η at which half of the susceptible runs collapse after the horizon.
-        paper: The limit min(C_local/k, C_horizon/T), with the paper's exponents; without an interval.
-        p_collapse: Expected share of runs that collapse within the horizon at ``eta``. It is not 0, because half of
-            the runs cross the line of a law.
-        risk: The share of runs that may collapse.
-        eta_at_risk: The largest η at which that share is expected to collapse; without an interval.
-        nearest: The measured cell that is nearest in log η and log k.
-        notes: How far this extrapolates and what is not known, in sentences.
-    """
+    """The largest safe η of one group of runs, at one k and one horizon."""
 
     k: float
     horizon: int
-    eta: Estimate
-    binds: str
-    local: Estimate
-    late: Estimate
-    paper: float | None
-    p_collapse: float
-    risk: float
-    eta_at_risk: float | None
-    nearest: MeasuredCell
-    notes: tuple[str, ...]
+    eta: Estimate  # the smaller of the two limits
+    binds: str  # which limit that is, ``local`` or ``horizon``
+    local: Estimate  # limit of the local law: the η at which half of the runs are immune
+    late: Estimate  # limit of the horizon law: half of the susceptible runs collapse after the horizon
+    paper: float | None  # min(C_local/k, C_horizon/T), with the paper's exponents; without an interval
+    p_collapse: float  # expected share of runs that collapse at ``eta``; not 0, as half of them cross a law's line
+    risk: float  # the share of runs that may collapse
+    eta_at_risk: float | None  # the largest η at which that share is expected to collapse; without an interval
+    nearest: MeasuredCell  # in log η and log k
+    notes: tuple[str, ...]  # how far this extrapolates and what is not known, in sentences
 
 
 def advise(
     rows: pd.DataFrame, cells: Sequence[MeasuredCell], k: float, horizon: int, risk: float = 0.05
 ) -> Advice | str:
-    """Find the largest safe η.
+    """Find the largest safe η, or a sentence that says why there is none and which runs to make.
 
-    Args:
-        rows: Evidence of one group that bounds T*.
-        cells: The cells of the group.
-        k: Staleness, at least 1.
-        horizon: Learner steps, at least 1.
-        risk: Share of runs that may collapse.
-
-    Returns:
-        The advice; or a sentence that gives the reason why there is none and the runs to make.
+    ``rows`` is the evidence of one group that bounds T*. ``k`` and ``horizon`` (learner steps) are at least 1.
     """
     collapsed = rows[rows["collapsed"]]
     terms = identified_terms(collapsed)

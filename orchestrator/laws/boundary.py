@@ -28,10 +28,7 @@ TOLERANCE = 1e-9
 def local_law(cells: Sequence[MeasuredCell], finished: pd.DataFrame, tried: Tried) -> tuple[LocalLaw, list[Gap]]:
     """Fit η_max(k) = C·k^−a to the cells of one group, and say what the data do not identify.
 
-    Args:
-        cells: By rising k, then η. Cells without a finished run are ignored.
-        finished: Evidence that the cells count.
-        tried: What was run.
+    The cells are by rising k, then η; those without a finished run are ignored. They count the runs of ``finished``.
     """
     brackets, gaps = [], []
     for k in sorted({cell.k for cell in cells if cell.n_runs}):

@@ -27,18 +27,13 @@ def redetect(detector: CollapseConfig, runs: pd.DataFrame, evals: pd.DataFrame, 
     """Apply `grpo_worker.schema.collapse.detect` to all finished runs and replace their state and collapse columns.
 
     T* lies between two observations: under ``half`` two validations, whose grid of learner steps does not depend on k;
-    under ``zero`` two weight syncs, so that T* is known to one rollout cycle.
-
-    Args:
-        detector: ``half`` reads the validation rewards of ``evals``, ``zero`` the training rewards of ``syncs``.
-        runs: The export's ``runs``.
-        evals: ``run``, ``learner_step`` and ``val_reward``.
-        syncs: ``run``, ``learner_step`` and ``reward``.
+    under ``zero`` two weight syncs, so that T* is known to one rollout cycle. ``half`` reads the ``val_reward`` of
+    ``evals``, ``zero`` the ``reward`` of ``syncs``, by ``run`` and ``learner_step``.
 
     Returns:
-        A copy of ``runs`` with two more columns. ``decided`` is False if a run stays as it is, because it did not
-        finish or has no such metrics (it was imported with its collapse step). ``last_alive`` is the learner step at
-        which a run that was stopped or did not collapse was last seen above the threshold; there it is censored.
+        A copy of the export's ``runs`` with two more columns. ``decided`` is False if a run stays as it is, because it
+        did not finish or has no such metrics (it was imported with its collapse step). ``last_alive`` is the learner
+        step at which a run that was stopped or did not collapse was last seen above the threshold, and is censored.
     """
     seen = _observations(*((evals, "val_reward") if detector.detector == "half" else (syncs, "reward")))
     known = runs["run"].isin(list(seen)).to_numpy(dtype=bool)

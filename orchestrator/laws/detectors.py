@@ -37,12 +37,9 @@ def last_early_step(rows: pd.DataFrame) -> int:
 
 
 def fit_definitions(rows: Mapping[str, pd.DataFrame], metrics: Metrics, chosen: str) -> Laws:
-    """Fit under every definition of collapse, with drift and early warnings under the chosen one.
+    """Fit under every definition of collapse, and return the laws, drift and early warnings under the chosen one.
 
-    Args:
-        rows: Evidence of the same runs by the definition's name, `STORED` among them.
-        metrics: What the runs measured.
-        chosen: Name of the definition whose laws are returned.
+    ``rows`` is the evidence of the same runs by the definition's name, `STORED` among them.
     """
     fits = _fit_each(rows)
     of_groups = {name: dict(groups(of_definition)) for name, of_definition in rows.items()}

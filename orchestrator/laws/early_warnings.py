@@ -77,12 +77,7 @@ def first_steps(horizon: int) -> list[int]:
 
 
 def early_warnings(runs: pd.DataFrame, early: WeightSyncs) -> tuple[tuple[Window, ...], tuple[Predictor, ...]]:
-    """Try every metric over every window.
-
-    Args:
-        runs: Evidence of finished runs.
-        early: Their weight syncs up to the last of `first_steps`.
-    """
+    """Try every metric over every window, given finished runs and their weight syncs up to the last `first_steps`."""
     # rounded, so that equal products of η and k stay equal
     runs = runs.assign(eta_k=np.round(np.log(runs["k"] * runs["eta"]), 9), cell=runs.groupby(["k", "eta"]).ngroup())
     collapsed, last_alive = runs["collapsed"].to_numpy(dtype=bool), runs["lo"].to_numpy(dtype=float)
@@ -143,21 +138,15 @@ class WeightSyncs:
 
     The metrics of a weight sync are those of the rollout cycle that it starts. They are known when that cycle has
     ended, which is at the next weight sync.
-
-    Attributes:
-        runs: Numbers of the runs, with or without weight syncs.
-        rows: ``run``, ``ended`` (the learner step at which the row's rollout cycle had ended) and metrics, sorted; NaN
-            where there is none.
     """
 
-    runs: pd.Index
-    rows: pd.DataFrame
+    runs: pd.Index  # numbers of the runs, with or without weight syncs
+    rows: pd.DataFrame  # sorted: run, ended (learner step at which the rollout cycle had ended) and metrics, or NaN
 
     def up_to(self, steps: Array | float) -> WeightSyncs:
         """Keep the rollout cycles that had ended by a learner step, of all runs or of each, shape (runs,)."""
-        return WeightSyncs(
-            self.runs, self.rows[self.rows["ended"] <= self.rows["run"].map(pd.Series(steps, self.runs))]
-        )
+        ended = self.rows["ended"] <= self.rows["run"].map(pd.Series(steps, self.runs))
+        return WeightSyncs(self.runs, self.rows[ended])
 
     def cycles(self) -> NDArray[np.int64]:
         """Number of rollout cycles of each run, shape (runs,)."""
@@ -186,13 +175,10 @@ class WeightSyncs:
 
 
 def weight_syncs(syncs: pd.DataFrame, runs: pd.DataFrame, *, whole: bool) -> WeightSyncs:
-    """Sort the weight syncs of some runs.
+    """Sort the weight syncs of some runs, given ``learner_step`` and metrics of these runs and any others.
 
-    Args:
-        syncs: ``run``, ``learner_step`` and metrics, of these runs and any others.
-        runs: ``run`` and ``learner_steps``.
-        whole: Whether ``syncs`` has all weight syncs of each run, so that the last cycle ended with the run. If False,
-            they were read up to some learner step, by which the last cycle had not ended.
+    If ``whole``, these are all weight syncs of each run, so that the last cycle ended with the run. Else they were read
+    up to some learner step, by which the last cycle had not ended.
     """
     numbers = pd.Index(runs["run"].astype(int))
     rows = syncs[syncs["run"].isin(numbers)].sort_values(["run", "learner_step"], ignore_index=True)

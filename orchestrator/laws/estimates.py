@@ -29,17 +29,13 @@ LARGEST_LOG = 700.0
 class Estimate:
     """A fitted parameter; None is what the data do not identify.
 
-    Attributes:
-        estimate: The point estimate.
-        ci95: 95 % confidence interval. A side is None if the data leave it open.
-        identified_set: All values that the data allow without a sampling model. This is the resolution of the grid, not
-            a confidence interval. A side is None if the data do not bound it.
-        seed_factor: By which factor ``ci95`` is wider, in logarithms, because runs of one seed resemble each other; 1
-            if they do not, None if that was not computed.
+    ``identified_set`` has all values that the data allow without a sampling model: the resolution of the grid, not a
+    confidence interval. ``seed_factor`` says by which factor ``ci95`` is wider, in logarithms, because runs of one
+    seed resemble each other; 1 if they do not, None if that was not computed.
     """
 
     estimate: float | None = None
-    ci95: Side | None = None
+    ci95: Side | None = None  # 95 % confidence interval
     identified_set: Side | None = None
     seed_factor: float | None = None
 

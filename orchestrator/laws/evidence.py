@@ -27,19 +27,15 @@ _Record = dict[Any, Any]
 def evidence(runs: pd.DataFrame) -> pd.DataFrame:
     """State for every run what is known about T*, in an order that does not depend on that of the rows.
 
-    Args:
-        runs: The export's ``runs``, or what `orchestrator.laws.collapse.redetect` returns; its ``last_alive`` then
-            takes the place of the last learner step at which a run is censored.
+    If ``runs`` is what `orchestrator.laws.collapse.redetect` returns, not the export's, runs are censored at their
+    ``last_alive``. These columns are added:
 
-    Returns:
-        ``runs``, sorted, with more columns:
-
-        - ``collapsed``: bool.
-        - ``lo``, ``hi``: T* lies in (lo, hi], in learner steps; hi is infinite if the run did not collapse. For a run
-          that a search stopped early, lo is the step at which it was last seen alive: it may have been collapsing.
-        - ``why``: why no cell counts the run, else empty.
-        - ``bounds``: bool, whether the run bounds T*. So do runs whose job failed and runs that still run.
-        - ``group``: the further axes, as canonical JSON.
+    - ``collapsed``: bool.
+    - ``lo``, ``hi``: T* lies in (lo, hi], in learner steps; hi is infinite if the run did not collapse. For a run
+      that a search stopped early, lo is the step at which it was last seen alive: it may have been collapsing.
+    - ``why``: why no cell counts the run, else empty.
+    - ``bounds``: bool, whether the run bounds T*. So do runs whose job failed and runs that still run.
+    - ``group``: the further axes, as canonical JSON.
     """
     rows = runs.copy()
     k, horizon = _numbers(rows, "k"), _numbers(rows, "horizon")

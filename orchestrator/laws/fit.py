@@ -30,11 +30,9 @@ def fit_laws(runs: pd.DataFrame) -> Laws:
     """Fit every law to every model.
 
     If a model's runs have several settings of further axes, each setting is fitted, as ``model · axis=value``.
-
-    Args:
-        runs: The export's ``runs``. Collapsed runs place T* in (collapse_step_lo, collapse_step]. Stable and degraded
-            runs are censored at their last learner step. So are, in the laws of T* only, runs that failed with their
-            job, still run or were stopped early; cells exclude these. Diverged runs are excluded from everything.
+    Collapsed runs place T* in (collapse_step_lo, collapse_step]. Stable and degraded runs are censored at their last
+    learner step. So are, in the laws of T* only, runs that failed with their job, still run or were stopped early;
+    cells exclude these. Diverged runs are excluded from everything.
     """
     return fit_evidence(evidence(runs))
 

@@ -24,17 +24,12 @@ FURTHER_K, FURTHER_ETA, LONGER = 4, 2.0, 2
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """Runs of one cell to make next.
-
-    Attributes:
-        seeds: One run for each.
-        horizon: Learner steps; None = as the runs so far.
-    """
+    """Runs of one cell to make next, one for each seed."""
 
     k: int
     eta: float
     seeds: tuple[int, ...]
-    horizon: int | None = None
+    horizon: int | None = None  # learner steps; None = as the runs so far
 
 
 @dataclass(frozen=True, slots=True)

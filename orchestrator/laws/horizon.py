@@ -50,13 +50,9 @@ READINGS: Mapping[str, Mapping[str, float]] = {
 def horizon_law(
     rows: pd.DataFrame, cells: Sequence[MeasuredCell], terms: Sequence[str], tried: Tried
 ) -> tuple[HorizonLaw, list[Gap]]:
-    """Fit the horizon law to one group, and say what the data do not identify.
+    """Fit the horizon law to the evidence of one group that bounds T*, and say what the data do not identify.
 
-    Args:
-        rows: Evidence that bounds T*.
-        cells: The group's cells, for the spread of η·T*.
-        terms: What `identified_terms` found.
-        tried: What was run.
+    The cells are for the spread of η·T*; ``terms`` is what `identified_terms` found.
     """
     collapsed = rows[rows["collapsed"]]
     censored = _fit(rows, terms)

@@ -169,12 +169,7 @@ def information_penalty(design: Array, runs: Array, odds: Array) -> tuple[float,
     """`PENALTY` times the log-determinant of the information, and its gradient; −inf if that is singular.
 
     It keeps estimates finite even if a line separates the runs that collapsed from the others (Firth 1993, Biometrika
-    80, 27–38).
-
-    Args:
-        design: Columns of the log-odds, shape (rows, 3).
-        runs: Runs of each row, shape (rows,).
-        odds: `ODDS`, shape (3,).
+    80, 27–38). ``design`` has the columns of the log-odds, shape (rows, 3); ``runs`` shape (rows,); `ODDS` shape (3,).
     """
     p, information = expit(design @ odds), odds_information(design, runs, odds)
     sign, log_determinant = np.linalg.slogdet(information)

@@ -114,12 +114,9 @@ class Maximum:
 
 
 def maximise(likelihood: Likelihood, restriction: Restriction, starts: Sequence[Array]) -> Maximum | None:
-    """Search from every start and return the best maximum; None if no search ends at a finite value.
+    """Search from every start (values of all parameters) and return the best maximum.
 
-    Args:
-        likelihood: Must have full rank in what is free.
-        restriction: What is free.
-        starts: Values of all parameters to start from.
+    The likelihood must have full rank in what is free. None if no search ends at a finite value.
     """
     matrix, offset = restriction.matrix, restriction.offset
 

@@ -65,14 +65,7 @@ def chi2_p_value(loss: float, restrictions: int) -> float:
 
 
 def interval(maximum: Maximum, fit_at: FitAt, estimate: float, allowed: float) -> Side:
-    """Find the values on both sides of the estimate that cost exactly ``allowed``; None where there is none.
-
-    Args:
-        maximum: The free fit.
-        fit_at: Fits with the coefficient held.
-        estimate: The coefficient there.
-        allowed: The largest loss, from `threshold`.
-    """
+    """Find the values on both sides of the estimate that cost exactly ``allowed``; None where there is none."""
     most = math.sqrt(allowed)
 
     def end(way: float) -> float | None:
@@ -184,11 +177,8 @@ class ProfiledFit(Generic[L]):
 
         Scores summed by seed give the level's variance between seeds (Liang & Zeger 1986, Biometrika 73, 13–22), with
         one degree of freedom less than there are seeds. If that variance is not larger than the likelihood's own, the
-        factor is 1.
-
-        Args:
-            gradient: Derivatives of the level by the named parameters.
-            independent: Half-width, in standard errors, of the interval for independent runs.
+        factor is 1. ``gradient`` has the level's derivatives by the named parameters; ``independent`` is the half-width
+        of the interval for independent runs, in standard errors.
         """
         matrix, parameters = self.restriction.matrix, self.maximum.parameters
         towards = np.array([gradient.get(name, 0.0) for name in self.likelihood.names]) @ matrix

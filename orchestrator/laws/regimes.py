@@ -77,13 +77,10 @@ class Regime:
 
 
 def regime(runs: pd.DataFrame, drifts: pd.DataFrame, early: pd.DataFrame) -> Regime:
-    """Compare the weight syncs of collapsed and other runs of one group.
+    """Compare the weight syncs of collapsed and other finished runs of one group, by ``run`` and ``learner_step``.
 
-    Args:
-        runs: Evidence of finished runs.
-        drifts: ``run``, ``learner_step`` and ``drift_from_start`` of all their weight syncs.
-        early: ``run``, ``learner_step`` and any of `orchestrator.laws.early_warnings.METRICS` of their weight syncs up
-            to the last of `orchestrator.laws.early_warnings.first_steps`.
+    ``drifts`` has ``drift_from_start`` of all weight syncs, ``early`` any of
+    `orchestrator.laws.early_warnings.METRICS` up to the last of `orchestrator.laws.early_warnings.first_steps`.
     """
     runs = runs.sort_values("run", ignore_index=True)
     whole = weight_syncs(drifts, runs, whole=True)

@@ -37,19 +37,12 @@ class DetectorFit:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One group of runs under every definition of collapse.
-
-    Attributes:
-        fits: One for each definition.
-        fragile: A sentence for each conclusion that changes with the definition.
-        n_between: Finished runs that end in `orchestrator.laws.collapse.BETWEEN`; None without validations.
-        notes: What else to know, in sentences.
-    """
+    """One group of runs under every definition of collapse."""
 
     fits: tuple[DetectorFit, ...]
-    fragile: tuple[str, ...] = ()
-    n_between: int | None = None
-    notes: tuple[str, ...] = ()
+    fragile: tuple[str, ...] = ()  # a sentence for each conclusion that changes with the definition
+    n_between: int | None = None  # finished runs that end in `collapse.BETWEEN`; None without validations
+    notes: tuple[str, ...] = ()  # what else to know, in sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +80,12 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Laws:
-    """The result of ``fit-laws``.
+    """The result of ``fit-laws``."""
 
-    Attributes:
-        models: One entry for each model, or for each setting of its further axes if there are several.
-        runs: Runs that were read, with those left out.
-        left_out: Runs that no fit uses.
-        inputs: What was fitted, and with which code; None without a database.
-    """
-
-    models: Mapping[str, ModelLaws]
-    runs: int
+    models: Mapping[str, ModelLaws]  # by model, or by setting of its further axes if there are several
+    runs: int  # that were read, with those left out
     left_out: tuple[LeftOut, ...]
-    inputs: Mapping[str, Any] | None = None
+    inputs: Mapping[str, Any] | None = None  # what was fitted, and with which code; None without a database
 
     def to_json(self) -> dict[str, Any]:
         """The contract's ``fit-laws --format json`` as plain Python, without NaN and infinities."""

@@ -19,11 +19,9 @@ TOLERANCE = 1e-9
 
 
 def two_constraint(cells: Sequence[MeasuredCell], free: TimeFit) -> TwoConstraint:
-    """Score η ≤ min(C_local/k, C_horizon/T) on all cells, and on each with constants from the others.
+    """Score η ≤ min(C_local/k, C_horizon/T) on all cells of a group, and on each with constants from the others.
 
-    Args:
-        cells: The cells of one group.
-        free: Its joint fit. C_local comes from the fit under a = 1, C_horizon from the one under b = 1 and q = 0.
+    C_local comes from the group's joint fit ``free`` under a = 1, C_horizon from the one under b = 1 and q = 0.
     """
     local, horizon = free.inverse, free.ballistic
     fitted = _constants(local, horizon)

@@ -22,26 +22,17 @@ Z95 = float(ndtri(0.975))
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """How well a number separates events from the others.
+    """How well a number separates events from the others."""
 
-    Attributes:
-        auc: Probability that an event has the larger number, over pairs of the same stratum; ties count half.
-        p: Two-sided test of chance (Mann–Whitney with ties; over strata their sum), a normal approximation.
-        pairs: How many pairs of an event and another were compared.
-    """
-
-    auc: float
-    p: float | None
-    pairs: int
+    auc: float  # probability that an event has the larger number, over pairs of the same stratum; ties count half
+    p: float | None  # two-sided test of chance (Mann–Whitney with ties; over strata their sum), normal approximation
+    pairs: int  # how many pairs of an event and another were compared
 
 
 def separation(values: Array, is_event: Mask, strata: Labels | None = None) -> Separation | None:
-    """Compare events with the others of their stratum; None if no stratum has both.
+    """Compare events with the others of their stratum (all runs, without strata); None if no stratum has both.
 
-    Args:
-        values: Finite numbers, shape (runs,).
-        is_event: Shape (runs,).
-        strata: Only runs with equal values are compared, shape (runs,); None compares all.
+    Arrays have the shape (runs,); values are finite.
     """
     if not len(values):
         return None

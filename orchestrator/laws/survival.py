@@ -158,11 +158,7 @@ class TimeFit(ProfiledFit[Outcomes]):
 
 
 def outcomes_of(rows: pd.DataFrame, *, immune: bool) -> tuple[Outcomes, tuple[float, float]]:
-    """Collect alike runs, with log η and log k centred on the collapsed runs.
-
-    Args:
-        rows: Evidence with ``k``, ``eta``, ``seed``, ``lo``, ``hi``.
-        immune: Whether some runs may be immune.
+    """Collect alike runs of the evidence, with log η and log k centred on the collapsed runs.
 
     Returns:
         The likelihood, and what was subtracted from log η and log k.
@@ -181,10 +177,7 @@ def outcomes_of(rows: pd.DataFrame, *, immune: bool) -> tuple[Outcomes, tuple[fl
 def fit(rows: pd.DataFrame, *, immune: bool, values: Mapping[str, float]) -> TimeFit | None:
     """Fit one group; None if the search finds no maximum.
 
-    Args:
-        rows: As for `outcomes_of`, with enough collapsed runs to identify what is free.
-        immune: As for `outcomes_of`.
-        values: Parameters to hold because the rows do not identify them.
+    ``values`` are parameters to hold, because the collapsed rows do not identify them.
     """
     outcomes, centre = outcomes_of(rows, immune=immune)
     held = Held(values)
