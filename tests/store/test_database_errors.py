@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -284,5 +285,6 @@ def test_an_error_without_a_state_is_read_by_its_words() -> None:
         assert message.startswith(advice)
         assert message.endswith(f"({' '.join(words.split())})")
     assert failures.meaning(IntegrityError("INSERT", {}, Exception("twice"))) == (StoreError, "twice")
+    assert failures.meaning(sqlite3.ProgrammingError("of the driver")) == (StoreError, "of the driver")
     slow = "this process waits too long for its own connection: the database is slow"
     assert failures.meaning(PoolTimeout("QueuePool limit reached")) == (StoreUnavailable, slow)

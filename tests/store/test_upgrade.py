@@ -108,8 +108,12 @@ def test_the_way_back_that_an_upgrade_names(old: Path) -> None:
 
 def test_without_room_for_a_backup_nothing_is_upgraded(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(old.parent)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2 * old.stat().st_size))
-    with pytest.raises(StoreUnavailable, match=r"an upgrade needs [\d.]+ MB of free space in .* there are .*make room"):
+    free = 2 * old.stat().st_size
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+    message = (
+        rf"an upgrade needs {1.5 * free / 1e6:.1f} MB of free space in .* there are {free / 1e6:.1f} MB: make room"
+    )
+    with pytest.raises(StoreUnavailable, match=message):
         schema.upgrade(f"sqlite:///{old}")
     monkeypatch.setattr(sqlite_files, "_copy", fails)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
