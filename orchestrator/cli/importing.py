@@ -16,8 +16,6 @@ from orchestrator.cli.output import one_of, open_upgraded
 if TYPE_CHECKING:
     from orchestrator.data.importing.read import Import
 
-DETECTORS = ("half", "zero")
-
 
 def import_file(
     source: Annotated[
@@ -26,8 +24,7 @@ def import_file(
     ],
     sweep: Annotated[str, typer.Option("--sweep", metavar="NAME", help="Name to store the runs under.")],
     map: Annotated[
-        list[str] | None,
-        typer.Option("--map", metavar="OURS=THEIRS", help="Which column of the file is which of ours."),
+        list[str] | None, typer.Option("--map", metavar="OURS=THEIRS", help="Which column of theirs is which of ours.")
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="COLUMN=VALUE", help="A column that is the same for all runs.")
@@ -47,7 +44,7 @@ def import_file(
     ] = None,
     lag_unit: Annotated[
         str | None,
-        typer.Option(metavar="UNIT", help="What a logged lag of 1 is: steps, versions, fraction, or learner steps."),
+        typer.Option(metavar="UNIT", help="A logged lag of 1 is: steps, versions, fraction, or learner steps."),
     ] = None,
     append: Annotated[bool, typer.Option("--append", help="Add the runs to the import of that name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be imported, write nothing.")] = False,
@@ -61,7 +58,7 @@ def import_file(
 
     one_of("--format", format, FORMATS)
     if detector is not None:
-        one_of("--detector", detector, DETECTORS)
+        one_of("--detector", detector, ("half", "zero"))
     constants = {"model": model, "k": k, "eta": eta, "seed": seed, "horizon": horizon}
     values = _pairs("--set", set_ or []) | {name: value for name, value in constants.items() if value is not None}
     if lag_unit is not None:

@@ -298,8 +298,6 @@ def test_trl_contradictions_and_what_is_missing(tmp_path: Path) -> None:
     assert [one.partition(": ")[2].partition("; ")[0].partition(" not given")[0] for one in refused.value.mistakes] == [
         "run 'k2-lr3e-3-every4': k",
     ]  # fmt: skip
-    notes = trl("k2-lr3e-3-every4", values={"k": "2"}).notes
-    assert any(note.startswith("logged every 4 steps only") for note in notes)
     known = tmp_path / "runs.csv"
     known.write_text("run,eta\nk4-lr3e-3,3e-3\nk4-lr1e-4,1e-4\n")
     with pytest.raises(GridError, match="run 'k2-lr3e-3-every4': is not among the runs of --runs"):

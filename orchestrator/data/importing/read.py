@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -53,10 +53,9 @@ class Import:
 
     def _read_as(self) -> dict[str, Any]:
         asked = self.options
-        return {
-            "format": self.format, "map": dict(asked.columns), "set": dict(asked.values), "skip": [*asked.skip],
-            "detector": asked.detector, **({} if asked.lag_unit is None else {"lag_unit": asked.lag_unit}),
-        }  # fmt: skip
+        unit = {} if asked.lag_unit is None else {"lag_unit": asked.lag_unit}
+        named = {"map": dict(asked.columns), "set": dict(asked.values), "skip": [*asked.skip]}
+        return {"format": self.format, **named, "detector": asked.detector, **unit}
 
 
 class _TrainerState(BaseModel):
@@ -196,21 +195,18 @@ def _trainer_states(folder: Path) -> list[Path]:
     raise GridError([f"{folder}: holds neither an export (runs.csv or runs.parquet) nor a trainer_state.json"])
 
 
-def _sampling(rows: pa.Table, run: runs.StatedRun, mistakes: Mistakes) -> Iterator[str]:
-    """Take k from a log of every step, because TRL logs a reward when it samples; yields what a user should know."""
-    k = runs.plain("k", run.facts.get("k"))
+def _sampling(rows: pa.Table, run: runs.StatedRun, mistakes: Mistakes) -> list[str]:
+    """Take k from a log of every step, because TRL logs a reward when it samples; returns what a user should know."""
     every, sampled = (
         np.unique(np.diff(np.unique(one["step"].to_numpy()))).tolist()
         for one in (rows, runs.valid(rows, "reward", ["step"]))
     )
-    if every != [1]:
-        if k is not None and every and min(every) > k:
-            yield f"logged every {min(every)} steps only: each value is a mean over several weight syncs, as is T*"
-    elif k is None and len(sampled) == 1:
-        run.facts["k"] = sampled[0]
-        yield f"k = {sampled[0]} (rewards are logged every {sampled[0]} steps, whenever TRL samples)"
-    elif len(sampled) == 1 and sampled != [k]:
+    if every != [1] or len(sampled) != 1 or sampled == [k := runs.plain("k", run.facts.get("k"))]:
+        return []
+    if k is not None:
         mistakes.note(run.place, f"k is given as {k}, but the log has a reward every {sampled[0]} steps")
+    run.facts.setdefault("k", sampled[0])
+    return [f"k = {sampled[0]} (rewards are logged every {sampled[0]} steps, whenever TRL samples)"]
 
 
 def _exports(folder: Path) -> dict[str, Path]:
@@ -269,7 +265,7 @@ def _exported_rows(table: Table, kind: str, places: Mapping[int, int], trained: 
         mistakes.note(1, f"has no column {', '.join(missing)}, so it is not of an export")
         mistakes.raise_all()
     kinds = {column.name: column.type for column in schema if column.name in table.columns}
-    rows = table.read(dict(zip(kinds, kinds, strict=True)), kinds, mistakes)
+    rows = table.read({name: name for name in kinds}, kinds, mistakes)
     mistakes.raise_all()
     attempts = {
         (number, one) for number, at in places.items()
@@ -277,8 +273,8 @@ def _exported_rows(table: Table, kind: str, places: Mapping[int, int], trained: 
     }  # fmt: skip
     for one in rows.group_by(["run", "attempt"]).aggregate([(ROW, "min")]).to_pylist():
         if (one["run"], one["attempt"]) not in attempts:
-            what = f"attempt {one['attempt']} of run {one['run']} is not among the export's attempts"
-            mistakes.note(one[f"{ROW}_min"], what)
+            unknown = f"attempt {one['attempt']} of run {one['run']}"
+            mistakes.note(one[f"{ROW}_min"], f"{unknown} is not among the export's attempts")
     if kind == "evals":
         for one in rows.filter(pc.or_kleene(pc.is_null(rows["val_reward"]), pc.less(rows["val_n"], 1))).to_pylist():
             what = f"val_reward must be there, and val_n at least 1 (found {one['val_reward']} and {one['val_n']})"
