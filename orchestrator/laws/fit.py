@@ -1,8 +1,9 @@
-"""From evidence to the laws: one fit per group of runs, and what to know about the runs before using it."""
+"""From evidence to the laws: a fit per group of runs, its two-constraint rule, and what to know before using it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pandas as pd
 
@@ -11,11 +12,11 @@ from orchestrator.base.words import counted
 from orchestrator.laws.boundary import bracket_ends, local_law
 from orchestrator.laws.collapse import of_class
 from orchestrator.laws.evidence import cells, evidence, groups, left_out
-from orchestrator.laws.forms import HorizonLaw, JointLaw, LocalLaw, MeasuredCell, TwoConstraint
+from orchestrator.laws.forms import HorizonLaw, JointLaw, LocalLaw, MeasuredCell, Prediction, TwoConstraint
 from orchestrator.laws.gaps import Gap, Tried, merged
 from orchestrator.laws.horizon import about_terms, horizon_law, identified_terms, joint_law
 from orchestrator.laws.result import Laws, ModelLaws
-from orchestrator.laws.rule import two_constraint
+from orchestrator.laws.survival import TimeFit
 
 EARLY_STOPS = {
     FailureClass.PREDICTED_COLLAPSE: "because a collapse was predicted. They are excluded from the cell counts, so "
@@ -24,6 +25,15 @@ EARLY_STOPS = {
     "looks smaller if they were stable.",
 }
 """Why searches stopped runs, and how that changes the fit."""
+
+Constants = tuple[float, float]
+"""C_local and C_horizon."""
+
+Limit = Callable[[Iterable[float]], float]
+"""Which of the two constraints counts: ``min`` or ``max``."""
+
+TOLERANCE = 1e-9
+"""Cells on the line are stable; this absorbs rounding."""
 
 
 def fit_laws(runs: pd.DataFrame) -> Laws:
@@ -66,7 +76,7 @@ def _fit_group(members: pd.DataFrame) -> ModelLaws:
         local=local,
         horizon=horizon,
         joint=joint,
-        two_constraint=two_constraint(of_group, joint_fit) if joint_fit else TwoConstraint(),
+        two_constraint=_two_constraint(of_group, joint_fit) if joint_fit else TwoConstraint(),
         warnings=tuple(map(str, gaps)),
         next_runs=merged(gaps),
     )
@@ -130,3 +140,66 @@ def _about_runs(members: pd.DataFrame, of_group: Sequence[MeasuredCell], tried: 
         if len(ks):
             by_k = ", ".join(f"k={k}: {count}" for k, count in ks.value_counts().sort_index().items())
             yield Gap(f"{counted(len(ks), 'run')} ({by_k}) stopped early {why}")
+
+
+def _two_constraint(cells: Sequence[MeasuredCell], free: TimeFit) -> TwoConstraint:
+    """Score η ≤ min(C_local/k, C_horizon/T) on all cells of a group, and on each with constants from the others.
+
+    C_local comes from the group's joint fit ``free`` under a = 1, C_horizon from the one under b = 1 and q = 0.
+    """
+    local, horizon = free.inverse, free.ballistic
+    fitted = _constants(local, horizon)
+    if local is None or horizon is None or fitted is None:
+        return TwoConstraint()
+    finished = [cell for cell in cells if cell.n_runs]
+    from_all = [fitted] * len(finished)
+    from_others = [_constants(*(law.without(cell.k, cell.eta) for law in (local, horizon))) for cell in finished]
+
+    def right(constants: Sequence[Constants | None], limit: Limit) -> int:
+        pairs = zip(finished, constants, strict=True)
+        return sum(_stable(cell, one, limit) == _observed_stable(cell) for cell, one in pairs if one)
+
+    return TwoConstraint(
+        cells_right=right(from_all, min),
+        cells=len(finished),
+        left_out_right=right(from_others, min),
+        left_out_cells=sum(one is not None for one in from_others),
+        either_right=right(from_all, max),
+        either_left_out_right=right(from_others, max),
+        crossing=fitted[1] / fitted[0],
+        predictions=tuple(_predict(cell, fitted, one) for cell, one in zip(finished, from_others, strict=True)),
+    )
+
+
+def _predict(cell: MeasuredCell, fitted: Constants, from_others: Constants | None) -> Prediction:
+    assert cell.horizon is not None
+    by_local, by_horizon = _limits(fitted, cell)
+    return Prediction(
+        k=cell.k,
+        eta=cell.eta,
+        horizon=cell.horizon,
+        limit=min(by_local, by_horizon),
+        stable=_stable(cell, fitted, min),
+        stable_left_out=None if from_others is None else _stable(cell, from_others, min),
+        binds="local" if by_local <= by_horizon else "horizon",
+        observed_stable=_observed_stable(cell),
+    )
+
+
+def _limits(constants: Constants, cell: MeasuredCell) -> tuple[float, float]:
+    """The largest η that each constraint allows: C_local/k and C_horizon/T."""
+    return constants[0] / cell.k, constants[1] / (cell.horizon or math.inf)
+
+
+def _observed_stable(cell: MeasuredCell) -> bool:
+    return 2 * cell.n_collapsed < cell.n_runs
+
+
+def _stable(cell: MeasuredCell, constants: Constants, limit: Limit) -> bool:
+    return cell.eta <= limit(_limits(constants, cell)) * (1 + TOLERANCE)
+
+
+def _constants(local: TimeFit | None, horizon: TimeFit | None) -> Constants | None:
+    if local is None or horizon is None or not local.grows:
+        return None
+    return local.c_local_point, horizon.c_horizon_point

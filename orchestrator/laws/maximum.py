@@ -35,24 +35,19 @@ class Likelihood(Protocol):
     @property
     def names(self) -> Sequence[str]:
         """Names of the parameters, in order."""
-        ...
 
     @property
     def precision(self) -> Mapping[str, float]:
         """Options of the L-BFGS-B search."""
-        ...
 
     def penalised(self, parameters: Array) -> tuple[float, Array]:
         """Log-likelihood with its penalty, and its gradient, shape (parameters,)."""
-        ...
 
     def information(self, parameters: Array) -> Array:
         """Observed information, shape (parameters, parameters)."""
-        ...
 
     def scores(self, parameters: Array) -> Array:
         """Gradient of the log-likelihood of each seed's runs, without a penalty, shape (seeds, parameters)."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,9 @@ FitAt = Callable[[float, Maximum], Maximum | None]
 
 CONFIDENCE = 0.95
 
+CHI2_THRESHOLD = float(chdtri(1, 1 - CONFIDENCE))
+"""Largest loss inside a 95 % interval where no small-sample theory is known."""
+
 FIRST_STEP = 0.1
 """First distance from the estimate that is tried. Exponents and logarithms of constants are of order 1."""
 
@@ -52,16 +55,6 @@ def p_value(loss: float, n: int, p: int, restrictions: int) -> float:
     freedom = n - p
     ratio = freedom / restrictions * math.expm1(min(max(loss, 0.0) / n, LARGEST_LOG))
     return float(fdtrc(restrictions, freedom, ratio))
-
-
-def chi2_threshold() -> float:
-    """Largest loss inside a 95 % interval where no small-sample theory is known."""
-    return float(chdtri(1, 1 - CONFIDENCE))
-
-
-def chi2_p_value(loss: float, restrictions: int) -> float:
-    """p-value of a loss 2·Δ log L where no small-sample theory is known."""
-    return float(chdtrc(restrictions, max(loss, 0.0)))
 
 
 def interval(maximum: Maximum, fit_at: FitAt, estimate: float, allowed: float) -> Side:
@@ -134,22 +127,23 @@ class ProfiledFit(Generic[L]):
         return self.under(a=1.0)
 
     def p_of(self, restricted: Self | None) -> float | None:
-        """p-value of the test of a fit from `under`; None without one."""
+        """p-value of the test of a fit from `under`, without small-sample theory; None without one."""
         if restricted is None:
             return None
-        return chi2_p_value(self._loss(restricted), self.restriction.n_free - restricted.restriction.n_free)
+        restrictions = self.restriction.n_free - restricted.restriction.n_free
+        return float(chdtrc(restrictions, max(self._loss(restricted), 0.0)))
 
     def exponent(self) -> Estimate:
         """The boundary's exponent a, with its interval."""
         a = float(self.odds[2] / self.odds[1])
-        return self._profiled(a, lambda value: replace(self.held, a=value), chi2_threshold())
+        return self._profiled(a, lambda value: replace(self.held, a=value), CHI2_THRESHOLD)
 
     def boundary_at(self, k: float) -> Estimate:
         """The η at which the log-odds of collapse are 0, at one k."""
         log_k = math.log(k) - self.centre[1]
         z0, z1, z2 = self.odds
         at = float(-(z0 + z2 * log_k) / z1)
-        log_eta = self._profiled(at, lambda value: replace(self.held, boundary=(value, log_k)), chi2_threshold())
+        log_eta = self._profiled(at, lambda value: replace(self.held, boundary=(value, log_k)), CHI2_THRESHOLD)
         factor = self._widening({"z0": -1 / z1, "z1": -at / z1, "z2": -log_k / z1}, quantile())
         return log_eta.widened(factor).exponential(self.centre[0])
 
@@ -167,10 +161,8 @@ class ProfiledFit(Generic[L]):
         return maximise(self.likelihood, Restriction.hold(self.likelihood.names, held), [near.parameters])
 
     def _profiled(self, estimate: float, held: Callable[[float], Held], allowed: float) -> Estimate:
-        def fit_at(value: float, near: Maximum) -> Maximum | None:
-            return self._near(near, held(value))
-
-        return Estimate(estimate, interval(self.maximum, fit_at, estimate, allowed))
+        ends = interval(self.maximum, lambda value, near: self._near(near, held(value)), estimate, allowed)
+        return Estimate(estimate, ends)
 
     def _widening(self, gradient: Mapping[str, float], independent: float) -> float:
         """Factor, at least 1, by which runs of one seed that resemble each other widen the interval of a level.

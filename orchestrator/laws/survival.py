@@ -157,11 +157,11 @@ class TimeFit(ProfiledFit[Outcomes]):
         return None if found is None else replace(self, likelihood=others, maximum=found)
 
 
-def outcomes_of(rows: pd.DataFrame, *, immune: bool) -> tuple[Outcomes, tuple[float, float]]:
-    """Collect alike runs of the evidence, with log η and log k centred on the collapsed runs.
+def fit(rows: pd.DataFrame, *, immune: bool, values: Mapping[str, float]) -> TimeFit | None:
+    """Fit the evidence of one group, with log η and log k centred on the collapsed runs.
 
-    Returns:
-        The likelihood, and what was subtracted from log η and log k.
+    ``values`` are parameters to hold, because the collapsed runs do not identify them. None if the search finds no
+    maximum.
     """
     alike = rows.groupby(["k", "eta", "lo", "hi", "seed"], sort=True).size().unstack(fill_value=0)
     by_seed = alike.to_numpy(dtype=float).T
@@ -171,15 +171,6 @@ def outcomes_of(rows: pd.DataFrame, *, immune: bool) -> tuple[Outcomes, tuple[fl
     log_eta, log_k = np.log(eta), np.log(k)
     seen = np.isfinite(hi)
     at_eta, at_k = (float(np.average(x[seen], weights=by_seed.sum(axis=0)[seen])) for x in (log_eta, log_k))
-    return Outcomes(log_eta - at_eta, log_k - at_k, lower, upper, by_seed, immune), (at_eta, at_k)
-
-
-def fit(rows: pd.DataFrame, *, immune: bool, values: Mapping[str, float]) -> TimeFit | None:
-    """Fit one group; None if the search finds no maximum.
-
-    ``values`` are parameters to hold, because the collapsed rows do not identify them.
-    """
-    outcomes, centre = outcomes_of(rows, immune=immune)
-    held = Held(values)
+    outcomes, held = Outcomes(log_eta - at_eta, log_k - at_k, lower, upper, by_seed, immune), Held(values)
     found = maximise(outcomes, Restriction.hold(outcomes.names, held), outcomes.starts())
-    return None if found is None else TimeFit(outcomes, centre, held, found)
+    return None if found is None else TimeFit(outcomes, (at_eta, at_k), held, found)

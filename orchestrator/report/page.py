@@ -65,13 +65,7 @@ def page(store: Store, laws: Laws, runs: pd.DataFrame, model: str | None = None)
         runs=_counts(runs, states),
         left_out=[_without_password(text) for text in left_out_texts(laws)],
         attempts=[
-            (
-                executor,
-                outcome or "not ended",
-                "–" if why in (None, outcome) else str(why).replace("_", " "),
-                count,
-                duration(seconds),
-            )
+            (executor, outcome or "not ended", _why(why, outcome), count, duration(seconds))
             for executor, outcome, why, count, seconds in attempts
         ],
         code=[(version, commit or "–", _TREES[dirty], count) for version, commit, dirty, count in made_by["code"]],
@@ -133,6 +127,10 @@ def _figure(drawn: figures.Drawn) -> dict[str, Any]:
         "height": round(height * _SCALE),
         "wide": width > style.COLUMN,
     }
+
+
+def _why(failure_class: str | None, outcome: str | None) -> str:
+    return "–" if failure_class is None or failure_class == outcome else failure_class.replace("_", " ")
 
 
 def _sweep(name: str, source: str, created: datetime, digest: str, text: str) -> dict[str, Any]:

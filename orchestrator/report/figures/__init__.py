@@ -35,11 +35,7 @@ class Drawn:
 
 
 def figures_of(store: Store, laws: Laws, runs: pd.DataFrame) -> Iterator[tuple[str, Drawn]]:
-    """Draw the figures of each model of ``laws``, fitted to the export's ``runs``. Reads metrics of drawn runs alone.
-
-    Yields:
-        The model's name in ``laws`` and a figure.
-    """
+    """Yield each model's name in ``laws`` with a figure of it, given the export's ``runs`` that they were fitted to."""
     for name, members in groups(evidence(runs)):
         finished = members[members["why"] == ""]
         for drawn in _of_model(store, laws.models[name], finished):
@@ -47,12 +43,9 @@ def figures_of(store: Store, laws: Laws, runs: pd.DataFrame) -> Iterator[tuple[s
 
 
 def write_figures(store: Store, laws: Laws, runs: pd.DataFrame, folder: Path) -> Iterator[Path | str]:
-    """Write every figure as png, svg and pdf; each file appears whole or not at all.
+    """Write every figure of `figures_of` as png, svg and pdf to an existing folder, each file whole or not at all.
 
-    The arguments are those of `figures_of`, and an existing folder.
-
-    Yields:
-        The files, and a sentence for each missing figure.
+    Yields the files, and a sentence for each missing figure.
     """
     prefixes = _file_names(list(laws.models))
     for model, drawn in figures_of(store, laws, runs):
