@@ -145,11 +145,7 @@ R = TypeVar("R", bound=BaseModel)
 
 
 def read_row(kind: type[R], raw: Mapping[str, Any], mistakes: Mistakes, place: str, hint: str = "") -> R | None:
-    """Check one row that stands at a place.
-
-    ``raw`` has values by column, None or empty where missing; ``hint`` says where a missing column may come from, with
-    ``{}`` for the option that gives it.
-    """
+    """Check a row; ``hint`` says where a missing column may come from, with ``{}`` for the option that gives it."""
     try:
         return kind(**{name: value for name, value in raw.items() if value not in (None, "")})
     except ValidationError as error:

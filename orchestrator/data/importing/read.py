@@ -28,8 +28,7 @@ FORMATS = ("auto", "runs", "syncs", "trl", "wandb")
 class Import:
     """What a file holds, checked: the runs, and their weight syncs and validations, whose ``run`` is a place in them.
 
-    ``files`` has the SHA-256 of each file that was read, ``notes`` what a user should know. Cells are listed as they
-    first appear in ``runs``; ``order`` lists places there as the runs get their numbers.
+    ``files`` has the SHA-256 of each file that was read, ``notes`` what a user should know.
     """
 
     source: Path
@@ -37,7 +36,6 @@ class Import:
     format: str
     files: dict[str, str]
     runs: list[ImportedRun] = field(default_factory=list)
-    order: list[int] = field(default_factory=list)
     syncs: pa.Table = field(default_factory=lambda: pa.table({}))
     evals: pa.Table = field(default_factory=lambda: pa.table({}))
     notes: list[str] = field(default_factory=list)
@@ -87,7 +85,6 @@ def read_import(source: Path, options: Options) -> Import:
             _read_runs(found, table)
         else:
             _read_rows(found, table)
-    found.order = found.order or list(range(len(found.runs)))
     pa.default_memory_pool().release_unused()  # what checking took beside the rows
     return found
 
@@ -240,7 +237,6 @@ def _read_export(found: Import, tables: Mapping[str, Table]) -> None:
         found.syncs = _exported_rows(tables["syncs"], "syncs", places, found.runs)
     if "evals" in tables:
         found.evals = _exported_rows(tables["evals"], "evals", places, found.runs)
-    found.order = [places[number] for number in sorted(places)]
     found.notes += [f"no {name} in the folder" for name in ("attempts", "syncs", "evals") if name not in tables]
 
 

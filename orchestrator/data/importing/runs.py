@@ -67,7 +67,7 @@ def named_runs(path: Path) -> dict[str, Facts]:
 
 def tell_apart(rows: pa.Table, options: Options, mistakes: Mistakes) -> tuple[list[StatedRun], Ints]:
     """Find the runs in rows that each say whose they are; returns the runs, and the number of each row's run."""
-    named = None if options.runs_file is None else named_runs(options.runs_file)
+    named = named_runs(options.runs_file) if options.runs_file else {}
     names = [name for name in rows.column_names if name in (LABEL, *FACTS) or name.startswith(AXIS)]
     group: Ints = np.zeros(len(rows), np.int64)
     if names:
@@ -78,9 +78,9 @@ def tell_apart(rows: pa.Table, options: Options, mistakes: Mistakes) -> tuple[li
     for one in rows.select([ROW, *names]).take(np.unique(group, return_index=True)[1]).to_pylist():
         label = one.get(LABEL)
         place = f"row {one[ROW]}" if label is None else f"run {label!r}"
-        if named is not None and label is not None and label not in named:
+        if options.runs_file and label is not None and label not in named:
             mistakes.note(place, "is not among the runs of --runs")
-        facts = {**options.values, **_facts(one), **(named or {}).get(label, {})}
+        facts = {**options.values, **_facts(one), **named.get(label, {})}
         same = [(name, plain(name, raw)) for name, raw in facts.items() if name in IDENTITY or name.startswith(AXIS)]
         number = numbers.setdefault(label or frozenset(same), len(found))
         if number == len(found):
@@ -169,9 +169,8 @@ def ended_runs(
         if detector == "half" and whys.get(number):
             mistakes.note(run.place, f"{whys[number]}; use --detector zero")
         elif ending and not ending["decided"]:
-            mistakes.note(
-                run.place, "has no training reward to find a collapse by; name its column with --map reward=..."
-            )
+            what = "has no training reward to find a collapse by; name its column with --map reward=..."
+            mistakes.note(run.place, what)
         facts = {"horizon": trained, "learner_steps": min(trained, horizon), **run.facts, **ending}
         complete.append(replace(run, facts=facts))
     mistakes.raise_all()
@@ -189,12 +188,11 @@ def _why_not_half(place: str, count: int, first: int) -> str:
     return ""
 
 
-Taken = tuple[pa.Table, pa.Table, Ints, list[str]]
-"""Weight syncs, validations by run and learner step, the last learner step of each run, and what a user should know."""
+def take(rows: pa.Table, k: Ints, mistakes: Mistakes) -> tuple[pa.Table, pa.Table, Ints, list[str]]:
+    """Take rows numbered by weight sync, or rows of a log as `logged` sorts them; ``k`` is that of each run.
 
-
-def take(rows: pa.Table, k: Ints, mistakes: Mistakes) -> Taken:
-    """Take rows numbered by weight sync, or rows of a log as `logged` sorts them; ``k`` is that of each run."""
+    Returns weight syncs, validations, the last learner step of each run, and what a user should know.
+    """
     notes = []
     if "step" in rows.column_names:
         evals = valid(rows, "val_reward", ("run", "step")).group_by(["run", "step"], use_threads=False)

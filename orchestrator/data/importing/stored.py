@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import socket
 from collections.abc import Sequence
@@ -23,11 +24,8 @@ from orchestrator.store.models import Attempt, Base, Evaluation, RunRow, SweepRo
 from orchestrator.store.registration import insert_cells, stored_runs
 from orchestrator.store.types import NanFloat, now
 
-SOURCE = "import"
-"""What `orchestrator.store.models.SweepRow.source` says of an import."""
-
-INSERTED_ROWS = 5_000
-"""Rows held as Python objects at a time."""
+SOURCE = "import"  # in `SweepRow.source`
+INSERTED_ROWS = 5_000  # held as Python objects at a time
 
 
 @writes
@@ -53,9 +51,9 @@ def _sweep_id(connection: Connection, found: Import, name: str, *, append: bool)
     """Find or make the sweep; what joins it is added to its description."""
     columns = SweepRow.id, SweepRow.digest, SweepRow.source, SweepRow.grid_text
     stored = connection.execute(select(*columns).where(SweepRow.name == name).with_for_update()).one_or_none()
-    own = found.described()
+    own, written = found.described(), functools.partial(json.dumps, indent=2, ensure_ascii=False)
     if stored is None:
-        values = {"name": name, "digest": found.digest, "grid_text": _written(own), "source": SOURCE}
+        values = {"name": name, "digest": found.digest, "grid_text": written(own), "source": SOURCE}
         made = connection.execute(insert(SweepRow).values(**values, created_at=now()).returning(SweepRow.id))
         return int(made.scalar_one())
     if stored.source != SOURCE:
@@ -66,15 +64,11 @@ def _sweep_id(connection: Connection, found: Import, name: str, *, append: bool)
     if not append:
         raise SweepConflict(
             f"sweep {name!r} holds another import: add this one's runs to it with --append, or give this one another "
-            f"name with --sweep\nstored:\n{stored.grid_text}\nthis one:\n{_written(own)}"
+            f"name with --sweep\nstored:\n{stored.grid_text}\nthis one:\n{written(own)}"
         )
     described["appended"] = [*described.get("appended", []), {**own, "digest": found.digest}]
-    connection.execute(update(SweepRow).where(SweepRow.id == stored.id).values(grid_text=_written(described)))
+    connection.execute(update(SweepRow).where(SweepRow.id == stored.id).values(grid_text=written(described)))
     return int(stored.id)
-
-
-def _written(described: dict[str, Any]) -> str:
-    return json.dumps(described, indent=2, ensure_ascii=False)
 
 
 def _insert_runs(connection: Connection, sweep_id: int, found: Import, name: str) -> list[int]:
@@ -84,7 +78,9 @@ def _insert_runs(connection: Connection, sweep_id: int, found: Import, name: str
         raise GridError([f"{found.source}: sweep {name!r} has a run with {run.described()} already" for run in twice])
     keys = dict.fromkeys([*(cell for cell, _ in joined), *(run.cell for run in found.runs)])
     cells = insert_cells(connection, sweep_id, keys)
-    values = [_run_values(found.runs[place], cells[found.runs[place].cell]) for place in found.order]
+    # The runs of an export get numbers in the order of those they had; the cells keep the order of the file.
+    runs = sorted(found.runs, key=lambda run: int(run.label or 0)) if found.format == "export" else found.runs
+    values = [_run_values(run, cells[run.cell]) for run in runs]
     connection.execute(insert(RunRow).values(updated_at=now()), values)
     numbers = stored_runs(connection, sweep_id, RunRow.id)
     return [numbers[run.cell, run.seed] for run in found.runs]

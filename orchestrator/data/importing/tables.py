@@ -29,13 +29,8 @@ ROW = "#row"
 """The column that `Table.read` adds: the row's number."""
 
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
-
-CSV_BLOCK = 4 * 1024 * 1024
-"""Bytes of CSV that are parsed at a time."""
-
-SHOWN_MISTAKES = 100
-"""Mistakes of a file that are printed; further ones are counted."""
-
+CSV_BLOCK = 4 * 1024 * 1024  # bytes that are parsed at a time
+SHOWN_MISTAKES = 100  # of a file; further ones are counted
 _NUMBERS = {
     WHOLE: TypeAdapter[list[Any]](list[Annotated[int, Field(ge=-(2**63), lt=2**63)] | None]),
     REAL: TypeAdapter[list[Any]](list[float | None]),
@@ -157,9 +152,9 @@ def table_of(path: Path, objects: Iterable[tuple[int, Mapping[str, Any]]]) -> Ta
 
 
 def _as_text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value or None
-    return repr(value) if isinstance(value, float) else json.dumps(value)
+    if isinstance(value, float):
+        return repr(value)
+    return (value if value is None or isinstance(value, str) else json.dumps(value)) or None
 
 
 def _open_json(path: Path) -> Table:
@@ -193,11 +188,27 @@ def _open_csv(path: Path) -> Table:
     if not header:
         raise GridError([f"{path}: row 1: the file is empty; its first row must name the columns"])
 
+    def parsed(kinds: Kinds, block: int) -> tuple[pa.Table, dict[int, int]]:
+        fields: dict[int, int] = {}  # how many each wrong row has
+
+        def refuse(row: pa.csv.InvalidRow) -> str:
+            fields[row.number] = row.actual_columns
+            return "skip"
+
+        columns = {"column_types": kinds, "include_columns": list(kinds)}
+        table = pa.csv.read_csv(
+            path,
+            pa.csv.ReadOptions(use_threads=False, block_size=block),  # with threads rows have no numbers
+            pa.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=refuse),
+            pa.csv.ConvertOptions(null_values=[""], strings_can_be_null=True, **columns),
+        )
+        return table, fields
+
     def load(kinds: Kinds, mistakes: Mistakes) -> pa.Table:
         try:  # a whole number may be written 8.0, which only `_typed` reads
-            table, fields = _parsed(path, {n: REAL if kind == REAL else TEXT for n, kind in kinds.items()}, CSV_BLOCK)
+            table, fields = parsed({name: REAL if kind == REAL else TEXT for name, kind in kinds.items()}, CSV_BLOCK)
         except pa.ArrowInvalid:  # some value is not a number, which `_typed` finds, or a row is longer than a block
-            table, fields = _parsed(path, dict.fromkeys(kinds, TEXT), 16 * CSV_BLOCK)
+            table, fields = parsed(dict.fromkeys(kinds, TEXT), 16 * CSV_BLOCK)
         for row, count in fields.items():
             mistakes.note(row, f"has {count} fields, but the header names {len(header)}")
         rows = np.setdiff1d(np.arange(2, 2 + len(table) + len(fields)), list(fields))
@@ -206,21 +217,3 @@ def _open_csv(path: Path) -> Table:
         return table.filter(pc.invert(is_blank)) if pc.any(is_blank).as_py() else table
 
     return Table(path, tuple(header), load)
-
-
-def _parsed(path: Path, kinds: Kinds, block: int) -> tuple[pa.Table, dict[int, int]]:
-    """Read columns of a CSV file; returns the rows, and how many fields each wrong row has, by its number."""
-    fields: dict[int, int] = {}
-
-    def refuse(row: pa.csv.InvalidRow) -> str:
-        fields[row.number] = row.actual_columns
-        return "skip"
-
-    given = {"column_types": kinds, "include_columns": list(kinds), "null_values": [""], "strings_can_be_null": True}
-    table = pa.csv.read_csv(
-        path,
-        pa.csv.ReadOptions(use_threads=False, block_size=block),  # with threads rows have no numbers
-        pa.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=refuse),
-        pa.csv.ConvertOptions(**given),
-    )
-    return table, fields
