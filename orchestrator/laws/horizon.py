@@ -192,8 +192,7 @@ def joint_law(
 ) -> tuple[JointLaw, TimeFit | None, list[Gap]]:
     """Fit the mixture of susceptible and immune runs to one group; the arguments are as for `horizon_law`.
 
-    Returns:
-        The law, its fit (None if the data do not identify it), and what they do not identify.
+    The fit is None if the data do not identify it; the gaps are what else they do not identify.
     """
     free, why = joint_fit(rows, terms)
     if free is None:

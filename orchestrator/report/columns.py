@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from rich import box
 from rich.console import RenderableType
@@ -12,8 +13,6 @@ from rich.text import Text
 
 GAP = 3
 """Blank columns that rich leaves between two columns of a table."""
-
-Item = TypeVar("Item")
 
 
 def listing(
@@ -35,13 +34,9 @@ def narrow(
     columns = list(zip(header, *rows, strict=True))
     widths = [max(len(line) for text in column for line in str(text).split("\n")) + GAP for column in columns]
     room = width + GAP - sum(widths[:fixed])
-    for block in blocks(columns[fixed:], max(1, room // max(widths[fixed:]))):
+    others, at_most = columns[fixed:], max(1, room // max(widths[fixed:]))
+    size = math.ceil(len(others) / math.ceil(len(others) / at_most))  # as few tables as possible, about equally wide
+    for start in range(0, len(others), size):
+        block = others[start : start + size]
         _, *texts = zip(*columns[:fixed], *block, strict=True)
         yield listing((str(column[0]) for column in (*columns[:fixed], *block)), texts, right=("k",), **looks)
-
-
-def blocks(items: Sequence[Item], at_most: int) -> list[Sequence[Item]]:
-    """Split into as few blocks as possible, all of about the same size."""
-    count = -(-len(items) // at_most)
-    size = -(-len(items) // count) if count else 1
-    return [items[start : start + size] for start in range(0, len(items), size)]

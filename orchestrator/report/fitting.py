@@ -73,8 +73,7 @@ def fit(
 def save(store: Store, fitted: Fitted) -> int | None:
     """Store a fit with its inputs, unless this code has fitted the same runs in the same way before.
 
-    Returns:
-        The fit's number; None if no run has finished.
+    Returns the fit's number; None if no run has finished.
 
     Raises:
         StoreError: The database cannot be written.

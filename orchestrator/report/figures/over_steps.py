@@ -132,9 +132,8 @@ def _legend(runs: pd.DataFrame) -> list[Line2D]:
         colour, dashes = style.OUTCOMES[state]
         handles.append(Line2D([], [], color=colour, linestyle=dashes, linewidth=1.0, label=state))
     if RunState.COLLAPSED in present:
-        mark = Line2D([], [], linestyle="none", marker="v", markersize=4, color="white", label="T*")
-        mark.set_markeredgecolor(style.VERMILION)
-        handles.append(mark)
+        looks: dict[str, Any] = {"marker": "v", "markersize": 4, "color": "white", "markeredgecolor": style.VERMILION}
+        handles.append(Line2D([], [], linestyle="none", label="T*", **looks))
     return handles
 
 

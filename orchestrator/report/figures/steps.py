@@ -136,8 +136,7 @@ def _medians(
 
 def _aside(axes: Axes, points: float) -> Transform:
     """The place of data, moved to the right by some points."""
-    scale = axes.figure.dpi_scale_trans
-    return axes.transData + ScaledTranslation(points / 72, 0, scale)
+    return axes.transData + ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
 
 
 def _mark(
