@@ -119,6 +119,7 @@ class ImportedRun(BaseModel, frozen=True):
     def _is_consistent(self) -> Self:
         state, why, horizon, steps = self.state, self.failure_class, self.horizon, self.learner_steps
         step, lo, sync = self.collapse_step, self.collapse_step_lo, self.collapse_sync
+        is_part = abs(self.gpus * self.wall_s - self.gpu_s) > 1e-6 * self.gpu_s
         is_stopped, last = why in EARLY_STOPS, steps if step is None else step - 1
         wrong = {
             f"collapse_step must lie in 1 to the horizon {horizon} (found {step})": (step or 0) > horizon,
@@ -128,10 +129,7 @@ class ImportedRun(BaseModel, frozen=True):
             f"collapse_sync is {sync}, but there is no collapse_step": sync is not None and not step,
             f"failure_class {why} needs state cancelled (found {state})": is_stopped and state != RunState.CANCELLED,
             f"learner_steps must lie in 0 to the horizon {horizon} (found {steps})": steps > horizon,
-            f"gpu_s must be a whole number of GPUs times wall_s {self.wall_s} (found {self.gpu_s})": abs(
-                self.gpus * self.wall_s - self.gpu_s
-            )
-            > 1e-6 * self.gpu_s,
+            f"gpu_s must be a whole number of GPUs times wall_s {self.wall_s} (found {self.gpu_s})": is_part,
         }
         if sentences := [sentence for sentence, is_so in wrong.items() if is_so]:
             raise ValueError("\n".join(sentences))

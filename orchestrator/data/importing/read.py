@@ -97,16 +97,15 @@ def _form(table: Table, options: Options) -> str:
             return format
     what = (
         "is none of the forms that can be imported: one row per run needs a column collapse_step, one per weight sync "
-        f"sync, one per logged step one of {', '.join(columns.names_of('step'))} "
-        f"(found: {', '.join(sorted(present)[:30])}); name yours with --map OURS=THEIRS"
     )
+    what += f"sync, one per logged step one of {', '.join(columns.names_of('step'))} "
+    what += f"(found: {', '.join(sorted(present)[:30])}); name yours with --map OURS=THEIRS"
     raise GridError([f"{table.path}: {what}"])
 
 
 def _read_runs(found: Import, table: Table) -> list[runs.StatedRun]:
     mistakes = Mistakes(table.path)
-    known = [LABEL, "sweep", *FACTS]
-    used, found.notes = columns.map_columns(table.columns, known, found.options, mistakes)
+    used, found.notes = columns.map_columns(table.columns, [LABEL, "sweep", *FACTS], found.options, mistakes)
     if "collapse_step" not in used:
         mistakes.note(1, "has no column collapse_step; give it one, empty where a run did not collapse")
     stated = runs.stated_runs(table.read(used, {}, mistakes).to_pylist(), dict(found.options.values))
@@ -208,13 +207,13 @@ def _sampling(rows: pa.Table, run: runs.StatedRun, mistakes: Mistakes) -> list[s
 
 def _exports(folder: Path) -> dict[str, Path]:
     """Find the files of an export in a folder, CSV or Parquet, by table; empty if it holds no runs."""
-    found = {}
-    for table in ("runs", "attempts", "syncs", "evals"):
-        paths = [path for path in (folder / f"{table}.csv", folder / f"{table}.parquet") if path.is_file()]
-        if len(paths) > 1:
-            raise GridError([f"{folder}: holds both {paths[0].name} and {paths[1].name}; take one away"])
-        if paths:
-            found[table] = paths[0]
+    paths = [
+        folder / f"{table}.{end}" for table in ("runs", "attempts", "syncs", "evals") for end in ("csv", "parquet")
+    ]
+    found: dict[str, Path] = {}
+    for path in filter(Path.is_file, paths):
+        if found.setdefault(path.stem, path) != path:
+            raise GridError([f"{folder}: holds both {found[path.stem].name} and {path.name}; take one away"])
     return found if "runs" in found else {}
 
 
@@ -249,8 +248,7 @@ def _with_attempts(trained: Sequence[ImportedRun], places: Mapping[int, int], ta
         elif one is not None and attempts[places[one.run]].setdefault(one.attempt, one) is not one:
             mistakes.note(raw[ROW], f"attempt {one.attempt} of run {one.run} is there twice")
     mistakes.raise_all()
-    own = [tuple(of_run.values()) for of_run in attempts]
-    return [run.model_copy(update={"attempts": of_run}) for run, of_run in zip(trained, own, strict=True)]
+    return [run.model_copy(update={"attempts": (*own.values(),)}) for run, own in zip(trained, attempts, strict=True)]
 
 
 def _exported_rows(table: Table, kind: str, places: Mapping[int, int], trained: Sequence[ImportedRun]) -> pa.Table:
