@@ -10,9 +10,9 @@ import pandas as pd
 from scipy.optimize import brentq
 
 from orchestrator.laws.estimates import Estimate, Side
-from orchestrator.laws.forms import MeasuredCell
 from orchestrator.laws.gaps import Tried
 from orchestrator.laws.horizon import ALL_LATE, about_terms, held_for, identified_terms, joint_fit
+from orchestrator.laws.result import MeasuredCell
 from orchestrator.laws.survival import TimeFit, fit
 
 

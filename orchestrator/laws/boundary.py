@@ -12,11 +12,11 @@ import pandas as pd
 from scipy.special import expit, log_expit
 
 from orchestrator.laws.estimates import SLACK, Array, Band, Estimate
-from orchestrator.laws.forms import Bracket, LocalLaw, MeasuredCell
 from orchestrator.laws.gaps import Coordinates, Gap, Tried
 from orchestrator.laws.likelihood import information_penalty, odds_information
 from orchestrator.laws.maximum import ODDS, Held, Restriction, maximise
 from orchestrator.laws.profile import ProfiledFit
+from orchestrator.laws.result import Bracket, LocalLaw, MeasuredCell
 
 START = np.array([0.0, 1.0, 0.0])
 """Where the regression's search begins: half of the runs collapse in the middle of the grid, whatever k."""

@@ -13,9 +13,8 @@ from orchestrator.laws.early_warnings import first_steps
 from orchestrator.laws.estimates import contains
 from orchestrator.laws.evidence import groups
 from orchestrator.laws.fit import fit_evidence
-from orchestrator.laws.forms import Bracket, MeasuredCell
 from orchestrator.laws.regimes import Regime, regime
-from orchestrator.laws.result import Comparison, DetectorFit, Laws, ModelLaws
+from orchestrator.laws.result import Bracket, Comparison, DetectorFit, Laws, MeasuredCell, ModelLaws
 
 STORED = "stored"
 """Not a definition of its own: the state with which each run ended or was imported."""

@@ -17,8 +17,7 @@ from orchestrator.base.states import GOING, RESULTS, WITHOUT_RESULT, FailureClas
 from orchestrator.grid.sweep import group_name
 from orchestrator.laws.collapse import of_class
 from orchestrator.laws.estimates import Array
-from orchestrator.laws.forms import CollapseStep, MeasuredCell
-from orchestrator.laws.result import LeftOut
+from orchestrator.laws.result import CollapseStep, LeftOut, MeasuredCell
 
 _Record = dict[Any, Any]
 """One row of the evidence."""

@@ -12,10 +12,18 @@ from orchestrator.base.words import counted
 from orchestrator.laws.boundary import bracket_ends, local_law
 from orchestrator.laws.collapse import of_class
 from orchestrator.laws.evidence import cells, evidence, groups, left_out
-from orchestrator.laws.forms import HorizonLaw, JointLaw, LocalLaw, MeasuredCell, Prediction, TwoConstraint
 from orchestrator.laws.gaps import Gap, Tried, merged
 from orchestrator.laws.horizon import about_terms, horizon_law, identified_terms, joint_law
-from orchestrator.laws.result import Laws, ModelLaws
+from orchestrator.laws.result import (
+    HorizonLaw,
+    JointLaw,
+    Laws,
+    LocalLaw,
+    MeasuredCell,
+    ModelLaws,
+    Prediction,
+    TwoConstraint,
+)
 from orchestrator.laws.survival import TimeFit
 
 EARLY_STOPS = {

@@ -15,8 +15,8 @@ from scipy.special import expit, log_ndtr
 
 from orchestrator.laws.boundary import bracket_ends
 from orchestrator.laws.estimates import Band, Estimate
-from orchestrator.laws.forms import Alternative, Bracket, HorizonFit, HorizonLaw, JointLaw, MeasuredCell
 from orchestrator.laws.gaps import Coordinates, Gap, Tried
+from orchestrator.laws.result import Alternative, Bracket, HorizonFit, HorizonLaw, JointLaw, MeasuredCell
 from orchestrator.laws.survival import TimeFit, fit
 
 MIN_COLLAPSED = {1: 3, 2: 4, 3: 5}

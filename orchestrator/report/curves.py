@@ -13,8 +13,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from orchestrator.laws.estimates import Array, Side
-from orchestrator.laws.forms import HorizonFit
-from orchestrator.laws.result import ModelLaws
+from orchestrator.laws.result import HorizonFit, ModelLaws
 from orchestrator.report.numbers import decimal
 
 FAR = 20.0

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.laws.estimates import Estimate
-from orchestrator.laws.forms import HorizonFit, MeasuredCell, Prediction
 from orchestrator.laws.horizon import LEAST_SURVIVORS
-from orchestrator.laws.result import ModelLaws
+from orchestrator.laws.result import HorizonFit, MeasuredCell, ModelLaws, Prediction
 from orchestrator.report.numbers import decimal, range_text, scientific, short
 
 HEADING = "What the rule η ≤ min(C_local/k, C_horizon/T) predicts"

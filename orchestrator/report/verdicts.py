@@ -6,8 +6,7 @@ from collections import defaultdict
 
 from orchestrator.base.words import counted, plural
 from orchestrator.laws.estimates import Estimate, contains
-from orchestrator.laws.forms import HorizonFit, LocalLaw
-from orchestrator.laws.result import Laws, ModelLaws
+from orchestrator.laws.result import HorizonFit, Laws, LocalLaw, ModelLaws
 from orchestrator.report.numbers import decimal, range_text, short
 
 RUNS_NAMED = 12

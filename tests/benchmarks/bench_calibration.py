@@ -20,8 +20,7 @@ from statistics import median
 
 from orchestrator.laws.estimates import Estimate
 from orchestrator.laws.fit import fit_laws
-from orchestrator.laws.forms import HorizonFit
-from orchestrator.laws.result import ModelLaws
+from orchestrator.laws.result import HorizonFit, ModelLaws
 from tests.benchmarks.simulated import GRIDS, World
 
 WORLDS = {

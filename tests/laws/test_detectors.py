@@ -17,8 +17,7 @@ from orchestrator.laws.detectors import compare
 from orchestrator.laws.estimates import Estimate
 from orchestrator.laws.evidence import evidence
 from orchestrator.laws.fit import fit_laws
-from orchestrator.laws.forms import Bracket, JointLaw
-from orchestrator.laws.result import Comparison, ModelLaws
+from orchestrator.laws.result import Bracket, Comparison, JointLaw, ModelLaws
 from tests.support.laws_data import frame, run, tiny_sweep
 
 EVERY = 8

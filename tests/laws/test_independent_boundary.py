@@ -14,8 +14,8 @@ from scipy.stats import t as t_distribution
 
 from orchestrator.laws import likelihood
 from orchestrator.laws.fit import fit_laws
-from orchestrator.laws.forms import LocalLaw
 from orchestrator.laws.likelihood import PENALTY
+from orchestrator.laws.result import LocalLaw
 from tests.benchmarks.simulated import GRIDS, World
 from tests.laws.library_fits import END
 from tests.support.laws_data import tiny_sweep

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from orchestrator.base.errors import UsageError
 from orchestrator.laws.fit import fit_laws
-from orchestrator.laws.forms import Prediction
+from orchestrator.laws.result import Prediction
 from orchestrator.report.numbers import scientific
 from orchestrator.report.tables import Format, render, terminal
 from orchestrator.report.text_tables import mark, rule_rows

@@ -14,8 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 
-from orchestrator.laws.forms import Bracket, MeasuredCell, Prediction
-from orchestrator.laws.result import ModelLaws
+from orchestrator.laws.result import Bracket, MeasuredCell, ModelLaws, Prediction
 from orchestrator.report import curves
 from orchestrator.report.figures import style
 
