@@ -88,8 +88,8 @@ def _insert_runs(connection: Connection, sweep_id: int, found: Import, name: str
 
 def _run_values(run: ImportedRun, cell_id: int) -> dict[str, Any]:
     # In the place of a config stands what is known of the run. No worker can be started from it.
-    known = run.model_dump(include={"model", "k", "eta", "seed", "horizon", "label"})
-    known |= {"source": SOURCE, "axes": json.loads(run.axes)}
+    known = {"source": SOURCE, **run.model_dump(include={"model", "k", "eta", "seed", "horizon", "label"})}
+    known["axes"] = json.loads(run.axes)
     return run.model_dump(include={*RunRow.__table__.columns.keys()}) | {
         "cell_id": cell_id,
         "config": known,
