@@ -74,19 +74,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """One grid file, by content.
-
-    Attributes:
-        text: The file as read.
-        digest: Hash of the experiment: comments, white space, the order of keys and what runs ask of a cluster
-            do not change it.
-        runs: In the order model, k, η, further axes, seed; values in file order.
-    """
+    """One grid file, by content."""
 
     name: str
-    text: str
+    text: str  # The file as read
+    # Hash of the experiment: comments, white space, the order of keys and what runs ask of a cluster do not
+    # change it
     digest: str
-    runs: tuple[Run, ...]
+    runs: tuple[Run, ...]  # In the order model, k, η, further axes, seed; values in file order
 
     @property
     def cells(self) -> tuple[Cell, ...]:

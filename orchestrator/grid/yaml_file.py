@@ -34,19 +34,14 @@ _NOT_FINITE = re.compile(r"[-+]?\.(inf|nan)", re.IGNORECASE)
 
 @dataclass(slots=True)
 class GridFile:
-    """A grid file's content, the line of every key and value in it, and the mistakes found so far.
-
-    Attributes:
-        content: Plain dicts with text keys, lists, and scalars.
-        lines: Line of each key path, counted from 1; the root is ``()``.
-        wrong: Key paths with a mistake.
-    """
+    """A grid file's content, the line of every key and value in it, and the mistakes found so far."""
 
     path: Path
     text: str
-    content: Any = None
+    content: Any = None  # Plain dicts with text keys, lists, and scalars
+    # Line of each key path, counted from 1; the root is ``()``
     lines: dict[KeyPath, int] = field(default_factory=lambda: {(): 1})
-    wrong: set[KeyPath] = field(default_factory=set)
+    wrong: set[KeyPath] = field(default_factory=set)  # Key paths with a mistake
     _mistakes: dict[str, int] = field(default_factory=dict)
 
     def sections(self) -> dict[str, Any]:

@@ -32,17 +32,11 @@ class Absent(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was checked.
+    """One thing that was checked."""
 
-    Attributes:
-        name: What.
-        good: Whether it is as it should be; None where it is optional and absent.
-        detail: What was found, or what to do.
-    """
-
-    name: str
-    good: bool | None
-    detail: str
+    name: str  # What
+    good: bool | None  # Whether it is as it should be; None where it is optional and absent
+    detail: str  # What was found, or what to do
 
 
 def find(name: str, check: Callable[..., str], *of: Any) -> Finding:

@@ -40,21 +40,13 @@ _LAG_S = 10.0
 
 
 class Asked(BaseModel):
-    """What the submitting host tells the job.
+    """What the submitting host tells the job."""
 
-    Attributes:
-        spec: What jobs that train runs are told.
-        has_schema: Whether a database with a schema is seen on the submitting host.
-        interpreter: The Python that the job is to run with; "" where the grid names one.
-        versions: Of packages, on the submitting host.
-        gpus: How many GPUs the job asks for.
-    """
-
-    spec: JobSpec
-    has_schema: bool
-    interpreter: str
-    versions: dict[str, str]
-    gpus: int
+    spec: JobSpec  # What jobs that train runs are told
+    has_schema: bool  # Whether a database with a schema is seen on the submitting host
+    interpreter: str  # The Python that the job is to run with; "" where the grid names one
+    versions: dict[str, str]  # Of packages, on the submitting host
+    gpus: int  # How many GPUs the job asks for
 
 
 class NodeAnswer(BaseModel):

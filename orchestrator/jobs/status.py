@@ -52,19 +52,13 @@ class CellStatus:
 
 @dataclass(frozen=True, slots=True)
 class SweepStatus:
-    """A sweep at one moment.
+    """A sweep at one moment."""
 
-    Attributes:
-        name: The sweep.
-        cells: Its cells in grid order.
-        interruptions: How many attempts ended early, by run and failure class.
-        silence: Why Slurm did not answer; "" where it did, or was not asked.
-    """
-
-    name: str
-    cells: tuple[CellStatus, ...]
+    name: str  # The sweep
+    cells: tuple[CellStatus, ...]  # Its cells in grid order
+    # How many attempts ended early, by run and failure class
     interruptions: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
-    silence: str = ""
+    silence: str = ""  # Why Slurm did not answer; "" where it did, or was not asked
 
     @property
     def runs(self) -> list[RunProgress]:

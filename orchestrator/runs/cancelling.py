@@ -38,19 +38,13 @@ Advance = Callable[[int], None]
 
 @dataclass(slots=True)
 class Done:
-    """What was cancelled.
+    """What was cancelled."""
 
-    Attributes:
-        runs: The runs that are cancelled now.
-        left: Runs that are still going, because new attempts began faster than they could be cancelled.
-        tasks: How many tasks of Slurm were cancelled.
-        notes: A line for each thing that people should know of.
-    """
-
-    runs: list[int] = field(default_factory=list)
+    runs: list[int] = field(default_factory=list)  # The runs that are cancelled now
+    # Runs that are still going, because new attempts began faster than they could be cancelled
     left: list[int] = field(default_factory=list)
-    tasks: int = 0
-    notes: list[str] = field(default_factory=list)
+    tasks: int = 0  # How many tasks of Slurm were cancelled
+    notes: list[str] = field(default_factory=list)  # A line for each thing that people should know of
 
 
 def cancel(store: Store, runs: Sequence[SelectedRun], reason: str, advance: Advance = lambda _: None) -> Done:

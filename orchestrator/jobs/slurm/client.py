@@ -28,21 +28,13 @@ _HOLDING = (
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A task of an array, as squeue or sacct has it.
+    """A task of an array, as squeue or sacct has it."""
 
-    Attributes:
-        name: The job's name, which holds its submission's token.
-        state: Slurm's name of its state, in base form, e.g. ``PENDING``, ``CANCELLED``.
-        reason: Slurm's reason why it waits, or by whom it was cancelled; "" if Slurm gives none.
-        node: Where it runs or ran; "" before.
-        exit_code: ``CODE:SIGNAL`` of a job that has ended; "" from squeue.
-    """
-
-    name: str
-    state: str
-    reason: str
-    node: str
-    exit_code: str = ""
+    name: str  # The job's name, which holds its submission's token
+    state: str  # Slurm's name of its state, in base form, e.g. ``PENDING``, ``CANCELLED``
+    reason: str  # Slurm's reason why it waits, or by whom it was cancelled; "" if Slurm gives none
+    node: str  # Where it runs or ran; "" before
+    exit_code: str = ""  # ``CODE:SIGNAL`` of a job that has ended; "" from squeue
 
     @property
     def waits(self) -> bool:

@@ -17,19 +17,13 @@ _MAX_ARRAY_SIZE, _MAX_JOB_COUNT = 1001, 10_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of a submission.
+    """The limits of a submission."""
 
-    Attributes:
-        array_size: Most tasks of one array.
-        jobs: Most jobs of this user that may wait and run at once, tasks counted one by one; None = not limited.
-        submitted: Jobs of this user that wait or run now.
-        source: What sets ``jobs``, for people.
-    """
-
-    array_size: int
+    array_size: int  # Most tasks of one array
+    # Most jobs of this user that may wait and run at once, tasks counted one by one; None = not limited
     jobs: int | None
-    submitted: int
-    source: str
+    submitted: int  # Jobs of this user that wait or run now
+    source: str  # What sets ``jobs``, for people
 
     @property
     def free(self) -> int | None:

@@ -78,21 +78,14 @@ class Said(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What Slurm's commands have printed.
+    """What Slurm's commands have printed."""
 
-    Attributes:
-        queue: squeue's jobs by task; None = it did not answer.
-        accounting: sacct's jobs by name and index, as far as it was asked; None = it did not answer.
-        accounts: Whether the cluster keeps accounts; if not, ``accounting`` is empty.
-        silence: Why one of them did not answer; "" if both did.
-        recycled: Job ids that by now belong to other jobs.
-    """
-
-    queue: Mapping[TaskId, Job] | None
+    queue: Mapping[TaskId, Job] | None  # squeue's jobs by task; None = it did not answer
+    # sacct's jobs by name and index, as far as it was asked; None = it did not answer
     accounting: Mapping[tuple[str, int], Job] | None
-    accounts: bool = True
-    silence: str = ""
-    recycled: frozenset[str] = frozenset()
+    accounts: bool = True  # Whether the cluster keeps accounts; if not, ``accounting`` is empty
+    silence: str = ""  # Why one of them did not answer; "" if both did
+    recycled: frozenset[str] = frozenset()  # Job ids that by now belong to other jobs
 
     def job_of(self, place: Place, submitted: Submitted) -> Job | None:
         """Find a run's task in squeue's answer, by its job's name too: its id may belong to another job by now."""
@@ -125,23 +118,14 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What has become of a run.
+    """What has become of a run."""
 
-    Attributes:
-        state: One of `orchestrator.base.states.RunState`, or ``unknown``.
-        detail: Why, or what it waits for, for people; "" if the state says it all.
-        failure_class: One of `orchestrator.base.states.FailureClass`, of a run that needs a new job.
-        held: Whether a job has it or will have it; None = that is not known.
-        over: Whether no job has it any more, and the database does not say so yet.
-        needs_help: Whether it waits for something that does not happen by itself.
-    """
-
-    state: str
-    detail: str = ""
-    failure_class: str | None = None
-    held: bool | None = False
-    over: bool = False
-    needs_help: bool = False
+    state: str  # One of `orchestrator.base.states.RunState`, or ``unknown``
+    detail: str = ""  # Why, or what it waits for, for people; "" if the state says it all
+    failure_class: str | None = None  # One of `orchestrator.base.states.FailureClass`, of a run that needs a new job
+    held: bool | None = False  # Whether a job has it or will have it; None = that is not known
+    over: bool = False  # Whether no job has it any more, and the database does not say so yet
+    needs_help: bool = False  # Whether it waits for something that does not happen by itself
 
 
 _RUNS = Standing(RunState.RUNNING, held=True)
