@@ -100,12 +100,9 @@ class Sweep:
 
 
 def load_sweep(path: Path, *, allow_huge: bool = False, profile: Path | None = None) -> Sweep:
-    """Read a grid file and expand it.
+    """Read a grid file and expand it, to more than `MAX_RUNS` runs only if ``allow_huge``.
 
-    Args:
-        path: The grid file.
-        allow_huge: Whether to expand a grid of more than `MAX_RUNS` runs.
-        profile: The site's profile, whose ``resources:`` hold where the grid file says nothing.
+    The ``resources:`` of the site's profile hold where the grid file says nothing.
 
     Raises:
         GridError: The file or the profile has mistakes; all of them are listed, by line.

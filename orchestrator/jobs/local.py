@@ -77,14 +77,9 @@ def run_local(
     A run that is attempted and fails is not tried again here; the next launch decides that. Interrupting ends the
     processes in good order: runs in hand save a checkpoint and are pending again.
 
-    Args:
-        store: The results database.
-        sweep_id: The sweep.
-        directories: What to train: the run directories by run number.
-        max_parallel: Processes at a time; None = as many as there are cores, or GPUs for.
-        gpus_each: How many GPUs each process sees, not shared while there are enough; 0 = all.
-        on_poll: Shown how far every run of the sweep is, a few times a second.
-        refill: Gives further runs while these are trained; None = none are added.
+    With ``max_parallel`` None, as many processes train as there are cores, or GPUs for. Each sees ``gpus_each`` GPUs,
+    not shared while there are enough; 0 = all. ``on_poll`` is shown how far every run of the sweep is, a few times a
+    second, and ``refill`` gives further runs while these are trained.
 
     Raises:
         UsageError: Processes end without taking a run; the message holds the end of their log.
