@@ -37,9 +37,10 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     return stand_in
 
 
-def has_left(slurm: StandIn, left: str) -> None:
-    """What squeue says of the time that the task has left."""
-    (slurm.folder / "squeue").write_text(f"#!/bin/sh\n[ $2 = --jobs=77_1 ] && echo {left}\n")
+def has_left(slurm: StandIn, left: str, once: str = "squeue") -> None:
+    """What squeue says of the time that the task has left, once a file is there."""
+    waits = f"until [ -e {slurm.folder / once} ]; do sleep 0.02; done"
+    (slurm.folder / "squeue").write_text(f"#!/bin/sh\n[ $2 = --jobs=77_1 ] && {{ {waits}; echo {left}; }}\n")
 
 
 def requeued(slurm: StandIn) -> str:
@@ -86,9 +87,15 @@ def test_a_run_that_fails_is_told_by_the_exit_code(jobs: Callable[..., Jobs], sl
 def test_near_its_time_limit_a_task_saves_and_goes_back_into_the_queue(
     jobs: Callable[..., Jobs], slurm: StandIn, requeues: int, asked: str
 ) -> None:
-    has_left(slurm, "0:01")  # no more than its margin
+    has_left(slurm, "0:01", once="trains")  # no more than its margin
     made = jobs(2, horizon=1000)
-    trained(made, requeues=requeues, step_s=0.05)
+
+    def run(*arguments: Any, **options: Any) -> Any:
+        (slurm.folder / "trains").touch()
+        return ordinary(*arguments, **options)
+
+    ordinary = fake_worker.run
+    trained(made, requeues=requeues, step_s=0.05, run=run)
     assert made.states() == ["queued", "pending"]
     assert [attempt["failure_class"] for attempt in made.attempts(2)] == ["time_limit"]
     assert requeued(slurm) == asked
