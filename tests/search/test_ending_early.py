@@ -273,7 +273,7 @@ def test_an_export_is_imported_as_it_was(
     text = (out / "runs.csv").read_text().replace(",16,,8,", ",16,,17,", 1)
     (tmp_path / "wrong.csv").write_text(text)
     wrong = stalesweep("import", str(tmp_path / "wrong.csv"), "--sweep", "wrong")
-    assert "collapse_step_lo must lie in 0 to learner_steps 16 (found 17)" in wrong.stderr
+    assert "collapse_step_lo must lie in 0 to 16 (found 17)" in wrong.stderr
 
 
 def test_the_archive_of_one_may_go(jobs: MakeJobs) -> None:
