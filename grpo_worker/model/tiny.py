@@ -7,8 +7,10 @@ that the policy then samples the right sum about half of the time.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +29,8 @@ from grpo_worker.tasks.arithmetic import ALPHABET, arithmetic_task
 BUILTIN_TINY = "builtin:tiny"
 _RECIPE = 1  # raise it when the warm-up changes, so that cached policies are made anew
 _ANSWER_TOKENS = 4  # three digits and the end of the sequence
+CHECKSUMS = "SHA256SUMS"
+"""The file beside the weights that says what they are; ``sha256sum -c SHA256SUMS`` checks them by hand."""
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +39,8 @@ def ensure_tiny_policy(tiny: TinyConfig, task: TaskConfig, seed: int, cache_dir:
     """Return the folder of the warmed-up tiny policy; make it first if it does not exist.
 
     The folder's name is a digest of everything that determines its content. The folder is renamed into place when it is
-    complete. Of several processes that need it at the same time, one makes it and the others wait.
+    complete. Of several processes that need it at the same time, one makes it and the others wait. A folder whose files
+    are not what was written, by their checksums, is made anew.
 
     Raises:
         ModelError: The task is not the builtin one.
@@ -48,21 +53,39 @@ def ensure_tiny_policy(tiny: TinyConfig, task: TaskConfig, seed: int, cache_dir:
         "torch": torch.__version__,
     }  # fmt: skip
     folder = cache_dir / f"tiny-{content_digest(content)}"
-    if folder.is_dir():
+    if _is_intact(folder):
         return folder
     cache_dir.mkdir(parents=True, exist_ok=True)
     with (
         _locked(folder.with_suffix(".lock")),
         tempfile.TemporaryDirectory(dir=cache_dir, prefix=".tiny-") as scratch,
     ):
-        if not folder.is_dir():
+        if not _is_intact(folder):
+            if folder.exists():
+                log.warning("%s is damaged or has no checksums: it is made anew", folder)
+                shutil.rmtree(folder)
             log.info("warming up the tiny policy for seed %d: %d supervised steps", seed, tiny.warmup_steps)
             model = warm_up(tiny, task, seed)
             model.save_pretrained(scratch)
             tiny_tokenizer().save_pretrained(scratch)
+            lines = [_checksum(path) for path in sorted(Path(scratch).iterdir())]
+            (Path(scratch) / CHECKSUMS).write_text("".join(lines))
             Path(scratch).rename(folder)
             os.mkdir(scratch)  # noqa: PTH102  (TemporaryDirectory wants to delete it)
     return folder
+
+
+def _is_intact(folder: Path) -> bool:
+    try:
+        lines = (folder / CHECKSUMS).read_text().splitlines(keepends=True)
+        return bool(lines) and all(line == _checksum(folder / line[66:].strip()) for line in lines)
+    except (OSError, ValueError):
+        return False
+
+
+def _checksum(path: Path) -> str:
+    """A line as ``sha256sum`` prints it."""
+    return f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
+import inspect
 import operator
 import re
 import sys
@@ -68,7 +70,11 @@ def _math_verifier() -> Verify:
 
 
 def _users_verifier(name: str) -> Verify:
-    """A function of the user's, with a check of its rewards; its module may lie in the working directory."""
+    """A function of the user's, with a check of its rewards; its module may lie in the working directory.
+
+    Errors never quote what the name stands for or what the function returned: either may hold a secret, and errors are
+    stored in the database.
+    """
     module_name, _, function_name = name.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # Python adds it neither for a console script nor for a job
@@ -77,16 +83,19 @@ def _users_verifier(name: str) -> Verify:
         function = operator.attrgetter(function_name)(module)
     except (ImportError, SyntaxError, AttributeError) as error:
         raise TaskError(f"task.verifier {name!r} cannot be imported from {Path.cwd()}: {error}") from error
-    if not callable(function):
-        raise TaskError(f"task.verifier {name!r} is not a function, but {function!r}")
+    if not inspect.isfunction(function) or function.__module__.partition(".")[0] in sys.stdlib_module_names:
+        kind = type(function).__name__
+        raise TaskError(f"task.verifier {name!r} must be a function of a module of yours, which this {kind} is not")
 
     def verify(completion: str, answer: str) -> float:
         reward = function(completion, answer)
-        reward = getattr(reward, "item", lambda: reward)()  # a scalar of numpy or torch
+        with contextlib.suppress(AttributeError, TypeError, ValueError, RuntimeError):
+            reward = reward.item()  # a scalar of numpy or torch
         if not isinstance(reward, Real) or not 0 <= float(reward) <= 1:
-            what = f"{reward!r} for the completion {completion[:60]!r} and the answer {answer[:60]!r}"
+            what = repr(float(reward)) if isinstance(reward, Real) else f"a {type(reward).__name__}"
             raise TaskError(
-                f"task.verifier {name!r} must return True, False or a number from 0 to 1; it returned {what}"
+                f"task.verifier {name!r} must return True, False or a number from 0 to 1; it returned {what} "
+                f"for the completion {completion[:60]!r} and the answer {answer[:60]!r}"
             )
         return float(reward)
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,9 @@ from grpo_worker.schema.errors import CheckpointError
 from grpo_worker.train.learner import Learner
 
 FORMAT = 2
+_NAME = re.compile(r"checkpoint-([0-9]{8,12})\.pt")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -51,12 +56,23 @@ class LoopState:
 
 
 def latest_checkpoint(run_dir: Path) -> tuple[Path, int] | None:
-    """The newest checkpoint of a run directory and the learner steps applied in it; None if there is none."""
-    found = [(int(path.stem.removeprefix("checkpoint-")), path) for path in run_dir.glob("checkpoint-*.pt")]
+    """The newest checkpoint of a run directory and the learner steps applied in it; None if there is none.
+
+    What only looks like a checkpoint, e.g. a copy under another name, is ignored and logged.
+    """
+    found = _checkpoints(run_dir)
+    for other in sorted(set(run_dir.glob("checkpoint-*.pt")) - set(found.values())):
+        log.warning("%s is not a checkpoint of this run: ignored", other)
     if not found:
         return None
-    steps, path = max(found)
-    return path, steps
+    steps = max(found)
+    return found[steps], steps
+
+
+def _checkpoints(run_dir: Path) -> dict[int, Path]:
+    """The checkpoints of a run directory by the learner steps that they hold."""
+    named = ((_NAME.fullmatch(path.name), path) for path in run_dir.glob("checkpoint-*.pt"))
+    return {int(match[1]): path for match, path in named if match and path.is_file()}
 
 
 def save_checkpoint(run_dir: Path, learner: Learner, state: LoopState) -> Path:
@@ -78,7 +94,7 @@ def save_checkpoint(run_dir: Path, learner: Learner, state: LoopState) -> Path:
         file.flush()
         os.fsync(file.fileno())
     aside.rename(path)
-    for older in set(run_dir.glob("checkpoint-*.pt")) - {path}:
+    for older in set(_checkpoints(run_dir).values()) - {path}:
         older.unlink()
     return path
 

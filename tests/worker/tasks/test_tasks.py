@@ -196,6 +196,7 @@ def test_the_math_verifier_gives_up_on_what_takes_too_long() -> None:
 
 
 REWARDS = """
+import os
 import numpy as np
 
 def length(completion, answer):
@@ -217,6 +218,9 @@ def two(completion, answer):
 
 def nan(completion, answer):
     return float("nan")
+
+def secrets(completion, answer):
+    return dict(os.environ)
 
 NUMBER = 3
 """
@@ -244,8 +248,8 @@ def test_a_verifier_of_ones_own(users: Callable[[str], Callable[[str, str], floa
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("text", r"must return True, False or a number from 0 to 1; it returned 'right' for the completion 'x'"),
-        ("two", "it returned 2 for the completion 'x' and the answer 'y'"),
+        ("text", r"must return True, False or a number from 0 to 1; it returned a str for the completion 'x'"),
+        ("two", r"it returned 2\.0 for the completion 'x' and the answer 'y'"),
         ("nan", "it returned nan"),
     ],
 )
@@ -256,11 +260,22 @@ def test_a_verifier_that_returns_no_reward(
         users(name)("x", "y")
 
 
+def test_no_error_of_a_verifier_quotes_a_secret(
+    users: Callable[[str], Callable[[str, str], float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_KEY", "s3cr3t")
+    for name in ("os:environ", "os:environ.get", "os:getenv", "my_rewards:os.environ", "my_rewards:secrets"):
+        with pytest.raises(TaskError) as refused:
+            load_verifier(name)("API_KEY", "")
+        assert "s3cr3t" not in str(refused.value), name
+
+
 def test_a_verifier_that_is_not_there(users: Callable[[str], Callable[[str, str], float]], tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"'my_rewards:none' cannot be imported.*has no attribute 'none'"):
         users("none")
-    with pytest.raises(TaskError, match="'my_rewards:NUMBER' is not a function, but 3"):
-        users("NUMBER")
+    for name, kind in {"NUMBER": "int", "Half": "type", "os.environ": "_Environ", "os.getenv": "function"}.items():
+        with pytest.raises(TaskError, match=f"'my_rewards:{name}' must be a function of .* yours, which this {kind}"):
+            users(name)
     with pytest.raises(TaskError, match=rf"from {tmp_path}: No module named 'no_such_module'"):
         load_verifier("no_such_module:f")
     with pytest.raises(TaskError, match=r"'my_broken:f' cannot be imported.*my_broken\.py"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,24 @@ def test_the_newest_checkpoint_counts(tmp_path: Path) -> None:
         (tmp_path / f"checkpoint-{steps:08d}.pt").touch()
     (tmp_path / "checkpoint-00002000.partial").touch()
     assert latest_checkpoint(tmp_path) == (tmp_path / "checkpoint-00001000.pt", 1_000)
+
+
+def test_what_only_looks_like_a_checkpoint_is_ignored_and_kept(
+    learner: Learner, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = save_checkpoint(tmp_path, learner, STATE)
+    strange = [f"checkpoint-{name}.pt" for name in ("00000056-good", "٠٠٠٠٠٠٥٦", "9" * 20, "56", "")]
+    for name in strange:
+        (tmp_path / name).write_text("a copy of the user's")
+    (tmp_path / "checkpoint-00000057.pt").mkdir()
+    os.mkfifo(tmp_path / "checkpoint-00000058.pt")
+    assert latest_checkpoint(tmp_path) == (mine, 0)
+    for name in [*strange, "checkpoint-00000057.pt", "checkpoint-00000058.pt"]:
+        assert f"{tmp_path / name} is not a checkpoint" in caplog.text
+    learner.steps = 9
+    save_checkpoint(tmp_path, learner, STATE)
+    assert not mine.exists()
+    assert all((tmp_path / name).read_text() == "a copy of the user's" for name in strange)
 
 
 def test_a_checkpoint_replaces_the_older_ones(learner: Learner, tmp_path: Path) -> None:
