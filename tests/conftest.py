@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from grpo_worker.schema.config import ModelConfig, WorkerConfig
 from orchestrator.grid.sweep import Sweep, load_sweep
@@ -19,6 +20,11 @@ from orchestrator.store import schema
 from orchestrator.store.database import Store
 from tests.support.guard import die_with_parent, end_services_with_me
 from tests.support.jobs import Jobs
+
+# Any machine may be busy, so no example has a deadline. `make fuzz` tries a hundred times as many.
+settings.register_profile("test", deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+settings.register_profile("fuzz", settings.get_profile("test"), max_examples=10_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     die_with_parent()

@@ -29,6 +29,7 @@ from typing import Any, Self
 from pydantic_core import from_json, to_json
 
 from orchestrator.base.errors import JournalError
+from orchestrator.rundir import records
 
 WORDS = ("cancel", "stop")
 """The records of who ends a run from outside."""
@@ -248,7 +249,7 @@ def _decoded(line: bytes) -> dict[str, Any] | None:
         entry: dict[str, Any] = from_json(body)
     except ValueError:
         return None
-    return entry
+    return entry if records.fits(entry) else None
 
 
 def _behind_damage(line: bytes) -> dict[str, Any] | None:

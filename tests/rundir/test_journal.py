@@ -30,7 +30,7 @@ def written(directory: Path, count: int, number: int = 1) -> Path:
     """The journal of an attempt with so many records, ``sync`` 0, 1, ..."""
     with_records = Journal.reserve(directory, number - 1)
     for sync in range(count):
-        with_records.append("sync", {"sync": sync, "reward": 0.5})
+        with_records.append("sync", {"sync": sync, "learner_step": 0, "reward": 0.5})
     with_records.close()
     return with_records.path
 
@@ -46,7 +46,7 @@ def lines(path: Path) -> list[bytes]:
 def test_every_float_comes_back_to_the_bit(tmp_path: Path) -> None:
     mine = Journal.reserve(tmp_path, 0)
     values = {str(place): value for place, value in enumerate(FLOATS)}
-    mine.append("sync", {**values, "missing": None, "text": "η\n\"'\x00"})
+    mine.append("sync", {"sync": 0, "learner_step": 0, **values, "missing": None, "text": "η\n\"'\x00"})
     (entry,) = journal.read(mine.path).entries
     assert [struct.pack("d", entry[place]) for place in values] == [struct.pack("d", v) for v in values.values()]
     assert (entry["missing"], entry["text"]) == (None, "η\n\"'\x00")
@@ -142,7 +142,7 @@ def test_a_reader_beside_a_writer_sees_each_record_once_in_order(tmp_path: Path)
     def write() -> None:
         mine = Journal(journal.path_of(tmp_path, 1), 1)
         for sync in range(count):
-            mine.append("sync", {"sync": sync, "padding": "x" * (sync * 37 % 9000)})
+            mine.append("sync", {"sync": sync, "learner_step": 0, "padding": "x" * (sync * 37 % 9000)})
 
     writer = children.start(write)
     path = journal.path_of(tmp_path, 1)
@@ -195,12 +195,12 @@ def test_a_beat_follows_silence_and_nothing_else(tmp_path: Path) -> None:
     mine = Journal.reserve(tmp_path, 0)
     mine.beat(0.0)
     assert mine.flushed == 0, "the first record says whose the journal is"
-    mine.append("begin")
+    mine.append("fail", {"failure": "first"})
     mine.beat(60.0)
     time.sleep(0.02)
     mine.beat(0.01)
     mine.beat(60.0)
-    assert [entry["record"] for entry in journal.read(mine.path).entries] == ["begin", "beat"]
+    assert [entry["record"] for entry in journal.read(mine.path).entries] == ["fail", "beat"]
     assert mine.flushed == mine.path.stat().st_size
     mine.close()
 
@@ -209,7 +209,7 @@ def test_of_many_that_reserve_at_once_each_gets_a_number_of_its_own(tmp_path: Pa
     def reserve() -> None:
         for _ in range(10):
             mine = Journal.reserve(tmp_path / "run", 3)
-            mine.append("begin", {"pid": os.getpid(), "number": mine.number})
+            mine.append("beat", {"pid": os.getpid(), "number": mine.number})
 
     for child in [children.start(reserve) for _ in range(8)]:
         assert children.end(child) == 0
@@ -338,19 +338,19 @@ def fill_up(mine: Journal, message: str) -> None:
     """Append until there is no space, twice: each time the file is as it was."""
     with pytest.raises(JournalError, match=message):
         for sync in range(1000):
-            mine.append("sync", {"sync": sync, "padding": "x" * 321})
+            mine.append("sync", {"sync": sync, "learner_step": 0, "padding": "x" * 321})
     size, before = mine.path.stat().st_size, syncs(mine.path)
     assert before == list(range(len(before)))
     assert before
     with pytest.raises(JournalError, match=message):
-        mine.append("sync", {"sync": len(before), "padding": "x" * 8000})
+        mine.append("sync", {"sync": len(before), "learner_step": 0, "padding": "x" * 8000})
     assert (mine.path.stat().st_size, syncs(mine.path)) == (size, before)
     assert lines(mine.path)[-1].endswith(b"\n")
 
 
 def go_on(mine: Journal) -> None:
     count = len(syncs(mine.path))
-    mine.append("sync", {"sync": count, "padding": "x" * 321})
+    mine.append("sync", {"sync": count, "learner_step": 0, "padding": "x" * 321})
     assert syncs(mine.path) == list(range(count + 1))
     assert journal.read(mine.path).damage == []
 
@@ -359,7 +359,7 @@ def test_what_could_not_be_cut_back_is_cut_before_the_next_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = Journal.reserve(tmp_path, 0)
-    mine.append("sync", {"sync": 0})
+    mine.append("sync", {"sync": 0, "learner_step": 0})
 
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
@@ -368,10 +368,10 @@ def test_what_could_not_be_cut_back_is_cut_before_the_next_record(
         failing.setattr(os, "fsync", fail)
         failing.setattr(os, "ftruncate", fail)
         with pytest.raises(JournalError, match="Input/output error"):
-            mine.append("sync", {"sync": 99})
+            mine.append("sync", {"sync": 99, "learner_step": 0})
         with pytest.raises(JournalError, match="Input/output error"):
-            mine.append("sync", {"sync": 99})
-    mine.append("sync", {"sync": 1})
+            mine.append("sync", {"sync": 99, "learner_step": 0})
+    mine.append("sync", {"sync": 1, "learner_step": 0})
     assert syncs(mine.path) == [0, 1]
     assert journal.read(mine.path).damage == []
     mine.close()
@@ -384,7 +384,7 @@ def test_an_attempt_is_overtaken_by_a_later_one_that_has_begun(tmp_path: Path) -
     later = Journal.reserve(tmp_path, 0)
     assert later.number == 3
     assert not mine.overtaken(), "a number that is reserved only"
-    later.append("begin")
+    later.append("beat")
     assert mine.overtaken()
     assert not later.overtaken()
     later.discard()
@@ -394,7 +394,7 @@ def test_an_attempt_is_overtaken_by_a_later_one_that_has_begun(tmp_path: Path) -
 
 def test_an_attempt_is_overtaken_when_its_run_was_removed(tmp_path: Path) -> None:
     mine = Journal.reserve(tmp_path / "run", 0)
-    mine.append("begin")
+    mine.append("beat")
     assert not mine.overtaken()
     shutil.rmtree(tmp_path / "run")
     assert mine.overtaken()
