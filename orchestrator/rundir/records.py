@@ -6,25 +6,27 @@ left out like a damaged one, so that it cannot stop what stands around it.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import AllowInfNan, ConfigDict, Field, TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+
+from grpo_worker.schema.records import EvalRecord, Outcome, SyncRecord
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[float, Field(ge=0), AllowInfNan(False)]
-Value = bool | int | float | str | None
-"""What a column can hold."""
-
-_STRICT = ConfigDict(strict=True)
 
 
-class _Record(TypedDict):
-    __pydantic_config__ = _STRICT  # type: ignore[misc]
+class Record(BaseModel):
+    """Any record."""
+
+    model_config = ConfigDict(strict=True)
+
     elapsed_s: Seconds
 
 
-class Begin(_Record):
+class Begin(Record):
     """An attempt begins: whose it is and where it resumes."""
 
     record: Literal["begin"]
@@ -32,10 +34,10 @@ class Begin(_Record):
     config_digest: str
     resumed_from_sync: Count | None
     resumed_from_step: Count | None
-    origin: dict[str, Value]
+    origin: dict[str, bool | int | float | str | None]
 
 
-class Start(_Record):
+class Start(Record):
     """The worker is ready to train."""
 
     record: Literal["start"]
@@ -48,52 +50,48 @@ class Start(_Record):
     setup_s: Seconds
 
 
-class Sync(_Record):
-    """A row of ``sync_metric``."""
-
-    record: Literal["sync"]
-    sync: Count
-    learner_step: Count
-
-
-class Eval(_Record):
-    """A row of ``evaluation``."""
-
-    record: Literal["eval"]
-    learner_step: Count
-
-
-class Finish(_Record):
+class Finish(Record):
     """The attempt has ended in good order."""
 
     record: Literal["finish"]
-    outcome: Literal["collapsed", "degraded", "stable", "diverged", "interrupted"]
+    outcome: Outcome
     learner_steps: Count
 
 
-class Fail(_Record):
+class Fail(Record):
     """The attempt has ended by an error."""
 
     record: Literal["fail"]
     failure: str
 
 
-class Beat(_Record):
+class Beat(Record):
     """The attempt is alive."""
 
     record: Literal["beat"]
 
 
-class Word(_Record):
+class Word(Record):
     """Somebody has ended the run from outside."""
 
     record: Literal["cancel", "stop"]
     reason: str
 
 
-_ANY: TypeAdapter[Any] = TypeAdapter(
-    Annotated[Begin | Start | Sync | Eval | Finish | Fail | Beat | Word, Field(discriminator="record")]
-)
+def _measured(record: str, kind: type[SyncRecord | EvalRecord], *keys: str) -> Any:
+    """A row of a table: the fields of a record of the worker's. All but keys may be missing, as in other versions."""
+    fields: dict[str, Any] = {name: (of_type, None) for name, of_type in get_type_hints(kind).items()}
+    fields |= dict.fromkeys(keys, (Count, ...)) | {"record": (Literal[record], ...)}
+    return create_model(kind.__name__, __base__=Record, **fields)
+
+
+_KINDS: list[Any] = [
+    *(Begin, Start, Finish, Fail, Beat, Word),
+    _measured("sync", SyncRecord, "sync", "learner_step"),
+    _measured("eval", EvalRecord, "learner_step"),
+]
+_ONE_OF_THEM: Any = Annotated[reduce(or_, _KINDS), Field(discriminator="record")]
+_ANY: TypeAdapter[Any] = TypeAdapter(_ONE_OF_THEM)
 
 
 def fits(entry: object) -> bool:

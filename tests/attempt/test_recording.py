@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from sqlalchemy import select
 
+from grpo_worker.schema.records import EvalRecord
 from orchestrator.attempt.job import run_share
 from orchestrator.attempt.recording import Pace, Recording
 from orchestrator.base.errors import Fenced, StoreError, StoreUnavailable
@@ -190,7 +191,7 @@ def recording(store: Store, claim: Claim, directory: Path, pace: Pace = QUICK, o
     config = queries.run_configs(store, [run.run_id])[run.run_id]
     prepare(directory, RunFile(run.run_id, run.sweep, run.config_digest, config, 0))
     mine = Journal.reserve(directory, claim.attempt - 1)
-    mine.append("begin", {})
+    mine.append("beat")
     return Recording(mine, claim, own(store.url), pace)
 
 
@@ -264,7 +265,7 @@ def test_an_attempt_that_was_taken_over_saves_no_checkpoint_any_more(sqlite: str
             asked.append(None)
             if len(asked) == 6:  # where a checkpoint is due
                 newer = Journal.reserve(run_dir, 1)
-                newer.append("begin", {})
+                newer.append("beat")
                 newer.close()
             return should_stop()
 
@@ -606,7 +607,7 @@ def test_a_server_that_is_silent_without_being_gone_holds_up_nothing(tmp_path: P
         def close(self) -> None: ...
 
     mine = Journal.reserve(tmp_path, 0)
-    mine.append("begin", {})
+    mine.append("beat")
     pace = Pace(patience_s=0.2)
     started = time.monotonic()
     with Recording(mine, Claim(1, 1), Silent(), pace) as recording:  # type: ignore[arg-type]
@@ -670,10 +671,10 @@ def test_a_record_that_the_database_refuses_ends_the_attempt(store: Store, grid:
     run_id = queries.unfinished_runs(store, registration.register(store, grid()))[0]
     claim = begin(store, run_id)
     with (
-        pytest.raises(StoreError, match="ck_sync_metric_learner_step"),
+        pytest.raises(StoreError, match="ck_evaluation_val_n"),
         recording(store, claim, tmp_path / "a") as mine,
     ):
-        mine.emit(sync_record(0, learner_step=-1))
+        mine.emit(EvalRecord(0, 0.5, val_n=0))
         for sync in range(1, 1000):
             time.sleep(0.01)
             try:
@@ -687,7 +688,7 @@ def test_a_record_that_the_database_refuses_ends_the_attempt(store: Store, grid:
 
 def test_a_heartbeat_that_finds_no_space_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = Journal.reserve(tmp_path, 0)
-    mine.append("begin", {})
+    mine.append("fail", {"failure": "first"})
     pace = Pace(heartbeat_s=0.01, every_s=0.01)
     refused: list[None] = []
 
@@ -700,4 +701,4 @@ def test_a_heartbeat_that_finds_no_space_ends_nothing(tmp_path: Path, monkeypatc
             disk.setattr(os, "write", full)
             wait_for(lambda: len(refused) >= 2, "two heartbeats")
         recording.emit(sync_record(0))
-    assert [e["record"] for e in journal.read(mine.path).entries if e["record"] != "beat"] == ["begin", "sync"]
+    assert [e["record"] for e in journal.read(mine.path).entries if e["record"] != "beat"] == ["fail", "sync"]

@@ -249,7 +249,7 @@ def test_records_say_how_long_after_the_beginning_they_were_made(tmp_path: Path)
     mine = Journal.reserve(tmp_path, 0)
     created = time.monotonic()
     time.sleep(0.05)
-    mine.append("begin")
+    mine.append("beat")
     elapsed_s = journal.read(mine.path).entries[0]["elapsed_s"]
     assert 0.049 <= elapsed_s <= time.monotonic() - began + 0.001
     assert elapsed_s >= round(0.05 - (created - began), 3)
@@ -260,7 +260,7 @@ def test_records_say_how_long_after_the_beginning_they_were_made(tmp_path: Path)
 def test_the_last_record_is_found_at_the_end_of_a_long_journal(tmp_path: Path) -> None:
     mine = Journal.reserve(tmp_path, 0)
     for sync in range(3):
-        mine.append("sync", {"sync": sync, "padding": "x" * 900_000})
+        mine.append("sync", {"sync": sync, "learner_step": 0, "padding": "x" * 900_000})
     found = journal.last(mine.path)
     assert found is not None
     assert found["sync"] == 2
@@ -290,7 +290,7 @@ def test_a_closed_journal_takes_no_record_and_writes_nowhere_else(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     mine = Journal.reserve(tmp_path, 0)
-    mine.append("begin")
+    mine.append("beat")
     mine.close()
     with pytest.raises(JournalError, match="Bad file descriptor"):
         mine.append("sync")
