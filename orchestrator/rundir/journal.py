@@ -216,8 +216,8 @@ def read(path: Path, start: int = 0, limit: int = 10_000, until: int | None = No
 
 def last(path: Path) -> dict[str, Any] | None:
     """Read the last good record of a journal; None where there is none. Raises OSError as `read`."""
-    lines = _last_block(path).split(b"\n")[:-1]
-    return next((entry for line in reversed(lines) if (entry := _decoded(line + b"\n")) is not None), None)
+    lines = [line + b"\n" for line in _last_block(path).split(b"\n")[:-1]]
+    return next((entry for line in reversed(lines) if (entry := _decoded(line) or _behind_damage(line))), None)
 
 
 def mend(directory: Path, before: int) -> None:

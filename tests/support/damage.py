@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -60,7 +61,7 @@ def _edit(draw: st.DrawFn, holder: Any, key: Any) -> None:
         case "renamed" if isinstance(holder, dict):
             holder[draw(st.text(max_size=8))] = holder.pop(key)
         case _:
-            holder[key] = draw(VALUES)
+            holder[key] = copy.deepcopy(draw(VALUES))
 
 
 def _keys(content: Any) -> Sequence[Any]:
