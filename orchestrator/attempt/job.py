@@ -11,7 +11,6 @@ import errno
 import itertools
 import logging
 import traceback
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from orchestrator.attempt.stop import Stop, on_signals
 from orchestrator.base.errors import Fenced, JournalError, StoreError, UsageError
 from orchestrator.base.processes import this_host
 from orchestrator.base.provenance import checkout
+from orchestrator.base.safe_text import printable, redacted
 from orchestrator.base.settings import cache_dir, jobs_write
 from orchestrator.base.states import FENCED, AttemptOutcome, FailureClass
 from orchestrator.base.urls import resolve
@@ -218,6 +218,4 @@ def _if_full(error: Exception, directory: Path) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join("".join(traceback.format_exception_only(error)).split())
-    # What a database may refuse to store: zero bytes, and the halves of characters that stand for undecodable bytes.
-    return "".join("?" if unicodedata.category(character) in ("Cc", "Cs") else character for character in text)
+    return printable(redacted(" ".join("".join(traceback.format_exception_only(error)).split())))

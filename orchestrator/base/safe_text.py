@@ -13,9 +13,10 @@ _IN_URL = re.compile(
     rf"(?P<head>\b(?:{_DATABASES})[\w+.-]*://[^:@\n]*):[^\n]*@|(?P<other>\b[a-z][\w+.-]*://[^\s:@]*):\S*@",
     re.IGNORECASE,
 )
+# The name ends with the word: `max_completion_tokens` and `ess_token` are no secrets.
 _NAMED = re.compile(
-    r"""(?P<name>\b\w*(?:passw(?:or)?d|passphrase|secret|api_?key|access_?key|token)\w*["']?\s*[=:]\s*)"""
-    r"""(?:"[^"\n]*"|'[^'\n]*'|[^\s&,;"']+)""",
+    r"""(?P<name>(?:passw(?:or)?d|passphrase|secret(?:_?key)?|(?:api|access)_?key|(?:auth|access|api|hf)_?token|\btoken)"""
+    r"""["']?\s*[=:]\s*)(?:"[^"\n]*"|'[^'\n]*'|[^\s&,;"']+)""",
     re.IGNORECASE,
 )
 

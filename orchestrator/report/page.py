@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from orchestrator.base.files import write_whole
+from orchestrator.base.safe_text import redacted
 from orchestrator.base.settings import code_version
 from orchestrator.base.states import GOING, RESULTS, WITHOUT_RESULT
 from orchestrator.laws.evidence import evidence, groups
@@ -30,8 +30,6 @@ from orchestrator.store.database import Store
 _KINDS = {"sqlite": "a SQLite file", "postgresql": "a PostgreSQL database"}
 
 _TREES = {None: "–", False: "clean", True: "dirty"}
-
-_PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):[^\s/@]+@")
 
 _SCALE = 130
 """Pixels of the page for each inch of a figure."""
@@ -63,7 +61,7 @@ def page(store: Store, laws: Laws, runs: pd.DataFrame, model: str | None = None)
         advice_columns=ADVICE_COLUMNS,
         states=states,
         runs=_counts(runs, states),
-        left_out=[_without_password(text) for text in left_out_texts(laws)],
+        left_out=[redacted(text) for text in left_out_texts(laws)],
         attempts=[
             (executor, outcome or "not ended", _why(why, outcome), count, duration(seconds))
             for executor, outcome, why, count, seconds in attempts
@@ -139,15 +137,10 @@ def _sweep(name: str, source: str, created: datetime, digest: str, text: str) ->
         "created": created.strftime("%Y-%m-%d %H:%M UTC"),
         "digest": digest,
         "what": "What was imported" if source == "import" else "Grid file",
-        "text": _without_password(text),
+        "text": redacted(text),
     }
 
 
 def _counts(runs: pd.DataFrame, states: Sequence[str]) -> list[tuple[Any, ...]]:
     counts = pd.crosstab(runs["sweep"], runs["state"], margins=True, margins_name="in all")
     return list(counts.loc[runs["sweep"].unique(), [*states, "in all"]].itertuples(name=None))
-
-
-def _without_password(text: str) -> str:
-    """Hide the password in any URL, because the page is made to be passed on."""
-    return _PASSWORD.sub(r"\1:***@", text)

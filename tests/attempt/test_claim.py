@@ -76,8 +76,8 @@ BEGUN = ("begin", {})
     [
         [],
         [BEGUN],
-        [BEGUN, ("finish", {"outcome": "stable"})],
-        [BEGUN, ("finish", {"outcome": "interrupted"})],
+        [BEGUN, ("finish", {"outcome": "stable", "learner_steps": 8})],
+        [BEGUN, ("finish", {"outcome": "interrupted", "learner_steps": 8})],
         [("cancel", {"why": "cancelled", "reason": "by me"})],
     ],
 )
@@ -98,9 +98,9 @@ def test_where_the_directory_alone_decides_the_first_since_the_submission_has_th
     [
         ([], True),
         ([BEGUN], True),
-        ([BEGUN, ("finish", {"outcome": "interrupted"})], True),
-        ([BEGUN, ("finish", {"outcome": "stable"})], False),
-        ([BEGUN, ("finish", {"outcome": "diverged"})], False),
+        ([BEGUN, ("finish", {"outcome": "interrupted", "learner_steps": 8})], True),
+        ([BEGUN, ("finish", {"outcome": "stable", "learner_steps": 8})], False),
+        ([BEGUN, ("finish", {"outcome": "diverged", "learner_steps": 8})], False),
         ([BEGUN, ("fail", {"failure": "OSError"})], False),
         ([("cancel", {"why": "cancelled", "reason": "by me"})], False),
         ([("stop", {"reason": "by a search"})], False),

@@ -47,6 +47,7 @@ def test_no_value_of_what_is_named_like_a_secret_is_shown(secret: str, name: str
     [
         "postgresql://user@host/runs", "sqlite:///stalesweep.db", "https://example.org/a:b", "a@b.org wrote: x",
         "RuntimeError: k=8 η=1e-3 at 12:30", "the last completion has 512 tokens",
+        "fixed: {max_completion_tokens: 12}", "ess_token: 0.5",
     ],
 )  # fmt: skip
 def test_what_holds_no_secret_stays(text: str) -> None:
