@@ -21,9 +21,10 @@ from orchestrator.store.database import Store
 from tests.support.guard import die_with_parent, end_services_with_me
 from tests.support.jobs import Jobs
 
-# Any machine may be busy, so no example has a deadline. `make fuzz` tries a hundred times as many.
-settings.register_profile("test", deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
-settings.register_profile("fuzz", settings.get_profile("test"), max_examples=10_000)
+# The same examples each time, and no deadline, because machines are busy. HYPOTHESIS_PROFILE=fuzz tries many others.
+_SAME = settings(deadline=None, max_examples=100, derandomize=True, suppress_health_check=list(HealthCheck))
+settings.register_profile("test", _SAME)
+settings.register_profile("fuzz", _SAME, max_examples=10_000, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -581,7 +581,7 @@ def test_a_failure_in_words_that_databases_refuse(url: str, make_jobs: MakeJobs)
     jobs.worker = SimpleNamespace(run=run, latest_checkpoint=fake_worker.latest_checkpoint)
     children.run(lambda: jobs.train(*jobs.submit(1)))
     (attempt,) = jobs.attempts(1)
-    assert attempt["failure"] == "ValueError: zero ? byte, half ? of a character and a second line"
+    assert attempt["failure"] == r"ValueError: zero \u0000 byte, half \udc80 of a character and a second line"
     jobs.worker = fake_worker
     children.run(lambda: jobs.train(*jobs.submit(1)))
     assert jobs.rows(1) == jobs.expected

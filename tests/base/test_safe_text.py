@@ -34,7 +34,7 @@ def test_no_password_of_any_other_url_is_shown(secret: str) -> None:
 @given(
     st.text(ONE_LINE.filter(lambda c: not c.isspace() and c not in "&,;\"'"), min_size=1).map(lambda t: f"s3{t}s3"),
     st.sampled_from(
-        ["?password=", "&sslpassword=", "?PASSWORD=", "passwd = ", "token: ", '"api_key": ', "WANDB_API_KEY="]
+        ["?password=", "&sslpassword=", "?PASSWORD=", "passwd = ", " token: ", '"api_key": ', "WANDB_API_KEY="]
     ),
 )
 def test_no_value_of_what_is_named_like_a_secret_is_shown(secret: str, name: str) -> None:

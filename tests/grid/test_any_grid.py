@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 
 from orchestrator.base.errors import GridError
+from orchestrator.base.safe_text import printable
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.search.search_file import load_search
 from tests.support.damage import any_bytes, edited
@@ -27,7 +28,7 @@ def load(content: bytes) -> None:
                 read(path)
             except GridError as refused:
                 assert refused.mistakes
-                assert all(mistake.isprintable() for mistake in refused.mistakes)
+                assert all(printable(mistake) == mistake for mistake in refused.mistakes)
 
 
 @given(any_bytes(SHIPPED))
