@@ -64,6 +64,22 @@ def trained(made: Jobs, code: int = 0, *, requeues: int = 9, step_s: float = 0.0
     assert children.end(children.start(main)) == code
 
 
+def after(first: Callable[[], None]) -> Callable[..., Any]:
+    """The worker's ``run``, which does something else first."""
+    ordinary = fake_worker.run
+
+    def run(*arguments: Any, **options: Any) -> Any:
+        first()
+        return ordinary(*arguments, **options)
+
+    return run
+
+
+def signal_in(seconds: float, number: int) -> None:
+    """Let this process get a signal a while later."""
+    threading.Timer(seconds, os.kill, (os.getpid(), number)).start()
+
+
 def test_a_task_trains_its_own_share(jobs: Callable[..., Jobs], slurm: StandIn) -> None:
     has_left(slurm, "UNLIMITED")
     made = jobs(2)
@@ -89,13 +105,7 @@ def test_near_its_time_limit_a_task_saves_and_goes_back_into_the_queue(
 ) -> None:
     has_left(slurm, "0:01", once="trains")  # no more than its margin
     made = jobs(2, horizon=1000)
-
-    def run(*arguments: Any, **options: Any) -> Any:
-        (slurm.folder / "trains").touch()
-        return ordinary(*arguments, **options)
-
-    ordinary = fake_worker.run
-    trained(made, requeues=requeues, step_s=0.05, run=run)
+    trained(made, requeues=requeues, step_s=0.05, run=after((slurm.folder / "trains").touch))
     assert made.states() == ["queued", "pending"]
     assert [attempt["failure_class"] for attempt in made.attempts(2)] == ["time_limit"]
     assert requeued(slurm) == asked
@@ -107,13 +117,7 @@ def test_slurms_signal_far_from_the_time_limit_is_a_preemption(
 ) -> None:
     has_left(slurm, left)
     made = jobs(2, horizon=1000)
-
-    def run(*arguments: Any, **options: Any) -> Any:
-        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR2)).start()
-        return ordinary(*arguments, **options)
-
-    ordinary = fake_worker.run
-    trained(made, step_s=0.05, run=run)
+    trained(made, step_s=0.05, run=after(lambda: signal_in(0.5, signal.SIGUSR2)))
     assert [attempt["failure_class"] for attempt in made.attempts(2)] == [why]
     assert requeued(slurm) == "requeue 77_1\n"
 
@@ -121,13 +125,7 @@ def test_slurms_signal_far_from_the_time_limit_is_a_preemption(
 def test_a_user_who_stops_a_task_does_not_put_it_back(jobs: Callable[..., Jobs], slurm: StandIn) -> None:
     has_left(slurm, "UNLIMITED")
     made = jobs(2, horizon=1000)
-
-    def run(*arguments: Any, **options: Any) -> Any:
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
-        return ordinary(*arguments, **options)
-
-    ordinary = fake_worker.run
-    trained(made, step_s=0.05, run=run)
+    trained(made, step_s=0.05, run=after(lambda: signal_in(0.3, signal.SIGTERM)))
     assert [attempt["failure_class"] for attempt in made.attempts(2)] == ["stopped"]
     assert requeued(slurm) == ""
 
