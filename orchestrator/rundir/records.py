@@ -6,7 +6,7 @@ left out like a damaged one, so that it cannot stop what stands around it.
 
 from __future__ import annotations
 
-from functools import reduce
+import functools
 from operator import or_
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -21,7 +21,7 @@ Seconds = Annotated[float, Field(ge=0), AllowInfNan(False)]
 class Record(BaseModel):
     """Any record."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, defer_build=True)
 
     elapsed_s: Seconds
 
@@ -85,19 +85,21 @@ def _measured(record: str, kind: type[SyncRecord | EvalRecord], *keys: str) -> A
     return create_model(kind.__name__, __base__=Record, **fields)
 
 
-_KINDS: list[Any] = [
-    *(Begin, Start, Finish, Fail, Beat, Word),
-    _measured("sync", SyncRecord, "sync", "learner_step"),
-    _measured("eval", EvalRecord, "learner_step"),
-]
-_ONE_OF_THEM: Any = Annotated[reduce(or_, _KINDS), Field(discriminator="record")]
-_ANY: TypeAdapter[Any] = TypeAdapter(_ONE_OF_THEM)
+@functools.cache  # not at import: most commands read no journal, and building the checks takes 25 ms
+def _any_record() -> TypeAdapter[Any]:
+    kinds = [
+        *(Begin, Start, Finish, Fail, Beat, Word),
+        _measured("sync", SyncRecord, "sync", "learner_step"),
+        _measured("eval", EvalRecord, "learner_step"),
+    ]
+    one_of_them: Any = Annotated[functools.reduce(or_, kinds), Field(discriminator="record")]
+    return TypeAdapter(one_of_them)
 
 
 def fits(entry: object) -> bool:
     """Whether a record can be stored."""
     try:
-        _ANY.validate_python(entry)
+        _any_record().validate_python(entry)
     except ValidationError:
         return False
     return True
