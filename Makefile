@@ -30,7 +30,7 @@ test-vllm:
 # ... and the real one, for a machine with a GPU or two (docs/gpu.md).
 gpu-test:
 	[ -x $(GPU_VENV)/bin/python ] || $(PYTHON) -m venv $(GPU_VENV)
-	$(GPU_VENV)/bin/python -m pip install --quiet -e '.[lora,postgres,vllm]' 'pytest>=8.4'
+	$(GPU_VENV)/bin/python -m pip install --quiet -e '.[lora,postgres,vllm]' 'pytest>=8.4' 'hypothesis>=6.150'
 	$(GPU_VENV)/bin/python -m pytest -m gpu tests/gpu tests/worker/rollout/test_samplers.py
 
 # What CI runs first and you run before a commit: no services, under two minutes.
