@@ -115,13 +115,13 @@ def test_a_record_that_the_database_refuses_ends_the_attempt_and_not_the_job(
     def run(config: Any, emit: Callable[[Any], None], **options: Any) -> Any:
         if config.seed == 0:
             emit(replace(fake_worker.evaluation(0), val_n=-1))
-            wait_for(lambda: emit(fake_worker.evaluation(0)), "the database's refusal")
+            wait_for(lambda: emit(fake_worker.evaluation(1)), "the database's refusal")
         return fake_worker.run(config, emit, **options)
 
     worker(monkeypatch, run)
     directories = made.submit(1, 2)
     assert train(made, *directories) == [Ended(1, "failed", None, "demo"), Ended(2, "collapsed", 10, "demo")]
-    assert "ERROR" in folder.log_of(directories[0], 1).read_text()
+    assert "CHECK constraint failed: ck_evaluation_val_n" in folder.log_of(directories[0], 1).read_text()
     assert made.states() == ["failed", "collapsed", "pending"]
 
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import pytest
+
 T = TypeVar("T")
 
 
@@ -29,7 +31,8 @@ def wait_for(
         during: A program that has to run meanwhile.
 
     Raises:
-        AssertionError: It took too long, or the program ended.
+        pytest.fail.Exception: It took too long, or the program ended. Code under test that catches every `Exception`
+            does not catch it.
     """
     deadline = time.monotonic() + timeout_s
     while True:
@@ -37,6 +40,8 @@ def wait_for(
         if found := condition():
             return found
         now = time.monotonic()
-        assert now < deadline, f"waited {timeout_s:g} s for {what}"
-        assert during is None or during.poll() is None, f"it ended before {what}: {during.communicate()}"
+        if now >= deadline:
+            pytest.fail(f"waited {timeout_s:g} s for {what}")
+        if during is not None and during.poll() is not None:
+            pytest.fail(f"it ended before {what}: {during.communicate()}")
         time.sleep(max(every_s, now - asked))
