@@ -152,7 +152,7 @@ class _Asking:
         first_record = {
             "run": run.run_id, "sweep": run.sweep, "config_digest": run.config_digest, "attempt": reserved.number,
             "resumed_from_sync": None if step is None else config.last_whole_sync(step), "resumed_from_step": step,
-            "origin": dataclasses.asdict(self._own),
+            "origin": dataclasses.asdict(self._own), "writer": reserved.writer.to_json(),
         }  # fmt: skip
         claim = Claim(run.run_id, reserved.number, config.steps_per_sync, run.config_digest)
         return Begun(reserved, claim, first_record)

@@ -26,6 +26,7 @@ from orchestrator.attempt.recording import ORDINARY, Pace, Recording
 from orchestrator.attempt.share import follow
 from orchestrator.attempt.stop import Stop, on_signals
 from orchestrator.base.errors import Fenced, JournalError, StoreError, UsageError
+from orchestrator.base.filesystems import network_filesystem
 from orchestrator.base.processes import this_host
 from orchestrator.base.provenance import checkout
 from orchestrator.base.safe_text import printable, redacted
@@ -35,7 +36,6 @@ from orchestrator.base.urls import resolve
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
 from orchestrator.store.database import Store
-from orchestrator.store.filesystems import network_filesystem
 
 log = logging.getLogger(__name__)
 

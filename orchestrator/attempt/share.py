@@ -6,35 +6,46 @@ So a job that has imported torch waits for the next run, and no new job has to i
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Self
 
 from orchestrator.attempt.stop import Stop
-from orchestrator.base.processes import is_alive, started_at
+from orchestrator.base.life import Writer, lives, lock
 
 _POLL_S = 0.2
 
 
 class Share:
-    """The launcher's side; jobs follow it until it is closed, or until this process is gone."""
+    """The launcher's side; jobs follow it until it is closed, or until this process is gone.
+
+    A context: when it ends, the file is removed. Jobs that still read it keep it until they have.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        path.write_text(json.dumps({"pid": os.getpid(), "started_at": started_at(os.getpid()) or 0.0}) + "\n")
+        self._file = path.open("a", encoding="utf-8")  # kept open, because it is locked while this process lives
+        self._write(Writer.this_process(locked=lock(self._file.fileno())).to_json())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.path.unlink()
+        self._file.close()
 
     def add(self, directories: Iterable[Path]) -> None:
         """Give further runs to the jobs."""
-        self._append(str(directory) for directory in directories)
+        self._write(*map(str, directories))
 
     def close(self) -> None:
         """Let the jobs end when they have nothing left."""
-        self._append([None])
+        self._write(None)
 
-    def _append(self, entries: Iterable[str | None]) -> None:
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write("".join(json.dumps(entry) + "\n" for entry in entries))
+    def _write(self, *entries: object) -> None:
+        self._file.write("".join(json.dumps(entry) + "\n" for entry in entries))
+        self._file.flush()
 
 
 def is_open(path: Path) -> bool:
@@ -44,7 +55,7 @@ def is_open(path: Path) -> bool:
             launcher = json.loads(stream.readline())
     except FileNotFoundError:
         return False
-    return is_alive(launcher["pid"], launcher["started_at"])
+    return lives(path, launcher) is not False
 
 
 def follow(path: Path, stop: Stop) -> Iterator[Path]:
@@ -55,7 +66,7 @@ def follow(path: Path, stop: Stop) -> Iterator[Path]:
         while not stop.is_set():
             rest += stream.readline()
             if not rest.endswith("\n"):  # the end, for now; or half of a line
-                if not is_alive(launcher["pid"], launcher["started_at"]):
+                if lives(path, launcher) is False:
                     return
                 stop.wait(_POLL_S)
                 continue

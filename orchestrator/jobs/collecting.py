@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import time
+from pathlib import Path
 
 from orchestrator.attempt.notice import tell_end
 from orchestrator.base.errors import SchemaError, StoreUnavailable, UsageError
 from orchestrator.base.processes import is_alive, this_host
 from orchestrator.base.words import Say, counted
+from orchestrator.rundir import journal
 from orchestrator.store import attempts, queries
 from orchestrator.store.attempts import Claim
 from orchestrator.store.collect import Collected, collect, collect_run
 from orchestrator.store.database import Store
+from orchestrator.store.queries import RunningAttempt
 
 _OUTAGE_POLL_S = 2.0
 
@@ -44,19 +48,30 @@ def collect_aloud(store: Store, sweep_id: int, noted: set[str]) -> None:
 
 
 def recover(store: Store, sweep_id: int) -> None:
-    """Mark the runs of this host whose process is gone as lost, so that they can be launched again."""
+    """Mark the runs whose process is gone as lost, so that they can be launched again; Slurm's jobs are left to Slurm.
+
+    A run whose process cannot be seen from here stays as it is: ``cancel`` is the user's word that it is gone.
+    """
     for running in queries.running_attempts(store, sweep_id):
-        gone = running.host == this_host() and not is_alive(running.pid, running.process_started_at)
-        if gone and running.executor != "slurm":
-            try:  # its process may have ended in good order
-                if folder := queries.run_folder(store, running.run_id):
-                    collect_run(store, folder, [])
-            except (StoreUnavailable, SchemaError):
-                raise
-            except (OSError, UsageError) as error:  # the next command that collects says it to the user
-                log.debug("%s", error)
-            reason = f"process {running.pid} on {running.host} ended and recorded no reason"
-            attempts.lose(store, Claim(running.run_id, running.attempt), reason)
+        folder = queries.run_folder(store, running.run_id)
+        if running.executor == "slurm" or folder is None or not _is_gone(running, folder.directory):
+            continue
+        try:  # its process may have ended in good order
+            collect_run(store, folder, [])
+        except (StoreUnavailable, SchemaError):
+            raise
+        except (OSError, UsageError) as error:  # the next command that collects says it to the user
+            log.debug("%s", error)
+        reason = f"process {running.pid} on {running.host} ended and recorded no reason"
+        attempts.lose(store, Claim(running.run_id, running.attempt), reason)
+
+
+def _is_gone(running: RunningAttempt, directory: str | None) -> bool:
+    if directory is not None:
+        with contextlib.suppress(OSError, ValueError):
+            return journal.has_writer(journal.path_of(Path(directory), running.attempt)) is False
+    # The journal is not there, or an earlier version wrote it.
+    return running.host == this_host() and not is_alive(running.pid, running.process_started_at)
 
 
 def wait_for_database(store: Store, error: StoreUnavailable) -> None:

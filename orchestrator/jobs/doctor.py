@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.base.errors import NoAccounting, SlurmUnavailable, UsageError
+from orchestrator.base.filesystems import network_filesystem
 from orchestrator.base.settings import cache_dir, code_version, database_url, runs_dir
 from orchestrator.base.urls import harmless_environment, parse
 from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import client, limits
 from orchestrator.store import schema
-from orchestrator.store.filesystems import network_filesystem
 from orchestrator.store.session import describe
 
 PACKAGES = ("torch", "transformers", "submitit", "sqlalchemy", "pandas", "optuna", "typer", "psycopg", "vllm")

@@ -88,8 +88,8 @@ def run_local(
     places = max_parallel or min(cores(), max(1, len(gpus) // gpus_each) if gpus else cores())
     folder = runs_dir().absolute() / "jobs" / f"local-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
     shares.write(folder, [directories.values()])
-    share = Share(folder / "share.jsonl") if refill else None
-    with handed_over(store.url) as database:
+    shared = Share(folder / "share.jsonl") if refill else contextlib.nullcontext()
+    with handed_over(store.url) as database, shared as share:
         spec = job_spec(database, directories.values(), "local")
         spec = dataclasses.replace(spec, more=share.path) if share else spec
         processes = _Processes(folder, spec, places, gpus, gpus_each)
@@ -112,9 +112,6 @@ def run_local(
             with contextlib.suppress(StoreUnavailable):  # then the next launch finds out
                 runs.give_back()
             raise
-        finally:
-            if share:
-                share.path.unlink()  # jobs that still read it keep it until they have
 
 
 class _Runs:

@@ -24,6 +24,7 @@ from orchestrator.base.words import Say, counted
 from orchestrator.jobs.collecting import bring_in, collect_aloud, recover, wait_for_database
 from orchestrator.jobs.local import run_local
 from orchestrator.jobs.slurm import client, dispatch
+from orchestrator.jobs.slurm.standing import SILENT_AFTER_S
 from orchestrator.jobs.slurm.survey import Survey, survey
 from orchestrator.jobs.status import SweepStatus, sweep_status, with_standings
 from orchestrator.rundir import journal
@@ -111,12 +112,18 @@ def pending_runs(store: Store, sweep_id: int, found: Survey) -> list[int]:
     unfinished = queries.unfinished_runs(store, sweep_id)
     if not unfinished:
         raise NothingToDo("every run of this sweep is done")
-    taken = {running.run_id for running in queries.running_attempts(store, sweep_id)}
+    running = queries.running_attempts(store, sweep_id)
+    taken = {one.run_id for one in running}
     taken |= {run_id for run_id, one in found.standings.items() if one.held is not False}
     pending = [run_id for run_id in unfinished if run_id not in taken]
     if not pending:
         unknown = f", as far as is known: {found.silence}" if found.silence else ""
-        raise NothingToDo(f"the {len(unfinished)} unfinished runs are in the hands of jobs{unknown}")
+        silent = [str(one.run_id) for one in running if one.heartbeat_age_s > SILENT_AFTER_S]
+        freed = "; `stalesweep cancel {}` frees those that are silent, if their processes are gone"
+        raise NothingToDo(
+            f"the {len(unfinished)} unfinished runs are in the hands of jobs{unknown}"
+            f"{freed.format(' '.join(silent)) if silent else ''}"
+        )
     return pending
 
 

@@ -48,7 +48,7 @@ def progress_view(status: SweepStatus) -> RenderableType:
     told: list[tuple[str, Sequence[RunProgress], Callable[[RunProgress], str]]] = [
         ("magenta", status.failures, lambda run: f"{run.state}{_known(run)}{often.get(run.run_id, '')}: {run.failure}"),
         ("blue", status.stopped, lambda run: f"stopped early{_known(run)}: {run.failure}"),
-        ("yellow", status.silent, lambda run: f"has sent no heartbeat for {run.heartbeat_age_s:.0f} s"),
+        ("yellow", status.silent, _silent),
     ]
     for style, runs, said in told:
         lines = [f"run {run.run_id} ({run_label(run)}) {said(run)}" for run in runs]
@@ -58,6 +58,13 @@ def progress_view(status: SweepStatus) -> RenderableType:
         counts = ", ".join(f"{count} {_spaced(name)}" for name, count in again.most_common())
         parts.append(Text(f"attempts that ended early: {counts}", style="dim"))
     return Group(*parts)
+
+
+def _silent(run: RunProgress) -> str:
+    return (
+        f"has sent no heartbeat for {run.heartbeat_age_s:.0f} s; if its process is gone, "
+        f"`stalesweep cancel {run.run_id}` frees it"
+    )
 
 
 def _known(run: RunProgress) -> str:

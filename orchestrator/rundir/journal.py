@@ -29,6 +29,7 @@ from typing import Any, Self
 from pydantic_core import from_json, to_json
 
 from orchestrator.base.errors import JournalError
+from orchestrator.base.life import Writer, lives, lock
 from orchestrator.rundir import records
 
 WORDS = ("cancel", "stop")
@@ -57,7 +58,13 @@ class Chunk:
 
 
 class Journal:
-    """An attempt's journal, open for appending. Threads take turns."""
+    """An attempt's journal, open for appending. Threads take turns.
+
+    Attributes:
+        path: The file, which is locked until it is closed or this process dies.
+        number: The attempt's number.
+        writer: What the first record is to say of this process, so that others can see whether it lives.
+    """
 
     def __init__(self, path: Path, number: int) -> None:
         self.path = path
@@ -67,6 +74,7 @@ class Journal:
         self._end = 0
         self._uncut = False
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self.writer = Writer.this_process(locked=lock(self._file))
         _flush_folder(path.parent)
 
     @classmethod
@@ -218,6 +226,17 @@ def last(path: Path) -> dict[str, Any] | None:
     """Read the last good record of a journal; None where there is none. Raises OSError as `read`."""
     lines = [line + b"\n" for line in _last_block(path).split(b"\n")[:-1]]
     return next((entry for line in reversed(lines) if (entry := _decoded(line) or _behind_damage(line))), None)
+
+
+def has_writer(path: Path) -> bool | None:
+    """Whether the process that writes a journal is alive; None where that cannot be known from here.
+
+    Raises:
+        ValueError: Its first record does not say which process writes it, as those of earlier versions.
+        OSError: The file cannot be read.
+    """
+    begin = next(iter(read(path, 0, 1).entries), {})
+    return lives(path, begin.get("writer") or {})
 
 
 def mend(directory: Path, before: int) -> None:

@@ -17,9 +17,9 @@ from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 
 from orchestrator.base.errors import StoreError
+from orchestrator.base.filesystems import network_filesystem
 from orchestrator.base.urls import parse, split
 from orchestrator.store import failures, sqlite_files
-from orchestrator.store.filesystems import network_filesystem
 
 CONNECT_TIMEOUT_S = 10
 """How long to wait for a Postgres server to answer."""

@@ -14,6 +14,7 @@ import pytest
 from orchestrator.attempt.claim import Begun, begin, origin
 from orchestrator.attempt.stop import Stop
 from orchestrator.base.errors import StoreError, StoreUnavailable
+from orchestrator.base.life import Writer
 from orchestrator.base.processes import started_at, this_host
 from orchestrator.base.settings import code_version
 from orchestrator.rundir import folder, journal
@@ -127,6 +128,7 @@ def test_an_attempt_says_from_where_it_resumes(directory: Path, step: int | None
     assert begun.first_record == {
         "run": 1, "sweep": "demo", "config_digest": run.config_digest, "attempt": 1, "resumed_from_step": step,
         "resumed_from_sync": sync, "origin": dataclasses.asdict(origin("local")),
+        "writer": Writer.this_process(locked=True).to_json(),
     }  # fmt: skip
     assert begun.journal.flushed == 0
     begun.journal.close()

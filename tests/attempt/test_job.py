@@ -152,10 +152,10 @@ def test_a_job_that_is_asked_to_stop_begins_no_further_run_and_says_why(
 
 def test_a_job_trains_what_its_launcher_adds(made: Jobs, tmp_path: Path) -> None:
     directories = made.submit(1, 2, 3)
-    share = Share(tmp_path / "share")
-    share.add(directories[1:])
-    share.close()
-    ended = train(made, directories[0], more=share.path)
+    with Share(tmp_path / "share") as share:
+        share.add(directories[1:])
+        share.close()
+        ended = train(made, directories[0], more=share.path)
     assert [one.run_id for one in ended] == [1, 2, 3]
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from orchestrator.attempt.share import Share, follow, is_open
 from orchestrator.attempt.stop import Stop
+from orchestrator.base.life import Writer
 from tests.support import children
 from tests.support.waiting import wait_for
 
@@ -17,8 +21,16 @@ def paths(*names: str) -> list[Path]:
     return [Path("/runs η") / name for name in names]
 
 
-def test_a_job_gets_what_was_added_before_and_while_it_follows_until_the_share_is_closed(tmp_path: Path) -> None:
-    share = Share(tmp_path / "new" / "share")
+@pytest.fixture
+def made() -> Iterator[Callable[[Share], Share]]:
+    with contextlib.ExitStack() as stack:
+        yield stack.enter_context
+
+
+def test_a_job_gets_what_was_added_before_and_while_it_follows_until_the_share_is_closed(
+    tmp_path: Path, made: Callable[[Share], Share]
+) -> None:
+    share = made(Share(tmp_path / "new" / "share"))
     share.add(paths("a", "b"))
     got: list[Path] = []
     job = threading.Thread(target=lambda: got.extend(follow(share.path, Stop())))
@@ -39,8 +51,8 @@ def test_a_job_gets_what_was_added_before_and_while_it_follows_until_the_share_i
     assert list(following) == [Path("/runs/c"), *paths("d")]
 
 
-def test_a_job_that_is_asked_to_stop_follows_no_further(tmp_path: Path) -> None:
-    share = Share(tmp_path / "share")
+def test_a_job_that_is_asked_to_stop_follows_no_further(tmp_path: Path, made: Callable[[Share], Share]) -> None:
+    share = made(Share(tmp_path / "share"))
     share.add(paths("a", "b"))
     stop = Stop()
     following = follow(share.path, stop)
@@ -53,7 +65,8 @@ def test_a_job_ends_when_its_launcher_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "share"
 
     def launch() -> None:
-        Share(path).add(paths("a"))
+        share = Share(path)
+        share.add(paths("a"))
         assert is_open(path)
 
     assert not is_open(path)
@@ -62,9 +75,16 @@ def test_a_job_ends_when_its_launcher_is_gone(tmp_path: Path) -> None:
     assert list(follow(path, Stop())) == paths("a"), "what it had added is still trained"
 
 
-def test_another_process_of_the_launchers_number_is_not_taken_for_it(tmp_path: Path) -> None:
+def test_a_launcher_without_a_lock_is_known_by_its_number_and_its_beginning(tmp_path: Path) -> None:
     path = tmp_path / "share"
-    Share(path)
+    me = Writer.this_process(locked=False).to_json()
+    path.write_text(json.dumps(me) + "\n")
     assert is_open(path)
-    path.write_text(json.dumps({"pid": os.getpid(), "started_at": 1.0}) + "\n")
+    path.write_text(json.dumps({**me, "started_at": 1.0}) + "\n")
     assert not is_open(path)
+
+
+def test_a_share_that_is_over_leaves_no_file(tmp_path: Path) -> None:
+    with Share(tmp_path / "share") as share:
+        assert is_open(share.path)
+    assert list(tmp_path.iterdir()) == []

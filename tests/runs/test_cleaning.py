@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from orchestrator.rundir import folder as rundirs
 from orchestrator.runs import removal
 from orchestrator.store import registration
 from orchestrator.store.database import Store
+from tests.support import children
 from tests.support.lives import START, begun, launched, recording_of, select, trained
 from tests.support.stores import sync_record
 
@@ -155,12 +155,11 @@ def test_a_local_launchs_folder_goes_when_its_runs_are_finished_and_it_gives_no_
     for name, run_ids in {"finished": [1, 2], "unfinished": [1, 3], "alive": [1], "gone": [1]}.items():
         shares.write(folders[name], [[directories[run_id] for run_id in run_ids]])
         (folders[name] / "101_submitted.pkl").write_bytes(b"a pickle that nobody reads")
-    with Share(folders["alive"] / "share.jsonl").path.open() as stream:
-        launcher = json.loads(stream.readline())
-    (folders["gone"] / "share.jsonl").write_text(json.dumps({**launcher, "started_at": 1.0}) + "\n")
-    assert jobs(store) == {"finished", "gone"}
-    assert jobs(store, "1") == {"gone"}, "run 2 was not selected"
-    assert removal.discard(one.path for one in find(store)[0]) == []
+    children.run(lambda: Share(folders["gone"] / "share.jsonl").add([]))
+    with Share(folders["alive"] / "share.jsonl"):
+        assert jobs(store) == {"finished", "gone"}
+        assert jobs(store, "1") == {"gone"}, "run 2 was not selected"
+        assert removal.discard(one.path for one in find(store)[0]) == []
     assert set(names(runs_folder / "jobs")) == {"unfinished", "alive"}
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store import filesystems
-from orchestrator.store.filesystems import network_filesystem
+from orchestrator.base import filesystems
+from orchestrator.base.filesystems import network_filesystem
 
 # Lines of login and compute nodes: a plain root, tmpfs, autofs with NFS mounted over it, Lustre, GPFS, BeeGFS, ...
 MOUNTS = r"""
@@ -74,7 +74,7 @@ def test_a_mount_made_here_seen_through_a_link(tmp_path: Path) -> None:
     """In a name space of its own, where a file system in memory is given the source that one of a server has."""
     (tmp_path / "a disk").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "a disk")
-    look = "from pathlib import Path; from orchestrator.store.filesystems import network_filesystem as f; "
+    look = "from pathlib import Path; from orchestrator.base.filesystems import network_filesystem as f; "
     look += f"print(f(Path('{tmp_path}/link/none/a.db')), f(Path('{tmp_path}/a.db')))"
     script = f"mount -t tmpfs server:/export '{tmp_path}/a disk' && exec {sys.executable} -c \"{look}\""
     unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
