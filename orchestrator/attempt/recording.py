@@ -193,13 +193,17 @@ class Recording:
             log.warning("%s; training goes on, and the journal keeps what it measures", error)
         self._disconnect()
         self._failed_looks += 1
-        longest_s = min(self._pace.longest_pause_s, _FIRST_PAUSE_S * 2.0 ** min(self._failed_looks, 16))
-        return random.uniform(0.5, 1.0) * longest_s
+        return pause_s(self._failed_looks, self._pace.longest_pause_s)
 
     def _disconnect(self) -> None:
         if self._store is not None:
             self._store.close()
         self._connected_at = None
+
+
+def pause_s(failed_looks: int, longest_s: float) -> float:
+    """Choose how long to wait before the database is tried again: about twice as long after each failed look."""
+    return random.uniform(0.5, 1.0) * min(longest_s, _FIRST_PAUSE_S * 2.0 ** min(failed_looks, 16))
 
 
 def as_entry(record: Record) -> tuple[str, dict[str, Any]]:

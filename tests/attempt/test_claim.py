@@ -24,8 +24,8 @@ from tests.support.jobs import CUT_OFF, QUICK, Jobs
 
 
 @pytest.fixture
-def url(new_database: Callable[[str], str]) -> str:
-    return new_database("sqlite")
+def url(new_database: Callable[..., str]) -> str:
+    return new_database("sqlite", upgraded=True)
 
 
 @pytest.fixture

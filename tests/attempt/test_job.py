@@ -31,7 +31,7 @@ from tests.support.waiting import wait_for
 
 @pytest.fixture
 def made(
-    new_database: Callable[[str], str], jobs: Callable[..., Jobs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    new_database: Callable[..., str], jobs: Callable[..., Jobs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Jobs:
     """Three runs whose jobs are this process."""
     monkeypatch.setitem(sys.modules, "grpo_worker.loop", fake_worker)
@@ -42,8 +42,8 @@ def made(
 
 
 @pytest.fixture
-def url(new_database: Callable[[str], str]) -> str:
-    return new_database("sqlite")
+def url(new_database: Callable[..., str]) -> str:
+    return new_database("sqlite", upgraded=True)
 
 
 def train(made: Jobs, *directories: Path, stop: Stop | None = None, pace: Pace = QUICK, **changes: Any) -> list[Ended]:
