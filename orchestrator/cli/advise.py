@@ -9,7 +9,7 @@ import typer
 
 from orchestrator.base.errors import NothingToDo, UsageError
 from orchestrator.cli.options import Database, SweepNames
-from orchestrator.cli.output import collect_all, one_blas_thread, one_of, open_store
+from orchestrator.cli.output import collect_all, emit, one_blas_thread, one_of, open_store
 
 
 def advise(
@@ -42,9 +42,9 @@ def advise(
     if isinstance(answer, str):
         raise NothingToDo(f"{group}: {answer}")
     if format == "json":
-        typer.echo(json.dumps(as_json(group, answer), indent=2, allow_nan=False, ensure_ascii=False))
+        emit(json.dumps(as_json(group, answer), indent=2, allow_nan=False, ensure_ascii=False))
     else:
-        typer.echo(as_text(group, answer))
+        emit(as_text(group, answer))
 
 
 def _chosen(model: str | None, groups: list[str]) -> str:

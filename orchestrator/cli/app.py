@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.base.errors import GridError, NothingToDo, StalesweepError, UsageError
+from orchestrator.base.safe_text import printable
 from orchestrator.base.settings import database_url, shipped
 from orchestrator.base.words import counted
 from orchestrator.cli import output
@@ -53,16 +55,16 @@ def exit_codes(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
         except NothingToDo as nothing:
-            typer.echo(str(nothing), err=True)
+            output.say(str(nothing))
             raise typer.Exit(NOTHING_TO_DO) from nothing
         except GridError as error:
-            typer.echo(f"{error}\n{counted(len(error.mistakes), 'mistake')}; nothing was written", err=True)
+            output.say(f"{error}\n{counted(len(error.mistakes), 'mistake')}; nothing was written")
             raise typer.Exit(USAGE) from error
         except StalesweepError as error:
-            typer.echo(f"error: {error}", err=True)
+            output.say(f"error: {error}")
             raise typer.Exit(USAGE) from error
         except KeyboardInterrupt as error:
-            typer.echo("interrupted; the same command again finishes what is missing", err=True)
+            output.say("interrupted; the same command again finishes what is missing")
             raise typer.Exit(INTERRUPTED) from error
 
     return wrapped
@@ -88,7 +90,7 @@ def status(
     if not found:
         raise NothingToDo("the database holds no sweep yet; `stalesweep launch GRID.yaml` starts one")
     if format == "json":
-        typer.echo(json.dumps([one.to_json() for one in found], indent=2, allow_nan=False))
+        output.emit(json.dumps([one.to_json() for one in found], indent=2, allow_nan=False))
     else:
         for one in found:
             output.show(progress_view(one))
@@ -128,7 +130,7 @@ def export(
         for name in sweeps or []:
             queries.sweep_id(store, name)
         for path in write(store, sweeps, out, format):  # type: ignore[arg-type]  # checked above
-            typer.echo(str(path))
+            output.emit(str(path))
 
 
 def init(
@@ -140,7 +142,7 @@ def init(
         raise UsageError(f"{target} exists already; it was left as it is")
     folder.mkdir(parents=True, exist_ok=True)
     target.write_text((shipped("sweeps") / "quickstart.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    typer.echo(f"wrote {target}; edit it, then: stalesweep launch {target}")
+    output.emit(f"wrote {target}; edit it, then: stalesweep launch {target}")
 
 
 def upgrade(db: Database = None) -> None:
@@ -148,7 +150,7 @@ def upgrade(db: Database = None) -> None:
     from orchestrator.store import schema
 
     done = schema.upgrade(database_url(db))
-    typer.echo(str(done) if done else f"schema {schema.REVISIONS[-1]}: up to date")
+    output.emit(str(done) if done else f"schema {schema.REVISIONS[-1]}: up to date")
 
 
 def current(db: Database = None) -> None:
@@ -156,7 +158,7 @@ def current(db: Database = None) -> None:
     from orchestrator.store import schema
 
     found = schema.current(database_url(db))
-    typer.echo(found or "none: the database is empty")
+    output.emit(found or "none: the database is empty")
     if found not in (None, *schema.REVISIONS):
         schema.check(database_url(db))
 
@@ -166,7 +168,7 @@ def check(db: Database = None) -> None:
     from orchestrator.store import schema
 
     schema.check(database_url(db))
-    typer.echo("the schema is this version's")
+    output.emit("the schema is this version's")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -182,7 +184,14 @@ for action in (upgrade, current, check):
 
 def main() -> None:
     """Entry point of the console script."""
+    if logging.lastResort is not None:  # what writes warnings to stderr
+        logging.lastResort.setFormatter(_SafeFormatter())
     app()
+
+
+class _SafeFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 if __name__ == "__main__":

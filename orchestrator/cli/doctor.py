@@ -13,7 +13,7 @@ import typer
 from orchestrator.base.errors import UsageError
 from orchestrator.base.settings import database_url
 from orchestrator.cli.options import Database
-from orchestrator.cli.output import say
+from orchestrator.cli.output import emit, say
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Resources
@@ -70,6 +70,6 @@ def _show(findings: Iterable[Finding]) -> bool:
     bad = False
     for finding in findings:
         mark = {True: "ok", False: "BAD", None: "-"}[finding.good]
-        typer.echo(f"{mark:>3}  {finding.name:16} {finding.detail}")
+        emit(f"{mark:>3}  {finding.name:16} {finding.detail}")
         bad |= finding.good is False
     return bad

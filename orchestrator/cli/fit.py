@@ -9,7 +9,7 @@ import typer
 
 from orchestrator.base.errors import NothingToDo, StoreError, UsageError
 from orchestrator.cli.options import Database, SweepNames
-from orchestrator.cli.output import collect_all, one_blas_thread, one_of, open_store, show, width
+from orchestrator.cli.output import collect_all, emit, one_blas_thread, one_of, open_store, say, show, width
 
 if TYPE_CHECKING:
     from orchestrator.report.fitting import Fitted
@@ -43,7 +43,7 @@ def fit_laws(
         if format == "table":
             show(tables.terminal(fitted.laws, width()))
         else:
-            typer.echo(tables.render(fitted.laws, format), nl=False)
+            emit(tables.render(fitted.laws, format), nl=False)
         if out is not None:
             _write(store, fitted, out)
         _keep(store, fitted)
@@ -54,9 +54,9 @@ def _write(store: Store, fitted: Fitted, folder: Path) -> None:
     from orchestrator.report.figures import write_figures
 
     for path in tables.write_all(fitted.laws, folder):
-        typer.echo(f"wrote {path}", err=True)
+        say(f"wrote {path}")
     for path_or_note in write_figures(store, fitted.laws, fitted.runs, folder):
-        typer.echo(f"{'note:' if isinstance(path_or_note, str) else 'wrote'} {path_or_note}", err=True)
+        say(f"{'note:' if isinstance(path_or_note, str) else 'wrote'} {path_or_note}")
 
 
 def _keep(store: Store, fitted: Fitted) -> None:
@@ -66,4 +66,4 @@ def _keep(store: Store, fitted: Fitted) -> None:
     try:
         fitting.save(store, fitted)
     except StoreError as error:
-        typer.echo(f"note: this fit was not stored, so export will not write it: {error}", err=True)
+        say(f"note: this fit was not stored, so export will not write it: {error}")

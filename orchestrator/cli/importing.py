@@ -11,7 +11,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.base.states import RunState
 from orchestrator.base.words import counted
 from orchestrator.cli.options import Database
-from orchestrator.cli.output import one_of, open_upgraded
+from orchestrator.cli.output import emit, one_of, open_upgraded
 
 if TYPE_CHECKING:
     from orchestrator.data.importing.read import Import
@@ -66,13 +66,13 @@ def import_file(
     _check("--sweep", SweepName, sweep)
     options = Options(format, _pairs("--map", map or []), values, tuple(skip or ()), detector, runs, lag_unit)
     found = read_import(source, options)
-    typer.echo(_summary(found))
+    emit(_summary(found))
     if dry_run:
-        typer.echo("Nothing was written.")
+        emit("Nothing was written.")
         return
     with open_upgraded(db) as store:
         store_import(store, found, sweep, append=append)
-    typer.echo(f"stored as sweep {sweep!r}; fit it with: stalesweep fit-laws {sweep}")
+    emit(f"stored as sweep {sweep!r}; fit it with: stalesweep fit-laws {sweep}")
 
 
 def _pairs(option: str, written: list[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ import typer
 from orchestrator.base.errors import NothingToDo
 from orchestrator.base.settings import database_url, profile
 from orchestrator.cli.options import Database, ExecutorName, Yes
-from orchestrator.cli.output import open_upgraded, say, show
+from orchestrator.cli.output import emit, open_upgraded, say, show
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
@@ -64,7 +64,7 @@ def launch(
             typer.confirm(f"Launch {len(run_ids)} runs on {chosen}?", abort=True)
         if detach and chosen == "local":
             pid, log = local.detach(grid, max_parallel, store.url)
-            typer.echo(f"launched in the background as process {pid}; its log: {log}")
+            emit(f"launched in the background as process {pid}; its log: {log}")
             return
         if train(training, run_ids, chosen, wait=wait, max_parallel=max_parallel, gpus=sweep.gpus):
             raise typer.Exit(1)
@@ -94,7 +94,7 @@ def train(
         say(f"{reason}: jobs write journals only, and `stalesweep status` brings them in")
     if executor == "slurm" and not wait:
         training.submit(run_ids)
-        typer.echo(f"{len(run_ids)} runs submitted; watch them with: stalesweep status {training.name} --watch")
+        emit(f"{len(run_ids)} runs submitted; watch them with: stalesweep status {training.name} --watch")
         return False
     only = set(run_ids) if alone else None
     with show_progress(training.name) as on_poll:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from orchestrator.base.errors import NothingToDo, UsageError
+from orchestrator.base.safe_text import printable
 from orchestrator.base.settings import database_url
 
 if TYPE_CHECKING:
@@ -76,9 +77,14 @@ def _is_terminal() -> bool:
     return sys.stdin.isatty()
 
 
+def emit(text: str, *, nl: bool = True, err: bool = False) -> None:
+    """Print text to stdout, or to stderr; what would steer the terminal is written as text."""
+    typer.echo(printable(text), nl=nl, err=err)
+
+
 def say(text: str) -> None:
     """Print a line to stderr."""
-    typer.echo(text, err=True)
+    emit(text, err=True)
 
 
 def say_notes(notes: Iterable[str]) -> None:
@@ -89,9 +95,9 @@ def say_notes(notes: Iterable[str]) -> None:
 
 def show(content: Any) -> None:
     """Print a view as wide as the terminal."""
-    from rich.console import Console
+    from orchestrator.report.console import SafeConsole
 
-    Console(width=width(), highlight=False).print(content)
+    SafeConsole(width=width()).print(content)
 
 
 def width() -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.options import Database
-from orchestrator.cli.output import one_blas_thread, one_of, show
+from orchestrator.cli.output import emit, one_blas_thread, one_of, show
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
@@ -84,8 +84,8 @@ def _simulate(
         designs = simulate(plan, simulations, processes, lambda: advance(1))
     if format == "json":
         content = power_json(plan, designs, simulations)
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+        emit(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
     elif format == "markdown":
-        typer.echo(power_markdown(plan, designs, simulations))
+        emit(power_markdown(plan, designs, simulations))
     else:
         show(power_view(plan, designs, simulations))

@@ -9,7 +9,7 @@ import typer
 
 from orchestrator.base.errors import NothingToDo, UsageError
 from orchestrator.cli.options import Database, SweepNames
-from orchestrator.cli.output import collect_all, one_blas_thread, open_store
+from orchestrator.cli.output import collect_all, emit, one_blas_thread, open_store
 
 
 def report(
@@ -33,4 +33,4 @@ def report(
         write_page(text, out)
     except OSError as error:
         raise UsageError(f"cannot write {out}: {error.strerror or error}") from error
-    typer.echo(str(out))
+    emit(str(out))

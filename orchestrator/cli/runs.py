@@ -18,7 +18,7 @@ from orchestrator.base.states import CANCELLABLE, RunState
 from orchestrator.base.words import counted
 from orchestrator.cli.launch import train
 from orchestrator.cli.options import Database, DryRun, Format, Selection, States, Yes
-from orchestrator.cli.output import confirm, one_of, open_store, progress, say, say_notes, width
+from orchestrator.cli.output import confirm, emit, one_of, open_store, progress, say, say_notes, width
 
 if TYPE_CHECKING:
     from orchestrator.runs.removal import Waste
@@ -45,7 +45,7 @@ def show(
         chosen = find_up_to_date(store, runs, state, say)
         found = [run_details(store, run.run_id) for run in chosen]
     if format == "json":
-        typer.echo(json.dumps(as_json(found), indent=2, allow_nan=False))
+        emit(json.dumps(as_json(found), indent=2, allow_nan=False))
     else:
         _print_pages(found)
 
@@ -68,16 +68,16 @@ def rm(
             recover(store, sweep_id)
         plan = removal.plan(store, find(store, sel, state))
         say_notes(plan.notes)
-        typer.echo("\n".join(removal.summary(plan)))
+        emit("\n".join(removal.summary(plan)))
         if dry_run:
-            typer.echo("Nothing was removed.")
+            emit("Nothing was removed.")
             return
         confirm(f"Remove {counted(len(plan.runs), 'run')}?", yes=yes)
         with progress("removing", len(plan.runs)) as advance:
             gone = removal.carry_out(store, plan, advance)
-        typer.echo(f"removed {counted(len(plan.runs), 'run')}")
+        emit(f"removed {counted(len(plan.runs), 'run')}")
         for name in gone:
-            typer.echo(f"sweep {name} was an import and is gone altogether: its file can be imported again")
+            emit(f"sweep {name} was an import and is gone altogether: its file can be imported again")
         _print_free_space(store)
 
 
@@ -105,7 +105,7 @@ def gc(
         raise NothingToDo("nothing to free")
     _print_waste(waste)
     if dry_run:
-        typer.echo("Nothing was removed.")
+        emit("Nothing was removed.")
         return
     confirm(f"Remove these {counted(len(waste), 'file')}?", yes=yes or len(waste) <= ASK_ABOVE)
     if stuck := removal.discard(one.path for one in waste):
@@ -151,7 +151,7 @@ def _print(pieces: Iterable[tuple[Path, str]], paths: Callable[[], Sequence[Path
         if path != shown and len(paths()) > 1:
             say(f"==> {path} <==")
         shown = path
-        typer.echo(text, nl=False)
+        emit(text, nl=False)
     return shown is not None
 
 
@@ -172,7 +172,7 @@ def cancel(sel: Selection, state: States = None, yes: Yes = False, db: Database 
             tell_end(store, name)
     say_notes(done.notes)
     tasks = f", and {counted(done.tasks, 'job')} of Slurm" if done.tasks else ""
-    typer.echo(f"cancelled {counted(len(done.runs), 'run')}{tasks}")
+    emit(f"cancelled {counted(len(done.runs), 'run')}{tasks}")
 
 
 def retry(
@@ -211,12 +211,11 @@ def retry(
 
 
 def _print_pages(found: Iterable[dict[str, Any]]) -> None:
-    from rich.console import Console
-
+    from orchestrator.report.console import SafeConsole
     from orchestrator.report.run_page import run_page
 
     columns = width()
-    console = Console(width=columns, highlight=False)
+    console = SafeConsole(width=columns)
     for place, details in enumerate(found):
         if place:
             console.print()
@@ -231,8 +230,8 @@ def _print_waste(waste: Iterable[Waste]) -> None:
         counts[one.kind] += 1
         sizes[one.kind] += one.size
     for kind, number in counts.items():
-        typer.echo(f"{kind:16} {number:>8,} {size(sizes[kind]):>12}")
-    typer.echo(f"{'in all':16} {counts.total():>8,} {size(sizes.total()):>12}")
+        emit(f"{kind:16} {number:>8,} {size(sizes[kind]):>12}")
+    emit(f"{'in all':16} {counts.total():>8,} {size(sizes.total()):>12}")
 
 
 def _print_free_space(store: Store) -> None:

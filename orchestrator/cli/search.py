@@ -13,7 +13,7 @@ from orchestrator.base.errors import NothingToDo
 from orchestrator.base.states import RunState
 from orchestrator.cli.launch import train
 from orchestrator.cli.options import Database, ExecutorName
-from orchestrator.cli.output import one_blas_thread, one_of, open_upgraded, say, show
+from orchestrator.cli.output import emit, one_blas_thread, one_of, open_upgraded, say, show
 
 if TYPE_CHECKING:
     from orchestrator.grid.sweep import Sweep
@@ -60,7 +60,7 @@ def search(
     answers = looking.answers()
     if format == "json":
         content = answers_json(answers, ending, spent)
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+        emit(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
     else:
         show(answers_view(answers, wanted.confidence, ending))
     if failed:

@@ -13,10 +13,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.base.safe_text import printable
 from orchestrator.base.states import GOING, RESULTS, UNKNOWN, RunState
 from orchestrator.grid.sweep import Cell, Run, Sweep
 from orchestrator.jobs.status import CellStatus, SweepStatus, sweep_status
 from orchestrator.report.columns import listing, narrow
+from orchestrator.report.console import SafeConsole
 from orchestrator.report.numbers import duration
 from orchestrator.store.queries import RunProgress
 
@@ -213,7 +215,7 @@ def show_progress(name: str) -> Iterator[Show]:
     if not sys.stderr.isatty():
         yield _lines(name)
         return
-    with Live(console=Console(stderr=True), transient=True, auto_refresh=False) as live:
+    with Live(console=SafeConsole(stderr=True), transient=True, auto_refresh=False) as live:
         yield lambda progress: live.update(progress_view(sweep_status(name, progress)), refresh=True)
 
 
@@ -227,9 +229,9 @@ def _lines(name: str) -> Show:
         over = {run.run_id: run for run in status.runs if run.state not in (*GOING, UNKNOWN)}
         new = sorted(over.keys() - ended) if ended is not None else []
         for run_id in new:
-            print(run_line(over[run_id]), file=sys.stderr)
+            print(printable(run_line(over[run_id])), file=sys.stderr)
         if new or ended is None:
-            print(summary_line(status), file=sys.stderr, flush=True)
+            print(printable(summary_line(status)), file=sys.stderr, flush=True)
         ended = set(over)
 
     return show

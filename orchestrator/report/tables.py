@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +19,7 @@ from orchestrator.base.errors import UsageError
 from orchestrator.base.files import write_whole
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report.columns import listing, narrow
+from orchestrator.report.console import SafeConsole
 from orchestrator.report.text_tables import TextTable, missing, tables_of
 from orchestrator.report.verdicts import left_out_texts, summary, verdicts
 
@@ -120,7 +121,7 @@ def _bullets(heading: str, sentences: Sequence[str]) -> list[RenderableType]:
 
 def _plain(content: RenderableType, width: int) -> str:
     file = io.StringIO()
-    Console(file=file, width=width, color_system=None, force_terminal=False).print(content)
+    SafeConsole(file=file, width=width, color_system=None, force_terminal=False).print(content)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).rstrip() + "\n"
 
 

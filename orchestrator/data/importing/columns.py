@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from orchestrator.base.states import EARLY_STOPS, RESULTS, AttemptOutcome, FailureClass, RunState
 from orchestrator.data import frames
@@ -29,22 +30,31 @@ Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Moment = Annotated[datetime, AfterValidator(lambda at: at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))]
 
 
+def _name(text: str) -> str:
+    if not text.isprintable():
+        raise PydanticCustomError("not_printable", "Input should have printable characters only")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+
+
 class ImportedAttempt(BaseModel, frozen=True):
     """An attempt of an export; the fields are the columns of its ``attempts``."""
 
     run: int = 0
     attempt: Positive
-    executor: str
-    job_id: str | None = None
-    task_id: str | None = None
+    executor: Name
+    job_id: Name | None = None
+    task_id: Name | None = None
     restart_count: Count
-    host: str
+    host: Name
     started_at: Moment
     ended_at: Moment | None = None
     outcome: AttemptOutcome | None = None
     resumed_from_sync: Count | None = None
     failure_class: FailureClass | None = None
-    node: str | None = None
+    node: Name | None = None
 
     @model_validator(mode="after")
     def _has_both_or_neither(self) -> Self:
@@ -59,7 +69,7 @@ class ImportedRun(BaseModel, frozen=True):
     ``axes`` is JSON with sorted keys, ``label`` the run's name in the file; of ``attempts``, None = not known.
     """
 
-    model: str
+    model: Name
     k: Positive
     eta: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     seed: Count
@@ -74,12 +84,12 @@ class ImportedRun(BaseModel, frozen=True):
     failure_class: FailureClass | None = None
     collapse_step_lo: Count | None = None
     collapse_sync: Count | None = None
-    collapse_detector: str | None = None
+    collapse_detector: Name | None = None
     wall_s: Amount = 0.0
     gpu_s: Amount = 0.0
-    code_version: str | None = None
-    config_digest: str | None = None
-    label: str | None = None
+    code_version: Name | None = None
+    config_digest: Name | None = None
+    label: Name | None = None
     attempts: tuple[ImportedAttempt, ...] | None = None
 
     @property
@@ -169,10 +179,20 @@ def axes_of(facts: Mapping[str, Any], mistakes: Mistakes, place: str) -> str:
             own = name.removeprefix(AXIS)
             if own != name and axes.setdefault(own, value) != value:
                 mistakes.note(place, f"{own} stands in axes as {shown(axes[own])} and beside it as {shown(value)}")
+        if not all(map(str.isprintable, _texts(axes))):
+            mistakes.note(place, f"axes should have printable characters only (found {shown(axes)})")
         return json.dumps(axes, sort_keys=True, allow_nan=False)
     except (ValueError, AttributeError):
         mistakes.note(place, f"axes must be a JSON object of finite values (found {shown(written)})")
         return "{}"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a JSON value, keys too."""
+    if isinstance(value, str):
+        yield value
+    for inner in (*value, *value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(inner)
 
 
 def axis_values(raw: Sequence[str | None]) -> list[Any]:
