@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true", help="the sources are as in the last try, of the same room")
     options = parser.parse_args()
     config().only_mutate = [f"orchestrator/{options.room}/*"]
-    config().pytest_add_cli_args += ["-k", "not postgresql", "-m", ""]  # slow ones too: they alone run some functions
+    config().pytest_add_cli_args += ["-k", "not postgresql"]
     config().timeout_multiplier = 6
     tests = PytestRunner()
     _make_changes(options.processes, anew=not options.again)

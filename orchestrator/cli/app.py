@@ -21,16 +21,13 @@ from orchestrator.base.safe_text import printable
 from orchestrator.base.settings import database_url, shipped
 from orchestrator.base.words import counted
 from orchestrator.cli import output
-from orchestrator.cli.advise import advise
 from orchestrator.cli.doctor import doctor
-from orchestrator.cli.fit import fit_laws
 from orchestrator.cli.importing import import_file
 from orchestrator.cli.launch import launch
+from orchestrator.cli.laws import advise, fit_laws, report
 from orchestrator.cli.options import Database, Format, SweepNames
-from orchestrator.cli.plan import plan
-from orchestrator.cli.report import report
 from orchestrator.cli.runs import cancel, gc, logs, retry, rm, show
-from orchestrator.cli.search import search
+from orchestrator.cli.search import plan, search
 
 if TYPE_CHECKING:
     from orchestrator.store.database import Store

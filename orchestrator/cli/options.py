@@ -11,6 +11,7 @@ Database = Annotated[
     typer.Option("--db", metavar="URL", help="Database; default STALESWEEP_DB, else sqlite:///stalesweep.db here."),
 ]
 SweepNames = Annotated[list[str] | None, typer.Argument(metavar="[SWEEP]...", help="Sweeps; default all.")]
+Model = Annotated[str | None, typer.Option(help="Only this model.")]
 Selection = Annotated[list[str], typer.Argument(metavar="SEL...", help="Sweeps, or numbers of runs.")]
 States = Annotated[
     list[str] | None, typer.Option("--state", "-s", metavar="STATE", help="Only runs in this state; may be repeated.")

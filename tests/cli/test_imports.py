@@ -41,7 +41,7 @@ def test_status_imports_only_what_it_needs(tmp_path: Path) -> None:
 
 
 def test_a_fit_that_is_only_printed_draws_nothing() -> None:
-    loaded = modules_after("import orchestrator.cli.fit, orchestrator.report.fitting, orchestrator.report.tables")
+    loaded = modules_after("import orchestrator.cli.laws, orchestrator.report.fitting, orchestrator.report.tables")
     assert "scipy" in loaded and loaded.isdisjoint(["matplotlib", "jinja2"])
 
 
