@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -137,6 +138,33 @@ def test_three_tries(jobs: MakeJobs, hook: Receiver, answers: list[int | None]) 
     assert (hook.messages, hook.contacts) == ([told(1, "cancelled")], 3)
 
 
+UNTOLD = "the webhook could not be notified that sweep demo has ended: {}; `status` tries again"
+
+
+@pytest.mark.parametrize(
+    ("answers", "why", "waits"),
+    [([404] * 3, "it answers 404", [0, 1, 2]), ([0] * 3, "BadStatusLine", [0, 1, 2]),
+     ([None, 0, 503], "it answers 503", [0, 1, 2]), ([503, 0, None], "TimeoutError", [0, 1, 2]), ([503], None, [0, 1])],
+)  # fmt: skip
+def test_why_it_was_not_told(
+    jobs: MakeJobs, hook: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    answers: list[int | None], why: str | None, waits: list[int],
+) -> None:  # fmt: skip
+    waited: list[float] = []
+    monkeypatch.setattr(notice, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(notice, "_PAUSE_S", 3.0)
+    monkeypatch.setattr(notice, "time", SimpleNamespace(sleep=waited.append))
+    made = jobs(2)
+    with Store(made.url) as store:
+        with store.write() as connection:
+            connection.execute(Base.metadata.tables["run"].update().values(state="cancelled"))
+        hook.answers = answers
+        notice.tell_end(store, "demo")
+    assert caplog.messages == ([UNTOLD.format(why)] if why else [])
+    assert hook.messages == ([] if why else [told(2, "cancelled")])
+    assert waited == [3.0 * number for number in waits], "longer each time"
+
+
 def test_what_was_not_told_is_told_by_who_looks_next(
     jobs: MakeJobs, hook: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -145,9 +173,7 @@ def test_what_was_not_told_is_told_by_who_looks_next(
     made.submit(1)
     done = CliRunner().invoke(app, ["cancel", "demo"])
     assert (done.exit_code, done.stdout) == (0, "cancelled 1 run\n")
-    assert caplog.messages == [
-        "the webhook could not be notified that sweep demo has ended: it answers 503; `status` tries again"
-    ]
+    assert caplog.messages == [UNTOLD.format("it answers 503")]
     assert CliRunner().invoke(app, ["status"]).exit_code == 0
     assert hook.messages == [told(1, "cancelled")]
 
@@ -161,7 +187,7 @@ def test_nothing_fails_and_nothing_shows_it(
     mine = tmp_path / "url"
     mine.write_text(f"{hook.url}\nand more")
     for name, value, said in (
-        ("STALESWEEP_WEBHOOK", f"http://127.0.0.1:1/{SECRET}", "Connection refused"),
+        ("STALESWEEP_WEBHOOK", f"http://127.0.0.1:1/{SECRET}", UNTOLD.format("Connection refused")),
         ("STALESWEEP_WEBHOOK", f"http://nowhere.invalid/{SECRET}", "the webhook could not be notified"),
         ("STALESWEEP_WEBHOOK", f"file:///{SECRET}", "the webhook's URL cannot be read; allowed: https://HOST/PATH"),
         ("STALESWEEP_WEBHOOK", f"http://[{SECRET}", "the webhook's URL cannot be read"),

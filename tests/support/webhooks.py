@@ -46,7 +46,7 @@ def receiver() -> Iterator[Receiver]:
                 self.wfile.write(b"garbage\r\n\r\n")
                 return
             if answer == 200:
-                assert self.headers["Content-Type"] == "application/json"
+                assert (self.headers["Content-Type"], self.headers["User-Agent"]) == ("application/json", "stalesweep")
                 assert self.path == f"/{SECRET}"
                 found.messages.append(json.loads(body))
             self.send_response(answer)
