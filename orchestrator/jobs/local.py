@@ -50,6 +50,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def places_for(gpus: Sequence[str], gpus_each: int) -> int:
+    """How many processes train at once: as many as there are cores, or GPUs if each has some of them."""
+    return min(cores(), max(1, len(gpus) // gpus_each)) if gpus else cores()
+
+
 def detach(grid: Path, max_parallel: int | None, url: str) -> tuple[int, Path]:
     """Launch locally in a new process, which outlives this one and its terminal; returns its number and its log."""
     log = runs_dir() / f"launch-{grid.stem}.log"
@@ -85,7 +90,7 @@ def run_local(
         UsageError: Processes end without taking a run; the message holds the end of their log.
     """
     gpus = visible() if gpus_each else []
-    places = max_parallel or min(cores(), max(1, len(gpus) // gpus_each) if gpus else cores())
+    places = max_parallel or places_for(gpus, gpus_each)
     folder = runs_dir().absolute() / "jobs" / f"local-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
     shares.write(folder, [directories.values()])
     shared = Share(folder / "share.jsonl") if refill else contextlib.nullcontext()
