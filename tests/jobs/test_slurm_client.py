@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from orchestrator.base.errors import NoAccounting, SlurmUnavailable
 from orchestrator.grid.sweep import Resources
 from orchestrator.jobs.slurm import client, limits
 from orchestrator.jobs.slurm.client import Job
+from orchestrator.jobs.training import choose_executor
 
 A, B = "stalesweep-a-1", "stalesweep-b-2"
 
@@ -223,3 +225,63 @@ def test_a_job_id_that_is_anothers_by_now(says: Says) -> None:
     says("sacct", f"12_0|{A}\n13_0|other\n14|other\n14_[1-3]|{B}\n99|other\n")
     assert client.given_again({"12": A, "13": A, "14": B}, 60.0) == {"13", "14"}
     assert client.given_again({}, 60.0) == set()
+
+
+def test_what_slurm_is_asked(says: Says, tmp_path: Path) -> None:
+    for command in ("squeue", "sacct", "scancel", "sinfo"):
+        says(command)
+    client.queue([A])
+    client.accounting(["7", "6"], [A])
+    client.given_again({"7": A}, 59.6)
+    client.arrays_named(A)
+    client.cancel([("9", 4), ("8", 0), ("9", 2)])
+    assert client.is_here() == (shutil.which("sbatch") is not None)
+    with pytest.raises(SlurmUnavailable):
+        client.seconds_left("9_4")
+    listed = f"--noheader --array --states=all --me --name={A} --format=%F|%K|%j|%T|%N|%r"
+    assert asked(tmp_path, "squeue") == [listed, listed, "--noheader --jobs=9_4 --format=%L"]
+    of_arrays = "--noheader --parsable2 --allocations"
+    assert asked(tmp_path, "sacct") == [
+        f"{of_arrays} --format=JobID,JobName,State,NodeList,ExitCode --duplicates --jobs=6,7",
+        f"{of_arrays} --format=JobID,JobName --starttime=now-60seconds --jobs=7",
+        f"{of_arrays} --format=JobID --starttime=now-30days --name={A}",
+    ]
+    assert asked(tmp_path, "scancel") == ["--quiet 9_[2,4]", "--quiet 8_[0]"]
+
+
+def test_whether_this_machine_belongs_to_a_cluster(says: Says, tmp_path: Path) -> None:
+    says("sbatch")
+    says("sinfo", "main*\n")
+    assert client.is_here()
+    assert asked(tmp_path, "sinfo") == ["--noheader --format=%P"]
+    says("sinfo", error="sinfo: fatal: Could not establish a configuration source\n", code=1)
+    assert not client.is_here()
+    says("sinfo", error="Unable to contact slurm controller\n", code=1)
+    with pytest.raises(SlurmUnavailable, match="sinfo: Unable to contact slurm controller"):
+        client.is_here()
+    with pytest.raises(SlurmUnavailable) as told:
+        choose_executor("auto")
+    assert str(told.value) == (
+        "Slurm does not answer: sinfo: Unable to contact slurm controller; launch again when it does, or with "
+        "--executor local on this machine"
+    )
+    assert choose_executor("local") == "local"
+
+
+@pytest.mark.parametrize(
+    ("output", "error", "said"),
+    [
+        ("out\n", "first\nlast \n", "squeue: last"), ("one\nout\n", " \n", "squeue: out"),
+        ("", "", "squeue: exit code 3"), ("", "squeue: error: no\n", "squeue: error: no"),
+    ],
+)  # fmt: skip
+def test_the_last_line_that_a_command_prints_says_why_it_failed(says: Says, output: str, error: str, said: str) -> None:
+    says("squeue", output, error=error, code=3)
+    with pytest.raises(SlurmUnavailable) as told:
+        client.ask("squeue")
+    assert str(told.value) == said
+
+
+def test_a_command_that_ends_well_is_believed_whatever_it_complains_of(says: Says) -> None:
+    says("squeue", "all\n", error="accounting storage is disabled\n")
+    assert client.ask("squeue") == "all\n"

@@ -70,6 +70,8 @@ ENDED = {
     "OUT_OF_MEMORY": job("OUT_OF_MEMORY", exit_code="0:125"),
 }
 
+OUT_OF_MEMORY = "its job used more memory than it had asked for"
+
 CASES = [
     # place, squeue, sacct → state, class, held, over
     ("queued", job("PENDING", "Priority", node=""), None, ("queued", None, True, False)),
@@ -196,19 +198,92 @@ def test_what_a_waiting_run_waits_for(queue: Job, needs_help: bool, detail: str)
 @pytest.mark.parametrize(
     ("place", "queue", "tail", "failure_class", "detail"),
     [
-        ("silent", ENDED["KILLED"], "", "killed", "Slurm says FAILED, signal 9"),
-        ("silent", ENDED["FAILED"], "", "killed", "Slurm says FAILED, exit code 3"),
-        ("silent", ENDED["KILLED"], "slurmstepd: error: Exceeded memory limit", "out_of_memory", "more memory"),
+        ("silent", ENDED["KILLED"], "", "killed", "its process recorded no end: Slurm says FAILED, signal 9"),
+        ("silent", ENDED["FAILED"], "", "killed", "its process recorded no end: Slurm says FAILED, exit code 3"),
+        ("silent", job("FAILED"), "", "killed", "its process recorded no end: Slurm says FAILED"),
+        ("silent", ENDED["COMPLETED"], "", "lost", "its job ended, and its attempt recorded no end"),
+        *(("silent", ENDED["KILLED"], f"slurmstepd: error: {said}", "out_of_memory", OUT_OF_MEMORY)
+          for said in ("Exceeded memory limit", "Detected 1 oom_kill event", "oom-kill", "Out Of Memory")),
+        ("silent", ENDED["OUT_OF_MEMORY"], "", "out_of_memory", OUT_OF_MEMORY),
         ("silent", ENDED["CANCELLED"], "", "cancelled", "its job was cancelled by 1000"),
+        ("silent", job("REVOKED", "Sibling"), "", "cancelled", "its job was revoked"),
         ("silent", ENDED["NODE_FAIL"], "", "node_failure", "its node failed (node1)"),
-        ("queued", ENDED["FAILED"], "one\ntwo\nexecve(): no python\n", "never_began", "began: execve(): no python"),
-        ("queued", ENDED["COMPLETED"], "", "never_began", "without having taken it"),
+        ("silent", job("NODE_FAIL", node=""), "", "node_failure", "its node failed"),
+        ("queued", job("BOOT_FAIL"), "", "node_failure", "its node did not start (node1)"),
+        ("silent", ENDED["TIMEOUT"], "out of memory", "time_limit", "Slurm ended its job at the time limit"),
+        ("silent", job("DEADLINE"), "", "time_limit", "Slurm ended its job at its deadline"),
+        ("silent", ENDED["PREEMPTED"], "", "preempted", "its job was preempted"),
+        ("queued", ENDED["FAILED"], "one\ntwo\n execve(): no python \n", "never_began",
+         "its job ended with exit code 3 before the run began: execve(): no python"),
+        ("queued", ENDED["KILLED"], "", "never_began", "its job ended with signal 9 before the run began"),
+        ("queued", job("FAILED"), " \n", "never_began", "its job ended before the run began"),
+        ("queued", ENDED["COMPLETED"], "one", "never_began", "its job ended without having taken it"),
     ],
-)
+)  # fmt: skip
 def test_why_a_job_ended(place: str, queue: Job, tail: str, failure_class: str, detail: str) -> None:
     found = judged(place, queue, tail=tail)
-    assert found.failure_class == failure_class
-    assert detail in found.detail
+    assert (found.failure_class, found.detail) == (failure_class, detail)
+
+
+SILENT = "not heard of for 500 s"
+
+
+@pytest.mark.parametrize(
+    ("place", "queue", "accounting", "submitted", "detail"),
+    [
+        ("queued", job("CONFIGURING", node=""), None, {}, "its job is about to run"),
+        ("queued", job("RUNNING"), None, {}, "its job runs on node1"),
+        ("queued", None, "sacct: timed out", {}, "its job is not in the queue, and sacct: timed out"),
+        ("queued", "squeue: timed out", None, {}, "squeue: timed out"),
+        ("queued", None, None, {"age_s": 29.9}, "just submitted"),
+        ("queued", None, None, {"age_s": 30.0}, "its task was cancelled before it began"),
+        ("queued", None, "no accounts", {}, "its task has left the queue, and this cluster keeps no accounts"),
+        ("queued", None, job("PENDING"), {}, "Slurm no longer knows its job"),
+        ("queued", None, None, {"job_id": None}, "whether Slurm took its submission is not known yet"),
+        ("heard", job("PENDING"), None, {}, "its job waits to begin anew, and its former process still writes"),
+        ("heard", ENDED["NODE_FAIL"], None, {},
+         "Slurm says NODE_FAIL of its job, but its process still writes"),
+        ("heard", job("RUNNING"), None, {}, ""),
+        ("silent", job("RUNNING"), None, {}, f"its job runs, but the run was {SILENT}"),
+        ("silent", None, None, {}, f"{SILENT}, and Slurm no longer knows its job"),
+        ("silent", None, None, {"job_id": None}, f"{SILENT}, and its job is not known"),
+        ("interrupted", ENDED["TIMEOUT"], None, {}, "its job has ended; `stalesweep launch` lets it go on"),
+        ("interrupted", job("PENDING", "JobHeldUser"), None, {},
+         "to go on: it is held; `scontrol release` lets it go on (JobHeldUser)"),
+        ("failed", "squeue: timed out", None, {}, "ValueError: x"),
+        ("failed", None, None, {}, "ValueError: x"),
+        ("cancelled", None, None, {}, "by you"),
+    ],
+)  # fmt: skip
+def test_what_people_are_told_of_a_run(
+    place: str, queue: Any, accounting: Any, submitted: dict[str, Any], detail: str
+) -> None:
+    assert judged(place, queue, accounting, **submitted).detail == detail
+
+
+def test_a_run_without_an_array() -> None:
+    found = [standing(PLACES[place], None, Answers({}, {})) for place in ("queued", "silent")]
+    assert [one.detail for one in found] == [
+        "just submitted by another launch", f"{SILENT}, and its job is not known",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("age_s", "writes"), [(120.0, True), (120.1, False), (0.0, True), (None, False)])
+def test_a_run_without_a_heartbeat_for_two_minutes_is_silent(age_s: float | None, writes: bool) -> None:
+    place = dataclasses.replace(HEARD, heartbeat_age_s=age_s)
+    found = standing(place, ARRAY, Answers({}, {}))
+    assert (found.state == "running") == writes
+    assert writes or found.detail.startswith(f"not heard of for {age_s or 0:.0f} s")
+
+
+def test_the_first_task_of_an_array_is_found() -> None:
+    for place in (dataclasses.replace(NOBODY, task=0), dataclasses.replace(NOBODY, task=None)):
+        waits = Answers({("1234", 0): job("PENDING", "Priority")}, {})
+        assert standing(place, ARRAY, waits).detail == "Priority"
+        failed = Answers({}, {(ARRAY.job_name, 0): job("NODE_FAIL")})
+        assert standing(place, ARRAY, failed).failure_class == "node_failure"
+        forgotten = Answers({}, {(ARRAY.job_name, 0): job("RUNNING")})
+        assert standing(place, ARRAY, forgotten).failure_class == "forgotten"
 
 
 def test_an_exit_code_that_squeue_does_not_say_is_left_out() -> None:
