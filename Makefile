@@ -11,7 +11,7 @@ TEST_PROCESSES ?= 3
 # One thread each: threads of BLAS cost the small fits four times their time, and a fork may hang on them.
 PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: quickstart test test-vllm gpu-test check bench faults mutants clean install install-dev services
+.PHONY: quickstart test test-vllm gpu-test check bench faults fuzz mutants clean install install-dev services
 
 quickstart: install
 	$(BIN)/stalesweep launch sweeps/quickstart.yaml --executor local || [ $$? -eq 3 ]
@@ -59,6 +59,11 @@ bench: install-dev services
 # Do the tests bite? Some forty faults made by hand, each with the tests that must find it ...
 faults: install-dev
 	$(BIN)/python -m tests.deliberate_faults
+
+# ... whatever a file holds, does it end in a message? 10,000 examples for each property, other ones each time ...
+fuzz: install-dev
+	HYPOTHESIS_PROFILE=fuzz $(PYTEST) tests/base/test_safe_text.py tests/data/test_any_import.py \
+		tests/grid/test_any_grid.py tests/rundir/test_any_journal.py
 
 # ... and a random sample of the small changes of a room that mutmut can make, e.g. `make mutants ROOM=grid SAMPLE=100
 # SEED=1`; what survives is listed.

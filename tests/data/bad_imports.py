@@ -24,13 +24,15 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "k of 2.5": (run(k=2.5), "row 2: k should be a valid integer, unable to parse string as an integer (found '2.5')"),
     "k as a word": (run(k="two"), "row 2: k should be a valid integer"),
     "k missing": (run(k=""), "row 2: k not given: neither in the file nor with --set k=... or --runs"),
-    "k beyond 64 bits": (run(k=10**19), "row 2: k should be less than 9223372036854775808"),
+    "k beyond 64 bits": (run(k=10**19), "row 2: k should be less than or equal to 1048576"),
     "eta of 0": (run(eta=0), "row 2: eta should be greater than 0 (found '0')"),
     "eta below 0": (run(eta=-1e-3), "row 2: eta should be greater than 0 (found '-0.001')"),
     "eta NaN": (run(eta="NaN"), "row 2: eta should be a finite number (found 'NaN')"),
     "eta infinite": (run(eta="inf"), "row 2: eta should be a finite number"),
     "eta with a comma": (run(eta="1,5"), "row 2: eta should be a valid number"),
     "eta that overflows": (run(eta="1e999"), "row 2: eta should be a finite number"),
+    "eta beyond all use": (run(eta="1e308"), "row 2: eta should lie between 1e-30 and 1e+30 (found '1e308')"),
+    "eta next to 0": (run(eta="5e-324"), "row 2: eta should lie between 1e-30 and 1e+30 (found '5e-324')"),
     "eta in hexadecimal": (run(eta="0x1p-3"), "row 2: eta should be a valid number"),
     "seed below 0": (run(seed=-1), "row 2: seed should be greater than or equal to 0"),
     "horizon of 0": (run(horizon=0, collapse_step=""), "row 2: horizon should be greater than or equal to 1"),
@@ -63,6 +65,10 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "axes that are no JSON": (run(axes="clip"), "row 2: axes must be a JSON object"),
     "axes as a list": (run(axes="[1]"), "row 2: axes must be a JSON object"),
     "axes with NaN": (run(axes='{""a"": NaN}'), "row 2: axes must be a JSON object of finite values"),
+    "axes too deep": (run(axes='{""a"":' + "[" * 5000 + "]" * 5000 + "}"), "row 2: axes must be a JSON object"),
+    "axes with half a character": (run(axes=r'{""a"": ""\ud800""}'), "row 2: axes should have printable characters"),
+    "centuries of training": (run(wall_s=1e300), "row 2: wall_s should be less than or equal to 1000000000"),
+    "a sync beyond counting": (syncs(f"{2**62},1"), "row 2: sync must be at most 1,099,511,627,776"),
     "an axis twice": (run(axes='{""a"": 1}', a=2), "row 2: a stands in axes as 1 and beside it as 2"),
     "model missing": (run(model=""), "row 2: model not given"),
     "the same run twice": (
@@ -117,6 +123,8 @@ BAD: dict[str, tuple[str | bytes, str]] = {
 }  # fmt: skip
 
 BAD_JSON_LINES: dict[str, tuple[str, str]] = {
+    "too deep": ('{"_step": 1, "reward": ' + "[" * 100_000 + "\n", "row 1: Invalid JSON: recursion limit exceeded"),
+    "half a character": (r'{"_step": 1, "reward": "\ud800"}' + "\n", "row 1: Invalid JSON"),
     "no JSON": ('{"_step": 1}\n{"_step"\n', "row 2: Invalid JSON"),
     "a list": ("[1]\n", "row 1: Input should be an object (found '[1]')"),
     "a word": ('{"_step": 1, "reward": "high"}\n', "row 1: reward should be a valid number"),

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.base.errors import GridError
-from orchestrator.data.importing.columns import ALIASES, ImportedRun, Options
+from orchestrator.data.importing.columns import ALIASES, Options
 from orchestrator.data.importing.read import Import, read_import
+from orchestrator.data.importing.rows import ImportedRun
 from orchestrator.data.importing.tables import SHOWN_MISTAKES
 from tests.data.bad_imports import BAD, BAD_JSON_LINES, GOOD, RUNS, SYNCS
 
@@ -96,6 +97,38 @@ def test_files_that_break_off_or_have_long_rows(tmp_path: Path) -> None:
     content = (tmp_path / "cut.parquet").read_bytes()
     broken = content[:4] + bytes(len(content) // 2) + content[4 + len(content) // 2 :]
     assert "cut.parquet: cannot be read" in mistakes(tmp_path / "cut.parquet", broken)[0]
+
+
+def test_small_files_that_hold_huge_tables(tmp_path: Path) -> None:
+    path = tmp_path / "runs.parquet"
+    long = pa.array(["x" * 1_000_000]).dictionary_encode()
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 8_000, pa.int32()), long.dictionary)
+    pq.write_table(pa.table({"model": texts, "collapse_step": [1] * 8_000}), path)
+    assert path.stat().st_size < 2_000_000, "and 8 GB when it is read"
+    with pytest.raises(GridError, match=r"cannot be read: it takes more than 1\.0 GiB of memory"):
+        read_import(path, Options())
+    whole = pa.repeat(1, 70_000_000)
+    pq.write_table(pa.table({"k": whole, "collapse_step": whole}), path)
+    with pytest.raises(GridError, match=r"cannot be read: it takes more than 1\.0 GiB of memory"):
+        read_import(path, Options())
+    pq.write_table(pa.table({"k": whole[:1_000_001], "collapse_step": whole[:1_000_001]}), path)
+    with pytest.raises(GridError, match="holds 1,000,001 runs or attempts; at most 1,000,000 can be read at once"):
+        read_import(path, Options())
+
+
+def test_a_hundred_thousand_columns(tmp_path: Path) -> None:
+    names = [f"c{number}" for number in range(100_000)]
+    content = f"{RUNS.strip()},{','.join(names)}\n{GOOD.strip()}{',1' * len(names)}\n"
+    wrong = mistakes(tmp_path / "runs.csv", content)
+    assert "row 1: names 100,000 columns that are none of ours; at most 1,000 can be further axes" in wrong[0]
+    log = f"step,reward,{','.join(names)}\n1,0.5{',1' * len(names)}\n"
+    assert len(read(tmp_path / "log.csv", log, values=CONSTANTS).syncs) == 1
+
+
+def test_a_lag_without_bound(tmp_path: Path) -> None:
+    log = "step,reward,off_policy/max\n1,1,1\n2,1,inf\n"
+    (wrong,) = mistakes(tmp_path / "log.csv", log, values=CONSTANTS, lag_unit="steps")
+    assert "row 3: off_policy/max must be a lag of at most 1,099,511,627,776 (found inf)" in wrong
 
 
 def test_further_columns_are_axes_of_one_type_each(tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from grpo_worker.schema.config import content_digest
 from orchestrator.base.errors import GridError
 from orchestrator.data import frames
 from orchestrator.data.importing import columns, runs
-from orchestrator.data.importing.columns import FACTS, LABEL, METRICS, RATE, ImportedAttempt, ImportedRun, Options
-from orchestrator.data.importing.tables import REAL, ROW, WHOLE, Mistakes, Table, open_table, reading, table_of
+from orchestrator.data.importing.columns import METRICS, Options
+from orchestrator.data.importing.rows import FACTS, LABEL, MOST_STEP, RATE, ImportedAttempt, ImportedRun, read_row
+from orchestrator.data.importing.tables import REAL, ROW, WHOLE, Mistakes, Table, listed, open_table, reading, table_of
 
 FORMATS = ("auto", "runs", "syncs", "trl", "wandb")
 
@@ -108,7 +109,7 @@ def _read_runs(found: Import, table: Table) -> list[runs.StatedRun]:
     used, found.notes = columns.map_columns(table.columns, [LABEL, "sweep", *FACTS], found.options, mistakes)
     if "collapse_step" not in used:
         mistakes.note(1, "has no column collapse_step; give it one, empty where a run did not collapse")
-    stated = runs.stated_runs(table.read(used, {}, mistakes).to_pylist(), dict(found.options.values))
+    stated = runs.stated_runs(listed(table.read(used, {}, mistakes), mistakes), dict(found.options.values))
     if not stated:
         mistakes.note("", "has no rows")
     found.runs = runs.checked_runs(stated, mistakes)
@@ -122,11 +123,11 @@ def _read_rows(found: Import, table: Table) -> None:
     index, meaning = ("step", "learner step") if is_log else ("sync", "number of the weight sync, counted from 0")
     known = [LABEL, index, RATE if is_log else "learner_step", *FACTS, *METRICS]
     used, found.notes = columns.map_columns(table.columns, known, options, mistakes, found.format)
-    listed = ", ".join(table.columns[:30])
+    names = ", ".join(table.columns[:30])
     if index not in used:
-        mistakes.note(1, f"has no column {index}, which is the {meaning} (found: {listed}); use --map {index}=THEIRS")
+        mistakes.note(1, f"has no column {index}, which is the {meaning} (found: {names}); use --map {index}=THEIRS")
     if is_log and not METRICS.keys() & used.keys():
-        mistakes.note(1, f"has no metric that is known (found: {listed}); use --map reward=THEIRS")
+        mistakes.note(1, f"has no metric that is known (found: {names}); use --map reward=THEIRS")
     lags = {ours: theirs for ours, theirs in used.items() if ours.startswith("lag_") and ours != theirs}
     if lags and options.lag_unit is None:
         what = "say what a lag of 1 is with --lag-unit: steps (a learner step), versions (a weight sync: k learner "
@@ -158,8 +159,11 @@ def _read_rows(found: Import, table: Table) -> None:
         steps = k if unit in ("versions", "fraction") else np.full(len(k), 1.0 if unit == "steps" else float(str(unit)))
         of_row = pa.array(steps[rows["run"].to_numpy()].astype(float))
         for name in lags:
-            in_steps = runs.as_stored(name, pc.multiply(rows[name], of_row))
-            rows = rows.set_column(rows.column_names.index(name), name, in_steps)
+            in_steps, most = pc.multiply(rows[name], of_row), MOST_STEP
+            for one in rows.filter(pc.invert(pc.less_equal(pc.abs(in_steps), most))).to_pylist():
+                mistakes.note(one[ROW], f"{lags[name]} must be a lag of at most {most:,} (found {one[name]})")
+            mistakes.raise_all()
+            rows = rows.set_column(rows.column_names.index(name), name, runs.as_stored(name, in_steps))
     found.syncs, found.evals, reach, more = runs.take(rows, k, mistakes)
     found.runs, notes_of_ends = runs.ended_runs(stated, found.syncs, found.evals, reach, options.detector, mistakes)
     found.notes += [*more, *notes_of_ends]
@@ -241,8 +245,8 @@ def _read_export(found: Import, tables: Mapping[str, Table]) -> None:
 
 def _with_attempts(trained: Sequence[ImportedRun], places: Mapping[int, int], table: Table) -> list[ImportedRun]:
     mistakes, attempts = Mistakes(table.path), [dict[int, ImportedAttempt]() for _ in trained]
-    for raw in table.read({name: name for name in table.columns}, {}, mistakes).to_pylist():
-        one = columns.read_row(ImportedAttempt, raw, mistakes, f"row {raw[ROW]}")
+    for raw in listed(table.read({name: name for name in table.columns}, {}, mistakes), mistakes):
+        one = read_row(ImportedAttempt, raw, mistakes, f"row {raw[ROW]}")
         if one is not None and one.run not in places:
             mistakes.note(raw[ROW], f"run {one.run} is not among the export's runs")
         elif one is not None and attempts[places[one.run]].setdefault(one.attempt, one) is not one:

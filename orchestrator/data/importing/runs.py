@@ -21,8 +21,19 @@ from numpy.typing import NDArray
 from grpo_worker.schema.config import CollapseConfig
 from orchestrator.base.states import RunState
 from orchestrator.data.importing import columns
-from orchestrator.data.importing.columns import AXIS, FACTS, LABEL, METRICS, RATE, ImportedRun, Options
-from orchestrator.data.importing.tables import REAL, ROW, WHOLE, Mistakes, open_table, shown
+from orchestrator.data.importing.columns import METRICS, Options
+from orchestrator.data.importing.rows import (
+    AXIS,
+    FACTS,
+    LABEL,
+    MOST_STEP,
+    RATE,
+    ImportedRun,
+    axes_of,
+    axis_values,
+    read_row,
+)  # fmt: skip
+from orchestrator.data.importing.tables import REAL, ROW, WHOLE, Mistakes, listed, open_table, shown
 from orchestrator.laws.collapse import redetect
 
 CONFIG = CollapseConfig()
@@ -57,7 +68,7 @@ def named_runs(path: Path) -> dict[str, Facts]:
         wrong.note(1, "has no column run, the name by which the log knows each run")
         wrong.raise_all()
     named: dict[str, Facts] = {}
-    for run in stated_runs(table.read(used, {}, wrong).to_pylist(), {}):
+    for run in stated_runs(listed(table.read(used, {}, wrong), wrong), {}):
         if run.label is None or run.label in named:
             wrong.note(run.place, "names no run" if run.label is None else f"names run {run.label!r} a second time")
         named[run.label or ""] = run.facts
@@ -75,12 +86,12 @@ def tell_apart(rows: pa.Table, options: Options, mistakes: Mistakes) -> tuple[li
     found: list[StatedRun] = []
     numbers: dict[Any, int] = {}
     of_group = []
-    for one in rows.select([ROW, *names]).take(np.unique(group, return_index=True)[1]).to_pylist():
+    for one in listed(rows.select([ROW, *names]).take(np.unique(group, return_index=True)[1]), mistakes):
         label = one.get(LABEL)
         place = f"row {one[ROW]}" if label is None else f"run {label!r}"
         if options.runs_file and label is not None and label not in named:
             mistakes.note(place, "is not among the runs of --runs")
-        facts = {**options.values, **_facts(one), **named.get(label, {})}
+        facts = {**options.values, **_facts(one), **named.get(label or "", {})}
         same = [(name, plain(name, raw)) for name, raw in facts.items() if name in IDENTITY or name.startswith(AXIS)]
         number = numbers.setdefault(label or frozenset(same), len(found))
         if number == len(found):
@@ -112,16 +123,14 @@ def plain(name: str, raw: Any) -> Any:
 def checked_runs(stated: Sequence[StatedRun], mistakes: Mistakes) -> list[ImportedRun]:
     """Check runs and refuse one that is there twice; returns those without mistakes. Each further axis has one type."""
     names = dict.fromkeys(name for run in stated for name in run.facts if name.startswith(AXIS))
-    by_name = [columns.axis_values([run.facts.get(name) for run in stated]) for name in names]
+    by_name = [axis_values([run.facts.get(name) for run in stated]) for name in names]
     axes = list(zip(*by_name, strict=True)) or [()] * len(stated)
     found: list[ImportedRun] = []
     places: dict[tuple[Any, ...], str] = {}
     for stands, values in zip(stated, axes, strict=True):
-        own = columns.axes_of(stands.facts | dict(zip(names, values, strict=True)), mistakes, stands.place)
+        own = axes_of(stands.facts | dict(zip(names, values, strict=True)), mistakes, stands.place)
         facts = {**stands.facts, "axes": own, "label": stands.label}
-        run = columns.read_row(
-            ImportedRun, facts, mistakes, stands.place, ": neither in the file nor with {} or --runs"
-        )
+        run = read_row(ImportedRun, facts, mistakes, stands.place, ": neither in the file nor with {} or --runs")
         if run is not None:
             first = places.setdefault((run.cell, run.seed), stands.place)
             if first != stands.place:
@@ -213,6 +222,8 @@ def take(rows: pa.Table, k: Ints, mistakes: Mistakes) -> tuple[pa.Table, pa.Tabl
         syncs = pa.table({"run": merged["run"], "sync": merged["sync"], **stored, "learner_step": steps})
     else:
         run = rows["run"].to_numpy()
+        _refuse_far(rows, "sync", "sync", mistakes)
+        mistakes.raise_all()
         steps = pc.multiply(rows["sync"], pa.array(k[run]))
         if "learner_step" in rows.column_names:
             steps = pc.coalesce(rows["learner_step"], steps)
@@ -235,6 +246,7 @@ def check_order(rows: pa.Table, key: str, mistakes: Mistakes) -> None:
     for name in numbers:
         for one in rows.filter(pc.fill_null(pc.less(rows[name], 0), True)).to_pylist():
             mistakes.note(one[ROW], f"{name} must be a whole number of at least 0 (found {one[name]})")
+        _refuse_far(rows, name, name, mistakes)
     rows = in_order(rows.drop_null(), key)
     row, run, number, step = (rows[name].to_numpy() for name in (ROW, "run", key, "learner_step"))
     is_same = np.diff(run) == 0
@@ -243,6 +255,11 @@ def check_order(rows: pa.Table, key: str, mistakes: Mistakes) -> None:
     for at in (np.flatnonzero(is_same & (np.diff(number) > 0) & (np.diff(step) <= 0)) + 1).tolist():
         what = f"{key} {number[at]} is at learner step {step[at]}, {key} {number[at - 1]} before it"
         mistakes.note(int(row[at]), f"{what} (row {row[at - 1]}) at {step[at - 1]}; steps must rise")
+
+
+def _refuse_far(rows: pa.Table, name: str, theirs: str, mistakes: Mistakes) -> None:
+    for one in rows.filter(pc.greater(rows[name], MOST_STEP)).to_pylist():
+        mistakes.note(one[ROW], f"{theirs} must be at most {MOST_STEP:,} (found {one[name]})")
 
 
 def in_order(rows: pa.Table, key: str) -> pa.Table:
@@ -257,6 +274,7 @@ def logged(rows: pa.Table, step: str, mistakes: Mistakes) -> pa.Table:
     for one in rows.filter(pc.fill_null(pc.less(rows["step"], 0), True)).to_pylist():
         beside = ", ".join(name for name in metrics if one[name] is not None)
         mistakes.note(one[ROW], f"{step} beside {beside} must be a whole number of at least 0 (found {one['step']})")
+    _refuse_far(rows, "step", step, mistakes)
     mistakes.raise_all()
     return in_order(rows, "step")
 

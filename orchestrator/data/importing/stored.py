@@ -17,8 +17,8 @@ from grpo_worker.schema.config import content_digest
 from orchestrator.base.errors import GridError, NothingToDo, SweepConflict
 from orchestrator.base.settings import code_version
 from orchestrator.base.states import AttemptOutcome, FailureClass
-from orchestrator.data.importing.columns import ImportedAttempt, ImportedRun
 from orchestrator.data.importing.read import Import
+from orchestrator.data.importing.rows import ImportedAttempt, ImportedRun
 from orchestrator.store.database import writes
 from orchestrator.store.models import Attempt, Base, Evaluation, RunRow, SweepRow, SyncMetric
 from orchestrator.store.registration import insert_cells, stored_runs

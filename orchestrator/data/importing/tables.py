@@ -10,6 +10,7 @@ import contextlib
 import csv
 import functools
 import json
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,11 @@ ROW = "#row"
 
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
 CSV_BLOCK = 4 * 1024 * 1024  # bytes that are parsed at a time
+BATCH_ROWS = 1 << 16  # of a Parquet file that are read at a time
+MOST_OBJECTS = 1_000_000  # runs or attempts of a file
+MOST_BYTES, MOST_GROWTH = 1 << 30, 100  # a Parquet file may grow so large in memory, or so many times its size
 SHOWN_MISTAKES = 100  # of a file; further ones are counted
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 _NUMBERS = {
     WHOLE: TypeAdapter[list[Any]](list[Annotated[int, Field(ge=-(2**63), lt=2**63)] | None]),
     REAL: TypeAdapter[list[Any]](list[float | None]),
@@ -135,9 +140,18 @@ def open_table(path: Path) -> Table:
     openers = {".parquet": _open_parquet, ".jsonl": _open_json_lines, ".ndjson": _open_json_lines, ".json": _open_json}
     with reading(path):
         table = openers.get(path.suffix.lower(), _open_csv)(path)
-    if twice := sorted({name for name in table.columns if table.columns.count(name) > 1}):
-        raise GridError([f"{path}: row 1: names columns twice: {', '.join(twice)}"])
+    if twice := sorted(name for name, count in Counter(table.columns).items() if count > 1):
+        raise GridError([f"{path}: row 1: names columns twice: {', '.join(twice[:30])}"])
     return table
+
+
+def listed(rows: pa.Table, mistakes: Mistakes) -> list[dict[str, Any]]:
+    """Return rows as Python objects; GridError if there are more than `MOST_OBJECTS`."""
+    if len(rows) > MOST_OBJECTS:
+        mistakes.note("", f"holds {len(rows):,} runs or attempts; at most {MOST_OBJECTS:,} can be read at once")
+        mistakes.raise_all()
+    found: list[dict[str, Any]] = rows.to_pylist()
+    return found
 
 
 def table_of(path: Path, objects: Iterable[tuple[int, Mapping[str, Any]]]) -> Table:
@@ -175,11 +189,37 @@ def _open_json_lines(path: Path) -> Table:
 
 
 def _open_parquet(path: Path) -> Table:
+    """Open a Parquet file. It is read piece by piece, because a small file may hold a huge table."""
+    most = max(MOST_BYTES, MOST_GROWTH * path.stat().st_size)
+    schema = pq.read_schema(path)
+    types = {one.name: one.type.value_type if pa.types.is_dictionary(one.type) else one.type for one in schema}
+    texts = [name for name, kind in types.items() if any(is_text(kind) for is_text in _TEXTS)]
+
     def load(kinds: Kinds, _: Mistakes) -> pa.Table:
-        table = pq.read_table(path, columns=list(kinds))
+        # Texts as numbers into the list of those that differ, until it is known how long they are in all.
+        file = pq.ParquetFile(path, read_dictionary=texts)
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        parts = [group.column(number) for group in groups for number in range(group.num_columns)]
+        least = sum(8 * part.num_values for part in parts if part.path_in_schema.partition(".")[0] in kinds)
+        batches, size = [], 0
+        for batch in file.iter_batches(BATCH_ROWS, columns=list(kinds)) if least <= most else ():
+            size += sum(map(_plain_bytes, batch.columns))
+            if size > most:
+                break
+            batches.append(pa.record_batch({name: pc.cast(batch[name], types[name]) for name in kinds}))
+        if max(least, size) > most:
+            raise GridError([f"{path}: cannot be read: it takes more than {most / 2**30:.1f} GiB of memory"])
+        table = pa.Table.from_batches(batches, pa.schema([(name, types[name]) for name in kinds]))
         return table.append_column(ROW, pa.array(np.arange(1, len(table) + 1)))
 
-    return Table(path, tuple(pq.read_schema(path).names), load)
+    return Table(path, tuple(schema.names), load)
+
+
+def _plain_bytes(column: pa.Array) -> int:
+    """The size of a column, once its texts are written out."""
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    return int(pc.sum(pc.binary_length(column.dictionary).take(column.indices).cast(WHOLE)).as_py() or 0)
 
 
 def _open_csv(path: Path) -> Table:
