@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,11 +19,19 @@ from orchestrator.jobs.slurm import client
 from orchestrator.store import schema
 from tests.support.stand_in import StandIn
 
+TORCH = doctor.torch
+
+
+@pytest.fixture(scope="module")
+def versions() -> dict[str, str]:
+    return doctor.versions()
+
 
 @pytest.fixture(autouse=True)
-def torch_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes seconds."""
+def slow_things_are_known(monkeypatch: pytest.MonkeyPatch, versions: dict[str, str]) -> None:
+    """Importing torch takes seconds, and finding out the versions a tenth of one."""
     monkeypatch.setattr(doctor, "torch", lambda: "2 GPUs, 8 CPU threads")
+    monkeypatch.setattr(doctor, "versions", lambda: dict(versions))
 
 
 @pytest.fixture
@@ -100,8 +109,9 @@ def test_a_machine_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "partition" not in found
 
 
-def test_packages_are_named_with_their_versions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    versions = doctor.versions()
+def test_packages_are_named_with_their_versions(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, versions: dict[str, str]
+) -> None:
     assert versions["stalesweep"] == code_version() and versions["python"].startswith("3.")
     monkeypatch.setattr(doctor, "versions", lambda: {"pandas": "2.0"})
     monkeypatch.setenv("PATH", "/nowhere")
@@ -124,6 +134,39 @@ def test_databases_and_folders(tmp_path: Path) -> None:
     assert doctor.database(url).endswith(f", schema {schema.current(url)}")
     assert doctor.folder(tmp_path / "a" / "b").startswith(f"{tmp_path / 'a' / 'b'}, ")
     assert not (tmp_path / "a").exists()
+
+
+def test_a_database_on_a_network_file_system_is_said(
+    tmp_path: Path, new_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_database("sqlite", upgraded=True)
+    path = Path(url.removeprefix("sqlite:///"))
+    where = f"SQLite file {path}, schema {schema.current(url)}"
+    assert doctor.database(url) == where
+    monkeypatch.setattr(doctor, "network_filesystem", {path: "nfs4"}.get)
+    assert doctor.database(url) == f"{where}, on a network file system (nfs4): jobs write journals only"
+
+
+@pytest.mark.parametrize(
+    ("free", "good", "said"),
+    [(1e9, False, "1.0 GB free"), (0.26e9, False, "0.3 GB free"), (1.6e9, True, "2 GB free"),
+     (1234e9, True, "1,234 GB free")],
+)  # fmt: skip
+def test_how_much_a_folder_has_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: float, good: bool, said: str
+) -> None:
+    new = tmp_path / "a" / "b"
+    monkeypatch.setattr(doctor, "shutil", SimpleNamespace(disk_usage={tmp_path: SimpleNamespace(free=free)}.get))
+    assert doctor.find("x", doctor.folder, new) == Finding("x", good, f"{new}, {said}")
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path, os.W_OK))
+    assert doctor.find("x", doctor.folder, new) == Finding("x", False, f"{new}: {tmp_path} is not writable")
+
+
+def test_what_torch_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(doctor, "in_python", lambda code: asked.append(code) or "a warning\n4 16\n")
+    assert TORCH() == "4 GPUs, 16 CPU threads"
+    assert asked == ["import torch; print(torch.cuda.device_count(), torch.get_num_threads())"]
 
 
 def test_code_in_a_process_of_its_own() -> None:
