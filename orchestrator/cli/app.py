@@ -119,13 +119,10 @@ def export(
     db: Database = None,
 ) -> None:
     """Write all that is stored, one file a table."""
-    from orchestrator.data.export import export as write
-    from orchestrator.store import queries
+    from orchestrator.data.frames import export as write
 
     output.one_of("--format", format, ("parquet", "csv"))
     with output.open_store(db) as store:
-        for name in sweeps or []:
-            queries.sweep_id(store, name)
         for path in write(store, sweeps, out, format):  # type: ignore[arg-type]  # checked above
             output.emit(str(path))
 

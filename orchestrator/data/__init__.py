@@ -1,5 +1,4 @@
 """Stored rows out and in: frames, what runs measured, export to files, import of runs made elsewhere.
 
-Others use ``frames`` (every table, with the types of the export), ``measured`` (a few metrics, fast), ``export`` and
-``importing``.
+Others use ``frames`` (every table, and the export's files), ``measured`` (a few metrics, fast) and ``importing``.
 """

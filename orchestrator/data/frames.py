@@ -1,4 +1,4 @@
-"""Stored rows as tidy tables with the export's columns: Arrow batches, and pandas frames made from them.
+"""Stored rows as tidy tables: Arrow batches, pandas frames made from them, and the export's files.
 
 NaN and missing stay apart: a metric that was measured and is not a number is NaN, one that was not measured
 is missing. In Arrow that is a NaN and a null. In a frame, a column that may be missing has a nullable type:
@@ -9,36 +9,29 @@ that is missing NaT; times are in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any
+import csv
+import math
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    Double,
-    Integer,
-    Select,
-    Text,
-    cast,
-    false,
-    func,
-    inspect,
-    or_,
-    select,
-    type_coerce,
-)  # fmt: skip
+import pyarrow.parquet as pq
+import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
 
+from orchestrator.base.errors import UsageError
+from orchestrator.base.files import whole
 from orchestrator.store import queries
 from orchestrator.store.database import Store
 from orchestrator.store.models import Attempt, CellRow, Evaluation, Fit, RunRow, SweepRow, SyncMetric
 from orchestrator.store.types import NanFloat, UtcDateTime, seconds_between
 
 if TYPE_CHECKING:
-    Query = Select[*tuple[Any, ...]]
+    Query = sa.Select[*tuple[Any, ...]]
 
 BATCH_ROWS = 20_000
 """Rows held as Python objects at a time."""
@@ -84,7 +77,7 @@ def schema(table: str) -> pa.Schema:
     return pa.schema([pa.field(c.name, _arrow_type(c.type), getattr(c, "nullable", False)) for c in columns])
 
 
-def batches(connection: Connection, table: str, sweeps: Sequence[str] | None = None) -> Generator[pa.RecordBatch]:
+def batches(connection: sa.Connection, table: str, sweeps: Sequence[str] | None = None) -> Generator[pa.RecordBatch]:
     """Stream one of the `TABLES` without holding more than a batch of it. Close it if it is not read to its end.
 
     Tables that are read in one transaction of `Store.read` belong together.
@@ -96,6 +89,53 @@ def batches(connection: Connection, table: str, sweeps: Sequence[str] | None = N
             values = zip(columns, zip(*rows, strict=True), strict=True)
             arrays = [pa.array(column, type=field.type, from_pandas=False) for field, column in values]
             yield pa.record_batch(arrays, schema=columns)
+
+
+def export(store: Store, sweeps: Sequence[str] | None, out: Path, format: Literal["csv", "parquet"]) -> list[Path]:
+    """Write every table of the `TABLES`, all as of one moment, and return the files.
+
+    CSV has missing as nothing, NaN as ``NaN`` and infinities as ``inf``. The folder is created if missing; a file there
+    takes its new content at once, when it is complete.
+
+    Raises:
+        SelectionError: There is no sweep of such a name.
+        UsageError: The folder cannot be written to.
+    """
+    for name in sweeps or ():
+        queries.sweep_id(store, name)
+    write = {"csv": _write_csv, "parquet": _write_parquet}[format]
+    paths = []
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with store.read() as connection:
+            for table in TABLES:
+                path = out / f"{table}.{format}"
+                with closing(batches(connection, table, sweeps)) as rows, whole(path) as aside:
+                    write(aside, schema(table), rows)
+                paths.append(path)
+    except OSError as error:
+        raise UsageError(f"cannot export to {out}: {error.strerror or error}") from error
+    return paths
+
+
+def _write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    with pq.ParquetWriter(path, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def _write_csv(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(schema.names)
+        for batch in batches:
+            columns = [map(_cell, column.to_pylist()) for column in batch.columns]
+            writer.writerows(zip(*columns, strict=True))
+
+
+def _cell(value: Any) -> Any:
+    # The csv module writes floats as their shortest exact form, but NaN in lower case, unlike most readers.
+    return "NaN" if isinstance(value, float) and math.isnan(value) else value
 
 
 def _frame(store: Store, table: str, sweeps: Sequence[str] | None) -> pd.DataFrame:
@@ -116,36 +156,36 @@ def _arrow_type(sql_type: TypeEngine[Any]) -> pa.DataType:
     match sql_type:
         case UtcDateTime():
             return pa.timestamp("us", tz="UTC")
-        case NanFloat() | Double():
+        case NanFloat() | sa.Double():
             return pa.float64()
-        case BigInteger() | Integer():
+        case sa.BigInteger() | sa.Integer():
             return pa.int64()
         case _:
             return pa.string()
 
 
 def _sweeps(names: Sequence[str] | None) -> Query:
-    runs = select(func.count()).select_from(RunRow).join(CellRow).where(CellRow.sweep_id == SweepRow.id)
+    runs = sa.select(sa.func.count()).select_from(RunRow).join(CellRow).where(CellRow.sweep_id == SweepRow.id)
     count = runs.scalar_subquery().label("runs")
-    query = select(SweepRow.name.label("sweep"), SweepRow.digest, SweepRow.created_at, count, SweepRow.grid_text)
+    query = sa.select(SweepRow.name.label("sweep"), SweepRow.digest, SweepRow.created_at, count, SweepRow.grid_text)
     return _of_sweeps(query, names).order_by(SweepRow.id)
 
 
 def _runs(names: Sequence[str] | None) -> Query:
     # A running attempt counts up to when it was last heard of.
-    end = func.coalesce(Attempt.ended_at, Attempt.heartbeat_at)
-    total = func.sum(seconds_between(Attempt.started_at, end), type_=Double())
-    in_run = select(total).where(Attempt.run_id == RunRow.id).scalar_subquery()
-    wall_s = func.coalesce(in_run, 0.0, type_=Double())
+    end = sa.func.coalesce(Attempt.ended_at, Attempt.heartbeat_at)
+    total = sa.func.sum(seconds_between(Attempt.started_at, end), type_=sa.Double())
+    in_run = sa.select(total).where(Attempt.run_id == RunRow.id).scalar_subquery()
+    wall_s = sa.func.coalesce(in_run, 0.0, type_=sa.Double())
     gpus = RunRow.resources["gpus"].as_integer()
     columns: tuple[Any, ...] = (
         RunRow.id.label("run"), SweepRow.name.label("sweep"), CellRow.model, CellRow.k, CellRow.eta, RunRow.seed,
         CellRow.axes, RunRow.state, RunRow.horizon, RunRow.learner_steps, RunRow.collapse_step,
         RunRow.collapse_step_lo, RunRow.collapse_sync, RunRow.collapse_detector, RunRow.failure,
-        type_coerce(wall_s * gpus, Double()).label("gpu_s"), wall_s.label("wall_s"), RunRow.code_version,
+        sa.type_coerce(wall_s * gpus, sa.Double()).label("gpu_s"), wall_s.label("wall_s"), RunRow.code_version,
         RunRow.config_digest, RunRow.failure_class,
     )  # fmt: skip
-    query = select(*columns).join_from(RunRow, CellRow).join(SweepRow)
+    query = sa.select(*columns).join_from(RunRow, CellRow).join(SweepRow)
     return _of_sweeps(query, names).order_by(SweepRow.id, CellRow.position, RunRow.id)
 
 
@@ -155,31 +195,31 @@ def _attempts(names: Sequence[str] | None) -> Query:
         Attempt.task_id, Attempt.restart_count, Attempt.host, Attempt.started_at, Attempt.ended_at, Attempt.outcome,
         Attempt.resumed_from_sync, Attempt.failure_class, Attempt.node,
     )  # fmt: skip
-    return _of_run(select(*columns), Attempt.run_id, names).order_by(Attempt.run_id, Attempt.number)
+    return _of_run(sa.select(*columns), Attempt.run_id, names).order_by(Attempt.run_id, Attempt.number)
 
 
 def _syncs(names: Sequence[str] | None) -> Query:
-    _, *metrics = inspect(SyncMetric).columns
-    query = select(SyncMetric.run_id.label("run"), *metrics)
+    _, *metrics = sa.inspect(SyncMetric).columns
+    query = sa.select(SyncMetric.run_id.label("run"), *metrics)
     return _of_run(query, SyncMetric.run_id, names).order_by(SyncMetric.run_id, SyncMetric.sync)
 
 
 def _evals(names: Sequence[str] | None) -> Query:
     columns = (Evaluation.attempt, Evaluation.learner_step, Evaluation.val_reward, Evaluation.val_n)
-    query = select(Evaluation.run_id.label("run"), *columns)
+    query = sa.select(Evaluation.run_id.label("run"), *columns)
     return _of_run(query, Evaluation.run_id, names).order_by(Evaluation.run_id, Evaluation.learner_step)
 
 
 def _fits(names: Sequence[str] | None) -> Query:
-    asked = cast(Fit.sweeps, Text)
+    asked = sa.cast(Fit.sweeps, sa.Text)
     columns: tuple[Any, ...] = (
-        Fit.id.label("fit"), Fit.created_at, asked.label("sweeps"), cast(Fit.run_ids, Text).label("run_ids"),
-        Fit.code_version, Fit.detector, cast(Fit.result, Text).label("result"),
+        Fit.id.label("fit"), Fit.created_at, asked.label("sweeps"), sa.cast(Fit.run_ids, sa.Text).label("run_ids"),
+        Fit.code_version, Fit.detector, sa.cast(Fit.result, sa.Text).label("result"),
     )  # fmt: skip
-    query: Query = select(*columns).order_by(Fit.id)
+    query: Query = sa.select(*columns).order_by(Fit.id)
     if names is None:
         return query
-    return query.where(or_(false(), *(asked.contains(f'"{name}"', autoescape=True) for name in names)))
+    return query.where(sa.or_(sa.false(), *(asked.contains(f'"{name}"', autoescape=True) for name in names)))
 
 
 def _of_run(query: Query, run_id: InstrumentedAttribute[int], names: Sequence[str] | None) -> Query:

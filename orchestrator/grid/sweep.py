@@ -18,21 +18,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from grpo_worker.schema.config import ModelConfig, WorkerConfig, content_digest
-from orchestrator.grid.fields import (
-    AXES,
-    REQUIRED_AXES,
-    WORKER_FIELDS,
-    GridContent,
-    LogSpace,
-    ModelEntry,
-    ModelName,
-    Profile,
-    Range,
-    Resources,
-    flat,
-    nested,
-    not_a_worker_field,
-)  # fmt: skip
+from orchestrator.grid import fields
+from orchestrator.grid.fields import GridContent, ModelEntry, Resources
 from orchestrator.grid.mistakes import as_type, checked, unknown
 from orchestrator.grid.yaml_file import GridFile, KeyPath, dotted, read_grid_file, show, suggest
 
@@ -145,7 +132,7 @@ def expand(
 
 def _site_resources(profile: Path) -> Resources:
     file = read_grid_file(profile)
-    content: Profile = checked(file, (), Profile, file.sections())
+    content: fields.Profile = checked(file, (), fields.Profile, file.sections())
     file.raise_mistakes()
     return content.resources
 
@@ -165,10 +152,10 @@ def _axes(file: GridFile, grid: dict[str, Any], *, allow_huge: bool) -> dict[str
     """Read the values of every axis; wrong ones are kept, so that ``exclude:`` can be checked against them."""
     if not grid:
         if ("grid",) not in file.wrong:
-            what = f"is missing or empty; it holds the axes {', '.join(REQUIRED_AXES)}, each with a list"
+            what = f"is missing or empty; it holds the axes {', '.join(fields.REQUIRED_AXES)}, each with a list"
             file.mistake(("grid",), what)
         return {}
-    for name, example in REQUIRED_AXES.items():
+    for name, example in fields.REQUIRED_AXES.items():
         if name not in grid:
             file.mistake(("grid", name), f"this axis is missing; give it a list, e.g. {name}: {example}")
     spreads = {name: _spread(file, ("grid", name), spec) for name, spec in grid.items()}
@@ -186,7 +173,7 @@ def _spread(file: GridFile, place: KeyPath, spec: Any) -> tuple[int, Iterable[An
         if not spec:
             file.mistake(place, "an axis needs at least one value (found an empty list)")
         return len(spec), spec
-    for form, kind in (("logspace", LogSpace), ("range", Range)):
+    for form, kind in (("logspace", fields.LogSpace), ("range", fields.Range)):
         if isinstance(spec, dict) and spec.keys() == {form}:
             found = checked(file, (*place, form), kind, spec[form])
             return (found.size, found.values) if found else (0, ())
@@ -198,10 +185,10 @@ def _spread(file: GridFile, place: KeyPath, spec: Any) -> tuple[int, Iterable[An
 def _axis(file: GridFile, name: str, written: list[Any]) -> list[Any]:
     """Check the values of one axis against its field and against each other."""
     place: KeyPath = ("grid", name)
-    if name not in AXES:
-        file.mistake(place, not_a_worker_field(name))
+    if name not in fields.AXES:
+        file.mistake(place, fields.not_a_worker_field(name))
         return []
-    values = checked(file, place, list[as_type(AXES[name])], written) or written  # type: ignore[misc]
+    values = checked(file, place, list[as_type(fields.AXES[name])], written) or written  # type: ignore[misc]
     first: dict[tuple[bool, Any], int] = {}
     for index, value in enumerate(values):
         at = (*place, index) if (*place, index) in file.lines else place  # those of a logspace or range share a line
@@ -219,8 +206,8 @@ def _fixed(file: GridFile, fixed: dict[str, Any], grid: dict[str, Any]) -> dict[
     """Read the fixed worker fields by dotted path; nested and dotted spellings may be mixed."""
     settings: dict[str, Any] = {}
     lines: dict[str, int] = {}
-    for name, place, value in flat(("fixed",), fixed):
-        if name in REQUIRED_AXES:
+    for name, place, value in fields.flat(("fixed",), fixed):
+        if name in fields.REQUIRED_AXES:
             wrong = f"is an axis; write it under 'grid:', e.g. {name}: [{show(value)}]"
         elif name in grid:
             wrong = f"is an axis too, in line {file.lines['grid', name]}; keep one of the two"
@@ -228,10 +215,10 @@ def _fixed(file: GridFile, fixed: dict[str, Any], grid: dict[str, Any]) -> dict[
             wrong = f"is fixed already, in line {lines[name]}; keep one of the two"
         elif isinstance(value, list):
             wrong = f"has one value; write an axis under 'grid:' (found {show(value)})"
-        elif name not in WORKER_FIELDS:
-            wrong = not_a_worker_field(name)
+        elif name not in fields.WORKER_FIELDS:
+            wrong = fields.not_a_worker_field(name)
         else:
-            settings[name], lines[name] = checked(file, place, WORKER_FIELDS[name], value), file.line(place)
+            settings[name], lines[name] = checked(file, place, fields.WORKER_FIELDS[name], value), file.line(place)
             continue
         file.mistake(place, wrong)
     return settings
@@ -246,7 +233,7 @@ def _check_models(file: GridFile, models: dict[str, Any], used: list[Any]) -> No
             hint = f"{suggest(name, known)}add '{name}: {{path: FOLDER_OR_HUB_ID}}' there"
             file.mistake(place, f"has no entry under 'models:' (found {show(name)}; {hint})")
     for name, entry in models.items():
-        checked(file, ("models", name), ModelName, name)
+        checked(file, ("models", name), fields.ModelName, name)
         if name != "tiny" and "path" not in _mapping(entry):
             file.mistake(("models", name, "path"), "is missing; give a folder or a hub id")
 
@@ -269,7 +256,7 @@ def _runs(
     file: GridFile, axes: dict[str, list[Any]], settings: dict[str, Any], content: GridContent, resources: Resources
 ) -> Iterator[Run]:
     """Expand the checked file. A mistake that only a combination of fields can make is noted once."""
-    further = [name for name in axes if name not in REQUIRED_AXES]
+    further = [name for name in axes if name not in fields.REQUIRED_AXES]
     names = ["model", "k", "eta", *further, "seed"]
     entries = {name: content.models.get(name) or ModelEntry.model_validate({}) for name in axes["model"]}
     configs = {name: ModelConfig(name=name, path=entry.path, dtype=entry.dtype) for name, entry in entries.items()}
@@ -280,9 +267,9 @@ def _runs(
         if any(all(point[name] == value for name, value in partial.items()) for partial in content.exclude):
             continue
         cell = Cell(point["model"], point["k"], point["eta"], tuple((name, point[name]) for name in further))
-        fields = nested(settings | point) | {"model": configs[cell.model]}
+        settled = fields.nested(settings | point) | {"model": configs[cell.model]}
         try:
-            config = WorkerConfig.model_validate(fields, strict=True)
+            config = WorkerConfig.model_validate(settled, strict=True)
         except ValidationError as error:
             where = ", ".join(f"{name} = {show(value)}" for name, value in point.items() if name != "seed")
             for what in {problem["msg"] for problem in error.errors()} - noted:

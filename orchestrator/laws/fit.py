@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -14,16 +15,7 @@ from orchestrator.laws.collapse import of_class
 from orchestrator.laws.evidence import cells, evidence, groups, left_out
 from orchestrator.laws.gaps import Gap, Tried, merged
 from orchestrator.laws.horizon import about_terms, horizon_law, identified_terms, joint_law
-from orchestrator.laws.result import (
-    HorizonLaw,
-    JointLaw,
-    Laws,
-    LocalLaw,
-    MeasuredCell,
-    ModelLaws,
-    Prediction,
-    TwoConstraint,
-)
+from orchestrator.laws.result import Laws, MeasuredCell, ModelLaws, Prediction, TwoConstraint
 from orchestrator.laws.survival import TimeFit
 
 EARLY_STOPS = {
@@ -72,28 +64,16 @@ def _fit_group(members: pd.DataFrame) -> ModelLaws:
     local, gaps = local_law(of_group, finished, tried)
     horizon, about_horizon = horizon_law(bounded, of_group, terms, tried)
     joint, joint_fit, about_joint = joint_law(bounded, terms, tried, local.brackets)
-    gaps += [
-        *about_terms(collapsed, tried),
-        *about_horizon,
-        *about_joint,
-        *_about_seeds(finished, local, horizon, joint, tried),
-        *_about_runs(members, of_group, tried),
-    ]
-    return ModelLaws(
-        cells=of_group,
-        local=local,
-        horizon=horizon,
-        joint=joint,
-        two_constraint=_two_constraint(of_group, joint_fit) if joint_fit else TwoConstraint(),
-        warnings=tuple(map(str, gaps)),
-        next_runs=merged(gaps),
-    )
+    rule = _two_constraint(of_group, joint_fit) if joint_fit else TwoConstraint()
+    found = ModelLaws(of_group, local=local, horizon=horizon, joint=joint, two_constraint=rule)
+    gaps += [*about_terms(collapsed, tried), *about_horizon, *about_joint]
+    gaps += [*_about_seeds(finished, found, tried), *_about_runs(members, of_group, tried)]
+    return replace(found, warnings=tuple(map(str, gaps)), next_runs=merged(gaps))
 
 
-def _about_seeds(
-    finished: pd.DataFrame, local: LocalLaw, horizon: HorizonLaw, joint: JointLaw, tried: Tried
-) -> list[Gap]:
+def _about_seeds(finished: pd.DataFrame, found: ModelLaws, tried: Tried) -> list[Gap]:
     """Whether seeds are too few, or differ too much."""
+    local, horizon, joint = found.local, found.horizon, found.joint
     boundary = tried.again(bracket_ends(local.brackets))
     seeds = finished["seed"].unique()
     if len(seeds) == 1:

@@ -17,7 +17,7 @@ import pytest
 from grpo_worker.schema.records import FinishRecord, StartRecord
 from orchestrator.base.errors import SelectionError, UsageError
 from orchestrator.data import frames
-from orchestrator.data.export import export
+from orchestrator.data.frames import export
 from orchestrator.grid.sweep import Sweep
 from orchestrator.store import attempts, fits, queries, registration, schema
 from orchestrator.store.database import Store

@@ -22,7 +22,7 @@ from grpo_worker.schema.config import CollapseConfig
 from grpo_worker.schema.records import FinishRecord, StartRecord
 from orchestrator.base.errors import GridError, NothingToDo, StoreError, SweepConflict
 from orchestrator.data import frames
-from orchestrator.data.export import export
+from orchestrator.data.frames import export
 from orchestrator.data.importing.columns import METRICS, Options
 from orchestrator.data.importing.read import read_import
 from orchestrator.data.importing.stored import store_import

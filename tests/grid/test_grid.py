@@ -13,8 +13,8 @@ import orchestrator.grid.sweep as grid_module
 from grpo_worker.schema.config import WorkerConfig
 from orchestrator.base.errors import GridError
 from orchestrator.grid import yaml_file
+from orchestrator.grid.fields import SBATCH_OPTIONS, refusal
 from orchestrator.grid.mistakes import REMOVED_KEYS
-from orchestrator.grid.sbatch_options import OPTIONS, refusal
 from orchestrator.grid.sweep import Cell, Resources, Sweep, load_sweep
 from orchestrator.grid.yaml_file import read_grid_file, show, suggest
 from orchestrator.search.search_file import load_search
@@ -255,7 +255,7 @@ def test_options_of_sbatch_are_taken_with_dashes_or_as_submitit_spells_them(tmp_
 def test_every_parameter_of_submitit_is_taken_or_refused_with_a_reason() -> None:
     for parameter in submitit.SlurmExecutor._valid_parameters():
         name = parameter.replace("_", "-")
-        assert (name in OPTIONS) != (refusal(name) is not None), name
+        assert (name in SBATCH_OPTIONS) != (refusal(name) is not None), name
 
 
 def test_exclude_leaves_out_every_match(tmp_path: Path) -> None:
