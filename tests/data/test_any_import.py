@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.base.errors import GridError
-from orchestrator.data.export import export
+from orchestrator.data.frames import export
 from orchestrator.data.importing.columns import Options
 from orchestrator.data.importing.read import read_import
 from orchestrator.data.importing.stored import store_import
