@@ -158,7 +158,7 @@ def test_why_it_was_not_told(
     with Store(made.url) as store:
         with store.write() as connection:
             connection.execute(Base.metadata.tables["run"].update().values(state="cancelled"))
-        hook.answers = answers
+        hook.answers = list(answers)
         notice.tell_end(store, "demo")
     assert caplog.messages == ([UNTOLD.format(why)] if why else [])
     assert hook.messages == ([] if why else [told(2, "cancelled")])

@@ -223,7 +223,7 @@ def test_a_launch_in_the_background_says_all_in_its_log(
     log.write_text("before\n")
     pid, found = local.detach(Path("sweeps/my.grid.yaml"), max_parallel, url)
     assert found == log
-    os.waitpid(pid, 0)
+    wait_for(lambda: "session" in log.read_text(), "what it prints")
     assert log.read_text().splitlines() == [
         "before",
         f"asked -m orchestrator.cli.app launch sweeps/my.grid.yaml --executor local --yes{more}",
