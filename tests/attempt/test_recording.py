@@ -686,7 +686,9 @@ def test_a_record_that_the_database_refuses_ends_the_attempt(store: Store, grid:
     assert sync < 500
 
 
-def test_a_heartbeat_that_finds_no_space_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_heartbeat_that_finds_no_space_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     mine = Journal.reserve(tmp_path, 0)
     mine.append("fail", {"failure": "first"})
     pace = Pace(heartbeat_s=0.01, every_s=0.01)
@@ -702,3 +704,4 @@ def test_a_heartbeat_that_finds_no_space_ends_nothing(tmp_path: Path, monkeypatc
             wait_for(lambda: len(refused) >= 2, "two heartbeats")
         recording.emit(sync_record(0))
     assert [e["record"] for e in journal.read(mine.path).entries if e["record"] != "beat"] == ["fail", "sync"]
+    assert "No space left on device" in caplog.messages[0]

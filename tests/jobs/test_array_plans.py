@@ -142,3 +142,31 @@ def test_an_array_is_described() -> None:
         "Array of 3 tasks for 5 runs: time = 30, cpus_per_task = 1, mem = 2048MB, array_parallelism = 256, "
         "signal_delay_s = 90, partition = gpu"
     )
+
+
+def test_what_a_job_asks_for_is_on_its_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "srun").touch(0o755)  # submitit looks for it
+    monkeypatch.setenv("PATH", str(tmp_path))
+    asked = Resources(mem_gb=1.5, time_min=5, python="/opt/my python/bin/python", slurm={"nice": 3})
+    executor = Executor(tmp_path, "a.module", asked, "stalesweep-demo-ab12", "ab12")
+    assert executor._submitit_command_str == f"/opt/my python/bin/python -u -m a.module {tmp_path}"
+    script = executor._make_submission_file_text(executor._submitit_command_str, "ab12").splitlines()
+    for line in ("job-name=stalesweep-demo-ab12", "comment='stalesweep ab12'", "mem=1536MB", "time=5", "nice=3",
+                 "requeue", "signal=USR2@60"):  # fmt: skip
+        assert any(one.replace('"', "'") == f"#SBATCH --{line}" for one in script), (line, script)
+    assert executor._make_submission_command(tmp_path / "script") == [
+        "timeout",
+        "60",
+        "sbatch",
+        str(tmp_path / "script"),
+    ]
+
+
+@pytest.mark.parametrize(("minutes", "delay_s"), [(1, 12), (7, 84), (8, 90), (9, 90), (600, 90)])
+def test_how_long_before_its_time_limit_a_job_is_asked_to_end(minutes: int, delay_s: int) -> None:
+    assert parameters(Resources(time_min=minutes))["signal_delay_s"] == delay_s
+
+
+def test_an_array_of_one_run_each_is_described_without_their_number() -> None:
+    (array,) = planned([(Resources(mem_gb=0.5), 3)]).arrays
+    assert describe(array).startswith("Array of 3 tasks: time = 30, cpus_per_task = 1, mem = 512MB")
