@@ -11,7 +11,7 @@ TEST_PROCESSES ?= 3
 # One thread each: threads of BLAS cost the small fits four times their time, and a fork may hang on them.
 PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: quickstart test test-vllm gpu-test check bench faults fuzz mutants clean install install-dev services
+.PHONY: quickstart test test-vllm gpu-test check bench faults fuzz mutants hour clean install install-dev services
 
 quickstart: install
 	$(BIN)/stalesweep launch sweeps/quickstart.yaml --executor local || [ $$? -eq 3 ]
@@ -74,6 +74,12 @@ ALSO ?=
 mutants: install-dev
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -P tests/mutants.py $(ROOM) --also $(ALSO) --sample $(SAMPLE) \
 		--seed $(SEED)
+
+# A sweep under random faults beside an undisturbed twin: `make hour ON=postgres SEED=2 MINUTES=60`. Needs root and cc.
+ON ?= sqlite
+MINUTES ?= 60
+hour: install-dev services
+	$(BIN)/python -m tests.hour_of_faults --on $(ON) --seed $(SEED) --minutes $(MINUTES)
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

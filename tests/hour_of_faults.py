@@ -270,14 +270,15 @@ class Hour:
 
 
 @contextmanager
-def file_system(folder: Path) -> Iterator[Path]:
-    """A file system of the sweep's own, to be filled up."""
+def file_system(folder: Path, *, keep: bool) -> Iterator[Path]:
+    """A file system of the sweep's own, to be filled up; it stays mounted if it is to be kept."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512m", "tmpfs", folder], check=True)
     try:
         yield folder
     finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
+        if not keep:
+            subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def main() -> None:
@@ -286,7 +287,7 @@ def main() -> None:
     parser.add_argument("--on", choices=("sqlite", "postgres", "slurm"), default="sqlite")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--keep", type=Path, help="a new folder, which stays")
+    parser.add_argument("--keep", type=Path, help="a new folder, which stays, with a file system mounted in it")
     options = parser.parse_args()
     horizon = max(48, 8 * round(STEPS_A_MINUTE * options.minutes / 8))
     folder = options.keep or Path(tempfile.mkdtemp(prefix="stalesweep-hour-"))
@@ -301,7 +302,7 @@ def main() -> None:
             cluster.up("--nodes", "2")
             stack.callback(cluster.command, "down")
         twin = workspace(folder / "twin", folder / "cache")
-        home = stack.enter_context(file_system(folder / "sweep"))
+        home = stack.enter_context(file_system(folder / "sweep", keep=options.keep is not None))
         ws = workspace(home, folder / "cache", server.url("me", PASSWORD, "hour") if server else None)
         for one in (twin, ws):
             one.grid(GRID.format(name=SWEEP, horizon=horizon))
