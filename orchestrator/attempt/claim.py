@@ -159,11 +159,15 @@ class _Asking:
 
     def _is_free(self, mine: Journal) -> bool:
         """Whether nobody else has the run since it was submitted, as far as its directory tells."""
-        others = [n for n in journal.numbers(self._directory) if self._run.fence < n != mine.number]
+        others = {
+            n: path for n in journal.numbers(self._directory)
+            if self._run.fence < n != mine.number
+            and not journal.stranger(path := journal.path_of(self._directory, n), self._run.identity)
+        }  # fmt: skip
         # Of those who ask at once the first one has it: the number that it reserved is the smallest.
         if mine.overtaken() or (min(others, default=mine.number) < mine.number and not self._take_over):
             return False
-        return not any(_leaves_nothing_to_do(journal.path_of(self._directory, number)) for number in others)
+        return not any(map(_leaves_nothing_to_do, others.values()))
 
     def _if_free(self, is_free: bool) -> Begun | None:
         """The attempt that was asked for; else its reserved number is given up."""

@@ -28,9 +28,9 @@ from typing import Any, Self
 
 from pydantic_core import from_json, to_json
 
-from orchestrator.base.errors import JournalError
+from orchestrator.base.errors import JournalError, UsageError
 from orchestrator.base.life import Writer, lives, lock
-from orchestrator.rundir import records
+from orchestrator.rundir import folder, records
 
 WORDS = ("cancel", "stop")
 """The records of who ends a run from outside."""
@@ -146,7 +146,7 @@ class Journal:
         """Whether a later attempt of the run has begun, or the run was removed with its directory."""
         found = numbers(self.path.parent)
         later = (path_of(self.path.parent, number) for number in found if number > self.number)
-        begun = any(size_of(path) > 0 for path in later)  # an empty one is reserved only
+        begun = any(size_of(path) > 0 and not _is_strangers(path) for path in later)  # an empty one is reserved only
         return begun or self.number not in found
 
     def close(self) -> None:
@@ -239,6 +239,28 @@ def has_writer(path: Path) -> bool | None:
     return lives(path, begin.get("writer") or {})
 
 
+def stranger(path: Path, identity: tuple[str, str]) -> str | None:
+    """Say whose a journal is if its first record names another run than its folder's, or another attempt.
+
+    None where it names these, no one, or does not exist. Raises OSError as `read`.
+
+    Args:
+        path: The journal.
+        identity: `orchestrator.rundir.folder.RunFile.identity` of the run.
+    """
+    own = {"sweep": identity[0], "config_digest": identity[1], "attempt": int(path.stem.removeprefix("attempt-"))}
+    try:
+        entries = read(path, limit=1).entries
+    except FileNotFoundError:
+        return None
+    entry = entries[0] if entries and entries[0]["record"] in ("begin", *WORDS) else {}
+    theirs = {name: entry.get(name, value) for name, value in own.items()}  # older versions named less
+    if theirs == own:
+        return None
+    said = "attempt {attempt} of a run of sweep {sweep!r} with config {config_digest:.12}".format
+    return f"{path} is the journal of {said(**theirs)}, and belongs to none of its folder, {said(**own)}: left out"
+
+
 def mend(directory: Path, before: int) -> None:
     """Cut torn last lines off the journals of attempts before the one that has the run: they may not write any more.
 
@@ -251,6 +273,13 @@ def mend(directory: Path, before: int) -> None:
                 os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
         except OSError as error:
             raise _unwritable(path, error) from error
+
+
+def _is_strangers(path: Path) -> bool:
+    try:
+        return stranger(path, folder.load(path.parent).identity) is not None
+    except (OSError, UsageError):
+        return False
 
 
 def _last_block(path: Path) -> bytes:

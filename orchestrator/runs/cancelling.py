@@ -121,7 +121,9 @@ def _write(folder: RunFolder, ending: Ending, notes: list[str]) -> int:
         return folder.fence + 1
     try:
         with contextlib.closing(Journal.reserve(directory, folder.fence)) as entry:
-            entry.append(*ending.as_entry())
+            record, values = ending.as_entry()
+            whose = {"sweep": folder.sweep, "config_digest": folder.config_digest, "attempt": entry.number}
+            entry.append(record, {**whose, **values})
     except JournalError as error:
         notes.append(f"run {folder.run_id}: an attempt that writes its journal only goes on: {error}")
         return folder.fence + 1

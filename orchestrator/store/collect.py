@@ -89,7 +89,7 @@ def collect_run(store: Store, run: RunFolder, notes: list[str], own: Journal | N
     if not new:
         return 0
     folder = rundirs.load(new[0][1].parent)
-    if (folder.sweep, folder.config_digest) != (run.sweep, run.config_digest):
+    if folder.identity != (run.sweep, run.config_digest):
         notes.append(f"{new[0][1].parent} belongs to a run of another database; left alone")
         return 0
     steps_per_sync = folder.worker_config().steps_per_sync
@@ -99,6 +99,9 @@ def collect_run(store: Store, run: RunFolder, notes: list[str], own: Journal | N
         try:
             claim = Claim(run.run_id, number, steps_per_sync)
             mine = own if own is not None and own.number == number else None
+            if mine is None and (whose := journal.stranger(path, folder.identity)):
+                notes.append(whose)
+                continue
             records += _bring(store, run, claim, path, starts, notes, mine)
             if starts and starts[-1]["resumed_from_step"] is not None and number >= max(run.stored, default=0):
                 refill(store, run, starts[-1]["resumed_from_step"], notes)
@@ -117,15 +120,17 @@ def refill(store: Store, run: RunFolder, learner_steps: int, notes: list[str]) -
     See `orchestrator.store.ingest.restore`. ``notes`` takes a line where something cannot be brought back.
     """
     directory = Path(run.directory or "")
-    config = rundirs.load(directory).worker_config()
+    folder = rundirs.load(directory)
+    config = folder.worker_config()
     last_sync = config.last_whole_sync(learner_steps)
     syncs = 0 if last_sync is None else last_sync + 1
     wanted = {"syncs": syncs, "evals": learner_steps // config.eval_every_steps + 1, "learner_steps": learner_steps}
     if not lacks(store, run.run_id, **wanted):
         return
     for number in journal.numbers(directory):
+        path = journal.path_of(directory, number)
         at = 0
-        while (chunk := journal.read(journal.path_of(directory, number), at)).entries:
+        while not journal.stranger(path, folder.identity) and (chunk := journal.read(path, at)).entries:
             found = [e for e in chunk.entries if e["record"] == "sync" and e["sync"] < syncs]
             evals = [e for e in chunk.entries if e["record"] == "eval" and e["learner_step"] <= learner_steps]
             restore(store, Claim(run.run_id, number), found, evals)
@@ -167,6 +172,9 @@ def _bring(
             return len(chunk.entries)
         if claim.attempt > run.fence and at == 0 and chunk.entries[0]["record"] != "begin":
             begin = _begin_of(chunk.entries)
+            if not chunk.damage:
+                notes.append(f"{path}: its first record does not say whose it is; left out")
+                return 0
             if begin is None:
                 notes.append(f"{path}: its first line is damaged, and nothing follows that was measured; left out")
                 return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import time
 import zlib
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from orchestrator.jobs import collecting, training
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, prepare
 from orchestrator.rundir.journal import Journal
+from orchestrator.runs import cancelling
 from orchestrator.store import queries
 from orchestrator.store.collect import collect, collect_run, refill
 from orchestrator.store.database import Store
@@ -28,6 +30,7 @@ from orchestrator.store.ingest import ingest
 from orchestrator.store.models import Evaluation, SyncMetric
 from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, Jobs
+from tests.support.lives import select as select_runs_of
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.services
@@ -378,3 +381,76 @@ def test_clocks_an_hour_apart_change_no_state(
     for name in ("started_at", "ready_at", "heartbeat_at", "ended_at"):
         moment = attempt[name].timestamp()
         assert started - 1 <= moment <= right() + 1, name
+
+
+# Journals of other runs
+
+
+def test_a_journal_of_another_run_is_named_and_left_out(jobs: MakeJobs) -> None:
+    made = jobs(runs=3)
+    shutil.copy(lines_of(made)[0], journal.path_of(made.directory(2), 1))
+    shutil.copy(lines_of(made)[0], journal.path_of(made.directory(3), 2))
+    found = made.collect()
+    assert (found.records, found.runs) == (2 * 12, 2)
+    assert [note.partition(" is the journal of attempt 1 of a run of sweep 'demo'")[0] for note in found.notes] == [
+        str(journal.path_of(made.directory(run), attempt)) for run, attempt in ((2, 1), (3, 2))
+    ]
+    made.check(1)
+    assert made.rows(3) == made.expected
+    assert made.states() == ["collapsed", "queued", "collapsed"]
+    assert made.rows(2)["syncs"] == made.attempts(2) == []
+
+
+def test_a_journal_of_another_attempt_is_left_out(jobs: MakeJobs) -> None:
+    made = jobs()
+    path, lines = lines_of(made)
+    path.write_bytes(b"".join(lines[:-1]))  # the run has not ended
+    shutil.copy(path, journal.path_of(made.directory(1), 2))
+    found = made.collect()
+    assert (found.records, len(found.notes)) == (11, 1)
+    assert "is the journal of attempt 1 of" in found.notes[0]
+    assert len(made.attempts(1)) == 1
+
+
+def test_a_journal_that_took_the_place_of_one_that_is_partly_stored(jobs: MakeJobs) -> None:
+    made = jobs(runs=2)
+    path, lines = lines_of(made)
+    path.write_bytes(b"".join(lines[:5]))
+    assert made.collect().records == 5 + 12
+    shutil.copy(journal.path_of(made.directory(2), 1), path)
+    found = made.collect()
+    assert (found.records, len(found.notes)) == (0, 1)
+
+
+def test_another_runs_cancel_entry_cancels_nothing(jobs: MakeJobs) -> None:
+    made = jobs(runs=2)
+    for run in (1, 2):
+        path = journal.path_of(made.directory(run), 1)
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:5]))
+    made.collect()
+    with Store(made.url) as store:
+        runs = select_runs_of(store, "1")
+        cancelling.cancel(store, runs, "by me")
+    shutil.copy(journal.path_of(made.directory(1), 2), journal.path_of(made.directory(2), 2))
+    assert len(made.collect().notes) == 1
+    assert made.states() == ["cancelled", "running"]
+
+
+def test_a_journal_whose_first_record_names_nobody_is_left_out(jobs: MakeJobs) -> None:
+    made = jobs()
+    path, lines = lines_of(made)
+    path.write_bytes(b"".join(lines[1:]))
+    found = made.collect()
+    assert (found.records, found.notes) == (0, [f"{path}: its first record does not say whose it is; left out"])
+
+
+def test_a_job_without_a_database_goes_on_beside_anothers_journal(jobs: MakeJobs) -> None:
+    made = jobs(runs=2)
+    shutil.move(journal.path_of(made.directory(2), 1), journal.path_of(made.directory(1), 3))
+    journal.path_of(made.directory(1), 1).unlink()
+    for checkpoint in made.directory(1).glob("checkpoint-*.pt"):
+        checkpoint.unlink()
+    children.run(lambda: made.train(made.directory(1)))
+    assert [len(path.read_bytes().splitlines()) for path in sorted(made.directory(1).glob("*.journal"))] == [12, 12]
+    assert made.collect().records == 12
+    assert made.rows(1) == made.expected
