@@ -6,7 +6,9 @@ import contextlib
 import logging
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from orchestrator.attempt.notice import tell_end
 from orchestrator.base.errors import SchemaError, StoreUnavailable, UsageError
@@ -22,6 +24,8 @@ from orchestrator.store.queries import RunningAttempt
 _OUTAGE_POLL_S = 2.0
 
 log = logging.getLogger(__name__)
+
+R = TypeVar("R")
 
 
 def bring_in(store: Store, name: str, say: Say) -> None:
@@ -74,13 +78,23 @@ def _is_gone(running: RunningAttempt, directory: str | None) -> bool:
     return running.host == this_host() and not is_alive(running.pid, running.process_started_at)
 
 
+def patiently(store: Store, ask: Callable[[], R]) -> R:
+    """Ask the database something; while it is away, wait and ask again."""
+    while True:
+        try:
+            return ask()
+        except StoreUnavailable as error:
+            wait_for_database(store, error)
+
+
 def wait_for_database(store: Store, error: StoreUnavailable) -> None:
-    """Wait until the database answers, asking every few seconds. The jobs go on without it."""
+    """Wait until the database answers and takes writes, asking every few seconds. The jobs go on without it."""
     log.warning("%s; the jobs go on, and this waits", error)
     while True:
         time.sleep(random.uniform(0.5, 1.5) * _OUTAGE_POLL_S)
         try:
             store.check()
+            store.check_writes()
         except StoreUnavailable:
             continue
         log.warning("the database answers again")

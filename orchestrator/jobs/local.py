@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import os
 import secrets
@@ -32,7 +33,7 @@ from orchestrator.base.settings import runs_dir
 from orchestrator.base.states import RunState
 from orchestrator.base.urls import handed_over
 from orchestrator.jobs import shares
-from orchestrator.jobs.collecting import collect_aloud, recover, wait_for_database
+from orchestrator.jobs.collecting import collect_aloud, patiently, recover, wait_for_database
 from orchestrator.jobs.gpus import dealt, visible
 from orchestrator.store import queries, submissions
 from orchestrator.store.database import Store
@@ -135,7 +136,7 @@ class _Runs:
         self._refill, self._share = refill, share
         self._journals_only = journals_only(store.url, spec.writes, spec.launched_from) is not None
         self._behind, self._noted = self._journals_only, set[str]()
-        submissions.set_queued(store, runs)
+        patiently(store, functools.partial(submissions.set_queued, store, runs))
 
     def look(self) -> list[RunProgress]:
         """Bring the database up to date, add further runs, and read how far all are; waits while it is away."""

@@ -21,7 +21,7 @@ from orchestrator.base.settings import jobs_write, runs_dir
 from orchestrator.base.states import UNKNOWN, RunState
 from orchestrator.base.urls import handed_over
 from orchestrator.base.words import Say, counted
-from orchestrator.jobs.collecting import bring_in, collect_aloud, recover, wait_for_database
+from orchestrator.jobs.collecting import bring_in, collect_aloud, patiently, recover, wait_for_database
 from orchestrator.jobs.local import run_local
 from orchestrator.jobs.slurm import client, dispatch
 from orchestrator.jobs.slurm.standing import SILENT_AFTER_S
@@ -212,6 +212,9 @@ class Training:
                 more = refill and functools.partial(self._further, refill)
                 directories = prepare(self.store, self.sweep_id, run_ids)
                 run_local(self.store, self.sweep_id, directories, max_parallel, gpus, on_poll, more)
+        return patiently(self.store, self._status)
+
+    def _status(self) -> SweepStatus:
         progress = queries.progress(self.store, self.sweep_id)
         return sweep_status(self.name, with_standings(progress, survey(self.store, self.sweep_id)))
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete, false
 
 from orchestrator.base.errors import StoreError
 from orchestrator.base.urls import absolute
+from orchestrator.store.models import RunRow
 from orchestrator.store.schema import check_revision
 from orchestrator.store.session import create_engine_for, transaction
 
@@ -53,6 +54,15 @@ class Store:
         """
         with self.read() as connection:
             check_revision(connection)
+
+    def check_writes(self) -> None:
+        """Make sure that the database takes writes, without changing anything.
+
+        Raises:
+            StoreUnavailable: It does not now.
+        """
+        with self.write() as connection:
+            connection.execute(delete(RunRow).where(false()))
 
     def close(self) -> None:
         """Give the connection back; the next call takes one again."""

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 
-from orchestrator.base.errors import StoreError
+from orchestrator.base.errors import StoreError, StoreUnavailable
 from orchestrator.base.filesystems import network_filesystem
 from orchestrator.base.urls import parse, split
 from orchestrator.store import failures, sqlite_files
@@ -150,6 +150,8 @@ def _errors(engine: Engine) -> Iterator[None]:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
         kind, reason = failures.meaning(error)
+        if issubclass(kind, StoreUnavailable) and engine.dialect.name == "postgresql":
+            engine.dispose()  # a session keeps settings, e.g. to take no writes, which new ones no longer have
         raise kind(f"{describe(engine.url)}: {reason}") from error
 
 
