@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from orchestrator.base.errors import SlurmUnavailable, UsageError
 from orchestrator.grid.sweep import Sweep
@@ -18,6 +19,7 @@ from orchestrator.jobs.status import status_of
 from orchestrator.jobs.training import Training
 from orchestrator.store import attempts, queries, registration, submissions
 from orchestrator.store.database import Store
+from orchestrator.store.models import RunRow
 from tests.support.lives import launched
 from tests.support.stand_in import StandIn
 from tests.support.stores import ORIGIN, next_claim
@@ -274,3 +276,34 @@ def test_training_on_slurm_tries_lost_runs_again_and_those_that_are_added(
     ]  # fmt: skip
     assert shown[1] == ["queued"] * 4
     assert (status.name, status.states) == ("demo", {"cancelled": 4})
+
+
+def test_a_queue_that_answers_is_believed_though_the_accounts_are_silent(
+    store: Store, sweep_id: int, slurm: StandIn
+) -> None:
+    for run, token in ((1, "ab12"), (2, "cd34")):
+        submitted(store, sweep_id, f"7{run}", run, token=token)
+    says(slurm, "squeue", "72|0|stalesweep-demo-cd34|PENDING||Priority")
+    (slurm.folder / "sacct").write_text('#!/bin/sh\necho "$@" >> $0.asked; echo away >&2; exit 1\n')
+    found = survey(store, sweep_id)
+    assert {run: (one.state, one.detail) for run, one in found.standings.items()} == {
+        1: ("unknown", "its job is not in the queue, and Slurm's accounting does not answer: sacct: away"),
+        2: ("queued", "Priority"),
+    }
+    [asked] = (slurm.folder / "sacct.asked").read_text().splitlines()
+    assert asked.endswith(" --jobs=71"), "only those that the queue does not have"
+    says(
+        slurm, "squeue", *(f"7{run}|0|stalesweep-demo-{name}|PENDING||None" for run, name in ((1, "ab12"), (2, "cd34")))
+    )
+    assert survey(store, sweep_id).silence == ""
+    assert (slurm.folder / "sacct.asked").read_text().splitlines() == [asked], "nothing to ask for"
+
+
+def test_a_run_that_never_began_is_tried_again_as_often_as_that_is_allowed(
+    store: Store, sweep_id: int, slurm: StandIn
+) -> None:
+    allowed = queries.run_resources(store, sweep_id)[1].retries_of("never_began")
+    with store.write() as connection:
+        connection.execute(update(RunRow).where(RunRow.id == 1).values(state="failed", failure_class="never_began"))
+    chosen = dispatch.settle_and_choose(store, sweep_id, survey(store, sweep_id))
+    assert chosen == ([1, 2, 3, 4] if allowed else [2, 3, 4])

@@ -164,7 +164,7 @@ def test_how_much_a_folder_has_left(
 
 def test_what_torch_sees(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(doctor, "in_python", lambda code: asked.append(code) or "a warning\n4 16\n")
+    monkeypatch.setattr(doctor, "in_python", lambda code: asked.append(code) or "a warning of its own\n4 16\n")
     assert TORCH() == "4 GPUs, 16 CPU threads"
     assert asked == ["import torch; print(torch.cuda.device_count(), torch.get_num_threads())"]
 

@@ -102,10 +102,12 @@ def test_numbers_that_were_given_and_led_to_nothing_are_not_used_again(
 
 
 def test_runs_that_are_added_are_prepared_unless_a_job_has_them(
-    store: Store, training: Training, sweep_id: int, runs_folder: Path
+    store: Store, training: Training, sweep_id: int, grid: Callable[..., Sweep], runs_folder: Path
 ) -> None:
     set_state(store, "queued", 4)
     asked: list[list[str]] = []
+
+    other = registration.register(store, grid("other"))
 
     def refill(progress: list[RunProgress]) -> bool:
         asked.append([run.state for run in progress])
@@ -123,6 +125,7 @@ def test_runs_that_are_added_are_prepared_unless_a_job_has_them(
     assert training._further(refill, before, {1, 2}) == {3: runs_folder / "run-000003"}, "none was added"
     assert training._further(refill, before, {1, 2, 3}) == {}
     assert asked == [["pending", "pending", "pending", "queued"]] * 3
+    assert directories(store, other) == [None] * 4, "another sweep is left alone"
 
 
 def test_what_there_is_to_do(store: Store, training: Training, sweep_id: int) -> None:
@@ -195,10 +198,11 @@ def test_what_keeps_runs_from_slurm_is_said_once_and_passes(
     ],
 )
 def test_which_runs_are_given_to_slurm_again(
-    store: Store, sweep_id: int, monkeypatch: pytest.MonkeyPatch, only: set[int] | None, added: bool,
-    submitted: list[list[int]], said: list[str], more: bool,
+    store: Store, sweep_id: int, grid: Callable[..., Sweep], monkeypatch: pytest.MonkeyPatch, only: set[int] | None,
+    added: bool, submitted: list[list[int]], said: list[str], more: bool,
 ) -> None:  # fmt: skip
     heard: list[str] = []
+    other = registration.register(store, grid("other"))
     given: list[tuple[str, list[int]]] = []
     found = Survey({}, {}, {})
 
@@ -215,6 +219,7 @@ def test_which_runs_are_given_to_slurm_again(
     assert [one for one in heard if one != "submitted"] == said
     placed = [one is not None for one in directories(store, sweep_id)]
     assert placed == [added] * 4
+    assert directories(store, other) == [None] * 4, "another sweep is left alone"
 
 
 def test_watching_goes_on_after_an_outage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 from collections.abc import Callable
@@ -285,3 +286,58 @@ def test_the_last_line_that_a_command_prints_says_why_it_failed(says: Says, outp
 def test_a_command_that_ends_well_is_believed_whatever_it_complains_of(says: Says) -> None:
     says("squeue", "all\n", error="accounting storage is disabled\n")
     assert client.ask("squeue") == "all\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "array_size", "jobs"),
+    [
+        ("MaxArraySize = 1\nMaxJobCount = 50\n", 1, 49), ("MaxArraySize = 2\nMaxJobCount = 50\n", 1, 49),
+        ("MaxArraySize = 3\nMaxJobCount = 50\n", 2, 49), ("MaxArraySize = 400\nMaxJobCount = 50\n", 50, 49),
+        ("MaxArraySize = 0\nMaxJobCount = 0\n", 1000, 9999), ("", 1000, 9999),
+    ],
+)  # fmt: skip
+def test_what_an_array_may_hold(says: Says, config: str, array_size: int, jobs: int) -> None:
+    says("scontrol", config)
+    says("squeue", "1_0\n")
+    assert limits.read(Resources()) == limits.Limits(array_size, jobs, 1, "MaxJobCount of the cluster")
+
+
+@pytest.mark.parametrize(
+    ("user", "qos", "asked_for", "expected"),
+    [
+        ("lab|lab||30|20||\n", "", {}, (20, "GrpSubmitJobs of account lab")),
+        ("lab|lab||20|30||\n", "", {}, (20, "MaxSubmitJobs of account lab")),
+        ("lab|lab||||a|a,b\n", "a||9\nb|8|\n", {}, (9, "GrpSubmitJobs of qos a")),
+        ("lab|lab|||||b\n", "a||9\nb|8|\n", {}, (8, "MaxSubmitJobsPerUser of qos b")),
+        ("lab|lab|||||a,b\n", "a||9\nb|8|\n", {}, (9999, "MaxJobCount of the cluster")),
+        ("lab|lab|||||b\n", "a||9\nb|8|\n", {"qos": "a"}, (9, "GrpSubmitJobs of qos a")),
+        ("lab|other||5|||\nlab|lab|gpu|6|||\nlab|lab|main|7|||\n", "", {}, (7, "MaxSubmitJobs of account lab")),
+    ],
+)
+def test_the_tightest_of_a_users_limits(
+    says: Says, tmp_path: Path, user: str, qos: str, asked_for: dict[str, str], expected: tuple[int, str]
+) -> None:
+    says("scontrol", CONFIG.format(enforce="associations,limits", array=1001))
+    says("squeue", "1\n2\n")
+    says("sinfo", "gpu\nmain*\n")
+    (tmp_path / "qos").write_text(qos)
+    (tmp_path / "user").write_text(user)
+    says("sacctmgr")
+    cases = f"case \"$*\" in *'show qos'*) cat {tmp_path}/qos;; *) cat {tmp_path}/user;; esac"
+    (tmp_path / "sacctmgr").write_text(f'#!/bin/sh\necho "$@" >> $0.asked\n{cases}\n')
+    found = limits.read(Resources(**asked_for))
+    assert (found.jobs, found.source, found.submitted) == (*expected, 2)
+    of_user = f"show user {getpass.getuser()} withassoc cluster=deva0fdd953"
+    columns = "format=DefaultAccount,Account,Partition,MaxSubmitJobs,GrpSubmitJobs,DefaultQOS,QOS"
+    assert asked(tmp_path, "sacctmgr") == [
+        f"--noheader --parsable2 {of_user} {columns}",
+        "--noheader --parsable2 show qos format=Name,MaxSubmitJobsPerUser,GrpSubmitJobs",
+    ]
+    assert asked(tmp_path, "scontrol") == ["show config"]
+    assert asked(tmp_path, "squeue") == ["--noheader --array --me --format=%i"]
+    assert asked(tmp_path, "sinfo") == ["--noheader --format=%P"]
+
+
+@pytest.mark.parametrize(("jobs", "submitted", "free"), [(None, 3, None), (5, 3, 2), (3, 3, 0), (2, 3, 0)])
+def test_how_many_jobs_are_free(jobs: int | None, submitted: int, free: int | None) -> None:
+    assert limits.Limits(10, jobs, submitted, "x").free == free

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import signal
 import sys
@@ -9,10 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from orchestrator.attempt.stop import Stop
 from orchestrator.jobs import shares
 from orchestrator.jobs.slurm import task
 from orchestrator.jobs.slurm.task import _may_go_on
@@ -151,3 +155,88 @@ def test_a_task_goes_on_no_more_often_than_asked_for(tmp_path: Path, caplog: pyt
     assert _may_go_on(tmp_path / "fruitless-0", False, 1, 2)
     assert not _may_go_on(tmp_path / "fruitless-0", False, 2, 2)
     assert "2 times: not again" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("left", "margin_s", "ends_in_s", "why", "said"),
+    [
+        ("echo 100:00", 90.0, 6000.0, "stopped", []),
+        ("echo 1:29", 90.0, 89.0, "time_limit", ["the time limit is near: saving a checkpoint"]),
+        ("echo 1:30", 90.0, 90.0, "time_limit", ["the time limit is near: saving a checkpoint"]),
+        ("echo UNLIMITED", 90.0, math.inf, "stopped", []),
+        ("echo away >&2; exit 1", 90.0, math.inf, "stopped", ["the time limit is not known: squeue: away"]),
+    ],
+)
+def test_the_clock_of_a_task(
+    slurm: StandIn, caplog: pytest.LogCaptureFixture, left: str, margin_s: float, ends_in_s: float, why: str,
+    said: list[str],
+) -> None:  # fmt: skip
+    class Asked(Stop):
+        waited_s: float | None = None
+
+        def wait(self, timeout_s: float) -> bool:
+            self.waited_s = timeout_s
+            return timeout_s > 0
+
+    stop = Asked()
+    (slurm.folder / "squeue").write_text(f"#!/bin/sh\n[ $2 = --jobs=77_1 ] || exit 9\n{left}\n")
+    clock = task._Clock("77_1", margin_s, stop)
+    assert (clock.daemon, clock.name, clock.ends_at) == (True, "time-limit", math.inf)
+    began = time.monotonic()
+    clock.run()
+    assert clock.ends_at == ends_in_s or began + ends_in_s <= clock.ends_at <= time.monotonic() + ends_in_s
+    assert stop.waited_s == (None if ends_in_s == math.inf else max(0.0, ends_in_s - margin_s))
+    assert (stop.why, caplog.messages) == (why, said)
+
+
+@pytest.mark.parametrize(
+    ("fruitless", "mark", "restarts", "goes_on", "marked", "said"),
+    [
+        (True, False, 0, True, True, []),
+        (True, True, 0, False, True, ["the time limit is too short for one learner step: not tried again"]),
+        (False, True, 0, True, False, []),
+        (False, False, 4, True, False, []),
+        (False, False, 5, False, False, ["the job was put back into the queue 5 times: not again"]),
+        (True, True, 6, False, True, ["the time limit is too short for one learner step: not tried again"]),
+    ],
+)
+def test_whether_a_task_may_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, fruitless: bool, mark: bool, restarts: int, goes_on: bool,
+    marked: bool, said: list[str],
+) -> None:  # fmt: skip
+    path = tmp_path / "fruitless-0"
+    if mark:
+        path.touch()
+    assert _may_go_on(path, fruitless, restarts, 5) == goes_on
+    assert (path.exists(), caplog.messages) == (marked, said)
+
+
+def test_shares_of_another_host_appear_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            shares.write(tmp_path, [[Path("/runs/run-000001")]], margin_s=7)
+
+    monkeypatch.setattr(task, "time", SimpleNamespace(monotonic=lambda: float(len(waited)), sleep=sleep))
+    monkeypatch.setattr(task, "_WAIT_S", 2.0)
+    assert task._wait_for_shares(tmp_path) == {"margin_s": 7, "shares": [["/runs/run-000001"]]}
+    assert waited == [1.0] * 3, "still looked for at the deadline"
+    with pytest.raises(FileNotFoundError):
+        task._wait_for_shares(tmp_path / "nowhere")
+    assert waited == [1.0] * 6
+
+
+def test_a_job_that_slurm_does_not_put_back_says_what_to_do(jobs: Callable[..., Jobs], slurm: StandIn) -> None:
+    (slurm.folder / "scontrol").write_text("#!/bin/sh\necho away >&2; exit 1\n")
+    has_left(slurm, "0:01", once="trains")
+    made = jobs(2, horizon=1000)
+
+    def first() -> None:
+        logging.getLogger().addHandler(logging.FileHandler(made.folder / "said"))
+        (slurm.folder / "trains").touch()
+
+    trained(made, step_s=0.02, run=after(first))
+    assert "scontrol: away; `stalesweep launch` lets the runs go on\n" in (made.folder / "said").read_text()
+    assert made.states() == ["queued", "pending"]
