@@ -10,7 +10,6 @@ import re
 import signal
 import sqlite3
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -271,11 +270,14 @@ def test_a_job_goes_by_the_pace_that_it_is_given(made: Jobs, monkeypatch: pytest
 def test_a_job_that_is_asked_to_stop_while_it_waits_for_the_database_begins_nothing(
     made: Jobs, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stop = Stop()
-    threading.Timer(0.1, stop.request, ["stopped"]).start()
+    class Soon(Stop):
+        def wait(self, timeout_s: float) -> bool:
+            self.request("stopped")
+            return super().wait(timeout_s)
+
     directories = made.submit(1, 2)
     pace = replace(QUICK, patience_s=60.0)
-    assert train(made, *directories, pace=pace, stop=stop, database=f"sqlite:///{tmp_path}/none/x.db") == []
+    assert train(made, *directories, pace=pace, stop=Soon(), database=f"sqlite:///{tmp_path}/none/x.db") == []
     assert {message.partition(":")[0] for message in caplog.messages} == {"run 1 has to wait"}
     assert journal.numbers(directories[0]) == []
 
