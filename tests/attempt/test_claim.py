@@ -202,11 +202,11 @@ class Impatient(Stop):
 
 
 def test_an_absent_database_is_asked_after_pauses_of_different_lengths(directory: Path, url: str) -> None:
-    run, stop = folder.load(directory), Impatient(100)
+    run, stop = folder.load(directory), Impatient(300)
     pace = dataclasses.replace(QUICK, patience_s=60.0, longest_pause_s=10.0)
     with Away(url, check_schema=False) as away:
         assert begin(away, "local", directory, run, run.worker_config(), lambda _: None, stop, pace) is None
-    assert away.asked == 100
+    assert away.asked == 300
     assert 0.2 <= min(stop.waited_s) < 0.4
     assert 1.8 < max(stop.waited_s) <= 2.0
 

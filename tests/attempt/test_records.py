@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -209,26 +210,29 @@ def test_pauses_grow_up_to_the_longest_one_and_differ_by_chance(looks: int, long
 class Silent:
     """A server that is silent without being gone."""
 
+    def __init__(self) -> None:
+        self.over = threading.Event()
+
     def check(self) -> None:
-        time.sleep(2)
+        self.over.wait(60)
         raise StoreUnavailable("away")
 
     def close(self) -> None: ...
 
 
-@pytest.mark.parametrize(("asked", "waits_s"), [(False, 0.5), (True, 0.1)])
+@pytest.mark.parametrize(("asked", "patience_s", "hurry_s"), [(False, 0.1, 30.0), (True, 30.0, 0.05)])
 def test_who_was_asked_to_stop_waits_less_for_the_database(
-    mine: Journal, asked: bool, waits_s: float, caplog: pytest.LogCaptureFixture
+    mine: Journal, asked: bool, patience_s: float, hurry_s: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stop = Stop()
-    began = 0.0
-    pace = dataclasses.replace(QUICK, patience_s=0.25, hurry_s=0.05)
-    with Recording(mine, Claim(1, 1), Silent(), pace, stop) as recording:  # type: ignore[arg-type]
+    stop, server = Stop(), Silent()
+    pace = dataclasses.replace(QUICK, patience_s=patience_s, hurry_s=hurry_s)
+    with Recording(mine, Claim(1, 1), server, pace, stop) as recording:  # type: ignore[arg-type]
         recording.emit(sync_record(0))
         if asked:
             stop.request("stopped")
         began = time.monotonic()
-    assert waits_s <= time.monotonic() - began < waits_s + (0.3 if asked else 1.5)
+    assert 2 * min(patience_s, hurry_s) <= time.monotonic() - began < 20, "once, and once more after it gave up"
+    server.over.set()
     assert caplog.messages == [
         "the database does not have all records yet; `stalesweep status` brings them from the journal"
     ]
