@@ -38,12 +38,13 @@ def launch(
     allow_huge: Annotated[bool, typer.Option("--allow-huge", help="Accept more than a million runs.")] = False,
     yes: Yes = False,
     db: Database = None,
+    detached: Annotated[bool, typer.Option("--detached", hidden=True)] = False,
 ) -> None:
     """Expand a grid, register its runs and train what is not yet done."""
     from orchestrator.grid.sweep import load_sweep
     from orchestrator.jobs import local
     from orchestrator.jobs.training import Training, choose_executor
-    from orchestrator.store import queries, registration
+    from orchestrator.store import queries, registration, submissions
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends the jobs in good order, as Ctrl-C does
     sweep = load_sweep(grid, allow_huge=allow_huge, profile=profile())
@@ -62,6 +63,8 @@ def launch(
             run_ids = []
         if len(run_ids) > ASK_ABOVE and sys.stdin.isatty() and not yes:
             typer.confirm(f"Launch {len(run_ids)} runs on {chosen}?", abort=True)
+        if not detached:  # then the launch that the user called has done it, and a cancel since then is to win
+            submissions.set_pending(store, run_ids)
         if detach and chosen == "local":
             pid, log = local.detach(grid, max_parallel, store.url)
             emit(f"launched in the background as process {pid}; its log: {log}")

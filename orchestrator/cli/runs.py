@@ -198,7 +198,7 @@ def retry(
         if not again.runs:
             raise NothingToDo("nothing to try again")
         confirm(f"Train {counted(len(again.runs), 'run')} again on {chosen}?", yes=yes or len(again.runs) <= ASK_ABOVE)
-        submissions.set_pending(store, again.stopped)
+        submissions.set_pending(store, [*again.stopped, *(run.run_id for run in again.runs)])
         failed = False
         for sweep_id, name in sweeps_of(again.runs).items():
             run_ids = [run.run_id for run in again.runs if run.sweep_id == sweep_id]

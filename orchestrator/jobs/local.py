@@ -61,6 +61,7 @@ def detach(grid: Path, max_parallel: int | None, url: str) -> tuple[int, Path]:
     log = runs_dir() / f"launch-{grid.stem}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "orchestrator.cli.app", "launch", str(grid), "--executor", "local", "--yes"]
+    command += ["--detached"]
     command += ["--max-parallel", str(max_parallel)] if max_parallel else []
     with log.open("ab") as output, handed_over(url):
         process = subprocess.Popen(
@@ -180,9 +181,8 @@ class _Runs:
         recover(self._store, self._sweep_id)
         left = (RunState.QUEUED, RunState.LOST)
         progress = queries.progress(self._store, self._sweep_id)
-        submissions.set_pending(
-            self._store, [run.run_id for run in progress if run.run_id in self._runs and run.state in left]
-        )
+        given_back = [run.run_id for run in progress if run.run_id in self._runs and run.state in left]
+        submissions.set_pending(self._store, given_back, even_cancelled=False)
 
 
 class _Processes:

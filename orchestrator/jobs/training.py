@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -84,13 +84,17 @@ def place(store: Store, sweep_id: int) -> None:
 def prepare(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Path]:
     """Make runs pending, write what jobs need to know into their directories, and return these by run number.
 
+    Runs that are cancelled are left out: somebody has cancelled them since the user asked for this launch.
+
     Raises:
         UsageError: A directory holds a run of another database, or cannot be written.
     """
+    if not run_ids:
+        return {}
     configs = queries.run_configs(store, run_ids)
     folders = {run.run_id: run for run in queries.run_folders(store, sweep_id)}
     directories = {}
-    for run_id in run_ids:
+    for run_id in _not_cancelled(store, sweep_id, run_ids):
         run = folders[run_id]
         directory = Path(run.directory or runs_dir().absolute() / name_of(run_id))
         # A process that was killed before it began leaves a journal without a record. Its number is not used again.
@@ -99,8 +103,14 @@ def prepare(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Pa
         fence = max([run.fence, *empty])
         write_run_file(directory, RunFile(run_id, run.sweep, run.config_digest, configs[run_id], fence))
         directories[run_id] = directory
-    submissions.set_pending(store, run_ids)
-    return directories
+    submissions.set_pending(store, directories, even_cancelled=False)
+    # Where there was no directory yet, a cancel had none to write to: the database alone has it.
+    return {run_id: directories[run_id] for run_id in _not_cancelled(store, sweep_id, directories)}
+
+
+def _not_cancelled(store: Store, sweep_id: int, run_ids: Iterable[int]) -> list[int]:
+    states = queries.run_states(store, [sweep_id])
+    return [run_id for run_id in run_ids if states[run_id] != RunState.CANCELLED]
 
 
 def pending_runs(store: Store, sweep_id: int, found: Survey) -> list[int]:
@@ -181,8 +191,8 @@ class Training:
 
     def submit(self, run_ids: Sequence[int]) -> None:
         """Give runs to job arrays of Slurm, see `orchestrator.jobs.slurm.dispatch.submit`."""
-        if run_ids:
-            dispatch.submit(self.store, self.sweep_id, self.name, prepare(self.store, self.sweep_id, run_ids), self.say)
+        if directories := prepare(self.store, self.sweep_id, run_ids):
+            dispatch.submit(self.store, self.sweep_id, self.name, directories, self.say)
 
     def train(
         self,

@@ -20,7 +20,10 @@ from orchestrator.store.queries import UNFINISHED
 from orchestrator.store.types import now, seconds_between
 
 RESETTABLE = or_(*(RunRow.state == state for state in (RunState.PENDING, RunState.QUEUED, *WITHOUT_RESULT)))
-"""SQL condition: the run neither runs nor has a result, so it may be submitted, or made pending again."""
+"""SQL condition: the run neither runs nor has a result, so a user may have it trained again."""
+
+LAUNCHED = and_(RESETTABLE, RunRow.state != RunState.CANCELLED)
+"""SQL condition: as `RESETTABLE`, and nobody has cancelled it since a user asked for it to be trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def open_submission(
     placed: dict[str, Any] = {"submission_id": submission_id, "task": bindparam("place")}
     connection.execute(
         update(RunRow)
-        .where(RunRow.id == bindparam("run"), RESETTABLE)
+        .where(RunRow.id == bindparam("run"), LAUNCHED)
         .values(state=RunState.QUEUED, failure=None, failure_class=None, updated_at=now(), **placed),
         rows,
     )
@@ -194,17 +197,21 @@ def attempts_by_class(connection: Connection, run_ids: Iterable[int]) -> dict[in
 
 @writes
 def set_queued(connection: Connection, run_ids: Iterable[int]) -> None:
-    """Mark runs of a sweep as submitted; those that are running or have a result stay as they are."""
-    _reset(connection, run_ids, RunState.QUEUED)
+    """Mark runs of a sweep as submitted; those that run, are cancelled or have a result stay as they are."""
+    _reset(connection, run_ids, RunState.QUEUED, LAUNCHED)
 
 
 @writes
-def set_pending(connection: Connection, run_ids: Iterable[int]) -> None:
-    """Mark runs of a sweep as to be submitted; those that are running or have a result stay as they are."""
-    _reset(connection, run_ids, RunState.PENDING)
+def set_pending(connection: Connection, run_ids: Iterable[int], *, even_cancelled: bool = True) -> None:
+    """Mark runs of a sweep as to be submitted; those that are running or have a result stay as they are.
+
+    Cancelled ones are marked when a user asks for it. What follows from that later passes ``even_cancelled`` False, so
+    that a cancel wins over a launch that began before it.
+    """
+    _reset(connection, run_ids, RunState.PENDING, RESETTABLE if even_cancelled else LAUNCHED)
 
 
-def _reset(connection: Connection, run_ids: Iterable[int], state: str) -> None:
+def _reset(connection: Connection, run_ids: Iterable[int], state: str, which: ColumnElement[bool]) -> None:
     rows = [{"run": run_id} for run_id in run_ids]
     if not rows:
         return
@@ -213,7 +220,7 @@ def _reset(connection: Connection, run_ids: Iterable[int], state: str) -> None:
     # One by one, by primary key: a statement cannot hold 100,000 ids everywhere.
     connection.execute(
         update(RunRow)
-        .where(RunRow.id == bindparam("run"), RESETTABLE)
+        .where(RunRow.id == bindparam("run"), which)
         .values(state=state, submission_id=None, task=None, updated_at=now(), **cleared),
         rows,
     )

@@ -226,7 +226,7 @@ def test_a_launch_in_the_background_says_all_in_its_log(
     wait_for(lambda: "session" in log.read_text(), "what it prints")
     assert log.read_text().splitlines() == [
         "before",
-        f"asked -m orchestrator.cli.app launch sweeps/my.grid.yaml --executor local --yes{more}",
+        f"asked -m orchestrator.cli.app launch sweeps/my.grid.yaml --executor local --yes --detached{more}",
         f"database {url}",
         f"session {pid} of {pid}",
     ]

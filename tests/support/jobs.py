@@ -80,6 +80,7 @@ class Jobs:
             wanted = [run_id for run_id in run_ids if run_id in unfinished]
             if not wanted:
                 return []
+            submissions.set_pending(store, wanted)
             directories = training.prepare(store, self.sweep_id, wanted)
             submissions.set_queued(store, wanted)
             return list(directories.values())
