@@ -127,9 +127,7 @@ def export(
             output.emit(str(path))
 
 
-def init(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder to write to.")] = Path(),
-) -> None:
+def init(folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder to write to.")] = Path()) -> None:
     """Write a commented grid to start from."""
     target = folder / "grid.yaml"
     if target.exists():

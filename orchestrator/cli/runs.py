@@ -50,13 +50,7 @@ def show(
         _print_pages(found)
 
 
-def rm(
-    sel: Selection,
-    state: States = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    db: Database = None,
-) -> None:
+def rm(sel: Selection, state: States = None, dry_run: DryRun = False, yes: Yes = False, db: Database = None) -> None:
     """Remove the results, attempts and files of runs. Their configs stay, so `launch` can train them again."""
     from orchestrator.jobs.collecting import recover
     from orchestrator.runs import removal

@@ -13,6 +13,7 @@ import csv
 import math
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,37 +38,36 @@ BATCH_ROWS = 20_000
 """Rows held as Python objects at a time."""
 
 
-def sweeps(store: Store, names: Sequence[str] | None = None) -> pd.DataFrame:
-    """Load sweeps: name, digest, time of registration, number of runs, the grid file's text."""
-    return _frame(store, "sweeps", names)
+def load(table: str, store: Store, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
+    """Load one of the `TABLES` as a frame, of sweeps by name or of all.
 
-
-def runs(store: Store, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
-    """Load runs, in grid order; ``wall_s`` sums its attempts, ``gpu_s`` is that times the GPUs asked for.
-
-    This and the other frames are of sweeps by name, or of all. They raise SelectionError for an unknown name.
+    Raises:
+        SelectionError: There is no sweep of such a name.
     """
-    return _frame(store, "runs", sweeps)
+    for name in sweeps or ():
+        queries.sweep_id(store, name)
+    with store.read() as connection:
+        loaded = pa.Table.from_batches(batches(connection, table, sweeps), schema=schema(table))
+    return pd.DataFrame({field.name: _series(field, loaded[field.name]) for field in loaded.schema})
 
 
-def attempts(store: Store, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
-    """Load attempts, by run and number."""
-    return _frame(store, "attempts", sweeps)
+sweeps = partial(load, "sweeps")
+"""Load sweeps: name, digest, time of registration, number of runs, the grid file's text."""
 
+runs = partial(load, "runs")
+"""Load runs, in grid order; ``wall_s`` sums its attempts, ``gpu_s`` is that times the GPUs asked for."""
 
-def syncs(store: Store, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
-    """Load weight syncs with all metrics of `grpo_worker.schema.records.SyncRecord`, by run and sync."""
-    return _frame(store, "syncs", sweeps)
+attempts = partial(load, "attempts")
+"""Load attempts, by run and number."""
 
+syncs = partial(load, "syncs")
+"""Load weight syncs with all metrics of `grpo_worker.schema.records.SyncRecord`, by run and sync."""
 
-def evals(store: Store, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
-    """Load validations, by run and learner step."""
-    return _frame(store, "evals", sweeps)
+evals = partial(load, "evals")
+"""Load validations, by run and learner step."""
 
-
-def fits(store: Store, sweeps: Sequence[str] | None = None) -> pd.DataFrame:
-    """Load stored fits; of some sweeps, those that any of them entered."""
-    return _frame(store, "fits", sweeps)
+fits = partial(load, "fits")
+"""Load stored fits; of some sweeps, those that any of them entered."""
 
 
 def schema(table: str) -> pa.Schema:
@@ -136,14 +136,6 @@ def _write_csv(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch])
 def _cell(value: Any) -> Any:
     # The csv module writes floats as their shortest exact form, but NaN in lower case, unlike most readers.
     return "NaN" if isinstance(value, float) and math.isnan(value) else value
-
-
-def _frame(store: Store, table: str, sweeps: Sequence[str] | None) -> pd.DataFrame:
-    for name in sweeps or ():
-        queries.sweep_id(store, name)
-    with store.read() as connection:
-        loaded = pa.Table.from_batches(batches(connection, table, sweeps), schema=schema(table))
-    return pd.DataFrame({field.name: _series(field, loaded[field.name]) for field in loaded.schema})
 
 
 def _series(field: pa.Field, column: pa.ChunkedArray) -> pd.Series[Any]:
