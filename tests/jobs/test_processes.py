@@ -356,3 +356,24 @@ def test_journals_are_brought_in_where_jobs_leave_that_to_the_launcher_and_after
     monkeypatch.setattr(local, "wait_for_database", lambda _, error: waited.append(str(error)))
     assert [look(), look()] == ([2, 1] if writes == "journal" else [1, 0])
     assert waited == ["away"]
+
+
+@pytest.mark.parametrize("adds", [True, False])
+def test_a_launch_and_its_processes_share_one_list_of_runs(
+    store: Store, sweep_id: int, monkeypatch: pytest.MonkeyPatch, adds: bool
+) -> None:
+    class Enough(Exception): ...
+
+    def runs(*arguments: Any) -> None:
+        *_, spec, directories, refill, share = arguments
+        assert (share is not None) == (spec.more is not None) == (refill is not None) == adds
+        if share is not None:
+            share.add(directories.values())
+            share.close()
+            assert list(follow(spec.more, Stop())) == [*directories.values()]
+        raise Enough
+
+    monkeypatch.setattr(local, "_Runs", runs)
+    directories = prepare(store, sweep_id, [1, 2])
+    with pytest.raises(Enough):
+        local.run_local(store, sweep_id, directories, 1, 0, lambda _: None, (lambda *_: {}) if adds else None)
