@@ -26,6 +26,7 @@ from sqlalchemy.types import TypeEngine
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.files import whole
+from orchestrator.base.safe_text import as_cell
 from orchestrator.store import queries
 from orchestrator.store.database import Store
 from orchestrator.store.models import Attempt, CellRow, Evaluation, Fit, RunRow, SweepRow, SyncMetric
@@ -135,6 +136,8 @@ def _write_csv(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch])
 
 def _cell(value: Any) -> Any:
     # The csv module writes floats as their shortest exact form, but NaN in lower case, unlike most readers.
+    if isinstance(value, str):
+        return as_cell(value)
     return "NaN" if isinstance(value, float) and math.isnan(value) else value
 
 

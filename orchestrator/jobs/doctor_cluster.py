@@ -100,7 +100,7 @@ def _ask(folder: Path, url: str, spec: JobSpec, resources: Resources) -> None:
         gpus=resources.gpus or ("gpu" in (resources.gres or "")),
     )
     try:
-        folder.mkdir(parents=True)
+        folder.mkdir(mode=0o700, parents=True)
         (folder / ASKED).write_text(asked.model_dump_json(), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{folder}: {error.strerror}; name a folder that can be written in STALESWEEP_RUNS") from error

@@ -243,7 +243,9 @@ def _submit_local(folder: Path, spec: JobSpec, gpus: Sequence[str] | None) -> su
     executor = submitit.LocalExecutor(folder=folder, python=shlex.join(["env", *change, sys.executable]))
     executor.update_parameters(timeout_min=60 * 24 * 365)
     with _children_ignore_interrupts(), environment({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}):
-        return executor.submit(run_share, spec)
+        job = executor.submit(run_share, spec)
+    job.paths.submitted_pickle.chmod(0o600)
+    return job
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ def write(folder: Path, shares: Iterable[Iterable[Path]], spec: JobSpec | None =
 
     ``spec`` is what all jobs have in common, for those that read it here, and ``more`` what they need beside, as JSON.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # others may not change what is executed
     lists = [[str(directory) for directory in share] for share in shares]
     common = _SPEC.dump_python(spec, mode="json") if spec else {}
     write_whole(folder / SHARES, json.dumps({**common, **more, "shares": lists}))

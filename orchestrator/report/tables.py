@@ -17,6 +17,7 @@ from rich.text import Text
 
 from orchestrator.base.errors import UsageError
 from orchestrator.base.files import write_whole
+from orchestrator.base.safe_text import as_cell
 from orchestrator.laws.result import Laws, ModelLaws
 from orchestrator.report.columns import listing, narrow
 from orchestrator.report.console import SafeConsole
@@ -140,7 +141,7 @@ def _csv(laws: Laws) -> str:
             if one := rule.get((cell.k, cell.eta)):
                 row |= {"rule_limit": one.limit, "rule_binds": one.binds, "rule_right": int(one.right)}
                 row |= {"rule_predicts": words[one.stable], "rule_predicts_from_others": words[one.stable_left_out]}
-            writer.writerow(row)
+            writer.writerow({name: as_cell(value) if isinstance(value, str) else value for name, value in row.items()})
     return file.getvalue()
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator.base.safe_text import printable, redacted
+from orchestrator.base.safe_text import QUOTED_FORMULA, as_cell, printable, redacted
 
 ONE_LINE = st.characters(exclude_categories=["Cs"], exclude_characters="\n")
 SECRETS = st.text(ONE_LINE, min_size=1).map(lambda text: f"s3cr3t{text}s3cr3t")
@@ -71,3 +72,10 @@ def test_json_keeps_its_meaning(content: object) -> None:
     for ensure_ascii in (True, False):
         text = json.dumps(content, indent=2, ensure_ascii=ensure_ascii)
         assert json.loads(printable(text)) == content
+
+
+@given(st.text(st.sampled_from("'=+-@\t\ra1"), max_size=6))
+def test_no_text_becomes_a_formula_and_none_is_changed(text: str) -> None:
+    cell = as_cell(text)
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert re.sub(QUOTED_FORMULA, r"\1", cell) == text

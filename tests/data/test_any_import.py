@@ -167,3 +167,13 @@ def test_any_cell_of_an_export(store: Store, exported: dict[str, bytes], data: s
     rows[at[1]][at[0]] = str(data.draw(VALUES))
     changed = as_csv([dict(zip(header, row, strict=True)) for row in rows])
     bring_in(store, Options(), **(exported | {name: changed}))
+
+
+def test_texts_that_look_like_formulas_come_back_from_an_export(store: Store, tmp_path: Path) -> None:
+    models = ["=1+1", "'=1+1", "-x", "@a", "+", "'a"]
+    (tmp_path / "runs.csv").write_bytes(as_csv([RUNS[0] | {"model": model} for model in models]))
+    store_import(store, read_import(tmp_path / "runs.csv", Options()), "formulas")
+    export(store, ["formulas"], tmp_path / "out", "csv")
+    written = (tmp_path / "out" / "runs.csv").read_text()
+    assert [model for model in models if f",'{model}," in written] == models[:-1]
+    assert [run.model for run in read_import(tmp_path / "out", Options()).runs] == models

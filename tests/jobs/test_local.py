@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,14 @@ def url(new_database: Callable[..., str]) -> str:
     return new_database("sqlite", upgraded=True)
 
 
+@pytest.fixture
+def shared_files() -> Iterator[None]:
+    """A user whose group may write what they write."""
+    before = os.umask(0o002)
+    yield
+    os.umask(before)
+
+
 @pytest.fixture(autouse=True)
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "fake").mkdir()
@@ -30,6 +39,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'fake'}:{ROOT}")
 
 
+@pytest.mark.usefixtures("shared_files")
 def test_processes_train_all_runs_and_those_that_are_added(jobs: Callable[..., Jobs]) -> None:
     made = jobs(3)
     seen: list[list[str]] = []
@@ -53,6 +63,8 @@ def test_processes_train_all_runs_and_those_that_are_added(jobs: Callable[..., J
     [folder] = (made.folder / "runs" / "jobs").iterdir()
     assert len(list(folder.glob("*_submitted.pkl"))) == 1, "one process trained them all"
     assert not (folder / "share.jsonl").exists()
+    assert folder.stat().st_mode & 0o777 == 0o700, "nobody else changes what is executed, whatever the umask"
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in folder.glob("*.pkl") if "submitted" in path.name)
     assert str(made.directory(3)) in (folder / "shares.json").read_text()
 
 

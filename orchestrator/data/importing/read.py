@@ -226,6 +226,7 @@ def _read_export(found: Import, tables: Mapping[str, Table]) -> None:
     options = found.options
     if options.columns or options.values or options.skip or options.detector:
         raise GridError([f"{found.source}: an export is imported as it is, without --map, --set, --skip or --detector"])
+    tables = {name: one.without_apostrophes() if one.path.suffix == ".csv" else one for name, one in tables.items()}
     places: dict[int, int] = {}
     wrong = Mistakes(tables["runs"].path)
     for place, run in enumerate(_read_runs(found, tables["runs"])):

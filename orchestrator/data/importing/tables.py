@@ -12,7 +12,7 @@ import functools
 import json
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +25,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator.base.errors import GridError
+from orchestrator.base.safe_text import QUOTED_FORMULA
 
 ROW = "#row"
 """The column that `Table.read` adds: the row's number."""
@@ -99,6 +100,19 @@ class Table:
             raw = self.load(dict(wanted.values()), mistakes)
             typed = {o: _typed(raw[theirs], kind, raw[ROW], mistakes, theirs) for o, (theirs, kind) in wanted.items()}
         return pa.table({ROW: raw[ROW], **typed})
+
+    def without_apostrophes(self) -> Table:
+        """Take away the apostrophe that an export in CSV puts before what looks like a formula."""
+
+        def load(kinds: Kinds, mistakes: Mistakes) -> pa.Table:
+            raw = self.load(kinds, mistakes)
+            plain = [
+                pc.replace_substring_regex(column, QUOTED_FORMULA, r"\1") if column.type == TEXT else column
+                for column in raw.columns
+            ]
+            return pa.table(plain, names=raw.column_names)
+
+        return replace(self, load=load)
 
 
 def shown(raw: Any) -> str:

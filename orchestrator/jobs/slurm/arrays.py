@@ -188,7 +188,10 @@ class Executor(submitit.SlurmExecutor):  # type: ignore[misc]  # submitit is not
         """Submit an array of so many tasks, and return its job id; raises as `submit`."""
         self.parameters["map_count"] = count
         try:
-            return str(self._submit_command(self._submitit_command_str).job_id)
+            job_id = str(self._submit_command(self._submitit_command_str).job_id)
+            for script in self.folder.glob("*.sh"):
+                script.chmod(0o700)
+            return job_id
         except (FailedJobError, FailedSubmissionError, OSError) as error:
             said = (str(error).strip().splitlines() or [""])[-1].removeprefix("sbatch: error: ")
             if not said or any(words in said.lower() for words in _SILENCE):
