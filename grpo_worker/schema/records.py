@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
+
+CHECKPOINT_NAME = re.compile(r"checkpoint-([0-9]{8,12})\.pt")
+"""What a checkpoint is called; its number is the learner steps that it holds. A copy under another name is a user's."""
 
 Outcome = Literal["collapsed", "degraded", "stable", "diverged", "interrupted"]
 

@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import logging
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,10 @@ from torch import Tensor
 
 from grpo_worker import __version__
 from grpo_worker.schema.errors import CheckpointError
+from grpo_worker.schema.records import CHECKPOINT_NAME
 from grpo_worker.train.learner import Learner
 
 FORMAT = 2
-_NAME = re.compile(r"checkpoint-([0-9]{8,12})\.pt")
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ def latest_checkpoint(run_dir: Path) -> tuple[Path, int] | None:
 
 def _checkpoints(run_dir: Path) -> dict[int, Path]:
     """The checkpoints of a run directory by the learner steps that they hold."""
-    named = ((_NAME.fullmatch(path.name), path) for path in run_dir.glob("checkpoint-*.pt"))
+    named = ((CHECKPOINT_NAME.fullmatch(path.name), path) for path in run_dir.glob("checkpoint-*.pt"))
     return {int(match[1]): path for match, path in named if match and path.is_file()}
 
 

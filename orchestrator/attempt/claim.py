@@ -121,6 +121,7 @@ class _Asking:
                 f"run {self._run.run_id} of this database is another one than {self._directory} is for: was the "
                 "database replaced? `stalesweep launch` registers its runs anew"
             )
+        folder = dataclasses.replace(folder, directory=str(self._directory))
         checkpoint = self._latest_checkpoint(self._directory)
         self._bring_what_earlier_ones_left(store, folder, checkpoint)
         wanted = self._wanted = self._wanted or self._reserve(max(self._run.fence, folder.fence), checkpoint)

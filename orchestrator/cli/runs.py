@@ -64,6 +64,7 @@ def rm(sel: Selection, state: States = None, dry_run: DryRun = False, yes: Yes =
         say_notes(plan.notes)
         emit("\n".join(removal.summary(plan)))
         if dry_run:
+            emit("\n".join(str(path) for paths in plan.directories.values() for path in paths))
             emit("Nothing was removed.")
             return
         confirm(f"Remove {counted(len(plan.runs), 'run')}?", yes=yes)
@@ -91,19 +92,24 @@ def gc(
     if checkpoints and all:
         raise UsageError("--checkpoints and --all: choose one")
     notes: list[str] = []
+    refused: list[str] = []
     with open_store(db) as store:
         runs = find_up_to_date(store, sel or [], state, say)
-        waste = list(removal.find_waste(store, runs, notes, checkpoints_only=checkpoints, directories=all))
+        waste = list(removal.find_waste(store, runs, notes, refused, checkpoints_only=checkpoints, directories=all))
     say_notes(notes)
     if not waste:
+        removal.refuse_elsewhere(refused)
         raise NothingToDo("nothing to free")
     _print_waste(waste)
     if dry_run:
+        emit("\n".join(str(one.path) for one in waste))
         emit("Nothing was removed.")
+        removal.refuse_elsewhere(refused)
         return
     confirm(f"Remove these {counted(len(waste), 'file')}?", yes=yes or len(waste) <= ASK_ABOVE)
     if stuck := removal.discard(one.path for one in waste):
         raise UsageError("\n".join(["these could not be removed, all others are gone:", *stuck]))
+    removal.refuse_elsewhere(refused)
 
 
 def logs(

@@ -93,7 +93,7 @@ def prepare(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Pa
         return {}
     configs = queries.run_configs(store, run_ids)
     folders = {run.run_id: run for run in queries.run_folders(store, sweep_id)}
-    directories = {}
+    directories, folder_ids = {}, {}
     for run_id in _not_cancelled(store, sweep_id, run_ids):
         run = folders[run_id]
         directory = Path(run.directory or runs_dir().absolute() / name_of(run_id))
@@ -101,8 +101,11 @@ def prepare(store: Store, sweep_id: int, run_ids: Sequence[int]) -> dict[int, Pa
         later = [number for number in journal.numbers(directory) if number > run.fence]
         empty = [number for number in later if journal.last(journal.path_of(directory, number)) is None]
         fence = max([run.fence, *empty])
-        write_run_file(directory, RunFile(run_id, run.sweep, run.config_digest, configs[run_id], fence))
+        folder_ids[run_id] = write_run_file(
+            directory, RunFile(run_id, run.sweep, run.config_digest, configs[run_id], fence)
+        )
         directories[run_id] = directory
+    registration.set_folder_ids(store, folder_ids)
     submissions.set_pending(store, directories, even_cancelled=False)
     # Where there was no directory yet, a cancel had none to write to: the database alone has it.
     return {run_id: directories[run_id] for run_id in _not_cancelled(store, sweep_id, directories)}

@@ -12,13 +12,13 @@ import yaml
 from rich.filesize import decimal as size
 from rich.text import Text
 
+from grpo_worker.schema.records import CHECKPOINT_NAME
 from orchestrator.base.states import EARLY_STOPS, RunState
 from orchestrator.base.words import counted
 from orchestrator.report.numbers import duration
 from orchestrator.report.progress import STYLES
 
 _LABEL = 13
-_CHECKPOINT = re.compile(r"checkpoint-(\d+)\.pt")
 _OF_ATTEMPT = re.compile(r"attempt-(\d+)\.(journal|diff|log)")
 
 Lines = list[tuple[str, str]]
@@ -119,7 +119,7 @@ def _directory(run: dict[str, Any]) -> Iterable[str]:
 
 
 def _meaning(name: str, count: int, attempts: dict[int, dict[str, Any]]) -> str:
-    if found := _CHECKPOINT.fullmatch(name):
+    if found := CHECKPOINT_NAME.fullmatch(name):
         return f"checkpoint after {int(found[1]):,} learner steps"
     if not (found := _OF_ATTEMPT.fullmatch(name)):
         return {"run.json": "the run and its config", "log.txt": "log of all attempts"}.get(name, "")

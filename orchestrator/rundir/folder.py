@@ -18,7 +18,8 @@ import json
 import os
 import re
 import shutil
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class RunFile:
     Attributes:
         config: The worker's config, as JSON.
         fence: Attempts up to this number were over when the run was last submitted.
+        folder_id: The folder's own, which the database knows too; None in one that an older version made.
     """
 
     run_id: int
@@ -50,6 +52,7 @@ class RunFile:
     config_digest: str
     config: dict[str, Any]
     fence: int
+    folder_id: str | None = None
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -132,19 +135,21 @@ def size(directory: Path) -> int:
     return total
 
 
-def prepare(directory: Path, run: RunFile) -> None:
-    """Create a run's directory, or refresh its ``run.json``.
+def prepare(directory: Path, run: RunFile) -> str:
+    """Create a run's directory, or refresh its ``run.json``; returns the folder's id, which stays the same.
 
     Raises:
         UsageError: It holds another run, or cannot be written.
     """
     path = directory / "run.json"
-    if path.exists() and (found := load(directory)).identity != run.identity:
+    found = load(directory) if path.exists() else run
+    if found.identity != run.identity:
         raise UsageError(
             f"{directory} holds a run of sweep {found.sweep!r} from another database: remove the folder, or "
             "set STALESWEEP_RUNS to another one"
         )
-    names = {"run": "run_id", **{name: name for name in ("sweep", "config_digest", "fence", "config")}}
+    run = replace(run, folder_id=found.folder_id or uuid.uuid4().hex)
+    names = {"run": "run_id", **{name: name for name in ("folder_id", "sweep", "config_digest", "fence", "config")}}
     try:
         directory.mkdir(parents=True, exist_ok=True)
         # A line a key; json's own indentation takes ten times as long.
@@ -152,6 +157,7 @@ def prepare(directory: Path, run: RunFile) -> None:
         write_whole(path, f"{{\n{lines}\n}}\n")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+    return str(run.folder_id)
 
 
 def load(directory: Path) -> RunFile:
@@ -163,7 +169,8 @@ def load(directory: Path) -> RunFile:
     path = directory / "run.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return RunFile(found["run"], found["sweep"], found["config_digest"], found["config"], found["fence"])
+        run_id, folder_id = found["run"], found.get("folder_id")
+        return RunFile(run_id, found["sweep"], found["config_digest"], found["config"], found["fence"], folder_id)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from grpo_worker.schema.records import CHECKPOINT_NAME
 from orchestrator.attempt import share
 from orchestrator.base.errors import NothingToDo, UsageError
 from orchestrator.base.settings import runs_dir
@@ -25,7 +27,7 @@ from orchestrator.base.states import FailureClass, RunState
 from orchestrator.jobs import shares
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
-from orchestrator.store import removal
+from orchestrator.store import places, removal
 from orchestrator.store.database import Store
 from orchestrator.store.removal import Leaving, Rows
 from orchestrator.store.selection import SelectedRun
@@ -59,33 +61,75 @@ def home(run: SelectedRun) -> Path | None:
     return Path(run.directory).parent if run.directory else runs_dir().absolute()
 
 
-def directories_of(runs: Iterable[SelectedRun], notes: list[str]) -> dict[int, list[Path]]:
-    """Find the run directories of runs, those from before a removal included.
+def directories_of(
+    store: Store, runs: Iterable[SelectedRun], notes: list[str], refused: list[str]
+) -> dict[int, list[Path]]:
+    """Find the run directories of runs that may be deleted, those from before a removal included.
 
-    ``notes`` gets a line for each directory that has the name of one, but belongs to another run.
+    ``notes`` gets a line for each directory that has the name of one, but belongs to another run. ``refused`` gets one
+    for each that lies, or leads, elsewhere: it may be that of the project that this one is a copy of.
     """
     found: dict[int, list[Path]] = {}
     all_in = functools.cache(rundirs.all_in)
+    roots = _roots(store)
     for run in runs:
         folder = home(run)
-        for path in all_in(folder).get(run.run_id, []) if folder else ():
-            if rundirs.belongs_to(path, run.sweep, run.config_digest):
-                found.setdefault(run.run_id, []).append(path)
-            else:
+        for path in all_in(folder).get(run.run_id, []) if folder and run.directory else ():
+            if not (rundirs.belongs_to(path, run.sweep, run.config_digest) and _is_known(path, run)):
                 notes.append(f"{path} does not say that it is run {run.run_id} of this database; left alone")
+            elif path.is_symlink():
+                refused.append(f"{path} is a link to {path.readlink()}, which may be anyone's")
+            elif not _here({path}, roots):
+                refused.append(
+                    f"{path.resolve()} lies neither beside the database nor in the folder of runs: if this project is "
+                    f"a copy, it is the original's; else set STALESWEEP_RUNS={path.resolve().parent}"
+                )
+            else:
+                found.setdefault(run.run_id, []).append(path)
     return found
+
+
+def _roots(store: Store) -> tuple[Path, ...]:
+    """Where run directories may be deleted. A Postgres is not copied with a folder: what it names is its own."""
+    with store.read() as connection:
+        start = places.base(connection)
+    if start is None:
+        return (Path("/"),)
+    # A link in a project is copied with it, and leads to the original's folder; what the setting names is meant.
+    return (start, runs_dir().resolve() if os.environ.get("STALESWEEP_RUNS") else runs_dir().absolute())
+
+
+def _here(paths: Set[Path], roots: Sequence[Path]) -> Set[Path]:
+    """Those of some paths that lie in one of the roots, with links followed."""
+    return {path for path in paths if any(path.resolve().is_relative_to(root) for root in roots)}
+
+
+def _is_known(path: Path, run: SelectedRun) -> bool:
+    """Whether a folder has the id that the database knows; those before a removal, or of older versions, have none."""
+    if path != Path(run.directory or "") or run.folder_id is None:
+        return True
+    return rundirs.load(path).folder_id in (None, run.folder_id)
+
+
+def refuse_elsewhere(refused: Sequence[str]) -> None:
+    """Raise UsageError that names what was not removed, if there is anything."""
+    if refused:
+        rest = f"\nand {len(refused) - 10:,} more" if len(refused) > 10 else ""
+        raise UsageError("these were not removed:\n" + "\n".join(refused[:10]) + rest)
 
 
 def plan(store: Store, runs: Sequence[SelectedRun]) -> RemovalPlan:
     """Find what a removal of runs would delete.
 
     Raises:
-        UsageError: Some of them are running.
+        UsageError: Some of them are running, or have directories that may be another project's.
         NothingToDo: All were removed before.
     """
     _refuse_running(run.run_id for run in runs if run.state == RunState.RUNNING)
     notes: list[str] = []
-    directories = directories_of(runs, notes)
+    refused: list[str] = []
+    directories = directories_of(store, runs, notes, refused)
+    refuse_elsewhere(refused)
     with store.read() as connection:
         rows = removal.count(connection, [run.run_id for run in runs])
     size = sum(rundirs.size(path) for paths in directories.values() for path in paths)
@@ -181,13 +225,20 @@ class Waste:
 
 
 def find_waste(
-    store: Store, runs: Sequence[SelectedRun], notes: list[str], *, checkpoints_only: bool, directories: bool
+    store: Store,
+    runs: Sequence[SelectedRun],
+    notes: list[str],
+    refused: list[str],
+    *,
+    checkpoints_only: bool,
+    directories: bool,
 ) -> Iterator[Waste]:
     """Find what nothing needs any more: checkpoints of finished runs, or whole run ``directories``, and job files.
 
-    ``notes`` gets a line for each thing that stays although one may expect it to be deleted.
+    ``notes`` gets a line for each thing that stays although one may expect it to be deleted, ``refused`` as of
+    `directories_of`.
     """
-    lives = directories_of(runs, notes)
+    lives = directories_of(store, runs, notes, refused)
     finished = [run.run_id for run in runs if run.finished and directories]
     with store.read() as connection:
         stored = removal.stored_journals(connection, finished)
@@ -203,13 +254,14 @@ def find_waste(
                 else:
                     yield from _checkpoints(path)
     if not checkpoints_only:
-        yield from _job_files(runs, notes)
+        yield from _job_files(store, runs, notes)
 
 
 def _checkpoints(directory: Path) -> Iterator[Waste]:
     for pattern in ("checkpoint-*.pt", "*.partial", "run.json.*"):
         for path in sorted(directory.glob(pattern)):
-            yield Waste(CHECKPOINTS, path, path.stat().st_size)
+            if pattern != "checkpoint-*.pt" or CHECKPOINT_NAME.fullmatch(path.name):  # a user's own copy stays
+                yield Waste(CHECKPOINTS, path, path.lstat().st_size)
 
 
 def _is_archived(directory: Path, stored: Mapping[int, int], notes: list[str]) -> bool:
@@ -224,12 +276,14 @@ def _is_archived(directory: Path, stored: Mapping[int, int], notes: list[str]) -
     return True
 
 
-def _job_files(runs: Iterable[SelectedRun], notes: list[str]) -> Iterator[Waste]:
+def _job_files(store: Store, runs: Iterable[SelectedRun], notes: list[str]) -> Iterator[Waste]:
     finished = {Path(run.directory) for run in runs if run.directory and run.finished}
-    for folder in sorted({path.parent for path in finished} | {runs_dir().absolute()}):
+    for folder in sorted(_here({path.parent for path in finished} | {runs_dir().absolute()}, _roots(store))):
         names = {path.name for path in finished if path.parent == folder}
         for jobs in sorted((folder / "jobs").glob("*/")):
-            if jobs.suffix == rundirs.REMOVED or _is_over(jobs, names):
+            if jobs.is_symlink() or jobs.parent.is_symlink():
+                notes.append(f"{jobs} stays: it is a link, or lies in one")
+            elif jobs.suffix == rundirs.REMOVED or _is_over(jobs, names):
                 yield Waste(JOB_FILES, jobs, rundirs.size(jobs))
             elif not (jobs / shares.SHARES).exists() and any(jobs.iterdir()):
                 notes.append(

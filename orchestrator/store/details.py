@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Double, and_, cast, func, inspect, select
 
 from orchestrator.base.errors import SelectionError
+from orchestrator.store import places
 from orchestrator.store.models import Attempt, CellRow, Evaluation, RunRow, SweepRow, SyncMetric
 from orchestrator.store.queries import LATEST
 from orchestrator.store.types import now, seconds_between
@@ -35,7 +36,8 @@ def run(connection: Connection, run_id: int) -> dict[str, Any]:
     row = found.mappings().one_or_none()
     if row is None:
         raise SelectionError(f"no run {run_id}")
-    return {**row, "axes": json.loads(row["axes"])}
+    path = places.of_run(connection, row["directory"], row["sweep"], row["config_digest"])
+    return {**row, "axes": json.loads(row["axes"]), "directory": path}
 
 
 def attempts(connection: Connection, run_id: int) -> list[dict[str, Any]]:

@@ -138,6 +138,7 @@ class RunRow(Base):
     failure_class: Mapped[str | None]
     submission_id: Mapped[int | None] = mapped_column(ForeignKey("submission.id"), index=True)
     task: Mapped[int | None]
+    folder_id: Mapped[str | None]
 
 
 class Submission(Base):

@@ -15,6 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from orchestrator.base.errors import SelectionError
 from orchestrator.base.states import EARLY_STOPS, FINAL, RESULTS, RunState
 from orchestrator.grid.sweep import Cell, Resources
+from orchestrator.store import places
 from orchestrator.store.database import reads
 from orchestrator.store.models import Attempt, CellRow, Evaluation, RunRow, SweepRow, SyncMetric
 from orchestrator.store.types import now, seconds_between
@@ -229,7 +230,10 @@ def _run_folders(connection: Connection, *conditions: ColumnElement[bool]) -> li
     )
     found: dict[int, RunFolder] = {}
     for run_id, sweep, digest, directory, fence, number, stored in rows:
-        folder = found.setdefault(run_id, RunFolder(run_id, sweep, digest, directory, fence, {}))
+        if run_id not in found:
+            path = places.of_run(connection, directory, sweep, digest)
+            found[run_id] = RunFolder(run_id, sweep, digest, path, fence, {})
+        folder = found[run_id]
         if number is not None:
             folder.stored[number] = stored
     return list(found.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -16,6 +17,7 @@ from orchestrator.base.provenance import checkout
 from orchestrator.base.settings import code_version
 from orchestrator.base.states import RunState
 from orchestrator.grid.sweep import Cell, Run, Sweep
+from orchestrator.store import places
 from orchestrator.store.database import writes
 from orchestrator.store.models import CellRow, RunRow, SweepRow
 from orchestrator.store.queries import UNFINISHED
@@ -84,10 +86,20 @@ def grow(connection: Connection, sweep_id: int, sweep: Sweep, chosen: Collection
 @writes
 def set_directories(connection: Connection, directories: Mapping[int, str]) -> None:
     """Store where runs keep their files, as absolute paths by run number."""
-    rows = [{"run": run_id, "path": path} for run_id, path in directories.items()]
+    _set(connection, "directory", {run: places.to_store(connection, Path(path)) for run, path in directories.items()})
+
+
+@writes
+def set_folder_ids(connection: Connection, folder_ids: Mapping[int, str]) -> None:
+    """Store what the run.json of runs call their folders, by run number."""
+    _set(connection, "folder_id", folder_ids)
+
+
+def _set(connection: Connection, column: str, values: Mapping[int, str]) -> None:
+    rows = [{"run": run_id, "value": value} for run_id, value in values.items()]
     if rows:
         connection.execute(
-            update(RunRow).where(RunRow.id == bindparam("run")).values(directory=bindparam("path")), rows
+            update(RunRow).where(RunRow.id == bindparam("run")).values({column: bindparam("value")}), rows
         )
 
 

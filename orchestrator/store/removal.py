@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, fun
 
 from orchestrator.base.states import FailureClass, RunState
 from orchestrator.rundir.folder import name_of
+from orchestrator.store import places
 from orchestrator.store.database import writes
 from orchestrator.store.models import Attempt, CellRow, Evaluation, RunRow, SweepRow, SyncMetric
 from orchestrator.store.types import now
@@ -78,14 +79,14 @@ def remove_runs(connection: Connection, leaving: Iterable[Leaving]) -> list[int]
     if going:
         for table in (SyncMetric, Evaluation, Attempt):
             connection.execute(delete(table).where(table.run_id.in_([row.id for row in going])))
-        results = ("collapse_step", "collapse_step_lo", "collapse_sync", "collapse_detector")
+        results = ("collapse_step", "collapse_step_lo", "collapse_sync", "collapse_detector", "folder_id")
         values: dict[str, Any] = dict.fromkeys((*results, "submission_id", "task"))
         values |= {"state": RunState.CANCELLED, "learner_steps": 0, "updated_at": now()}
         values |= {"failure": "removed by `stalesweep rm`", "failure_class": FailureClass.REMOVED}
         values |= {"fence": bindparam("next_fence"), "directory": bindparam("next_directory")}
         connection.execute(
             update(RunRow).where(RunRow.id == bindparam("run")).values(values),
-            [_next_life(by_id[row.id], row.fence) for row in going],
+            [_next_life(connection, by_id[row.id], row.fence) for row in going],
         )
     return [row.id for row in rows if row.state == RunState.RUNNING]
 
@@ -128,7 +129,8 @@ def free_bytes(connection: Connection) -> int:
     return pages * size
 
 
-def _next_life(run: Leaving, fence: int) -> dict[str, Any]:
+def _next_life(connection: Connection, run: Leaving, fence: int) -> dict[str, Any]:
     fence = max(fence, run.newest) + 1
-    directory = None if run.folder is None else str(run.folder / name_of(run.run_id, after=fence))
+    name = name_of(run.run_id, after=fence)
+    directory = None if run.folder is None else places.to_store(connection, run.folder / name)
     return {"run": run.run_id, "next_fence": fence, "next_directory": directory}

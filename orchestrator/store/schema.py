@@ -24,7 +24,7 @@ from orchestrator.store.session import (
     transaction,
 )
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every revision in migrations/, oldest first. Kept here so that a job need not load Alembic to check."""
 
 VERSION_TABLE = "stalesweep_version"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection, func, or_, select
 
 from orchestrator.base.errors import SelectionError
 from orchestrator.base.states import RunState
-from orchestrator.store import queries
+from orchestrator.store import places, queries
 from orchestrator.store.models import CellRow, RunRow, SweepRow
 from orchestrator.store.queries import UNFINISHED
 
@@ -27,7 +29,8 @@ class SelectedRun:
     failure_class: str | None  # of FailureClass
     finished: bool  # whether launch leaves it as it is
     config_digest: str
-    directory: str | None  # its run directory; None before its first launch
+    directory: str | None  # its run directory, absolute; None before its first launch
+    folder_id: str | None  # what the directory's run.json calls it; None where an older version made it
 
 
 def select_runs(connection: Connection, words: Sequence[str], states: Iterable[str] = ()) -> list[SelectedRun]:
@@ -56,7 +59,7 @@ def select_runs(connection: Connection, words: Sequence[str], states: Iterable[s
     query = (
         select(
             *(RunRow.id, SweepRow.id, SweepRow.name, SweepRow.source, RunRow.state, RunRow.failure_class, ~UNFINISHED),
-            *(RunRow.config_digest, RunRow.directory),
+            *(RunRow.config_digest, RunRow.directory, RunRow.folder_id),
         )
         .join(CellRow, CellRow.id == RunRow.cell_id)
         .join(SweepRow)
@@ -66,7 +69,10 @@ def select_runs(connection: Connection, words: Sequence[str], states: Iterable[s
         query = query.where(or_(SweepRow.id.in_(sweep_ids), RunRow.id.in_(run_ids)))
     if states:
         query = query.where(RunRow.state.in_(states))
-    return [SelectedRun(*row) for row in connection.execute(query)]
+    rows: Any = connection.execute(query)  # in the order of the fields of `SelectedRun`
+    found = [SelectedRun(*row) for row in rows]
+    where = functools.partial(places.of_run, connection)
+    return [replace(run, directory=where(run.directory, run.sweep, run.config_digest)) for run in found]
 
 
 def _resolve(connection: Connection, word: str, sweep_ids: set[int], run_ids: set[int]) -> None:

@@ -20,13 +20,16 @@ RUN = RunFile(7, "sweep η", "abc", tiny_run(seed=3).model_dump(mode="json"), 2)
 
 def test_a_folder_says_whose_it_is_a_key_a_line(tmp_path: Path) -> None:
     directory = tmp_path / "runs" / folder.name_of(7)
-    folder.prepare(directory, RUN)
-    assert folder.load(directory) == RUN
+    folder_id = folder.prepare(directory, RUN)
+    assert folder.load(directory) == replace(RUN, folder_id=folder_id)
+    assert folder.prepare(directory, RUN) == folder_id
+    assert folder.prepare(tmp_path / "other", RUN) != folder_id
     assert folder.load(directory).worker_config() == tiny_run(seed=3)
     lines = (directory / "run.json").read_text(encoding="utf-8").splitlines()
-    assert (lines[0], lines[-1], len(lines)) == ("{", "}", 7)
+    assert (lines[0], lines[-1], len(lines)) == ("{", "}", 8)
     assert json.loads("\n".join(lines)) == {
         "run": 7, "sweep": "sweep η", "config_digest": "abc", "fence": 2, "config": RUN.config,
+        "folder_id": folder_id,
     }  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def directories(store: Store, grid: Grid) -> dict[int, Path]:
 def find(store: Store, *words: str, only: bool = False, whole: bool = False) -> tuple[list[removal.Waste], list[str]]:
     notes: list[str] = []
     runs = select(store, *words)
-    return list(removal.find_waste(store, runs, notes, checkpoints_only=only, directories=whole)), notes
+    return list(removal.find_waste(store, runs, notes, [], checkpoints_only=only, directories=whole)), notes
 
 
 def tables(store: Store) -> dict[str, pd.DataFrame]:

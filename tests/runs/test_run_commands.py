@@ -314,7 +314,12 @@ def test_gc_frees_and_asks_above_ten(
     result = stalesweep("gc", "--dry-run")
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        "checkpoints             8       6.0 kB", "in all                  8       6.0 kB", "Nothing was removed.",
+        "checkpoints             8       6.0 kB", "in all                  8       6.0 kB",
+        *(
+            str(directory / f"checkpoint-{name}")
+            for directory in directories.values() for name in ("00000040.pt", "00000042.partial")
+        ),
+        "Nothing was removed.",
     ]  # fmt: skip
     assert stalesweep("gc", "1").exit_code == 0, "two files: no question"
     assert stalesweep("gc", "1").exit_code == 3
