@@ -177,3 +177,16 @@ def test_texts_that_look_like_formulas_come_back_from_an_export(store: Store, tm
     written = (tmp_path / "out" / "runs.csv").read_text()
     assert [model for model in models if f",'{model}," in written] == models[:-1]
     assert [run.model for run in read_import(tmp_path / "out", Options()).runs] == models
+
+
+def test_evaluations_without_their_number_of_prompts_are_refused(exported: dict[str, bytes], tmp_path: Path) -> None:
+    for name, content in exported.items():
+        (tmp_path / name).write_bytes(content.replace(b"val_n", b"val_m") if name == "evals.csv" else content)
+    with pytest.raises(GridError, match="row 1: has no column val_n, so it is not of an export"):
+        read_import(tmp_path, Options())
+
+
+def test_a_row_of_the_wrong_length_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes(as_csv(RUNS) + b"\xe4\n")
+    with pytest.raises(GridError, match="can't decode byte 0xe4"):
+        read_import(tmp_path / "x.csv", Options())

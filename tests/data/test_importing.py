@@ -88,7 +88,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_files_that_break_off_or_have_long_rows(tmp_path: Path) -> None:
     many = RUNS + "".join(f"m,2,1e-3,{seed},480,96\n" for seed in range(2000))
-    assert "invalid UTF8" in mistakes(tmp_path / "late.csv", many.encode() + b"\xe9,2,1e-3,2000,480,96\n")[0]
+    assert "can't decode byte 0xe9" in mistakes(tmp_path / "late.csv", many.encode() + b"\xe9,2,1e-3,2000,480,96\n")[0]
     (found,) = mistakes(tmp_path / "late.csv", many + "m,2,1e-3,2000,480\n")
     assert "row 2002: has 5 fields, but the header names 6" in found
     long = RUNS.strip() + ",note\n" + GOOD.strip() + f",{'x' * 6_000_000}\n"

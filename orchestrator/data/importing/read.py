@@ -259,7 +259,7 @@ def _with_attempts(trained: Sequence[ImportedRun], places: Mapping[int, int], ta
 def _exported_rows(table: Table, kind: str, places: Mapping[int, int], trained: Sequence[ImportedRun]) -> pa.Table:
     """Read the ``syncs`` or ``evals`` of an export, of the attempts that its runs have."""
     schema, mistakes = frames.schema(kind), Mistakes(table.path)
-    needed = [column.name for column in schema if not column.nullable]
+    needed = [c.name for c in schema if not c.nullable or (kind == "evals" and c.name in ("val_reward", "val_n"))]
     if missing := [name for name in needed if name not in table.columns]:
         mistakes.note(1, f"has no column {', '.join(missing)}, so it is not of an export")
         mistakes.raise_all()

@@ -239,6 +239,8 @@ def _plain_bytes(column: pa.Array) -> int:
 def _open_csv(path: Path) -> Table:
     with path.open(encoding="utf-8-sig", newline="") as file:
         header = next(csv.reader(file, strict=True), None)
+        while file.read(CSV_BLOCK):  # what is no UTF-8 is refused here: Arrow cannot hand such rows over
+            pass
     if not header:
         raise GridError([f"{path}: row 1: the file is empty; its first row must name the columns"])
 
