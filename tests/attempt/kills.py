@@ -15,6 +15,9 @@ from tests.support.jobs import CUT_OFF, QUICK, Jobs, killed_at
 AWAY = {"sqlite": "sqlite:////nowhere/at/all.db", "postgresql": "postgresql://nobody@/nothing?host=/nowhere/at/all"}
 
 
+STATEMENTS = {"COMMIT", "INSERT INTO sync_metric", "INSERT INTO evaluation", "UPDATE attempt SET"}
+
+
 class Killing:
     """Chains of attempts at one run, each killed at an operation, until one comes through."""
 
@@ -54,11 +57,14 @@ class Killing:
 
 
 def attempts(jobs: Jobs) -> Counter[str]:
-    """At every operation of an attempt, and at one of the attempt that follows it; 200 times at least."""
+    """At every operation of an attempt, and at one of the attempt that follows it; 200 times at least.
+
+    Until each statement that stores something was met: writers that fall behind bring many records at once.
+    """
     killing = Killing(jobs)
     every_operation(killing)
     kill_at = 2
-    while killing.before.total() < 200:  # writers that fall behind bring many records at once: fewer operations
+    while killing.before.total() < 200 or not killing.before.keys() >= STATEMENTS:
         killing.chain(kill_at, 1 + kill_at * 7 % 80)
         kill_at += 1
     return killing.before
