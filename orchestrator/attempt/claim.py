@@ -26,7 +26,7 @@ from orchestrator.base.settings import code_version
 from orchestrator.base.states import AttemptOutcome
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile
-from orchestrator.rundir.journal import Journal
+from orchestrator.rundir.writing import Journal
 from orchestrator.store import attempts, queries
 from orchestrator.store.attempts import AttemptOrigin, Claim
 from orchestrator.store.collect import collect_run, refill

@@ -34,7 +34,7 @@ from orchestrator.base.settings import cache_dir, jobs_write
 from orchestrator.base.states import FENCED, AttemptOutcome, FailureClass
 from orchestrator.base.urls import resolve
 from orchestrator.rundir import folder as rundirs
-from orchestrator.rundir import journal
+from orchestrator.rundir import writing
 from orchestrator.store.database import Store
 
 log = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ def _train(
 
     try:
         begun.journal.append("begin", begun.first_record)
-        journal.mend(directory, before=begun.claim.attempt)
+        writing.mend(directory, before=begun.claim.attempt)
         if (code := checkout()) is not None and code.dirty:
             begun.journal.path.with_suffix(".diff").write_bytes(code.diff)
         finish = worker.run(config, recording.emit, cache_dir=cache_dir, run_dir=directory, should_stop=should_stop)

@@ -19,7 +19,7 @@ from typing import Any, Self
 from grpo_worker.schema.records import EvalRecord, FinishRecord, Record, StartRecord, SyncRecord
 from orchestrator.attempt.stop import Stop
 from orchestrator.base.errors import Fenced, JournalError, SchemaError, StoreError, StoreUnavailable
-from orchestrator.rundir.journal import Journal
+from orchestrator.rundir.writing import Journal
 from orchestrator.store import attempts
 from orchestrator.store.attempts import Claim
 from orchestrator.store.collect import collect_run

@@ -8,29 +8,23 @@ journal that begins with ``cancel`` or ``stop`` is no attempt's: it ends those b
 ``elapsed_s`` is the time since the attempt began, by a clock that nobody sets: what an absent database is told
 later does not depend on the wall clock of any host. To read one: ``cut -c10- attempt-0001.journal | jq``.
 
-A writer that dies may leave a torn last line; readers leave it out, `mend` cuts it off. A damaged line is left out as
-well, and reported with its place.
+A writer that dies may leave a torn last line; readers leave it out, `orchestrator.rundir.writing.mend` cuts it off. A
+damaged line is left out as well, and reported with its place.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
 import re
-import threading
-import time
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
-from orchestrator.base.errors import JournalError, UsageError
-from orchestrator.base.life import Writer, lives, lock
-from orchestrator.rundir import folder, records
+from orchestrator.base.life import lives
+from orchestrator.rundir import records
 
 WORDS = ("cancel", "stop")
 """The records of who ends a run from outside."""
@@ -55,110 +49,6 @@ class Chunk:
     end: int
     damage: list[str]
     tail: list[str] = field(default_factory=list)
-
-
-class Journal:
-    """An attempt's journal, open for appending. Threads take turns.
-
-    Attributes:
-        path: The file, which is locked until it is closed or this process dies.
-        number: The attempt's number.
-        writer: What the first record is to say of this process, so that others can see whether it lives.
-    """
-
-    def __init__(self, path: Path, number: int) -> None:
-        self.path = path
-        self.number = number
-        self._lock = threading.Lock()
-        self._began = self._appended = time.monotonic()
-        self._end = 0
-        self._uncut = False
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        self.writer = Writer.this_process(locked=lock(self._file))
-        _flush_folder(path.parent)
-
-    @classmethod
-    def reserve(cls, directory: Path, after: int) -> Self:
-        """Create the journal of the next attempt: of those who try at once, each gets a larger number of its own.
-
-        Raises:
-            JournalError: The directory cannot be written to.
-        """
-        while True:
-            number = max([after, *numbers(directory)]) + 1
-            path = path_of(directory, number)
-            try:
-                directory.mkdir(parents=True, exist_ok=True)
-                return cls(path, number)
-            except FileExistsError:
-                continue
-            except OSError as error:
-                raise _unwritable(path, error) from error
-
-    @property
-    def flushed(self) -> int:
-        """Bytes of whole records that are on disk."""
-        return self._end
-
-    @property
-    def elapsed_s(self) -> float:
-        """What a record that were added now would say."""
-        return time.monotonic() - self._began
-
-    def append(self, record: str, values: Mapping[str, Any] | None = None) -> None:
-        """Add a record; it is on disk when this returns.
-
-        Raises:
-            JournalError: It could not be written, e.g. because the disk is full; the file is as it was.
-        """
-        with self._lock:
-            self._append(record, values or {})
-
-    def beat(self, after_s: float) -> None:
-        """Add a ``beat`` as by `append`, if the journal has a record, and the last one is older than that."""
-        with self._lock:
-            if self._end > 0 and time.monotonic() - self._appended > after_s:
-                self._append("beat", {})
-
-    def _append(self, record: str, values: Mapping[str, Any]) -> None:
-        self._appended = time.monotonic()
-        content = {"record": record, "elapsed_s": round(self._appended - self._began, 3), **values}
-        body = to_json(content, inf_nan_mode="constants")
-        line = b"%08x %s\n" % (zlib.crc32(body), body)
-        try:
-            if self._uncut:
-                self._cut()
-            if os.write(self._file, line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(self._file)
-        except OSError as error:
-            self._uncut = True
-            with contextlib.suppress(OSError):
-                self._cut()
-            raise _unwritable(self.path, error) from error
-        self._end += len(line)
-
-    def _cut(self) -> None:
-        os.ftruncate(self._file, self._end)
-        self._uncut = False
-
-    def overtaken(self) -> bool:
-        """Whether a later attempt of the run has begun, or the run was removed with its directory."""
-        found = numbers(self.path.parent)
-        later = (path_of(self.path.parent, number) for number in found if number > self.number)
-        begun = any(size_of(path) > 0 and not _is_strangers(path) for path in later)  # an empty one is reserved only
-        return begun or self.number not in found
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            os.close(self._file)
-            self._file = -1  # the number may soon be another file's
-
-    def discard(self) -> None:
-        """Close and remove the file of an attempt that did not begin."""
-        self.close()
-        self.path.unlink(missing_ok=True)
 
 
 def path_of(directory: Path, number: int) -> Path:
@@ -224,7 +114,7 @@ def read(path: Path, start: int = 0, limit: int = 10_000, until: int | None = No
 
 def last(path: Path) -> dict[str, Any] | None:
     """Read the last good record of a journal; None where there is none. Raises OSError as `read`."""
-    lines = [line + b"\n" for line in _last_block(path).split(b"\n")[:-1]]
+    lines = [line + b"\n" for line in last_block(path).split(b"\n")[:-1]]
     return next((entry for line in reversed(lines) if (entry := _decoded(line) or _behind_damage(line))), None)
 
 
@@ -261,28 +151,7 @@ def stranger(path: Path, identity: tuple[str, str]) -> str | None:
     return f"{path} is the journal of {said(**theirs)}, and belongs to none of its folder, {said(**own)}: left out"
 
 
-def mend(directory: Path, before: int) -> None:
-    """Cut torn last lines off the journals of attempts before the one that has the run: they may not write any more.
-
-    Raises:
-        JournalError: A file cannot be written.
-    """
-    for path in [path_of(directory, number) for number in numbers(directory) if number < before]:
-        try:
-            if not _last_block(path).endswith(b"\n"):
-                os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
-        except OSError as error:
-            raise _unwritable(path, error) from error
-
-
-def _is_strangers(path: Path) -> bool:
-    try:
-        return stranger(path, folder.load(path.parent).identity) is not None
-    except (OSError, UsageError):
-        return False
-
-
-def _last_block(path: Path) -> bytes:
+def last_block(path: Path) -> bytes:
     """The end of a file, which holds more than one record."""
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _BLOCK))
@@ -304,20 +173,3 @@ def _behind_damage(line: bytes) -> dict[str, Any] | None:
     """The record at the end of a line that is two, because the first one's line break is damaged."""
     heads = [found.start() for found in _HEAD.finditer(line)]
     return next((entry for head in heads if (entry := _decoded(line[head:])) is not None), None)
-
-
-def _flush_folder(directory: Path) -> None:
-    """Flush the name of a new file to disk too; some file systems do that by themselves, and refuse to be asked."""
-    with contextlib.suppress(OSError):
-        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _unwritable(path: Path, error: OSError) -> JournalError:
-    return JournalError(
-        f"cannot write {path}: {error.strerror or error}; what is on disk stays valid: make room or give the right "
-        "back, then `stalesweep launch` again"
-    )

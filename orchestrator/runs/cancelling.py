@@ -19,7 +19,7 @@ from orchestrator.base.errors import JournalError, SlurmUnavailable, UsageError
 from orchestrator.base.states import CANCELLABLE, FailureClass, RunState
 from orchestrator.jobs.slurm import client
 from orchestrator.jobs.slurm.client import TaskId
-from orchestrator.rundir.journal import Journal
+from orchestrator.rundir.writing import Journal
 from orchestrator.store import queries, submissions
 from orchestrator.store.collect import collect_runs, has_news
 from orchestrator.store.database import Store

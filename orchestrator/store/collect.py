@@ -21,7 +21,7 @@ from orchestrator.base.processes import this_host
 from orchestrator.base.words import counted
 from orchestrator.rundir import folder as rundirs
 from orchestrator.rundir import journal
-from orchestrator.rundir.journal import Journal
+from orchestrator.rundir.writing import Journal
 from orchestrator.store import endings, queries
 from orchestrator.store.attempts import AttemptOrigin, Claim
 from orchestrator.store.database import Store

@@ -21,7 +21,7 @@ from orchestrator.base.life import Writer
 from orchestrator.base.processes import started_at, this_host
 from orchestrator.base.settings import code_version
 from orchestrator.rundir import folder, journal
-from orchestrator.rundir.journal import Journal
+from orchestrator.rundir.writing import Journal
 from orchestrator.store import attempts, queries
 from orchestrator.store.database import Store
 from orchestrator.store.models import Attempt, RunRow

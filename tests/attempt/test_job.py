@@ -30,7 +30,7 @@ from orchestrator.base.errors import StoreError
 from orchestrator.base.processes import started_at, this_host
 from orchestrator.base.provenance import Checkout
 from orchestrator.rundir import folder, journal
-from tests.support import fake_worker
+from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, QUICK, Jobs
 from tests.support.waiting import wait_for
 
@@ -352,9 +352,13 @@ def test_the_log_of_an_attempt_takes_all_from_info_on_and_any_character(
 
     worker(monkeypatch, run)
     (directory,) = made.submit(1)
-    before = logging.getLogger().level
-    train(made, directory)
-    assert (logging.getLogger().level, levels) == (before, [logging.INFO])
+
+    def job() -> None:  # in a child: what is logged here travels between the processes of pytest, as UTF-8
+        before = logging.getLogger().level
+        train(made, directory)
+        assert (logging.getLogger().level, levels) == (before, [logging.INFO])
+
+    children.run(job)
     log = folder.log_of(directory, 1).read_text(encoding="utf-8")
     assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO worker: half \\udc80, η$", log, re.MULTILINE)
     assert "too much" not in log

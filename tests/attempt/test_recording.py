@@ -27,7 +27,7 @@ from orchestrator.base.errors import Fenced, StoreError, StoreUnavailable
 from orchestrator.grid.sweep import load_sweep
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, prepare
-from orchestrator.rundir.journal import Journal
+from orchestrator.rundir.writing import Journal
 from orchestrator.store import attempts, queries, registration, schema, session, sqlite_files
 from orchestrator.store.attempts import Claim
 from orchestrator.store.database import Store

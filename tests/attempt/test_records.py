@@ -21,7 +21,7 @@ from orchestrator.attempt.stop import Stop
 from orchestrator.base.errors import Fenced, StoreError, StoreUnavailable
 from orchestrator.grid.sweep import Sweep
 from orchestrator.rundir import journal
-from orchestrator.rundir.journal import Journal
+from orchestrator.rundir.writing import Journal
 from orchestrator.store import queries, registration, sqlite_files
 from orchestrator.store.attempts import Claim
 from orchestrator.store.database import Store

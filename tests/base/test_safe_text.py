@@ -67,7 +67,11 @@ def test_escape_sequences_are_shown_as_text() -> None:
     assert printable("η ≤ 1e-3\n\ta – b") == "η ≤ 1e-3\n\ta – b"
 
 
-@given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def containers(inner: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
+    return st.lists(inner) | st.dictionaries(st.text(), inner)
+
+
+@given(st.recursive(st.text() | st.integers(), containers))
 def test_json_keeps_its_meaning(content: object) -> None:
     for ensure_ascii in (True, False):
         text = json.dumps(content, indent=2, ensure_ascii=ensure_ascii)

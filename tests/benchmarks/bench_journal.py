@@ -25,7 +25,7 @@ from grpo_worker.schema.records import FinishRecord, StartRecord
 from orchestrator.attempt.recording import ORDINARY, Recording, as_entry
 from orchestrator.jobs import training
 from orchestrator.rundir import journal
-from orchestrator.rundir.journal import Journal
+from orchestrator.rundir.writing import Journal
 from orchestrator.store import attempts, queries
 from orchestrator.store.attempts import AttemptOrigin, Claim
 from orchestrator.store.collect import collect

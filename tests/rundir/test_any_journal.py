@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import to_json
 
-from orchestrator.rundir import journal
+from orchestrator.rundir import journal, writing
 from tests.support.damage import any_bytes, edited
 
 NOWHERE = {"resumed_from_sync": None, "resumed_from_step": None}
@@ -42,7 +42,7 @@ def read_all(content: bytes) -> list[dict[str, Any]]:
             entries += chunk.entries
             at = chunk.end
         last = journal.last(path)
-        journal.mend(Path(folder), before=2)
+        writing.mend(Path(folder), before=2)
         assert journal.read(path).entries == journal.read(path, limit=1000).entries
     assert (last is None) == (not entries)
     return entries

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.base.errors import JournalError
-from orchestrator.rundir import journal
-from orchestrator.rundir.journal import Journal
+from orchestrator.rundir import journal, writing
+from orchestrator.rundir.writing import Journal
 from tests.support import children
 from tests.support.waiting import wait_for
 
@@ -64,9 +64,9 @@ def test_a_torn_last_line_is_left_out_cut_off_and_does_not_stop_the_next_attempt
         assert [entry["sync"] for entry in found.entries] == [0, 1]
         assert (found.end, found.damage, found.tail) == (last, [], [])
         assert journal.last(path) == found.entries[-1]
-        journal.mend(tmp_path, before=2)
+        writing.mend(tmp_path, before=2)
         assert path.stat().st_size == last
-    journal.mend(tmp_path, before=2)
+    writing.mend(tmp_path, before=2)
     assert path.stat().st_size == last
     assert syncs(written(tmp_path, 2, number=2)) == [0, 1]
 
@@ -74,7 +74,7 @@ def test_a_torn_last_line_is_left_out_cut_off_and_does_not_stop_the_next_attempt
 def test_the_last_line_of_who_still_writes_is_not_cut_off(tmp_path: Path) -> None:
     path = written(tmp_path, 2)
     path.write_bytes(path.read_bytes()[:-1])  # as another process may see it, for a moment
-    journal.mend(tmp_path, before=1)
+    writing.mend(tmp_path, before=1)
     assert not path.read_bytes().endswith(b"\n")
 
 
@@ -115,14 +115,14 @@ def test_zeros_at_the_end_as_after_a_power_cut(tmp_path: Path, zeros: int) -> No
     with path.open("ab") as file:
         file.write(bytes(zeros))
     assert syncs(path) == [0, 1]
-    journal.mend(tmp_path, before=2)
+    writing.mend(tmp_path, before=2)
     assert path.stat().st_size == whole
 
 
 def test_a_file_without_one_whole_line_is_emptied(tmp_path: Path) -> None:
     path = written(tmp_path, 1)
     path.write_bytes(path.read_bytes()[:-1])
-    journal.mend(tmp_path, before=2)
+    writing.mend(tmp_path, before=2)
     assert path.stat().st_size == 0
 
 
@@ -276,7 +276,7 @@ def test_what_cannot_be_written_is_named_with_the_reason(tmp_path: Path) -> None
     def write() -> None:
         children.make_read_only(tmp_path / "run")
         with pytest.raises(JournalError) as caught:
-            journal.mend(tmp_path / "run", before=2)
+            writing.mend(tmp_path / "run", before=2)
         assert str(caught.value) == f"cannot write {path}: {why}`stalesweep launch` again"
         with pytest.raises(JournalError) as caught:
             Journal.reserve(tmp_path / "run", 4)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from orchestrator.base.errors import JournalError, UsageError
 from orchestrator.cli.app import app
 from orchestrator.rundir import journal
-from orchestrator.rundir.journal import Journal
+from orchestrator.rundir.writing import Journal
 from orchestrator.runs import cancelling
 from orchestrator.store import endings, queries, registration, submissions
 from orchestrator.store.database import Store

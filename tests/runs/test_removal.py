@@ -28,7 +28,8 @@ from orchestrator.data.importing.read import read_import
 from orchestrator.data.importing.stored import store_import
 from orchestrator.grid.sweep import Sweep
 from orchestrator.rundir import folder as rundirs
-from orchestrator.rundir.journal import Chunk, Journal
+from orchestrator.rundir.journal import Chunk
+from orchestrator.rundir.writing import Journal
 from orchestrator.runs import removal
 from orchestrator.store import attempts, queries, registration
 from orchestrator.store import removal as rows_of_runs

@@ -20,7 +20,7 @@ from orchestrator.data import frames
 from orchestrator.grid.sweep import Sweep
 from orchestrator.report import page
 from orchestrator.rundir import journal
-from orchestrator.rundir.journal import Journal
+from orchestrator.rundir.writing import Journal
 from orchestrator.runs import cancelling
 from orchestrator.search.driver import DECIDED, end_early
 from orchestrator.store import attempts, notices, queries, registration, submissions

@@ -21,7 +21,7 @@ from orchestrator.base.processes import this_host
 from orchestrator.jobs import collecting, training
 from orchestrator.rundir import journal
 from orchestrator.rundir.folder import RunFile, prepare
-from orchestrator.rundir.journal import Journal
+from orchestrator.rundir.writing import Journal
 from orchestrator.runs import cancelling
 from orchestrator.store import queries
 from orchestrator.store.collect import collect, collect_run, refill

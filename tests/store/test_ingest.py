@@ -16,7 +16,8 @@ from orchestrator.attempt.recording import as_entry
 from orchestrator.base.errors import OutOfStep, StoreError, StoreUnavailable
 from orchestrator.grid.sweep import Sweep
 from orchestrator.rundir import journal
-from orchestrator.rundir.journal import Chunk, Journal
+from orchestrator.rundir.journal import Chunk
+from orchestrator.rundir.writing import Journal
 from orchestrator.store import fits, queries, registration, schema
 from orchestrator.store.attempts import Claim
 from orchestrator.store.database import Store
