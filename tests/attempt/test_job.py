@@ -29,7 +29,7 @@ from orchestrator.attempt.stop import USUAL, Stop
 from orchestrator.base.errors import StoreError
 from orchestrator.base.processes import started_at, this_host
 from orchestrator.base.provenance import Checkout
-from orchestrator.rundir import folder, journal
+from orchestrator.rundir import folder, journal, writing
 from tests.support import children, fake_worker
 from tests.support.jobs import CUT_OFF, QUICK, Jobs
 from tests.support.waiting import wait_for
@@ -308,7 +308,7 @@ def test_an_attempt_that_is_overtaken_says_so_in_its_log_and_the_next_run_begins
 ) -> None:
     def run(config: Any, emit: Any, *, run_dir: Path, **options: Any) -> Any:
         if config.seed == 0:
-            newer = journal.Journal.reserve(run_dir, 1)
+            newer = writing.Journal.reserve(run_dir, 1)
             newer.append("beat")
             newer.close()
         return fake_worker.run(config, emit, run_dir=run_dir, **options)

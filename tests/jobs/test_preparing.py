@@ -18,7 +18,7 @@ from orchestrator.jobs.slurm import dispatch
 from orchestrator.jobs.slurm.standing import Standing
 from orchestrator.jobs.slurm.survey import Survey, survey
 from orchestrator.jobs.training import Training, place, prepare
-from orchestrator.rundir import folder, journal
+from orchestrator.rundir import folder, writing
 from orchestrator.store import queries, registration, submissions
 from orchestrator.store.database import Store
 from orchestrator.store.models import RunRow
@@ -93,9 +93,9 @@ def test_numbers_that_were_given_and_led_to_nothing_are_not_used_again(
         return folder.load(prepare(store, sweep_id, [1])[1]).fence
 
     assert fence() == 2, "what the database has given"
-    journal.Journal.reserve(directory, 2).close()
+    writing.Journal.reserve(directory, 2).close()
     assert fence() == 3, "a process was killed before it began"
-    begun = journal.Journal.reserve(directory, 5)
+    begun = writing.Journal.reserve(directory, 5)
     begun.append("beat")
     begun.close()
     assert fence() == 3, "this one may be alive"

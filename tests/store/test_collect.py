@@ -19,7 +19,7 @@ from sqlalchemy import delete, func, select
 from orchestrator.base.errors import StoreUnavailable
 from orchestrator.base.processes import this_host
 from orchestrator.jobs import collecting, training
-from orchestrator.rundir import journal
+from orchestrator.rundir import journal, writing
 from orchestrator.rundir.folder import RunFile, prepare
 from orchestrator.rundir.writing import Journal
 from orchestrator.runs import cancelling
@@ -292,7 +292,7 @@ def test_a_beat_of_an_attempt_that_the_database_does_not_know(jobs: MakeJobs) ->
     path, lines = lines_of(made)
     begin = json.loads(lines[0][9:])
     path.unlink()
-    mine = journal.Journal(path, 1)
+    mine = writing.Journal(path, 1)
     mine.append("begin", {name: value for name, value in begin.items() if name not in ("record", "elapsed_s")})
     mine.append("beat")
     mine.close()
