@@ -11,7 +11,7 @@ from orchestrator.attempt.claim import Begun, begin
 from orchestrator.attempt.recording import ORDINARY, Recording
 from orchestrator.jobs.training import place, prepare
 from orchestrator.rundir import folder as rundirs
-from orchestrator.store import queries
+from orchestrator.store import queries, submissions
 from orchestrator.store.database import Store
 from orchestrator.store.selection import SelectedRun, select_runs
 from tests.support.stores import eval_record, sync_record
@@ -22,7 +22,9 @@ START = StartRecord(None, None, 21_536, "cpu", {"python": "3.11", "torch": "2.9"
 def launched(store: Store, sweep_id: int) -> dict[int, Path]:
     """Prepare the unfinished runs of a sweep as `launch` does; returns their directories."""
     place(store, sweep_id)
-    return prepare(store, sweep_id, queries.unfinished_runs(store, sweep_id))
+    run_ids = queries.unfinished_runs(store, sweep_id)
+    submissions.set_pending(store, run_ids)
+    return prepare(store, sweep_id, run_ids)
 
 
 def begun(store: Store | None, directory: Path) -> Begun:
