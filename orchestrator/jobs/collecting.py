@@ -57,8 +57,10 @@ def recover(store: Store, sweep_id: int) -> None:
     A run whose process cannot be seen from here stays as it is: ``cancel`` is the user's word that it is gone.
     """
     for running in queries.running_attempts(store, sweep_id):
+        if running.executor == "slurm":
+            continue
         folder = queries.run_folder(store, running.run_id)
-        if running.executor == "slurm" or folder is None or not _is_gone(running, folder.directory):
+        if folder is None or not _is_gone(running, folder.directory):
             continue
         try:  # its process may have ended in good order
             collect_run(store, folder, [])
