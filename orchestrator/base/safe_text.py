@@ -24,14 +24,14 @@ _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2
 
 
 # A spreadsheet takes a cell that begins so for a formula; the apostrophe makes it text, and one that is there is kept.
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-QUOTED_FORMULA = r"^'('*[=+\-@\t\r])"
+_FORMULA = r"'*[=+\-@\t\r]"
+QUOTED_FORMULA = f"^'({_FORMULA})"
 """What `as_cell` returns for such a cell, as a pattern; the group is the text."""
 
 
 def as_cell(text: str) -> str:
     """Put an apostrophe before a text that a spreadsheet would take for a formula."""
-    return f"'{text}" if _FORMULA.match(text) else text
+    return f"'{text}" if re.match(_FORMULA, text) else text
 
 
 def redacted(text: str) -> str:
