@@ -42,15 +42,7 @@ def writer(path: Path) -> Iterator[int]:
     child = children.start(write)
     wait_for(path.exists, "the file")
     yield child
-    kill(child)
-
-
-def kill(child: int) -> None:
-    try:
-        os.kill(child, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    children.end(child)
+    children.kill(child)
 
 
 def seen(path: Path, *through: str) -> str:
@@ -69,7 +61,7 @@ def without_lock(path: Path) -> None:
 
 def test_a_writer_lives_until_it_is_killed(path: Path, writer: int) -> None:
     assert (is_locked(path), lives(path, said(path))) == (True, True)
-    kill(writer)
+    children.kill(writer)
     assert (is_locked(path), lives(path, said(path))) == (False, False)
 
 
@@ -77,7 +69,7 @@ def test_a_writer_lives_until_it_is_killed(path: Path, writer: int) -> None:
 def test_a_lock_is_seen_from_another_namespace(path: Path, writer: int, through: list[str]) -> None:
     unshare = ["unshare", *_AS_ROOT, *through]
     assert seen(path, *unshare) == "True"
-    kill(writer)
+    children.kill(writer)
     assert seen(path, *unshare) == "False"
 
 
@@ -87,7 +79,7 @@ def test_without_locks_the_number_counts_in_its_own_namespace_only(path: Path, w
     without_lock(copy)
     unshare = ["unshare", *_AS_ROOT, "--pid", "--fork", "--mount-proc"]
     assert (seen(copy), seen(copy, *unshare)) == ("True", "None")
-    kill(writer)
+    children.kill(writer)
     assert (seen(copy), seen(copy, *unshare)) == ("False", "None")
 
 

@@ -52,15 +52,7 @@ def trainer(url: str, directory: Path) -> Iterator[int]:
     child = children.start(train)
     wait_for(lambda: journal.size_of(journal.path_of(directory, 1)), "the attempt's first record")
     yield child
-    kill(child)
-
-
-def kill(child: int) -> None:
-    try:
-        os.kill(child, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    children.end(child)
+    children.kill(child)
 
 
 def stalesweep(url: str, *words: str, through: list[str]) -> subprocess.CompletedProcess[str]:
@@ -79,7 +71,7 @@ def test_a_run_is_removed_when_its_process_is_gone_and_not_before(
     refused = stalesweep(url, "rm", "1", "-y", through=through)
     assert (refused.returncode, state(store)) == (2, "running")
     assert "1 of these runs are running and were left as they are: 1" in refused.stderr
-    kill(trainer)
+    children.kill(trainer)
     removed = stalesweep(url, "rm", "1", "-y", through=through)
     assert removed.returncode == 0, removed.stderr
     assert not directory.exists()

@@ -51,6 +51,15 @@ def end(child: int, timeout_s: float = 120) -> int:
     raise AssertionError(f"a child did not end within {timeout_s} s")
 
 
+def kill(child: int) -> None:
+    """Kill -9 a child, unless it has been waited for already."""
+    try:
+        os.kill(child, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    end(child)
+
+
 def run(function: Callable[[], object], timeout_s: float = 120) -> None:
     """Run a function in a child; it must end well."""
     assert end(start(function), timeout_s) == 0
